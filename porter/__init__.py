@@ -1,0 +1,22 @@
+"""porter moves image models between deep-learning frameworks and proves that nothing changed on the way.
+
+``port`` translates a checkpoint, ``verify`` proves a port, ``inspect`` describes a file, and ``load``
+returns a network filled with ported weights. No framework is imported before it is needed.
+"""
+
+from porter.errors import FormatError, MappingError, MissingPackageError, PorterError
+from porter.inspect import inspect
+from porter.load import load
+from porter.port import port
+from porter.verify import verify
+
+__all__ = [
+    "FormatError",
+    "MappingError",
+    "MissingPackageError",
+    "PorterError",
+    "inspect",
+    "load",
+    "port",
+    "verify",
+]

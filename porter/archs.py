@@ -1,0 +1,60 @@
+"""ARCHS: one literal record per architecture. Nothing of a framework is imported here."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from porter.errors import PorterError
+
+
+@dataclass(frozen=True)
+class Arch:
+    """One released model.
+
+    ``builders`` maps a framework to ``"module:function"``; the function takes ``num_classes`` and
+    ``options``. ``input_size`` is the side of the square pictures it was trained on, ``preprocessing``
+    a preset of porter.pictures, ``labels`` a file in labels/ for the released number of classes.
+    """
+
+    name: str
+    table: str
+    input_size: int
+    num_classes: int
+    preprocessing: str
+    labels: str
+    builders: Mapping[str, str]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    aliases: tuple[str, ...] = ()
+
+
+# Multipliers and sizes of the release: slim/nets/mobilenet_v1.md.
+_MOBILENET_V1 = [
+    Arch(
+        name=f"mobilenet_v1_{multiplier}_{size}",
+        table="mobilenet_v1",
+        input_size=size,
+        num_classes=1001,
+        preprocessing="inception",
+        labels="imagenet_1001",
+        builders={"torch": "porter.nets.torch.mobilenet_v1:MobileNetV1"},
+        options={"multiplier": multiplier},
+        aliases=("mobilenet_v1",) if (multiplier, size) == (1.0, 224) else (),
+    )
+    for multiplier in (1.0, 0.75, 0.5, 0.25)
+    for size in (224, 192, 160, 128)
+]
+
+ARCHS: dict[str, Arch] = {arch.name: arch for arch in (*_MOBILENET_V1,)}
+
+
+def find_arch(name: str) -> Arch:
+    """Return the record of ``name`` or of the model it is an alias of; raises PorterError."""
+    names = {alias: arch for arch in ARCHS.values() for alias in (arch.name, *arch.aliases)}
+    if name in names:
+        return names[name]
+    close = difflib.get_close_matches(name, names, n=3)
+    hint = f"did you mean {' or '.join(close)}? " if close else ""
+    raise PorterError(f"porter knows no model {name!r}: {hint}`port list` shows the models")

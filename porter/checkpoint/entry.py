@@ -1,0 +1,40 @@
+"""Entry and Checkpoint: what every file format is read into."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Entry(NamedTuple):
+    """One tensor, not yet read. ``load`` reads and checks it and returns an array of shape and dtype."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    load: Callable[[], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Checkpoint(Mapping[str, np.ndarray]):
+    """A file's tensors by name; nothing is read before it is asked for.
+
+    ``asides`` maps what the file holds besides variables to its role, such as a graph's constants.
+    """
+
+    path: Path
+    format: str
+    entries: dict[str, Entry]
+    asides: dict[str, str] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self.entries[name].load()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.entries)
+
+    def __len__(self) -> int:
+        return len(self.entries)

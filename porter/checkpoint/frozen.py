@@ -1,0 +1,82 @@
+"""Frozen graphs: a GraphDef whose variables were turned into constants of the same names."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from porter.checkpoint.dtypes import TYPES, decode
+from porter.checkpoint.entry import Checkpoint, Entry
+from porter.errors import FormatError
+from porter.graph.graphdef import load_graph
+
+FORMAT = "TensorFlow frozen graph"
+
+
+def read_frozen(path: Path) -> Checkpoint:
+    """Read a frozen graph's variables; the other constants are asides. Raises FormatError.
+
+    A variable's constant is read through an Identity named ``…/read`` or ``…/ReadVariableOp``. Tools
+    that optimize a graph drop those, so a constant of floats with axes counts as a variable as well.
+    """
+    graph = load_graph(path)
+    read_by = {
+        node.input[0].split(":")[0]
+        for node in graph.node
+        if node.op == "Identity" and node.input and "read" in node.name.rsplit("/", 1)[-1].lower()
+    }
+    entries: dict[str, Entry] = {}
+    asides: dict[str, str] = {}
+    for node in graph.node:
+        if node.op != "Const":
+            continue
+        proto = node.attr["value"].tensor
+        shape = tuple(dim.size for dim in proto.tensor_shape.dim)
+        kind = TYPES.get(proto.dtype)
+        floats = kind is not None and kind.loaded.kind == "f"
+        if kind is None or not (node.name in read_by or (floats and shape)):
+            asides[node.name] = "graph constant"
+            continue
+        entries[node.name] = Entry(shape, kind.loaded, partial(tensor_values, path, node.name, proto))
+    if not entries:
+        raise FormatError(
+            f"{path} is a graph without weights, not a frozen one: give --checkpoint the checkpoint that belongs to it"
+        )
+    return Checkpoint(path, FORMAT, entries, asides)
+
+
+_VALUES = {
+    1: "float_val", 2: "double_val", 3: "int_val", 4: "int_val", 5: "int_val", 6: "int_val", 8: "scomplex_val",
+    9: "int64_val", 10: "bool_val", 11: "int_val", 12: "int_val", 13: "int_val", 14: "half_val", 15: "int_val",
+    16: "int_val", 17: "int_val", 18: "dcomplex_val", 19: "half_val", 22: "uint32_val", 23: "uint64_val",
+}  # fmt: skip
+"""Which field of a TensorProto holds a dtype's values one by one (tensorflow/core/framework/tensor.proto)."""
+
+
+def tensor_values(path: Path, name: str, proto: Any) -> np.ndarray:
+    """Return a TensorProto's values: its raw bytes, or a list whose last value fills what it leaves out."""
+    kind = TYPES[proto.dtype]
+    shape = tuple(dim.size for dim in proto.tensor_shape.dim)
+    count = 1
+    for side in shape:
+        count *= side
+    if proto.tensor_content:
+        raw = np.frombuffer(proto.tensor_content, kind.stored)
+    else:
+        listed = getattr(proto, _VALUES[proto.dtype])
+        if kind.stored.kind == "c":  # real and imaginary parts alternate
+            raw = np.array(listed[0::2], kind.stored) + 1j * np.array(listed[1::2], kind.stored)
+        elif _VALUES[proto.dtype] == "half_val":
+            raw = np.array(listed, np.uint16).view(kind.stored)
+        else:
+            raw = np.array(listed, kind.stored)
+        if 0 < len(raw) < count:
+            raw = np.concatenate([raw, np.broadcast_to(raw[-1:], count - len(raw))])
+        elif len(raw) == 0:
+            raw = np.zeros(count, kind.stored)
+    if len(raw) != count:
+        raise FormatError(f"{path}: {name} has {len(raw)} values for the shape {shape}; copy or download it again")
+    return decode(raw, proto.dtype).reshape(shape)

@@ -1,0 +1,36 @@
+"""safetensors, read through the safetensors package."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from porter.checkpoint.entry import Checkpoint, Entry
+from porter.errors import FormatError
+
+_DTYPES = {
+    "F16": np.float16, "F32": np.float32, "F64": np.float64, "BOOL": np.bool_,
+    "I8": np.int8, "I16": np.int16, "I32": np.int32, "I64": np.int64,
+    "U8": np.uint8, "U16": np.uint16, "U32": np.uint32, "U64": np.uint64,
+}  # fmt: skip
+
+
+def read_safetensors(path: Path) -> Checkpoint:
+    """Read a .safetensors file. Raises FormatError where its header is damaged or a dtype unknown."""
+    try:
+        file: Any = safe_open(path, framework="numpy")
+    except SafetensorError as error:
+        raise FormatError(f"{path} is not a whole safetensors file ({error}); copy or download it again") from None
+    entries = {}
+    for name in file.keys():  # noqa: SIM118 - the handle is not a mapping
+        part = file.get_slice(name)
+        if part.get_dtype() not in _DTYPES:
+            raise FormatError(f"{path}: {name} has dtype {part.get_dtype()}, which porter does not read yet")
+        entries[name] = Entry(
+            tuple(part.get_shape()), np.dtype(_DTYPES[part.get_dtype()]), partial(file.get_tensor, name)
+        )
+    return Checkpoint(path, "safetensors", entries)

@@ -1,0 +1,130 @@
+"""compare(got, want) -> Report: parity by two rules, endpoint by endpoint.
+
+- exact: in float64, no value is farther from the original's than 1e-9 of the standard deviation of
+  the original's values. An epsilon rounded to float32 already shows 1e-9, a wrong pad 1e-3.
+- rounding: in float32, the port's distance from the float64 truth is at most 4 times (root mean
+  square) and 16 times (largest) that of the original's own float32 run.
+
+Values are pooled over the pictures. Top-1 plays no part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from porter.errors import PorterError
+
+EXACT_BOUND = 1e-9
+RMS_BOUND = 4.0
+LARGEST_BOUND = 16.0
+
+Outputs = Mapping[str, np.ndarray]
+"""What a runner returns: {endpoint: values}, pictures first, channels last."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One endpoint's verdict: ``exact`` in standard deviations, the other two as ratios."""
+
+    endpoint: str
+    exact: float
+    rounding_rms: float
+    rounding_largest: float
+
+    @property
+    def ok(self) -> bool:
+        return self.exact <= EXACT_BOUND and self.rounding_rms <= RMS_BOUND and self.rounding_largest <= LARGEST_BOUND
+
+
+@dataclass(frozen=True)
+class Report:
+    """The rows in graph order, and the endpoints that only one side computes. True where all agree."""
+
+    rows: tuple[Row, ...]
+    missing: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.rows) and all(row.ok for row in self.rows)
+
+    @property
+    def first_departure(self) -> Row | None:
+        """The first endpoint, in graph order, that is not within the bounds."""
+        return next((row for row in self.rows if not row.ok), None)
+
+    def __str__(self) -> str:
+        row = self.first_departure
+        if row is None:
+            worst = max(row.exact for row in self.rows)
+            noise = max(row.rounding_rms for row in self.rows)
+            return (
+                f"parity holds at {len(self.rows)} endpoints: float64 within {worst:.1e} of the deviation "
+                f"(bound {EXACT_BOUND:.0e}), float32 rounding {noise:.2f} times the original's (bound {RMS_BOUND:g})"
+            )
+        return (
+            f"parity fails: {row.endpoint} is the first endpoint that departs, by {row.exact:.1e} of the deviation "
+            f"in float64 and {row.rounding_rms:.3g} times the original's own rounding in float32"
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report as plain values for JSON; a value that is not finite becomes null."""
+        departure = self.first_departure
+        return {
+            "ok": bool(self),
+            "first_departure": departure.endpoint if departure else None,
+            "missing": list(self.missing),
+            "endpoints": [
+                {key: _finite(value) for key, value in asdict(row).items()} | {"ok": row.ok} for row in self.rows
+            ],
+        }
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def compare(got: Mapping[str, Outputs], want: Mapping[str, Outputs], logits: str) -> Report:
+    """Compare a port's runs with the original's; each maps ``float32`` and ``float64`` to outputs.
+
+    ``want``'s order is the graph's. Only endpoints of both sides are judged, and both must compute
+    the endpoint ``logits``. Raises PorterError where one endpoint differs in its number of values.
+    """
+    ours, theirs = got["float64"], want["float64"]
+    for side, outputs in (("port", ours), ("original", theirs)):
+        if logits not in outputs:
+            raise PorterError(f"the {side} computes no endpoint {logits!r}: without its logits nothing can be judged")
+    names = [name for name in theirs if name in ours]
+    rows = tuple(_row(name, ours[name], got["float32"][name], theirs[name], want["float32"][name]) for name in names)
+    return Report(rows, tuple(sorted(set(theirs) ^ set(ours))))
+
+
+def _row(name: str, got64: np.ndarray, got32: np.ndarray, want64: np.ndarray, want32: np.ndarray) -> Row:
+    values = [np.asarray(array, np.float64).reshape(len(array), -1) for array in (got64, got32, want64, want32)]
+    if len({value.shape for value in values}) != 1:
+        raise PorterError(
+            f"{name} has the shape {got64.shape} in the port and {want64.shape} in the original: "
+            "compare the same network at the same input size"
+        )
+    got64, got32, want64, want32 = values
+    ours, theirs = got32 - want64, want32 - want64
+    return Row(
+        name,
+        _ratio(np.abs(got64 - want64).max(), want64.std()),
+        _ratio(_rms(ours), _rms(theirs)),
+        _ratio(np.abs(ours).max(), np.abs(theirs).max()),
+    )
+
+
+def _rms(values: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.square(values))))
+
+
+def _ratio(value: float, unit: float) -> float:
+    """Return value / unit; no difference at all is 0, and one that has no unit, or is NaN, infinite."""
+    if value == 0:
+        return 0.0
+    ratio = float(value / unit) if unit else np.inf
+    return ratio if not np.isnan(ratio) else np.inf

@@ -1,0 +1,1 @@
+"""TensorFlow graphs as data, through the protos that tensorboard ships."""

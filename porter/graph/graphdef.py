@@ -1,0 +1,34 @@
+"""A GraphDef from a .pb file."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from pathlib import Path
+from typing import Any
+
+from google.protobuf.message import DecodeError
+from tensorboard.compat.proto.graph_pb2 import GraphDef
+
+from porter.errors import FormatError
+
+_OP = re.compile(r"[A-Za-z_>][A-Za-z0-9_>]*")
+
+
+def parse_graph(raw: bytes) -> Any | None:
+    """Return the GraphDef in ``raw``, or None where the bytes are something else."""
+    try:
+        graph = GraphDef.FromString(raw)
+    except DecodeError:
+        return None
+    # Other messages parse as a GraphDef too, but not to nodes with names and ops.
+    return graph if graph.node and all(node.name and _OP.fullmatch(node.op) for node in graph.node) else None
+
+
+def load_graph(path: Path) -> Any:
+    """Read the GraphDef in ``path``, gzipped or not. Raises FormatError."""
+    raw = path.read_bytes()
+    graph = parse_graph(gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw)
+    if graph is None:
+        raise FormatError(f"{path} is not a whole TensorFlow GraphDef; copy or download it again")
+    return graph

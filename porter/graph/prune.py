@@ -1,0 +1,35 @@
+"""The part of a graph that a set of outputs needs; only that part is ever run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from tensorboard.compat.proto.graph_pb2 import GraphDef
+
+from porter.errors import FormatError
+
+
+def node_of(tensor: str) -> str:
+    """Return the node of a tensor or control input: ``^a`` and ``a:1`` are of ``a``."""
+    return tensor.lstrip("^").split(":")[0]
+
+
+def prune(graph: Any, outputs: Iterable[str]) -> Any:
+    """Return a GraphDef of ``outputs`` and everything they depend on, control inputs too, in its order."""
+    nodes = {node.name: node for node in graph.node}
+    needed: set[str] = set()
+    waiting = list(outputs)
+    while waiting:
+        name = waiting.pop()
+        if name in needed:
+            continue
+        if name not in nodes:
+            raise FormatError(f"the graph has no node {name}: it is cut off, or not the model's graph")
+        needed.add(name)
+        waiting.extend(node_of(tensor) for tensor in nodes[name].input)
+    return GraphDef(
+        node=(node for node in graph.node if node.name in needed),
+        versions=graph.versions,
+        library=graph.library,
+    )

@@ -1,0 +1,136 @@
+"""The ops that a stranger's graph may use when porter runs it: pure functions of their inputs.
+
+A GraphDef can read and write files, open sockets and call Python. So everything is refused that is
+not listed here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from porter.errors import FormatError, listing
+
+PURE_OPS = frozenset(
+    [
+        "Abs",
+        "Add",
+        "AddN",
+        "AddV2",
+        "All",
+        "Any",
+        "ArgMax",
+        "AvgPool",
+        "BatchMatMul",
+        "BatchMatMulV2",
+        "BatchToSpaceND",
+        "BiasAdd",
+        "BroadcastTo",
+        "Cast",
+        "Ceil",
+        "ClipByValue",
+        "Concat",
+        "ConcatV2",
+        "Const",
+        "Conv2D",
+        "DepthwiseConv2dNative",
+        "Div",
+        "Elu",
+        "Equal",
+        "Exp",
+        "ExpandDims",
+        "FakeQuantWithMinMaxArgs",
+        "FakeQuantWithMinMaxVars",
+        "FakeQuantWithMinMaxVarsPerChannel",
+        "Fill",
+        "Floor",
+        "FloorDiv",
+        "FloorMod",
+        "FusedBatchNorm",
+        "FusedBatchNormV2",
+        "FusedBatchNormV3",
+        "GatherV2",
+        "Greater",
+        "GreaterEqual",
+        "HardSwish",
+        "Identity",
+        "IdentityN",
+        "LRN",
+        "LeakyRelu",
+        "Less",
+        "LessEqual",
+        "Log",
+        "LogSoftmax",
+        "LogicalAnd",
+        "LogicalNot",
+        "LogicalOr",
+        "MatMul",
+        "Max",
+        "MaxPool",
+        "Maximum",
+        "Mean",
+        "Min",
+        "Minimum",
+        "MirrorPad",
+        "Mul",
+        "Neg",
+        "NoOp",
+        "NotEqual",
+        "Pack",
+        "Pad",
+        "PadV2",
+        "Placeholder",
+        "PlaceholderWithDefault",
+        "PlaceholderV2",
+        "Pow",
+        "Prod",
+        "Range",
+        "Rank",
+        "RealDiv",
+        "Reciprocal",
+        "Relu",
+        "Relu6",
+        "Reshape",
+        "ResizeBilinear",
+        "ResizeNearestNeighbor",
+        "Rsqrt",
+        "Select",
+        "SelectV2",
+        "Selu",
+        "Shape",
+        "Sigmoid",
+        "Size",
+        "Slice",
+        "Softmax",
+        "Softplus",
+        "SpaceToBatchND",
+        "Split",
+        "SplitV",
+        "Sqrt",
+        "Square",
+        "SquaredDifference",
+        "Squeeze",
+        "StopGradient",
+        "StridedSlice",
+        "Sub",
+        "Sum",
+        "Tanh",
+        "Tile",
+        "TopKV2",
+        "Transpose",
+        "TruncateDiv",
+        "Unpack",
+        "ZerosLike",
+    ]
+)
+
+
+def check_ops(graph: Any, path: Path | str) -> None:
+    """Raise FormatError, naming the nodes, where ``graph`` has an op that is not a pure tensor op."""
+    others = sorted(f"{node.op} at {node.name}" for node in graph.node if node.op not in PURE_OPS)
+    if others:
+        raise FormatError(
+            f"{path} is not run: {len(others)} of the nodes that its logits need are not pure tensor ops, "
+            f"so that running it could touch files or the network:{listing(others)}\n"
+            "  freeze the inference graph alone"
+        )

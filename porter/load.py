@@ -1,0 +1,53 @@
+"""load: a network in the framework of one's choice, filled with ported weights."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from porter.archs import Arch, find_arch
+from porter.checkpoint import Checkpoint, open_checkpoint
+from porter.errors import MissingPackageError, PorterError
+
+
+def load(
+    model: str,
+    framework: str = "torch",
+    weights: str | Path | None = None,
+    num_classes: int | None = None,
+    **options: Any,
+) -> Any:
+    """Return ``model`` in ``framework`` as a plain module in eval mode: logits out.
+
+    ``torch`` takes NCHW. ``weights`` is a file that porter wrote (.safetensors, .pth); its dtype is the
+    module's, and its head gives the number of classes. ``options`` go to the network's builder, such
+    as ``multiplier=0.35`` of MobileNet V1.
+
+    Raises PorterError where the weights are not the model's, or the framework is not installed.
+    """
+    arch = find_arch(model)
+    checkpoint = open_checkpoint(weights) if weights is not None else None
+    return build(arch, framework, checkpoint, num_classes, **options)
+
+
+def build(
+    arch: Arch, framework: str, tensors: Checkpoint | None, num_classes: int | None = None, **options: Any
+) -> Any:
+    """Return the network of ``arch`` filled with ``tensors``, which have the framework's own names."""
+    require_framework(arch, framework)
+    return import_module(f"porter.nets.{framework}.build").build(arch, tensors, num_classes, **options)
+
+
+def require_framework(arch: Arch, framework: str) -> None:
+    """Raise PorterError where ``arch`` has no network in ``framework`` or that is not installed."""
+    if framework not in arch.builders:
+        raise PorterError(f"{arch.name} is not built in {framework!r}: take one of {', '.join(arch.builders)}")
+    require_package(framework, framework)
+
+
+def require_package(package: str, extra: str) -> None:
+    """Raise MissingPackageError, naming porter's extra, where ``package`` is not installed. Imports nothing."""
+    if find_spec(package) is None:
+        raise MissingPackageError(f"{package} is not installed: pip install 'porter[{extra}]'")

@@ -1,0 +1,232 @@
+"""Mapping tables: what every layer and endpoint of an architecture is called in each dialect.
+
+A table is data (``mappings/<name>.toml``): one row per layer, expanded over axes that are little
+tables themselves. See docs/architecture.md for the format.
+"""
+
+from __future__ import annotations
+
+import itertools
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from porter import data
+from porter.errors import MappingError
+from porter.kinds import KINDS, SEPARATORS
+
+
+class Pair(NamedTuple):
+    """One tensor in two dialects. ``head`` tensors have the classes as their axis O."""
+
+    source: str
+    source_axes: str
+    target: str
+    target_axes: str
+    kind: str
+    trainable: bool
+    head: bool
+
+
+class Endpoint(NamedTuple):
+    """A named activation: slim's name, and where each dialect computes it.
+
+    ``softmax`` names the endpoint whose softmax this is, for dialects that do not compute it.
+    """
+
+    name: str
+    where: Mapping[str, str]
+    logits: bool = False
+    softmax: str | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """One architecture's names. Build it with ``Table.load``, which also checks it."""
+
+    name: str
+    dialects: tuple[str, ...]
+    layers: tuple[Mapping[str, Any], ...]
+    endpoints: tuple[Endpoint, ...]
+    ignore: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, name: str) -> Table:
+        """Read ``mappings/<name>.toml``. Raises MappingError, naming the row, where it is wrong."""
+        return cls.read(data.folder("mappings") / f"{name}.toml")
+
+    @classmethod
+    def read(cls, path: Path) -> Table:
+        """Read the table in ``path``, and the one beside it that it extends."""
+        return _Reader(path).table()
+
+    def pairs(self, source: str, target: str) -> list[Pair]:
+        """Return every tensor's name and axes in the dialects ``source`` and ``target``."""
+        self._require(source)
+        self._require(target)
+        return [
+            Pair(
+                _join(source, row[source], tensor.leaf(source).name),
+                tensor.leaf(source).axes,
+                _join(target, row[target], tensor.leaf(target).name),
+                tensor.leaf(target).axes,
+                row["kind"],
+                tensor.trainable,
+                row.get("head", False),
+            )
+            for row in self.layers
+            for tensor in KINDS[row["kind"]]
+        ]
+
+    def ignored(self, dialect: str, name: str) -> bool:
+        """Tell whether the table leaves the tensor ``name`` of ``dialect`` out on purpose."""
+        return any(fnmatchcase(name, pattern) for pattern in self.ignore.get(dialect, ()))
+
+    @property
+    def logits(self) -> str:
+        """The name of the endpoint that holds the logits."""
+        return next(endpoint.name for endpoint in self.endpoints if endpoint.logits)
+
+    def _require(self, dialect: str) -> None:
+        if dialect not in self.dialects:
+            known = ", ".join(self.dialects)
+            raise MappingError(f"mappings/{self.name}.toml has no dialect {dialect!r}: it has {known}")
+
+
+def _join(dialect: str, layer: str, leaf: str) -> str:
+    return f"{layer}{SEPARATORS[dialect]}{leaf}"
+
+
+_ROW_KEYS = {
+    "layer": {"kind", "over", "head"},
+    "endpoint": {"name", "over", "logits", "softmax"},
+}
+
+
+class _Reader:
+    """Reads and checks one file; every complaint names it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.raw = self._parse(path, seen=())
+        self.dialects = tuple(self.raw.get("dialects", ()))
+        self.axes = self.raw.get("axis", {})
+
+    def table(self) -> Table:
+        unknown = set(self.raw) - {"source", "dialects", "ignore", "axis", "layer", "endpoint"}
+        if unknown:
+            self.fail(f"has unknown keys {sorted(unknown)}")
+        for dialect in (*self.dialects, *self.raw.get("ignore", {})):
+            if dialect not in SEPARATORS:
+                self.fail(f"names the dialect {dialect!r}, which porter does not know")
+        if not self.dialects:
+            self.fail("declares no dialects")
+        self._check_axes()
+        layers = tuple(self._expand("layer"))
+        endpoints = tuple(
+            Endpoint(
+                row["name"],
+                {dialect: row[dialect] for dialect in self.dialects if dialect in row},
+                row.get("logits", False),
+                row.get("softmax"),
+            )
+            for row in self._expand("endpoint")
+        )
+        table = Table(self.path.stem, self.dialects, layers, endpoints, self.raw.get("ignore", {}))
+        self._check_layers(table)
+        self._check_endpoints(endpoints)
+        return table
+
+    def fail(self, what: str) -> None:
+        raise MappingError(f"{self.path}: the table {what}")
+
+    def _parse(self, path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+        """Return the file's tables, laid over those of the file it extends, axis by axis."""
+        if path in seen:
+            raise MappingError(f"{path} extends itself: name another table in `extends`")
+        try:
+            raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise MappingError(f"{path} does not exist: an architecture needs its mapping table") from None
+        except tomllib.TOMLDecodeError as error:
+            raise MappingError(f"{path} is not valid TOML: {error}") from None
+        if "extends" not in raw:
+            return raw
+        base = self._parse(path.parent / f"{raw.pop('extends')}.toml", (*seen, path))
+        merged = base | raw
+        for key in ("axis", "ignore"):
+            merged[key] = base.get(key, {}) | raw.get(key, {})
+        for key in ("layer", "endpoint"):
+            merged[key] = base.get(key, []) + raw.get(key, [])
+        return merged
+
+    def _check_axes(self) -> None:
+        for name, columns in self.axes.items():
+            lengths = {column: len(values) for column, values in columns.items()}
+            if len(set(lengths.values())) != 1:
+                self.fail(f"has an axis {name} whose columns differ in length: {lengths}")
+
+    def _expand(self, section: str) -> Iterator[dict[str, Any]]:
+        """Yield each row once for every combination of its axes; neighbours over the same axes interleave."""
+        rows = self.raw.get(section, [])
+        for over, group in itertools.groupby(rows, key=lambda row: row.get("over", ())):
+            members = list(group)
+            for values in self._combinations(over):
+                for row in members:
+                    self._check_keys(section, row)
+                    yield {key: self._fill(value, values) for key, value in row.items() if key != "over"}
+
+    def _combinations(self, over: Iterable[str]) -> Iterator[dict[str, Any]]:
+        tables = []
+        for name in over:
+            if name not in self.axes:
+                self.fail(f"goes over the axis {name!r}, which it does not declare")
+            columns = self.axes[name]
+            tables.append([dict(zip(columns, line, strict=True)) for line in zip(*columns.values(), strict=True)])
+        for lines in itertools.product(*tables):
+            values: dict[str, Any] = {}
+            for line in lines:
+                if twice := values.keys() & line.keys():
+                    self.fail(f"multiplies axes that share the columns {sorted(twice)}")
+                values |= line
+            yield values
+
+    def _fill(self, value: Any, values: Mapping[str, Any]) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            return value.format_map(values)
+        except (KeyError, ValueError, IndexError):
+            self.fail(f"has {value!r}, whose placeholders are not columns of its axes {sorted(values)}")
+
+    def _check_keys(self, section: str, row: Mapping[str, Any]) -> None:
+        wrong = row.keys() - _ROW_KEYS[section] - set(self.dialects)
+        if wrong:
+            self.fail(f"has a {section} with unknown keys {sorted(wrong)}")
+
+    def _check_layers(self, table: Table) -> None:
+        for row in table.layers:
+            if row.get("kind") not in KINDS:
+                self.fail(f"has a layer of unknown kind {row.get('kind')!r}; the kinds are {', '.join(KINDS)}")
+            missing = [dialect for dialect in self.dialects if dialect not in row]
+            if missing:
+                self.fail(f"has a {row['kind']} layer without a name in {missing}")
+        for dialect in self.dialects:
+            self._check_unique([pair.source for pair in table.pairs(dialect, dialect)], dialect)
+
+    def _check_endpoints(self, endpoints: Sequence[Endpoint]) -> None:
+        names = [endpoint.name for endpoint in endpoints]
+        self._check_unique(names, "endpoint")
+        if sum(endpoint.logits for endpoint in endpoints) != 1:
+            self.fail("does not mark exactly one endpoint with `logits = true`")
+        for endpoint in endpoints:
+            if endpoint.softmax is not None and endpoint.softmax not in names:
+                self.fail(f"has {endpoint.name}, the softmax of {endpoint.softmax!r}, which is no endpoint")
+
+    def _check_unique(self, names: Sequence[str], what: str) -> None:
+        twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+        if twice:
+            self.fail(f"has the {what} name {twice[0]!r} more than once")

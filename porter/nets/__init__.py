@@ -1,0 +1,1 @@
+"""The networks, written by hand, one file per family and framework."""

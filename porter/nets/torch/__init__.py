@@ -1,0 +1,1 @@
+"""The networks in PyTorch: NCHW in, logits out, with timm's parameter names."""

@@ -1,0 +1,70 @@
+"""What golden/ records of each original network: its variables, its graph, its logits and endpoints.
+
+golden/record.py wrote these files by running the authors' own code.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from porter import data
+from porter.errors import PorterError
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """One golden. Shapes are in TensorFlow's axis order."""
+
+    name: str
+    path: Path
+    recipe: dict[str, Any]
+
+    @property
+    def model(self) -> str:
+        """The architecture, where the golden is not of its own input size; else the golden's name."""
+        return str(self.recipe.get("model", self.name))
+
+    @property
+    def input_size(self) -> int:
+        return int(self.recipe["input_size"])
+
+    @property
+    def num_classes(self) -> int:
+        return int(self.recipe["num_classes"])
+
+    @property
+    def variables(self) -> dict[str, tuple[int, ...]]:
+        """The inference graph's variables and their shapes, in graph order."""
+        return {name: tuple(shape) for name, shape in self.recipe["eval_variables"]}
+
+    @property
+    def endpoint_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The endpoints in graph order, without the batch."""
+        return {name: tuple(shape) for name, shape in self.recipe["endpoints"].items()}
+
+    def values(self) -> dict[str, np.ndarray]:
+        """Return the recorded arrays, as golden/record.py names them."""
+        with np.load(self.path / "golden.npz", allow_pickle=False) as stored:
+            return dict(stored)
+
+    @property
+    def graph(self) -> Path:
+        """The file of the inference GraphDef, gzipped, its variables not frozen."""
+        return self.path / "graph.pb.gz"
+
+
+@cache
+def recorded(name: str) -> Recorded:
+    """Return the golden ``name``; raises PorterError where there is none."""
+    path = data.folder("golden") / name
+    try:
+        recipe = json.loads((path / "variables.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise PorterError(f"there is no golden {path}: record one with golden/record.py {name}") from None
+    return Recorded(name, path, recipe)

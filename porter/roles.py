@@ -1,0 +1,69 @@
+"""What a checkpoint's entries are for: variables, their averages, and what training left behind.
+
+Roles are told by name alone, from the suffixes that TensorFlow's own classes add.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+
+VARIABLE = "variable"
+SHADOW = "EMA shadow"
+SLOT = "optimizer slot"
+COUNTER = "step counter"
+DEBIAS = "zero-debias slot"
+
+SHADOW_SUFFIX = "/ExponentialMovingAverage"
+"""tf.train.ExponentialMovingAverage's default name, which slim keeps."""
+
+# The slot names that tf.train's optimizers create behind a variable's name (tensorflow/python/training/).
+_SLOT = re.compile(
+    r"(?P<variable>.+)/(Momentum|RMSProp|RMSPropW|Adam|AdamW|AdamWeightDecayOptimizer|adam_[mv]|Adagrad|AdagradDA"
+    r"|Adadelta|Ftrl|LARSOptimizer|LAMB|gradient_accumulator|gradient_squared_accumulator)(_\d+)?"
+)
+_SLOT_SCALAR = re.compile(r"(.*/)?beta[12]_power(_\d+)?")
+_COUNTER = re.compile(r"(.*/)?(global_step|save_counter|optimizer_step)(_\d+)?")
+# assign_moving_average(zero_debias=True) repeats the variable's whole name behind the scope that it is in.
+_DEBIAS = re.compile(r"(?P<scoped>.+)/(biased|local_step)")
+
+
+def shadowed(name: str) -> str:
+    """Return the variable whose moving average ``name`` is, or ``name`` itself."""
+    return name.removesuffix(SHADOW_SUFFIX)
+
+
+def role_of(name: str, names: Collection[str]) -> str:
+    """Return the role of ``name`` among all the checkpoint's ``names``.
+
+    A slot counts as one only where its variable, or that variable's average, is there too: an
+    unknown layer that happens to be called Adam is not passed over.
+    """
+    if name.endswith(SHADOW_SUFFIX):
+        return SHADOW
+    if _COUNTER.fullmatch(name):
+        return COUNTER
+    if _SLOT_SCALAR.fullmatch(name):
+        return SLOT
+    slot, debias = _SLOT.fullmatch(name), _DEBIAS.fullmatch(name)
+    if slot and (slot["variable"] in names or slot["variable"] + SHADOW_SUFFIX in names):
+        return SLOT
+    if debias:
+        parts = debias["scoped"].split("/")
+        if any("/".join(parts[at:]) in names for at in range(len(parts))):
+            return DEBIAS
+    return VARIABLE
+
+
+def roles(names: Collection[str]) -> dict[str, str]:
+    """Return every name's role, in the order of ``names``."""
+    known = frozenset(names)
+    return {name: role_of(name, known) for name in names}
+
+
+def counts(roles: Mapping[str, str]) -> dict[str, int]:
+    """Return how many entries each role has, most first."""
+    numbers: dict[str, int] = {}
+    for role in roles.values():
+        numbers[role] = numbers.get(role, 0) + 1
+    return dict(sorted(numbers.items(), key=lambda item: -item[1]))

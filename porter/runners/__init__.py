@@ -1,0 +1,34 @@
+"""Runners: NHWC pictures in, {endpoint: values} out, whatever computes them.
+
+A runner computes in the dtype of the pictures it is given, float32 or float64. Its endpoints are in
+graph order, pictures first and channels last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from porter.mapping import Table
+
+Runner = Callable[[np.ndarray], dict[str, np.ndarray]]
+
+
+def both_precisions(runner: Runner, pictures: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
+    """Run the float32 ``pictures`` in float32 and, the same numbers, in float64."""
+    return {precision: runner(pictures.astype(precision)) for precision in ("float32", "float64")}
+
+
+def in_graph_order(outputs: dict[str, np.ndarray], table: Table) -> dict[str, np.ndarray]:
+    """Return ``outputs`` in the table's order, with the softmaxes that their dialect does not compute."""
+    for endpoint in table.endpoints:
+        if endpoint.softmax in outputs and endpoint.name not in outputs:
+            outputs[endpoint.name] = softmax(outputs[endpoint.softmax])
+    return {endpoint.name: outputs[endpoint.name] for endpoint in table.endpoints if endpoint.name in outputs}
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Return the softmax over the last axis, in the logits' dtype."""
+    exponentials = np.exp(logits - logits.max(-1, keepdims=True))
+    return np.asarray(exponentials / exponentials.sum(-1, keepdims=True))

@@ -1,0 +1,53 @@
+"""A golden as a runner: what the original code computed for the sample pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from porter.errors import PorterError
+from porter.mapping import Table
+from porter.pictures import read_picture, sample_paths
+from porter.recorded import Recorded
+from porter.weights import network_input, probe_indices
+
+
+def golden_pictures(size: int) -> np.ndarray:
+    """Return the float32 NHWC pictures on which goldens of this input size are recorded."""
+    squares = [network_input(read_picture(path), size) for path in sample_paths()]
+    return np.stack(squares).astype(np.float32)
+
+
+class GoldenRunner:
+    """Returns the recorded values: all logits, and the probes of every other endpoint."""
+
+    def __init__(self, golden: Recorded, table: Table) -> None:
+        self.golden = golden
+        self.table = table
+        self.values = golden.values()
+
+    def __call__(self, pictures: np.ndarray) -> dict[str, np.ndarray]:
+        if not np.array_equal(pictures.astype(np.float32), golden_pictures(self.golden.input_size)):
+            raise PorterError(f"{self.golden.path} holds the sample pictures' values only: run it on those")
+        precision = pictures.dtype.name
+        prefix = {"float64": "endpoint:", "float32": "endpoint_float32:"}[precision]
+        outputs = {name: self.values[prefix + name] for name in self.golden.endpoint_shapes}
+        outputs[self.table.logits] = self.values[f"logits_{precision}"]
+        return outputs
+
+    def probe(self, outputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return of another runner's outputs the values that a golden keeps.
+
+        Raises PorterError where an activation has another size than the original's.
+        """
+        probed = {}
+        for name, values in outputs.items():
+            flat = np.asarray(values).reshape(len(values), -1)
+            want = int(np.prod(self.golden.endpoint_shapes.get(name, flat.shape[1:])))
+            if flat.shape[1] != want:
+                raise PorterError(
+                    f"{name} has {flat.shape[1]} values a picture, the original {want}: the network differs"
+                )
+            probed[name] = flat if name == self.table.logits else flat[:, probe_indices(name, want)]
+        return probed

@@ -1,0 +1,92 @@
+"""Runs a frozen TensorFlow graph: the reference itself."""
+
+from __future__ import annotations
+
+import os
+
+# oneDNN reorders float32 sums, up to 3.6 times the rounding; both must be set before the import.
+os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from porter.errors import FormatError
+from porter.graph.prune import prune
+from porter.graph.safety import check_ops
+from porter.graph.widen import widen
+from porter.mapping import Table
+from porter.runners import in_graph_order
+
+VERSION: str = tf.__version__
+
+
+def read_variables(prefix: Path, names: Iterable[str]) -> dict[str, np.ndarray]:
+    """Return a checkpoint's variables as TensorFlow's own reader gives them."""
+    reader = tf.train.load_checkpoint(str(prefix))
+    return {name: reader.get_tensor(name) for name in names}
+
+
+class TFRunner:
+    """Feeds a frozen graph's one picture input and fetches the endpoints that it has.
+
+    ``graph`` is a GraphDef of the tensorboard package; ``path`` names it in errors. Only what the
+    endpoints need is kept, and its ops are checked before anything runs.
+    """
+
+    def __init__(self, graph: Any, table: Table, path: Path | str) -> None:
+        names = {node.name for node in graph.node}
+        self.table = table
+        self.path = path
+        self.where = {e.name: e.where["tf"] for e in table.endpoints if e.where.get("tf") in names}
+        if table.logits not in self.where:
+            wanted = next(e.where["tf"] for e in table.endpoints if e.logits)
+            raise FormatError(f"{path} has no node {wanted}, the logits: it is not a graph of {table.name}")
+        self.graph = prune(graph, self.where.values())
+        check_ops(self.graph, path)
+        inputs = [node for node in self.graph.node if node.op.startswith("Placeholder")]
+        if len(inputs) != 1:
+            found = ", ".join(node.name for node in inputs) or "none"
+            raise FormatError(f"{path} should have one input for its logits, but has {found}: freeze the network alone")
+        self.input = inputs[0].name
+        sizes = [dim.size for dim in inputs[0].attr["shape"].shape.dim]
+        self.one_by_one = bool(sizes) and sizes[0] == 1
+        self.sessions: dict[str, Any] = {}
+
+    @property
+    def input_size(self) -> tuple[int, ...]:
+        """The input's shape as the graph fixes it, -1 where it does not; empty where nothing is said."""
+        node = next(node for node in self.graph.node if node.name == self.input)
+        return tuple(dim.size for dim in node.attr["shape"].shape.dim)
+
+    def __call__(self, pictures: np.ndarray) -> dict[str, np.ndarray]:
+        session = self._session(pictures.dtype.name)
+        fetches = {name: f"{node}:0" for name, node in self.where.items()}
+        step = 1 if self.one_by_one else len(pictures)
+        try:
+            runs: list[Mapping[str, np.ndarray]] = [
+                session.run(fetches, {f"{self.input}:0": pictures[at : at + step]})
+                for at in range(0, len(pictures), step)
+            ]
+        except (tf.errors.OpError, ValueError) as error:
+            raise FormatError(
+                f"TensorFlow cannot run {self.path} on pictures of shape {pictures.shape[1:]}: "
+                f"{str(error).splitlines()[0]}"
+            ) from None
+        return in_graph_order({name: np.concatenate([run[name] for run in runs]) for name in fetches}, self.table)
+
+    def _session(self, precision: str) -> Any:
+        if precision not in self.sessions:
+            graph = widen(self.graph, self.path) if precision == "float64" else self.graph
+            with tf.Graph().as_default() as imported:
+                definition = tf.compat.v1.GraphDef.FromString(graph.SerializeToString())
+                try:
+                    tf.graph_util.import_graph_def(definition, name="")
+                except ValueError as error:
+                    raise FormatError(f"TensorFlow refuses {self.path}: {str(error).splitlines()[0]}") from None
+                self.sessions[precision] = tf.compat.v1.Session(graph=imported)
+        return self.sessions[precision]

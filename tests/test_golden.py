@@ -1,0 +1,45 @@
+"""The PyTorch ports against goldens of the original code, by both rules, at every endpoint."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from porter import data, load
+from porter.archs import ARCHS, Arch, find_arch
+from porter.recorded import recorded
+from porter.verify import verify_golden
+
+GOLDENS = sorted(path.parent.name for path in data.folder("golden").glob("*/golden.npz"))
+
+
+@pytest.mark.parametrize("name", GOLDENS)
+def test_torch_computes_what_the_original_computes(name: str) -> None:
+    golden = recorded(name)
+    result = verify_golden(find_arch(golden.model), "torch", golden)
+    assert result, str(result.report)
+    assert [row.endpoint for row in result.report.rows] == list(golden.endpoint_shapes)
+    assert not result.report.missing
+
+
+@pytest.mark.parametrize("arch", ARCHS.values(), ids=ARCHS)
+def test_every_model_has_a_golden_at_its_own_size(arch: Arch) -> None:
+    assert recorded(arch.name).input_size == arch.input_size
+    assert recorded(arch.name).num_classes == arch.num_classes
+
+
+def test_other_multipliers_sizes_and_classes_go_through_the_same_builder() -> None:
+    model = load("mobilenet_v1", "torch", num_classes=7, multiplier=0.35)
+    assert not model.training
+    assert model.conv_stem.out_channels == int(32 * 0.35)
+    assert model(torch.zeros(2, 3, 150, 131)).shape == (2, 7)
+    assert load("mobilenet_v1", "torch", multiplier=0.1).conv_stem.out_channels == 8  # slim's min_depth
+
+
+def test_a_map_that_slim_cannot_squeeze_is_refused_and_global_pool_takes_any_size() -> None:
+    with pytest.raises(ValueError, match="build with global_pool=True"):
+        load("mobilenet_v1_0.25_128", "torch")(torch.zeros(1, 3, 257, 257))
+    assert load("mobilenet_v1_0.25_128", "torch", global_pool=True)(torch.zeros(1, 3, 300, 280)).shape == (
+        1,
+        1001,
+    )

@@ -1,0 +1,100 @@
+"""Mapping tables: the shipped ones against the recorded originals, and the loader's own checks."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+
+from porter import data
+from porter.archs import ARCHS, Arch
+from porter.errors import MappingError
+from porter.mapping import Table
+from porter.recorded import recorded
+
+BASE = """
+dialects = ["tf", "torch"]
+[axis.block]
+i = [1, 2]
+[[layer]]
+kind = "conv"
+over = ["block"]
+tf = "a_{i}"
+torch = "b.{i}"
+[[endpoint]]
+name = "Logits"
+logits = true
+tf = "a"
+torch = "b"
+"""
+
+
+@pytest.mark.parametrize("arch", ARCHS.values(), ids=ARCHS)
+def test_a_table_names_every_variable_and_endpoint_of_the_original(arch: Arch) -> None:
+    table, golden = Table.load(arch.table), recorded(arch.name)
+    assert {pair.source for pair in table.pairs("tf", "torch")} == set(golden.variables)
+    assert [endpoint.name for endpoint in table.endpoints] == list(golden.endpoint_shapes)
+
+
+@pytest.mark.parametrize("path", sorted(data.folder("mappings").glob("*.toml")), ids=lambda path: path.stem)
+def test_every_dialect_translates_into_every_other_and_back(path: Path) -> None:
+    table = Table.read(path)
+    for source, target in itertools.permutations(table.dialects, 2):
+        there, back = table.pairs(source, target), table.pairs(target, source)
+        assert [(p.source, p.source_axes) for p in there] == [(p.target, p.target_axes) for p in back]
+
+
+def test_trainable_tensors_are_those_that_the_original_trains() -> None:
+    golden = recorded("mobilenet_v1_1.0_224")
+    pairs = Table.load("mobilenet_v1").pairs("tf", "torch")
+    assert {pair.source for pair in pairs if pair.trainable} == set(golden.recipe["trainable"])
+
+
+def write(folder: Path, text: str, name: str = "table") -> Path:
+    path = folder / f"{name}.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_rows_over_the_same_axis_interleave_in_graph_order(tmp_path: Path) -> None:
+    extra = "".join(
+        f'[[endpoint]]\nname = "{name}_{{i}}"\nover = ["block"]\ntf = "{name}{{i}}"\n' for name in ("dw", "pw")
+    )
+    table = Table.read(write(tmp_path, BASE + extra))
+    assert [endpoint.name for endpoint in table.endpoints] == ["Logits", "dw_1", "pw_1", "dw_2", "pw_2"]
+
+
+def test_a_table_that_extends_another_replaces_axes_and_adds_rows(tmp_path: Path) -> None:
+    write(tmp_path, BASE, "base")
+    layer = '[[layer]]\nkind = "batch_norm"\ntf = "bn"\ntorch = "bn"\n'
+    table = Table.read(write(tmp_path, f'extends = "base"\n[axis.block]\ni = [7]\n{layer}'))
+    assert [pair.source for pair in table.pairs("tf", "torch")][:2] == ["a_7/weights", "bn/gamma"]
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (("i = [1, 2]", "i = [1, 1]"), "has the tf name 'a_1/weights' more than once"),
+        (("i = [1, 2]", "i = [1, 2]\nj = [1]"), "columns differ in length"),
+        (('torch = "b.{i}"', 'torch = "b.{k}"'), "placeholders are not columns"),
+        (('torch = "b.{i}"', 'torch = "b.{i"'), "placeholders are not columns"),
+        (('torch = "b.{i}"', 'jax = "b.{i}"'), "unknown keys ['jax']"),
+        (('torch = "b.{i}"\n', ""), "conv layer without a name in ['torch']"),
+        (('over = ["block"]', 'over = ["bock"]'), "axis 'bock', which it does not declare"),
+        (('kind = "conv"', 'kind = "convolution"'), "unknown kind 'convolution'"),
+        (('"tf", "torch"', '"tf", "jax"'), "dialect 'jax', which porter does not know"),
+        (("logits = true", ""), "exactly one endpoint with `logits = true`"),
+        (("logits = true", 'logits = true\nsoftmax = "Lojits"'), "softmax of 'Lojits'"),
+        (("[axis.block]", "[axes.block]"), "unknown keys ['axes']"),
+        (("[axis.block]", "[axis.block"), "is not valid TOML"),
+        (("dialects =", 'extends = "nothing"\ndialects ='), "nothing.toml does not exist"),
+        (("dialects =", 'extends = "table"\ndialects ='), "extends itself"),
+    ],
+)
+def test_a_wrong_table_is_refused_by_name(tmp_path: Path, change: tuple[str, str], complaint: str) -> None:
+    assert change[0] in BASE
+    with pytest.raises(MappingError) as caught:
+        Table.read(write(tmp_path, BASE.replace(*change)))
+    assert complaint in str(caught.value)
+    assert str(tmp_path) in str(caught.value)

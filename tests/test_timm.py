@@ -1,0 +1,57 @@
+"""timm's MobileNet V1 takes the port strictly by its names, and computes the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torchvision_stand_in
+from conftest import Saver, seeded_variables
+from safetensors.torch import load_file
+
+from porter import port
+from porter.compare import compare
+from porter.mapping import Table
+from porter.recorded import recorded
+from porter.runners import both_precisions
+from porter.runners.golden import GoldenRunner, golden_pictures
+from porter.runners.torch import torch_runner
+
+
+@pytest.fixture(scope="module")
+def timm() -> Any:
+    torchvision_stand_in.install()
+    return pytest.importorskip("timm")
+
+
+def test_timm_loads_the_port_strictly_and_gives_the_original_logits(timm: Any, save: Saver, tmp_path: Path) -> None:
+    name = "mobilenet_v1_1.0_224"
+    out = tmp_path / "mobilenet.safetensors"
+    port(name, checkpoint=save(seeded_variables(name)), out=out)
+    model = timm.create_model("mobilenetv1_100", num_classes=1001, pad_type="same", bn_eps=1e-3).eval()
+    model.load_state_dict(load_file(out), strict=True)
+
+    table, golden = Table.load("mobilenet_v1"), recorded(name)
+    reference, pictures = GoldenRunner(golden, table), golden_pictures(golden.input_size)
+    got = {p: reference.probe(run) for p, run in both_precisions(torch_runner(model, table), pictures).items()}
+    report = compare(got, both_precisions(reference, pictures), table.logits)
+    assert report, str(report)
+    assert len(report.rows) == 30
+
+
+def test_every_multiplier_of_timm_has_the_ports_names_and_shapes(timm: Any) -> None:
+    from porter import load
+
+    for timm_name, multiplier in (("mobilenetv1_100", 1.0), ("mobilenetv1_125", 1.25)):
+        theirs = timm.create_model(timm_name, num_classes=1001).state_dict()
+        ours = load("mobilenet_v1", "torch", multiplier=multiplier).state_dict()
+        assert {name: value.shape for name, value in theirs.items()} == {n: v.shape for n, v in ours.items()}
+
+
+def test_timms_own_defaults_are_another_network(timm: Any) -> None:
+    """Without pad_type and bn_eps every name and shape fits, and the logits are wrong."""
+    model = timm.create_model("mobilenetv1_100", num_classes=1001)
+    assert (model.bn1.eps, tuple(model.conv_stem.padding)) == (1e-5, (1, 1))
+    assert isinstance(model, torch.nn.Module)
