@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Saver, training_checkpoint
 
 import porter
+from conftest import Saver, training_checkpoint
 
 BLOCK = """
 import sys

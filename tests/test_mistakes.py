@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import Saver, training_checkpoint
 
+from conftest import Saver, training_checkpoint
 from porter import kinds, verify
 from porter.archs import find_arch
 from porter.checkpoint import Checkpoint, Entry, open_checkpoint

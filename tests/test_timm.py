@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 import torch
-import torchvision_stand_in
-from conftest import Saver, seeded_variables
 from safetensors.torch import load_file
 
+import torchvision_stand_in
+from conftest import Saver, seeded_variables
 from porter import port
 from porter.compare import compare
 from porter.mapping import Table

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import Saver, seeded_variables, training_checkpoint
 
+from conftest import Saver, seeded_variables, training_checkpoint
 from porter.archs import find_arch
 from porter.checkpoint import open_checkpoint
 from porter.errors import MappingError

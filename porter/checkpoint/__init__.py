@@ -14,6 +14,7 @@ __all__ = ["Checkpoint", "Entry", "open_checkpoint"]
 _READS = "a TensorFlow V2 checkpoint, a frozen graph, a .safetensors or a .pth file"
 _SHARD = re.compile(r"(.+)\.data-\d{5}-of-\d{5}")
 _STATE = re.compile(rb'model_checkpoint_path:\s*"((?:[^"\\]|\\.)*)"')
+_ESCAPE = re.compile(rb"\\([0-7]{1,3}|.)", re.DOTALL)
 
 
 def open_checkpoint(path: str | Path) -> Checkpoint:
@@ -60,12 +61,18 @@ def _in_folder(folder: Path) -> Path:
 
 def _named_in_state(state: Path, quoted: bytes) -> Path:
     """Return the index that a ``checkpoint`` file names, beside it where the folder was moved."""
-    prefix = Path(quoted.decode(errors="replace"))
-    for candidate in (state.parent / prefix, state.parent / prefix.name):
-        index = candidate.with_name(f"{candidate.name}.index")
+    prefix = _ESCAPE.sub(_escaped, quoted).decode(errors="replace")
+    name = re.split(r"[/\\]", prefix)[-1]  # the other machine's paths may be Windows'
+    for candidate in (state.parent / prefix, state.parent / name):
+        index = Path(f"{candidate}.index")
         if index.is_file():
             return index
-    raise PorterError(f"{state} names {prefix}, but {prefix.name}.index is not there: name the checkpoint itself")
+    raise PorterError(f"{state} names {prefix}, but {name}.index is not there: name the checkpoint itself")
+
+
+def _escaped(found: re.Match[bytes]) -> bytes:
+    """Return what stands behind a backslash in protobuf's text format: a byte in octal, or itself."""
+    return bytes([int(found[1], 8) & 0xFF]) if found[1].isdigit() else found[1]
 
 
 def _existing(path: Path, what: str) -> Path:

@@ -5,6 +5,7 @@ Source: tensorflow/core/protobuf/tensor_bundle.proto and core/util/tensor_bundle
 
 from __future__ import annotations
 
+import math
 import mmap
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from porter.checkpoint.crc import masked_crc32c
-from porter.checkpoint.dtypes import STRING, TYPES, decode
+from porter.checkpoint.dtypes import STRING, TYPES, decode, fits
 from porter.checkpoint.entry import Checkpoint, Entry
 from porter.checkpoint.sstable import read_table
 from porter.checkpoint.wire import fields, signed
@@ -48,13 +49,16 @@ def read_bundle(index: Path) -> Checkpoint:
         if not table or table[0][0] != b"":
             raise FormatError("it has no header entry")
         header = _header(table[0][1])
-        records = {key.decode(): _record(value) for key, value in table[1:]}
+        # The keys of a partitioned variable's slices begin with a zero byte, and are no text.
+        records = {key.decode(): _record(value) for key, value in table[1:] if key[0]}
     except (FormatError, UnicodeDecodeError) as error:
         raise FormatError(
             f"{index} is not a whole TensorFlow checkpoint index: {error}; copy or download it again"
         ) from None
     if header.big_endian:
-        raise FormatError(f"{index} was written on a big-endian machine, which porter does not read yet")
+        raise FormatError(
+            f"{index} comes from a big-endian machine, which porter does not read yet: save it on a little-endian one"
+        )
     shards = _Shards(index, header.shards)
     entries: dict[str, Entry] = {}
     asides: dict[str, str] = {}
@@ -150,23 +154,21 @@ def _entry(shards: _Shards, name: str, record: _Record) -> Entry:
         return FormatError(f"{shards.index}: {name} {what}; copy or download the checkpoint again")
 
     if record.sliced:
-        raise FormatError(f"{shards.index}: {name} is a partitioned variable, which porter does not read yet")
+        raise FormatError(
+            f"{shards.index}: {name} is a partitioned variable, which porter does not read yet: save it in one piece"
+        )
     if record.dtype not in TYPES:
         raise fail(f"has dtype number {record.dtype}, which porter does not read")
     if not 0 <= record.shard < shards.count:
         raise fail(f"lies in data file {record.shard} of {shards.count}")
     kind = TYPES[record.dtype]
-    if min(record.shape, default=0) < 0:
-        raise fail(f"has the shape {tuple(record.shape)}")
-    # Python's integers, because a hostile shape overflows numpy's.
-    count = 1
-    for side in record.shape:
-        count *= side
-    if count * kind.stored.itemsize != record.size:
-        raise fail(
-            f"takes {record.size} bytes, but {kind.name} of shape {tuple(record.shape)} takes {count * kind.stored.itemsize}"
-        )
-    return Entry(tuple(record.shape), kind.loaded, partial(_load, shards, name, record))
+    shape = tuple(record.shape)
+    if not fits(shape, kind.stored):
+        raise fail(f"has the shape {shape}, which no array can have")
+    size = math.prod(shape) * kind.stored.itemsize
+    if size != record.size:
+        raise fail(f"takes {record.size} bytes, but {kind.name} of shape {shape} takes {size}")
+    return Entry(shape, kind.loaded, partial(_load, shards, name, record))
 
 
 def _load(shards: _Shards, name: str, record: _Record) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -45,6 +46,15 @@ TYPES: dict[int, TFType] = {
     22: _plain("uint32", np.uint32),
     23: _plain("uint64", np.uint64),
 }
+
+
+def fits(shape: Sequence[int], dtype: np.dtype) -> bool:
+    """Tell whether numpy has arrays of this shape: no negative, endless or too many axes. Takes no memory."""
+    try:
+        np.broadcast_to(np.empty((), dtype), shape)
+    except ValueError:
+        return False
+    return True
 
 
 def decode(raw: np.ndarray, dtype: int) -> np.ndarray:

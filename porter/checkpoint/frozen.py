@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
+import math
+import zlib
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from porter.checkpoint.dtypes import TYPES, decode
+from porter.checkpoint.dtypes import TYPES, TFType, decode, fits
 from porter.checkpoint.entry import Checkpoint, Entry
 from porter.errors import FormatError
 from porter.graph.graphdef import load_graph
@@ -22,7 +25,10 @@ def read_frozen(path: Path) -> Checkpoint:
     A variable's constant is read through an Identity named ``…/read`` or ``…/ReadVariableOp``. Tools
     that optimize a graph drop those, so a constant of floats with axes counts as a variable as well.
     """
-    graph = load_graph(path)
+    try:
+        graph = load_graph(path)
+    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise FormatError(f"{path} does not unpack ({error}); copy or download it again") from None
     read_by = {
         node.input[0].split(":")[0]
         for node in graph.node
@@ -54,29 +60,44 @@ _VALUES = {
     16: "int_val", 17: "int_val", 18: "dcomplex_val", 19: "half_val", 22: "uint32_val", 23: "uint64_val",
 }  # fmt: skip
 """Which field of a TensorProto holds a dtype's values one by one (tensorflow/core/framework/tensor.proto)."""
+_LARGEST_FILL = 1 << 28
 
 
 def tensor_values(path: Path, name: str, proto: Any) -> np.ndarray:
-    """Return a TensorProto's values: its raw bytes, or a list whose last value fills what it leaves out."""
+    """Return a TensorProto's values: its raw bytes, or a list whose last value fills what it leaves out.
+
+    A single value that fills the shape takes no more memory than itself. Raises FormatError.
+    """
     kind = TYPES[proto.dtype]
     shape = tuple(dim.size for dim in proto.tensor_shape.dim)
-    count = 1
-    for side in shape:
-        count *= side
-    if proto.tensor_content:
-        raw = np.frombuffer(proto.tensor_content, kind.stored)
-    else:
-        listed = getattr(proto, _VALUES[proto.dtype])
-        if kind.stored.kind == "c":  # real and imaginary parts alternate
-            raw = np.array(listed[0::2], kind.stored) + 1j * np.array(listed[1::2], kind.stored)
-        elif _VALUES[proto.dtype] == "half_val":
-            raw = np.array(listed, np.uint16).view(kind.stored)
-        else:
-            raw = np.array(listed, kind.stored)
-        if 0 < len(raw) < count:
-            raw = np.concatenate([raw, np.broadcast_to(raw[-1:], count - len(raw))])
-        elif len(raw) == 0:
-            raw = np.zeros(count, kind.stored)
-    if len(raw) != count:
-        raise FormatError(f"{path}: {name} has {len(raw)} values for the shape {shape}; copy or download it again")
-    return decode(raw, proto.dtype).reshape(shape)
+    if not fits(shape, kind.loaded):
+        raise FormatError(f"{path}: {name} has the shape {shape}, which no array can have; copy or download it again")
+    count = math.prod(shape)
+    try:
+        raw = np.frombuffer(proto.tensor_content, kind.stored) if proto.tensor_content else _listed(proto, kind)
+    except ValueError:
+        raise FormatError(f"{path}: {name} has half a value at its end; copy or download it again") from None
+    values = decode(raw, proto.dtype)
+    if count and not proto.tensor_content:
+        if len(values) <= 1:
+            return np.broadcast_to(values if len(values) else np.zeros(1, kind.loaded), shape)
+        missing = count - len(values)
+        if missing > _LARGEST_FILL:
+            raise FormatError(f"{path}: {name} leaves out {missing} of its values; copy or download it again")
+        if missing > 0:
+            values = np.concatenate([values, np.broadcast_to(values[-1:], missing)])
+    if len(values) != count:
+        raise FormatError(f"{path}: {name} has {len(values)} values for the shape {shape}; copy or download it again")
+    return values.reshape(shape)
+
+
+def _listed(proto: Any, kind: TFType) -> np.ndarray:
+    """Return the values that a TensorProto lists one by one. Raises ValueError where half a complex is missing."""
+    listed = getattr(proto, _VALUES[proto.dtype])
+    if kind.stored.kind == "c":  # real and imaginary parts alternate
+        return np.array(listed, kind.stored.type(0).real.dtype).view(kind.stored)
+    if _VALUES[proto.dtype] == "half_val":
+        return np.array(listed, np.int32).astype(np.uint16).view(kind.stored)
+    if _VALUES[proto.dtype] == "int_val":  # as TensorFlow does, keep the low bits of what is too large
+        return np.array(listed, np.int32).astype(kind.stored)
+    return np.array(listed, kind.stored)

@@ -18,6 +18,8 @@ FOOTER = 48
 _TRAILER = 5
 """Behind each block: its compression, one byte, and the masked CRC-32C of both, four."""
 _LARGEST_BLOCK = 1 << 28
+_LONGEST_KEYS = 1 << 28
+"""All keys together, because each repeats its prefix at no cost to the file."""
 
 
 def is_table(tail: bytes) -> bool:
@@ -33,12 +35,16 @@ def read_table(buffer: bytes) -> Iterator[tuple[bytes, bytes]]:
     _, at = _handle(footer, 0)  # the metaindex, which TensorFlow leaves empty
     index, _ = _handle(footer, at)
     last: bytes | None = None
+    keys = 0
     for _, handle in _entries(_block(buffer, *index), index[0]):
         block, _ = _handle(handle, 0)
         for key, value in _entries(_block(buffer, *block), block[0]):
             if last is not None and key <= last:
                 raise FormatError(f"the block at byte {block[0]} has its keys out of order")
             last = key
+            keys += len(key)
+            if keys > _LONGEST_KEYS:
+                raise FormatError(f"the block at byte {block[0]} brings its keys beyond {_LONGEST_KEYS} bytes")
             yield key, value
 
 
