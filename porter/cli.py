@@ -79,7 +79,7 @@ images_option = click.option(
 
 
 @click.command(name="port")
-@click.argument("model")
+@click.argument("model", metavar="")  # the usage line names it already: port MODEL
 @click.option("--from", "source", type=DIALECT, required=True, help="The checkpoint's dialect.")
 @click.option("--to", "target", type=DIALECT, required=True, help="The dialect to port to.")
 @click.option(

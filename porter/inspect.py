@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -73,8 +74,13 @@ def _scopes(checkpoint: Checkpoint, sizes: dict[str, int], depth: int) -> list[S
         members.setdefault("/".join(name.split("/")[:-1][:depth]) or name, []).append(name)
     return [
         Scope(scope, len(names), sum(sizes[n] for n in names), sum(_bytes(checkpoint, n, sizes) for n in names))
-        for scope, names in members.items()
+        for scope, names in sorted(members.items(), key=lambda item: _natural(item[0]))
     ]
+
+
+def _natural(name: str) -> list[str | int]:
+    """Return a sort key in which Conv2d_2 comes before Conv2d_10."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
 
 
 def _holds(checkpoint: Checkpoint, arch: Arch) -> bool:

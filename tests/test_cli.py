@@ -202,7 +202,7 @@ def test_weights_of_another_dialect_model_or_head_are_refused_by_load(run: Any, 
 
     prefix, out = save(seeded_variables()), tmp_path / "m.safetensors"
     run(*arguments(prefix, "--out", out))
-    with pytest.raises(PorterError, match="run `port mobilenet_v1_0.25_128 --from tf --to torch` on it first"):
+    with pytest.raises(PorterError, match=r"run `port mobilenet_v1_0\.25_128 --from tf --to torch` on it first"):
         load(MODEL, "torch", weights=prefix)
     with pytest.raises(PorterError, match=r"has shape \(8,\), the network's is \(16,\)"):
         load("mobilenet_v1_0.5_128", "torch", weights=out)

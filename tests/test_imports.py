@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -53,16 +54,12 @@ def test_tensorflow_is_ported_to_safetensors_without_a_framework(save: Saver, tm
     assert np.array_equal(stored["conv_stem.weight"], want)
 
 
-TIERS = [
-    {"errors", "data", "layout", "kinds"},
-    {"mapping", "checkpoint", "graph", "compare", "weights", "roles", "pictures"},
-    {"recorded", "archs"},
-    {"translate", "nets", "runners"},
-    {"load", "writing"},
-    {"verify", "inspect", "port"},
-    {"cli"},
-]
-"""docs/architecture.md draws the same tiers; a module imports from its own tier and those above it."""
+def tiers() -> list[list[str]]:
+    """Return the tiers that docs/architecture.md draws, the first imported by all."""
+    text = (Path(__file__).parent.parent / "docs/architecture.md").read_text(encoding="utf-8")
+    block = re.search(r"```tiers\n(.*?)```", text, re.DOTALL)
+    assert block is not None
+    return [line.split() for line in block[1].splitlines()]
 
 
 def modules() -> list[Path]:
@@ -75,7 +72,7 @@ def modules() -> list[Path]:
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(Path(porter.__file__).parent)))
 def test_imports_run_one_way(path: Path) -> None:
-    tier = {name: number for number, names in enumerate(TIERS) for name in names}
+    tier = {name: number for number, names in enumerate(tiers()) for name in names}
     own = tier[path.relative_to(Path(porter.__file__).parent).parts[0].removesuffix(".py")]
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "porter":

@@ -78,14 +78,13 @@ def tensor_values(path: Path, name: str, proto: Any) -> np.ndarray:
     except ValueError:
         raise FormatError(f"{path}: {name} has half a value at its end; copy or download it again") from None
     values = decode(raw, proto.dtype)
-    if count and not proto.tensor_content:
+    missing = count - len(values)
+    if missing > 0 and not proto.tensor_content:
         if len(values) <= 1:
-            return np.broadcast_to(values if len(values) else np.zeros(1, kind.loaded), shape)
-        missing = count - len(values)
+            return np.broadcast_to(values.reshape(()) if len(values) else np.zeros((), kind.loaded), shape)
         if missing > _LARGEST_FILL:
             raise FormatError(f"{path}: {name} leaves out {missing} of its values; copy or download it again")
-        if missing > 0:
-            values = np.concatenate([values, np.broadcast_to(values[-1:], missing)])
+        values = np.concatenate([values, np.broadcast_to(values[-1:], missing)])
     if len(values) != count:
         raise FormatError(f"{path}: {name} has {len(values)} values for the shape {shape}; copy or download it again")
     return values.reshape(shape)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import pickle
 import warnings
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -24,31 +22,29 @@ def read_pth(path: Path) -> Checkpoint:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about archives that are refused in the next line
             state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except pickle.UnpicklingError:  # its message tells how to run the file's code all the same
+    except Exception:  # a damaged pickle can lead to any; PyTorch's messages tell how to run what a file pickles
         raise FormatError(
-            f"{path} is damaged or pickles more than tensors, which porter does not run; save model.state_dict()"
+            f"{path} is damaged, or pickles more than tensors, which porter does not run: "
+            "copy it again or save model.state_dict()"
         ) from None
-    except Exception as error:  # a damaged pickle can lead to any
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise FormatError(f"{path} is not a PyTorch file of weights alone ({reason}); save the state dict") from None
     if not isinstance(state, dict) or not all(
         isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state.items()
     ):
-        raise FormatError(f"{path} does not hold a state dict, tensors by name; save model.state_dict()")
+        raise FormatError(f"{path} does not hold a state dict, tensors by name: save model.state_dict()")
+
+    def values(tensor: torch.Tensor) -> np.ndarray:
+        # numpy has no bfloat16; float32 holds each of its values.
+        array: np.ndarray = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy(force=True)
+        return array
+
     entries = {}
     for name, tensor in state.items():
         try:
-            dtype = _values(tensor.new_empty(0)).dtype
+            dtype = values(tensor.new_empty(0)).dtype
         except (RuntimeError, TypeError):
             raise FormatError(
-                f"{path}: {name} is a {tensor.layout} tensor of {tensor.dtype}, which porter does not read yet; "
-                "save it dense, as float32"
+                f"{path}: {name} is {tensor.dtype} in {tensor.layout}, which porter does not read yet: "
+                "save it as a dense float32"
             ) from None
-        entries[name] = Entry(tuple(tensor.shape), dtype, partial(_values, tensor))
+        entries[name] = Entry(tuple(tensor.shape), dtype, partial(values, tensor))
     return Checkpoint(path, "PyTorch state dict", entries)
-
-
-def _values(tensor: Any) -> np.ndarray:
-    # numpy has no bfloat16; float32 holds each of its values.
-    values: np.ndarray = (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy(force=True)
-    return values

@@ -1,0 +1,77 @@
+"""README, the command reference and the architecture's tables are what the code says."""
+
+from __future__ import annotations
+
+import doctest
+import re
+import runpy
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import Saver, training_checkpoint
+from porter.cli import main
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+REAL = ROOT / "build/weights/nudity/files/retrained_graph.pb"
+
+CONSOLE = re.findall(r"```console\n\$ port (.*)\n((?:.*\n)*?)```", README)
+ELLIPSIS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+
+def masked(text: str) -> str:
+    """Hide the digits of measured numbers, which differ in their last places from machine to machine."""
+    return re.sub(r"\d+\.\d+(e[-+]\d+)?(?=\s)", "N", text + "\n")
+
+
+@pytest.fixture
+def folder(save: Saver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stand in a folder with the files that the README's commands name."""
+    if not REAL.is_file():
+        pytest.skip("the README's commands need `make weights`")
+    save(training_checkpoint())
+    (tmp_path / "retrained_graph.pb").symlink_to(REAL)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(("command", "output"), CONSOLE, ids=[command[:60] for command, _ in CONSOLE])
+def test_the_readmes_commands_print_what_it_shows(
+    tf: Any, folder: Path, capsys: pytest.CaptureFixture[str], command: str, output: str
+) -> None:
+    with pytest.raises(SystemExit):
+        main(shlex.split(command))
+    out, err = capsys.readouterr()
+    assert doctest.OutputChecker().check_output(masked(output), masked(out + err), ELLIPSIS), out + err
+
+
+def test_the_readmes_python_runs(tf: Any, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(shlex.split(CONSOLE[0][0].replace("--verify", "")))
+    capsys.readouterr()
+    tests = [doctest.DocTestParser().get_doctest(README, {}, "README.md", None, None)]
+    assert tests[0].examples
+    assert all(doctest.DocTestRunner().run(test).failed == 0 for test in tests)
+
+
+def test_the_demo_is_the_readmes_first_command() -> None:
+    demo = re.search(r"^demo:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert demo is not None
+    command = demo[1].replace("\\\n", " ").replace("$(BIN)/port ", "").replace("$(GRAPH)", "retrained_graph.pb")
+    assert shlex.split(command.replace("build/", "")) == shlex.split(CONSOLE[0][0])
+
+
+def test_the_reference_is_what_help_says(tmp_path: Path) -> None:
+    writer = runpy.run_path(str(ROOT / "docs/write_reference.py"))
+    assert (ROOT / "docs/cli.md").read_text(encoding="utf-8") == writer["cli_reference"]()
+    text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    assert text == writer["architecture"](text)
+
+
+def test_every_link_of_the_readme_leads_somewhere() -> None:
+    links = re.findall(r"\]\(([^)#]+)\)", README)
+    assert links
+    assert all((ROOT / link).is_file() for link in links if "://" not in link)
