@@ -9,6 +9,10 @@ JOBS ?= 2
 demo: .venv/ready $(GRAPH)
 	$(BIN)/port mobilenet_v1_1.0_224 --from tf --to torch --checkpoint $(GRAPH) \
 	    --ignore 'final_training_ops/*' --out build/mobilenet.safetensors --verify
+	$(BIN)/port mobilenet_v1_1.0_224 --from tf --to keras --checkpoint $(GRAPH) \
+	    --ignore 'final_training_ops/*' --out build/mobilenet.keras
+	$(BIN)/port verify mobilenet_v1_1.0_224 --checkpoint $(GRAPH) --ignore 'final_training_ops/*' \
+	    --framework torch --framework keras
 
 test: .venv/ready $(GRAPH)
 	$(BIN)/python -m pytest -n $(JOBS)

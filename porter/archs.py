@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any
 
 from porter.errors import PorterError
@@ -14,9 +15,10 @@ from porter.errors import PorterError
 class Arch:
     """One released model.
 
-    ``builders`` maps a framework to ``"module:function"``; the function takes ``num_classes`` and
-    ``options``. ``input_size`` is the side of the square pictures it was trained on, ``preprocessing``
-    a preset of porter.pictures, ``labels`` a file in labels/ for the released number of classes.
+    ``builders`` maps a framework to ``"module:function"``. The function takes ``num_classes`` (0 for the features
+    alone) and ``options``, in Keras ``input_size`` and ``dtype`` too. ``input_size`` is the side of the square
+    pictures that the model was trained on, ``preprocessing`` a preset of porter.pictures, ``labels`` a file in
+    labels/ for the released number of classes.
     """
 
     name: str
@@ -29,6 +31,12 @@ class Arch:
     options: Mapping[str, Any] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
 
+    def builder(self, framework: str) -> Callable[..., Any]:
+        """Return the function that builds the network in ``framework``, which is imported now."""
+        module, function = self.builders[framework].split(":")
+        builder: Callable[..., Any] = getattr(import_module(module), function)
+        return builder
+
 
 # Multipliers and sizes of the release: slim/nets/mobilenet_v1.md.
 _MOBILENET_V1 = [
@@ -39,7 +47,10 @@ _MOBILENET_V1 = [
         num_classes=1001,
         preprocessing="inception",
         labels="imagenet_1001",
-        builders={"torch": "porter.nets.torch.mobilenet_v1:MobileNetV1"},
+        builders={
+            "torch": "porter.nets.torch.mobilenet_v1:MobileNetV1",
+            "keras": "porter.nets.keras.mobilenet_v1:mobilenet_v1",
+        },
         options={"multiplier": multiplier},
         aliases=("mobilenet_v1",) if (multiplier, size) == (1.0, 224) else (),
     )

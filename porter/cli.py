@@ -17,6 +17,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from porter.archs import ARCHS
+from porter.casting import DTYPES
 from porter.errors import PorterError
 from porter.kinds import SEPARATORS
 from porter.translate import WEIGHTS
@@ -78,6 +79,11 @@ images_option = click.option(
 )
 
 
+prefix_option = click.option(
+    "--prefix", metavar="TEXT", help="What stands before the model's names, as in 'import/'. Default: found."
+)
+
+
 @click.command(name="port")
 @click.argument("model", metavar="")  # the usage line names it already: port MODEL
 @click.option("--from", "source", type=DIALECT, required=True, help="The checkpoint's dialect.")
@@ -88,17 +94,25 @@ images_option = click.option(
     required=True,
     help="A prefix, .index, .data file, folder, `checkpoint` file or frozen .pb.",
 )
-@click.option("--out", type=click.Path(path_type=Path), help="The file to write: .safetensors or .pth.")
+@click.option(
+    "--out", help="The file to write (.safetensors; .pth; .keras, .weights.h5, .h5), or a folder, as in out/."
+)
 @weights_option
 @ignore_option
+@prefix_option
+@click.option("--no-head", is_flag=True, help="Leave the classifier out: the backbone alone.")
+@click.option("--num-classes", type=int, metavar="N", help="Put a fresh classifier of N classes in its place.")
+@click.option("--classes", type=click.Choice(["1000"]), help="Drop the background class, index 0 of 1001.")
+@click.option("--dtype", type=click.Choice(DTYPES), help="Round the weights to this dtype when they are written.")
 @click.option("--verify", is_flag=True, help="Run the original and the port, and write only where parity holds.")
 @images_option
 @json_option
-def port_model(as_json: bool, **options: Any) -> int:
+def port_model(as_json: bool, no_head: bool, num_classes: int | None, classes: str | None, **options: Any) -> int:
     """Port MODEL's checkpoint from one dialect to another."""
+    from porter.head import Head
     from porter.port import port
 
-    result = port(track=track, **options)
+    result = port(track=track, head=Head(no_head, num_classes, classes is not None), **options)
     if as_json:
         print_json(result.as_dict())
     else:
@@ -110,9 +124,18 @@ def port_model(as_json: bool, **options: Any) -> int:
 @click.argument("model")
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="Verify these weights against TensorFlow.")
 @images_option
-@click.option("--framework", type=click.Choice(["torch"]), default="torch", show_default=True)
+@click.option(
+    "--framework",
+    "frameworks",
+    type=click.Choice(["torch", "keras"]),
+    multiple=True,
+    default=["torch"],
+    show_default=True,
+    help="The framework to run the port in; may be given several times.",
+)
 @weights_option
 @ignore_option
+@prefix_option
 @json_option
 def verify(as_json: bool, **options: Any) -> int:
     """Verify the port of MODEL, against the goldens of the original code or on a checkpoint."""
@@ -209,56 +232,79 @@ def show_port(result: Any) -> None:
     out, found = console(), result.translation
     out.print(Text(f"{result.model}: {result.checkpoint.path} ({result.checkpoint.format})"), soft_wrap=True)
     show_counts(out, found.roles)
+    if found.prefix:
+        out.print(Text(f"  prefix   {found.prefix} stands before the model's names"), soft_wrap=True)
     if found.ignored:
         out.print(Text(f"  ignored  {', '.join(found.ignored)}"), soft_wrap=True)
     taken = "the moving averages" if found.weights == "ema" else "the raw values"
     if found.ema_difference is not None:
         taken += f"; largest |raw - ema| {found.ema_difference:.3g}"
     out.print(Text(f"  weights  {found.weights}: {taken}"))
+    if found.head_note:
+        out.print(Text(f"  head     {found.head_note}"), soft_wrap=True)
     size = f"{len(found.entries)} tensors, {found.parameters:,} values, {found.num_classes} classes"
-    out.print(Text(f"  ported   {size}, {result.source} -> {result.target}"))
+    rounded = f", rounded to {result.dtype}" if result.dtype else ""
+    out.print(Text(f"  ported   {size}, {result.source} -> {result.target}{rounded}"))
     if result.verification is not None:
         show_verification(result.verification)
     if result.out is not None:
-        out.print(Text(f"wrote {result.out} ({result.out.stat().st_size:,} bytes)"), soft_wrap=True)
+        out.print(Text(f"wrote {written(result.out)}"), soft_wrap=True)
     elif not result:
         out.print("nothing was written, because parity failed", soft_wrap=True)
 
 
+def written(path: Path) -> str:
+    if path.is_dir():
+        return f"{path}/: {', '.join(sorted(file.name for file in path.iterdir()))}"
+    return f"{path} ({path.stat().st_size:,} bytes)"
+
+
+NAMES = {"torch": "PyTorch", "keras": "Keras"}
+
+
 def show_verification(result: Any) -> None:
-    """Print each picture's labels on both sides, the endpoints, and the verdict last."""
+    """Print each picture's labels on every side, the endpoints, and each framework's verdict last."""
     out = console()
-    out.print(Text(f"{result.model} in {result.framework}, against {result.reference}"), soft_wrap=True)
+    out.print(Text(f"{result.model} in {' and '.join(result.ports)}, against {result.reference}"), soft_wrap=True)
     out.print(Text(f"  on {result.inputs}"), soft_wrap=True)
     for picture in result.pictures:
-        show_picture(out, picture, result.framework)
-    out.print()
-    show_endpoints(out, result.report)
-    if result.report.missing:
-        out.print(Text(f"not on both sides: {', '.join(result.report.missing)}"), soft_wrap=True)
-    out.print(Text(str(result.report)), style="green" if result else "bold red", soft_wrap=True)
+        show_picture(out, picture)
+    for framework, report in result.ports.items():
+        out.print()
+        show_endpoints(out, report, framework)
+        if report.missing:
+            out.print(Text(f"not on both sides: {', '.join(report.missing)}"), soft_wrap=True)
+    for framework, report in result.ports.items():
+        which = f"{NAMES[framework]}: " if len(result.ports) > 1 else ""
+        out.print(Text(f"{which}{report}"), style="green" if report else "bold red", soft_wrap=True)
 
 
-def show_picture(out: Console, picture: Any, framework: str) -> None:
-    """Print one picture's five likeliest labels, side by side."""
-    name = {"torch": "PyTorch", "keras": "Keras"}[framework]
+def show_picture(out: Console, picture: Any) -> None:
+    """Print one picture's five likeliest labels: the original's, and each port's probability of the same rank."""
     out.print()
-    grid = new_grid(picture.picture, "TensorFlow", "", name)
-    for (ours, p), (theirs, q) in zip(picture.port, picture.reference, strict=True):
-        grid.add_row(shorten(theirs), f"{q:.6f}", "" if ours == theirs else shorten(ours), f"{p:.6f}")
+    grid = new_grid(picture.picture, "TensorFlow", *(NAMES[framework] for framework in picture.ports))
+    for rank, (label, probability) in enumerate(picture.reference):
+        cells = []
+        for ranked in picture.ports.values():
+            other, own = ranked[rank]
+            cells.append(f"{own:.6f}" + ("" if other == label else f" {shorten(other, 24)}"))
+        grid.add_row(shorten(label), f"{probability:.6f}", *cells)
     out.print(grid)
-    out.print(f"largest logit difference {picture.largest_logit_difference:.2e}")
+    differences = [f"{value:.2e} in {NAMES[name]}" for name, value in picture.largest_logit_difference.items()]
+    out.print(f"largest logit difference {', '.join(differences)}")
 
 
 def shorten(label: str, width: int = 44) -> str:
     return label if len(label) <= width else label[: width - 1] + "…"
 
 
-def show_endpoints(out: Console, report: Any) -> None:
-    grid = new_grid("endpoint", "float64 / deviation", "float32 rms / original's", "largest / original's", "")
+def show_endpoints(out: Console, report: Any, framework: str) -> None:
+    name = f"endpoint in {NAMES[framework]}"
+    grid = new_grid(name, "float64 / deviation", "float32 rms / original's", "largest / original's", "")
     for row in report.rows:
         verdict = Text("ok", style="green") if row.ok else Text("departs", style="bold red")
-        numbers = (f"{row.exact:.1e}", f"{row.rounding_rms:.2f}", f"{row.rounding_largest:.2f}")
+        exact = "" if row.exact is None else f"{row.exact:.1e}"
+        numbers = (exact, f"{row.rounding_rms:.2f}", f"{row.rounding_largest:.2f}")
         grid.add_row(row.endpoint, *numbers, verdict)
     out.print(grid)
 

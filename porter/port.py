@@ -1,19 +1,22 @@
-"""port: a checkpoint's weights under another framework's names and axes, in a file."""
+"""port: a checkpoint's weights under another framework's names and axes, in a file or a folder."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from porter.archs import Arch, find_arch
+from porter import folder
+from porter.archs import find_arch
+from porter.casting import DTYPES
 from porter.checkpoint import Checkpoint, open_checkpoint
 from porter.errors import PorterError
-from porter.translate import Translation, translate
+from porter.facts import gather
+from porter.head import Head
+from porter.translate import Options, Translation, translate
 from porter.verify import Verification, verify_checkpoint
-from porter.writing import Track, replacing, untracked, writer_of
+from porter.writing import Output, Track, discard, replacing, untracked, writer_of
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class PortResult:
     target: str
     checkpoint: Checkpoint
     translation: Translation
+    dtype: str | None
     out: Path | None
     verification: Verification | None
 
@@ -43,11 +47,14 @@ class PortResult:
             "to": self.target,
             "checkpoint": str(self.checkpoint.path),
             "format": self.checkpoint.format,
+            "prefix": self.translation.prefix,
             "weights": self.translation.weights,
             "largest_raw_ema_difference": self.translation.ema_difference,
             "tensors": len(self.translation.entries),
             "parameters": self.translation.parameters,
             "num_classes": self.translation.num_classes,
+            "head": self.translation.head_note,
+            "dtype": self.dtype,
             "roles": self.translation.roles,
             "ignored": list(self.translation.ignored),
             "out": str(self.out) if self.out else None,
@@ -64,47 +71,58 @@ def port(
     out: str | Path | None = None,
     weights: str = "auto",
     ignore: Sequence[str] = (),
+    prefix: str | None = None,
+    head: Head | None = None,
+    dtype: str | None = None,
     verify: bool = False,
     images: Sequence[str | Path] = (),
     track: Track[str] = untracked,
 ) -> PortResult:
     """Port ``checkpoint`` of ``model`` from the dialect ``source`` to ``target`` and write it to ``out``.
 
-    ``weights`` is ``auto``, ``ema`` or ``raw``; ``ignore`` holds patterns of variables to leave out. With
-    ``verify`` the file is read back and held against TensorFlow, and renamed to ``out`` only where
-    parity holds. Raises PorterError, and leaves no file, where the checkpoint is not the model's.
+    ``weights`` is ``auto``, ``ema`` or ``raw``; ``ignore`` holds patterns of variables to leave out; ``prefix`` is
+    what stands before the model's names, found where it is None; ``dtype`` is ``float16`` or ``bfloat16``. An
+    ``out`` that ends in / or is a folder is filled with config.json, weights, labels and a model card.
+
+    With ``verify`` the port is held against TensorFlow, and renamed to ``out`` only where parity holds: the
+    written file itself, or, where ``dtype`` rounds it, the weights before that. Raises PorterError, and leaves no
+    file, where the checkpoint is not the model's.
     """
     arch = find_arch(model)
     destination = Path(out) if out is not None else None
-    write = writer_of(destination) if destination else None
+    into_folder = destination is not None and (str(out).endswith("/") or destination.is_dir())
+    if destination and into_folder:
+        folder.check(destination)
+    write = writer_of(destination, target) if destination and not into_folder else None
     if images and not verify:
         raise PorterError("--images are the pictures of --verify: add it")
+    if dtype not in (None, *DTYPES):
+        raise PorterError(f"there is no dtype {dtype!r} to write: take one of {', '.join(DTYPES)}")
     opened = open_checkpoint(checkpoint)
-    translation = translate(opened, arch, source, target, weights, ignore)
+    head = head or Head()
+    translation = head.apply(translate(opened, arch, source, target, Options(weights, ignore, prefix)), arch)
+    tensors = translation.as_checkpoint(opened)
+
+    def check(port: Checkpoint) -> Verification | None:
+        if not verify:
+            return None
+        return verify_checkpoint(arch, opened, translation, {target: port}, images, head)
+
     verification = None
-    if destination and write:
+    if destination is None:
+        verification = check(tensors)
+    else:
+        facts = gather(arch, opened, source, target, translation, dtype)
+        output = Output(arch, tensors, facts, dtype, track)
         with replacing(destination) as temporary:
-            write(temporary, translation.entries, _metadata(arch, opened, source, target, translation), track)
-            if verify:
-                written = open_checkpoint(temporary)
-                verification = verify_checkpoint(arch, target, opened, translation, written, images)
-                if not verification:
-                    temporary.unlink()
-                    destination = None
-    elif verify:
-        unwritten = Checkpoint(opened.path, "translation", translation.entries)
-        verification = verify_checkpoint(arch, target, opened, translation, unwritten, images)
-    return PortResult(arch.name, source, target, opened, translation, destination, verification)
-
-
-def _metadata(arch: Arch, checkpoint: Checkpoint, source: str, target: str, translation: Translation) -> dict[str, str]:
-    """Return what a file says of itself. ``format: pt`` is what transformers and timm look for."""
-    return {
-        **({"format": "pt"} if target == "torch" else {}),
-        "porter": version("porter"),
-        "model": arch.name,
-        "from": source,
-        "source": checkpoint.path.name,
-        "weights": translation.weights,
-        "num_classes": str(translation.num_classes),
-    }
+            if write is not None:
+                write(temporary, output)
+                verification = check(tensors if dtype else open_checkpoint(temporary))
+            else:
+                path = folder.write_weights(temporary, output, target)
+                verification = check(tensors if dtype else open_checkpoint(path))
+                folder.write_papers(temporary, output, verification)
+            if verify and not verification:
+                discard(temporary)
+                destination = None
+    return PortResult(arch.name, source, target, opened, translation, dtype, destination, verification)

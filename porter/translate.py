@@ -14,6 +14,7 @@ from porter.checkpoint import Checkpoint, Entry
 from porter.errors import MappingError, PorterError, listing
 from porter.layout import parse_axes, relayout
 from porter.mapping import Pair, Table
+from porter.naming import locate, present
 from porter.recorded import recorded
 from porter.roles import SHADOW, SHADOW_SUFFIX, VARIABLE, counts, roles, shadowed
 
@@ -21,11 +22,25 @@ WEIGHTS = ("auto", "ema", "raw")
 
 
 @dataclass(frozen=True)
+class Options:
+    """How to read a checkpoint.
+
+    ``weights`` is ``auto``, ``ema`` or ``raw``; ``ignore`` holds patterns of variables to leave out;
+    ``prefix`` is what stands before the model's names, found where it is None.
+    """
+
+    weights: str = "auto"
+    ignore: Sequence[str] = ()
+    prefix: str | None = None
+
+
+@dataclass(frozen=True)
 class Translation:
     """The target's tensors, not yet read, and what was found on the way.
 
-    ``taken`` gives, for each source variable, the checkpoint entry that was read for it: itself, or
-    its moving average. ``ema_difference`` is the largest ``|raw - ema|``, None without both.
+    ``taken`` gives, for each of the table's source names, the checkpoint entry that is read for it: the
+    variable, or its moving average. ``ema_difference`` is the largest ``|raw - ema|``, None without both.
+    ``head`` are the classifier's pairs, ``head_note`` what became of them if they are not as they were.
     """
 
     entries: dict[str, Entry]
@@ -35,156 +50,171 @@ class Translation:
     num_classes: int
     roles: dict[str, int]
     ignored: tuple[str, ...]
+    prefix: str
+    head: tuple[Pair, ...]
+    head_note: str | None = None
 
     @property
     def parameters(self) -> int:
         """The number of values in all target tensors."""
         return sum(int(np.prod(entry.shape)) for entry in self.entries.values())
 
+    def as_checkpoint(self, of: Checkpoint) -> Checkpoint:
+        """Return the target's tensors as a checkpoint that names the file ``of`` which they come from."""
+        return Checkpoint(of.path, "translation", self.entries)
+
 
 def translate(
-    checkpoint: Checkpoint,
-    arch: Arch,
-    source: str,
-    target: str,
-    weights: str = "auto",
-    ignore: Sequence[str] = (),
+    checkpoint: Checkpoint, arch: Arch, source: str, target: str, options: Options | None = None
 ) -> Translation:
     """Translate ``checkpoint`` from the dialect ``source`` to ``target``; nothing is read yet but the averages.
 
     Raises MappingError where a variable is neither mapped nor ignored, where one is missing, or where
     a shape is not the architecture's.
     """
-    table = Table.load(arch.table)
-    pairs = table.pairs(source, target)
-    found = roles(checkpoint.entries)
-    # A variable of which only the average is there is a variable all the same.
-    variables = list(dict.fromkeys(shadowed(n) for n, role in found.items() if role in (VARIABLE, SHADOW)))
-    mapped = {pair.source for pair in pairs}
-    ignored = _ignored(checkpoint, table, source, variables, mapped, ignore)
-    taken, kind = _choose(checkpoint, arch, pairs, weights)
-    num_classes = _check_shapes(checkpoint, arch, table, source, pairs, taken)
-    entries = {pair.target: _entry(checkpoint, taken[pair.source], pair) for pair in pairs}
-    summary = counts({name: _shown_role(name, role, mapped) for name, role in found.items()})
-    return Translation(
-        entries,
-        taken,
-        kind,
-        _ema_difference(checkpoint, mapped),
-        num_classes,
-        summary | counts(checkpoint.asides),
-        ignored,
-    )
+    return _Translator(checkpoint, arch, source, target, options or Options()).translation()
 
 
-def _shown_role(name: str, role: str, mapped: set[str]) -> str:
-    return "ignored variable" if role == VARIABLE and name not in mapped else role
+class _Translator:
+    """One call of translate: the steps share the checkpoint, the table and the pairs."""
 
+    def __init__(self, checkpoint: Checkpoint, arch: Arch, source: str, target: str, options: Options) -> None:
+        self.checkpoint = checkpoint
+        self.entries = checkpoint.entries
+        self.arch = arch
+        self.table = Table.load(arch.table)
+        self.source = source
+        self.options = options
+        self.pairs = self.table.pairs(source, target)
+        names = [pair.source for pair in self.pairs]
+        try:
+            self.stored, self.prefix = locate(self.entries, names, source, options.prefix)
+        except MappingError as error:
+            raise MappingError(f"{checkpoint.path}: {error}") from None
 
-def _ignored(
-    checkpoint: Checkpoint,
-    table: Table,
-    source: str,
-    variables: Sequence[str],
-    mapped: set[str],
-    patterns: Sequence[str],
-) -> tuple[str, ...]:
-    """Return the variables left out on purpose; raise where one is left over."""
-    left_out, left_over = [], []
-    for name in variables:
-        asked = any(fnmatchcase(name, pattern) for pattern in patterns)
-        if name in mapped:
-            if asked:
-                raise MappingError(f"--ignore would leave out {name}, which the model needs: narrow the pattern")
-        elif asked or table.ignored(source, name):
-            left_out.append(name)
-        else:
-            left_over.append(name)
-    if left_over:
-        entries = checkpoint.entries
-        shown = listing(f"{n} {entries[n if n in entries else n + SHADOW_SUFFIX].shape}" for n in left_over)
-        raise MappingError(
-            f"{_plural(len(left_over), 'variable')} in {checkpoint.path.name} "
-            f"{'is' if len(left_over) == 1 else 'are'} neither mapped nor ignored:{shown}\n"
-            f"  leave them out with --ignore 'PATTERN', or add a [[layer]] or an ignore.{source} pattern "
-            f"to mappings/{table.name}.toml"
+    def translation(self) -> Translation:
+        found = roles(self.entries)
+        ignored = self._left_out(found)
+        taken, kind = self._choose()
+        num_classes = self._check_shapes(taken)
+        mapped = set(self.stored.values())
+        shown = {n: "ignored variable" if role == VARIABLE and n not in mapped else role for n, role in found.items()}
+        return Translation(
+            {pair.target: self._entry(taken[pair.source], pair) for pair in self.pairs},
+            taken,
+            kind,
+            self._ema_difference(),
+            num_classes,
+            counts(shown) | counts(self.checkpoint.asides),
+            ignored,
+            self.prefix,
+            tuple(pair for pair in self.pairs if pair.head),
         )
-    return tuple(left_out)
+
+    def _left_out(self, found: Mapping[str, str]) -> tuple[str, ...]:
+        """Return the variables left out on purpose; raise where one is left over."""
+        mapped = set(self.stored.values())
+        left_out, left_over = [], []
+        # A variable of which only the average is there is a variable all the same.
+        for name in dict.fromkeys(shadowed(n) for n, role in found.items() if role in (VARIABLE, SHADOW)):
+            asked = any(fnmatchcase(name, pattern) for pattern in self.options.ignore)
+            if name in mapped:
+                if asked:
+                    raise MappingError(f"--ignore would leave out {name}, which the model needs: narrow the pattern")
+            elif asked or self.table.ignored(self.source, name.removeprefix(self.prefix)):
+                left_out.append(name)
+            else:
+                left_over.append(name)
+        # Where the model itself is not there, that is what to say, and not that all the rest is unknown.
+        if left_over and any(present(name, self.entries) for name in mapped):
+            shown = (f"{n} {self.entries[n if n in self.entries else n + SHADOW_SUFFIX].shape}" for n in left_over)
+            raise MappingError(
+                f"{_plural(len(left_over), 'variable')} in {self.checkpoint.path.name} "
+                f"{'is' if len(left_over) == 1 else 'are'} neither mapped nor ignored:{listing(shown)}\n"
+                f"  leave them out with --ignore 'PATTERN', or add a [[layer]] or an ignore.{self.source} pattern "
+                f"to mappings/{self.table.name}.toml"
+            )
+        return tuple(left_out)
+
+    def _choose(self) -> tuple[dict[str, str], str]:
+        """Return the entry to read for every one of the table's names, and whether those are ``ema`` or ``raw``."""
+        weights, path = self.options.weights, self.checkpoint.path
+        if weights not in WEIGHTS:
+            raise PorterError(f"there are no weights {weights!r}: take one of {', '.join(WEIGHTS)}")
+        names = [self.stored[pair.source] for pair in self.pairs]
+        missing = [name for name in names if not present(name, self.entries)]
+        if missing:
+            raise MappingError(
+                f"{path} lacks {len(missing)} of the {len(names)} tensors of {self.arch.name}:{listing(missing)}\n"
+                "  name the model that the checkpoint belongs to"
+            )
+        averaged = {name for name in names if name + SHADOW_SUFFIX in self.entries}
+        trainable = [self.stored[pair.source] for pair in self.pairs if pair.trainable]
+        unaveraged = [name for name in trainable if name not in averaged]
+        kind = weights if weights != "auto" else "raw" if unaveraged else "ema"
+        if kind == "ema" and unaveraged:
+            raise MappingError(
+                f"{path} has no moving average of {_plural(len(unaveraged), 'trainable variable')}:"
+                f"{listing(unaveraged)}\n  take --weights raw"
+            )
+        only_averaged = [name for name in names if name not in self.entries]
+        if kind == "raw" and only_averaged:
+            raise MappingError(
+                f"{path} holds only the moving average of {_plural(len(only_averaged), 'variable')}:"
+                f"{listing(only_averaged)}\n  take --weights ema"
+            )
+        taken = {
+            name: stored + SHADOW_SUFFIX if kind == "ema" and stored in averaged else stored
+            for name, stored in self.stored.items()
+        }
+        return taken, kind
+
+    def _check_shapes(self, taken: Mapping[str, str]) -> int:
+        """Hold every shape against the original's; return the number of classes, which is the head's to say."""
+        shapes = expected_shapes(self.arch, self.table, self.source)
+        found: dict[int, str] = {}
+        for pair in self.pairs:
+            shape, want = self.entries[taken[pair.source]].shape, shapes[pair.source]
+            if pair.head and len(shape) == len(want):
+                axis = parse_axes(pair.source_axes).index("O")
+                found.setdefault(shape[axis], pair.source)
+                want = (*want[:axis], shape[axis], *want[axis + 1 :])
+            if shape != want:
+                what = "the head has another shape than the target's" if pair.head else "a shape is not the model's"
+                raise MappingError(
+                    f"{self.checkpoint.path}: {what}: {taken[pair.source]} is {shape}, {self.arch.name} wants {want}; "
+                    "name the model that the checkpoint belongs to"
+                )
+        if len(found) != 1:
+            raise MappingError(
+                f"{self.checkpoint.path}: the head's tensors disagree on the number of classes: "
+                + ", ".join(f"{name} has {classes}" for classes, name in found.items())
+            )
+        return next(iter(found))
+
+    def _ema_difference(self) -> float | None:
+        """Return the largest |raw - ema| over the variables that have both."""
+        checkpoint = self.checkpoint
+        both = [name for name in self.stored.values() if name in checkpoint and name + SHADOW_SUFFIX in checkpoint]
+        if not both:
+            return None
+        return max(
+            float(np.max(np.abs(checkpoint[name] - checkpoint[name + SHADOW_SUFFIX]), initial=0)) for name in both
+        )
+
+    def _entry(self, name: str, pair: Pair) -> Entry:
+        stored = self.entries[name]
+        blank = np.broadcast_to(np.zeros((), stored.dtype), stored.shape)
+        shape = relayout(blank, pair.source_axes, pair.target_axes).shape
+        return Entry(shape, stored.dtype, partial(_relaid, stored, pair))
+
+
+def _relaid(stored: Entry, pair: Pair) -> np.ndarray:
+    return relayout(stored.load(), pair.source_axes, pair.target_axes)
 
 
 def _plural(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
-def _choose(checkpoint: Checkpoint, arch: Arch, pairs: Sequence[Pair], weights: str) -> tuple[dict[str, str], str]:
-    """Return the entry to read for every source variable, and whether those are ``ema`` or ``raw``."""
-    if weights not in WEIGHTS:
-        raise PorterError(f"there are no weights {weights!r}: take one of {', '.join(WEIGHTS)}")
-    entries = checkpoint.entries
-    missing = [p.source for p in pairs if p.source not in entries and p.source + SHADOW_SUFFIX not in entries]
-    if missing:
-        raise MappingError(
-            f"{checkpoint.path} lacks {len(missing)} of the {len(pairs)} tensors of {arch.name}:{listing(missing)}\n"
-            "  name the model that the checkpoint belongs to"
-        )
-    raw = all(pair.source in entries for pair in pairs)
-    unaveraged = [p.source for p in pairs if p.trainable and p.source + SHADOW_SUFFIX not in entries]
-    kind = weights if weights != "auto" else "raw" if unaveraged else "ema"
-    if kind == "ema" and unaveraged:
-        raise MappingError(
-            f"{checkpoint.path} has no moving average of {_plural(len(unaveraged), 'trainable variable')}:"
-            f"{listing(unaveraged)}\n  take --weights raw"
-        )
-    if kind == "raw" and not raw:
-        only = [pair.source for pair in pairs if pair.source not in entries]
-        raise MappingError(
-            f"{checkpoint.path} holds only the moving average of {_plural(len(only), 'variable')}:{listing(only)}\n"
-            "  take --weights ema"
-        )
-    taken = {}
-    for pair in pairs:
-        shadow = pair.source + SHADOW_SUFFIX
-        taken[pair.source] = shadow if kind == "ema" and shadow in entries else pair.source
-    return taken, kind
-
-
-def _ema_difference(checkpoint: Checkpoint, mapped: set[str]) -> float | None:
-    """Return the largest |raw - ema| over the variables that have both."""
-    both = [name for name in mapped if name in checkpoint and name + SHADOW_SUFFIX in checkpoint]
-    if not both:
-        return None
-    return max(float(np.max(np.abs(checkpoint[name] - checkpoint[name + SHADOW_SUFFIX]), initial=0)) for name in both)
-
-
-def _check_shapes(
-    checkpoint: Checkpoint,
-    arch: Arch,
-    table: Table,
-    source: str,
-    pairs: Sequence[Pair],
-    taken: Mapping[str, str],
-) -> int:
-    """Hold every shape against the original's; return the number of classes, which is the head's to say."""
-    shapes = expected_shapes(arch, table, source)
-    found: dict[int, str] = {}
-    for pair in pairs:
-        shape, want = checkpoint.entries[taken[pair.source]].shape, shapes[pair.source]
-        if pair.head and len(shape) == len(want):
-            axis = parse_axes(pair.source_axes).index("O")
-            found.setdefault(shape[axis], pair.source)
-            want = (*want[:axis], shape[axis], *want[axis + 1 :])
-        if shape != want:
-            what = "the head has another shape than the target's" if pair.head else "a shape is not the model's"
-            raise MappingError(
-                f"{checkpoint.path}: {what}: {pair.source} is {shape}, {arch.name} wants {want}; "
-                "name the model that the checkpoint belongs to"
-            )
-    if len(found) != 1:
-        raise MappingError(
-            f"{checkpoint.path}: the head's tensors disagree on the number of classes: "
-            + ", ".join(f"{name} has {classes}" for classes, name in found.items())
-        )
-    return next(iter(found))
 
 
 def expected_shapes(arch: Arch, table: Table, dialect: str) -> dict[str, tuple[int, ...]]:
@@ -196,14 +226,3 @@ def expected_shapes(arch: Arch, table: Table, dialect: str) -> dict[str, tuple[i
         ).shape
         for pair in table.pairs("tf", dialect)
     }
-
-
-def _entry(checkpoint: Checkpoint, name: str, pair: Pair) -> Entry:
-    stored = checkpoint.entries[name]
-    blank = np.broadcast_to(np.zeros((), stored.dtype), stored.shape)
-    shape = relayout(blank, pair.source_axes, pair.target_axes).shape
-    return Entry(shape, stored.dtype, partial(_relaid, stored, pair))
-
-
-def _relaid(stored: Entry, pair: Pair) -> np.ndarray:
-    return relayout(stored.load(), pair.source_axes, pair.target_axes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
@@ -10,52 +10,55 @@ from typing import Any
 
 import numpy as np
 
-from porter import data
 from porter.archs import Arch, find_arch
 from porter.checkpoint import Checkpoint, Entry, open_checkpoint
 from porter.compare import Report, compare
 from porter.errors import PorterError
-from porter.load import build, require_package
+from porter.head import Head, class_names
+from porter.load import build, require_framework, require_package
 from porter.mapping import Table
 from porter.pictures import prepare, sample_paths, top_labels
 from porter.recorded import Recorded, recorded
-from porter.runners import Runner, both_precisions, softmax
-from porter.translate import Translation, translate
+from porter.runners import Runner, run_all, softmax
+from porter.runners.settings import before_tensorflow
+from porter.translate import Options, Translation, translate
 from porter.weights import seeded
+
+Labels = list[tuple[str, float]]
+Outputs = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
 class PictureResult:
-    """One picture's likeliest labels on both sides, and the largest difference between its float32 logits."""
+    """One picture's likeliest labels, and the largest difference between float32 logits, by framework."""
 
     picture: str
-    reference: list[tuple[str, float]]
-    port: list[tuple[str, float]]
-    largest_logit_difference: float
+    reference: Labels
+    ports: dict[str, Labels]
+    largest_logit_difference: dict[str, float]
 
 
 @dataclass(frozen=True)
 class Verification:
-    """What was compared with what, and the verdict; true where parity holds."""
+    """What was compared with what, and each framework's verdict; true where parity holds in all."""
 
     model: str
-    framework: str
     reference: str
     inputs: str
-    report: Report
+    ports: dict[str, Report]
     pictures: tuple[PictureResult, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.report)
+        return bool(self.ports) and all(self.ports.values())
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything as plain values for JSON."""
         return {
+            "ok": bool(self),
             "model": self.model,
-            "framework": self.framework,
             "reference": self.reference,
             "inputs": self.inputs,
-            **self.report.as_dict(),
+            "ports": {framework: report.as_dict() for framework, report in self.ports.items()},
             "pictures": [asdict(picture) for picture in self.pictures],
         }
 
@@ -64,11 +67,12 @@ def verify(
     model: str,
     checkpoint: str | Path | None = None,
     images: Sequence[str | Path] = (),
-    framework: str = "torch",
+    frameworks: Sequence[str] = ("torch",),
     weights: str = "auto",
     ignore: Sequence[str] = (),
+    prefix: str | None = None,
 ) -> Verification:
-    """Verify the port of ``model`` in ``framework`` by the two rules of porter.compare.
+    """Verify the port of ``model`` in each of ``frameworks`` by the two rules of porter.compare.
 
     Without a ``checkpoint`` the port is filled with the golden's seeded weights and held against what
     the original code computed. With one, TensorFlow runs the original on ``images`` (default: the
@@ -79,30 +83,33 @@ def verify(
     if checkpoint is None:
         if images:
             raise PorterError("the goldens hold the sample pictures' values only: give --checkpoint to use --images")
-        return verify_golden(arch, framework)
+        return verify_golden(arch, frameworks)
     opened = open_checkpoint(checkpoint)
-    translation = translate(opened, arch, "tf", framework, weights, ignore)
-    port = Checkpoint(opened.path, "translation", translation.entries)
-    return verify_checkpoint(arch, framework, opened, translation, port, images)
+    translations = {f: translate(opened, arch, "tf", f, Options(weights, ignore, prefix)) for f in frameworks}
+    ports = {f: translation.as_checkpoint(opened) for f, translation in translations.items()}
+    return verify_checkpoint(arch, opened, next(iter(translations.values())), ports, images)
 
 
-def verify_golden(arch: Arch, framework: str, golden: Recorded | None = None) -> Verification:
-    """Hold the port, filled with seeded weights, against a golden; the model's own unless another is given."""
+def verify_golden(arch: Arch, frameworks: Sequence[str], golden: Recorded | None = None) -> Verification:
+    """Hold ports, filled with seeded weights, against a golden; the model's own unless another is given."""
     from porter.runners.golden import GoldenRunner, golden_pictures
 
     golden = golden or recorded(arch.name)
     table = Table.load(arch.table)
-    translation = translate(seeded_checkpoint(golden), arch, "tf", framework)
-    port = _port_runner(arch, table, framework, Checkpoint(golden.path, "seeded", translation.entries))
-    reference = GoldenRunner(golden, table)
-    pictures = golden_pictures(golden.input_size)
-    got = {precision: reference.probe(run) for precision, run in both_precisions(port, pictures).items()}
+    reference, pictures = GoldenRunner(golden, table), golden_pictures(golden.input_size)
+    want = run_all(reference, pictures)
+    seeds = seeded_checkpoint(golden)
+    reports = {}
+    for framework in frameworks:
+        port = translate(seeds, arch, "tf", framework).as_checkpoint(seeds)
+        got = _run_port(arch, table, framework, port, pictures)
+        probes = {precision: reference.probe(outputs) for precision, outputs in got.items()}
+        reports[framework] = compare(probes, want, table.logits)
     return Verification(
         arch.name,
-        framework,
         f"the golden of the original code, {golden.recipe['slim_name']} of TF-Slim",
         f"sample pictures, centre {golden.input_size}x{golden.input_size}, scaled to [-1, 1]; name-seeded weights",
-        compare(got, both_precisions(reference, pictures), table.logits),
+        reports,
     )
 
 
@@ -119,28 +126,37 @@ def seeded_checkpoint(golden: Recorded) -> Checkpoint:
 
 def verify_checkpoint(
     arch: Arch,
-    framework: str,
     checkpoint: Checkpoint,
     translation: Translation,
-    port: Checkpoint,
+    ports: Mapping[str, Checkpoint],
     images: Sequence[str | Path] = (),
+    head: Head | None = None,
 ) -> Verification:
-    """Hold ``port``'s tensors, run in ``framework``, against TensorFlow running the original of ``checkpoint``."""
+    """Hold ``ports``, each a framework's tensors, against TensorFlow running the original of ``checkpoint``.
+
+    With another ``head`` than the checkpoint's, what is left of the original's outputs is judged.
+    """
+    head = head or Head()
     table = Table.load(arch.table)
     paths = [Path(image) for image in images] or sample_paths()
     require_package("tensorflow", "tf")
+    for framework in ports:
+        require_framework(arch, framework)
     reference, title = _tensorflow(arch, table, checkpoint, translation)
     pictures = prepare(paths, arch.preprocessing, arch.input_size)
-    got = both_precisions(_port_runner(arch, table, framework, port), pictures)
-    want = both_precisions(reference, pictures)
-    return Verification(
-        arch.name,
-        framework,
-        title,
-        f"{len(paths)} pictures, {arch.preprocessing} preprocessing to {arch.input_size}x{arch.input_size}",
-        compare(got, want, table.logits),
-        tuple(_picture_results(arch, table, paths, got["float32"], want["float32"])),
-    )
+    want = {precision: head.of_outputs(outputs, table) for precision, outputs in run_all(reference, pictures).items()}
+    judged = table.logits if head.is_original else list(want["float32"])[-1]
+    reports, logits = {}, {}
+    for framework, tensors in ports.items():
+        got = _run_port(arch, table, framework, tensors, pictures)
+        if not head.is_original:
+            got = {precision: head.of_outputs(outputs, table) for precision, outputs in got.items()}
+        reports[framework] = compare(got, want, judged)
+        if head.is_original:
+            logits[framework] = got["float32"][table.logits]
+    shown = _pictures(arch, paths, want["float32"][table.logits], logits) if logits else ()
+    inputs = f"{len(paths)} pictures, {arch.preprocessing} preprocessing to {arch.input_size}x{arch.input_size}"
+    return Verification(arch.name, title, inputs, reports, tuple(shown))
 
 
 def _tensorflow(arch: Arch, table: Table, checkpoint: Checkpoint, translation: Translation) -> tuple[Runner, str]:
@@ -153,7 +169,7 @@ def _tensorflow(arch: Arch, table: Table, checkpoint: Checkpoint, translation: T
 
     if checkpoint.format == frozen.FORMAT:
         title = f"TensorFlow {tf.VERSION} running {checkpoint.path.name} itself"
-        return tf.TFRunner(load_graph(checkpoint.path), table, checkpoint.path), title
+        return tf.TFRunner(load_graph(checkpoint.path), table, checkpoint.path, translation.prefix), title
     if checkpoint.format != bundle.FORMAT:
         raise PorterError(
             f"{checkpoint.path} ({checkpoint.format}) is not TensorFlow's, which alone can run the original: "
@@ -164,30 +180,32 @@ def _tensorflow(arch: Arch, table: Table, checkpoint: Checkpoint, translation: T
     values = {name: read[taken] for name, taken in translation.taken.items()}
     graph = load_graph(golden.graph)
     # The recorded graph reshapes its softmax to the recorded number of classes.
-    kept = [e.where["tf"] for e in table.endpoints if translation.num_classes == golden.num_classes or not e.softmax]
+    classes = values[next(pair.source for pair in translation.head)].shape[-1]
+    kept = [e.where["tf"] for e in table.endpoints if classes == golden.num_classes or not e.softmax]
     runner = tf.TFRunner(freeze(prune(graph, kept), values), table, golden.graph)
     title = f"TensorFlow {tf.VERSION} running the original graph, filled by its own reader of {checkpoint.path.name}"
     return runner, title
 
 
-def _port_runner(arch: Arch, table: Table, framework: str, tensors: Checkpoint) -> Runner:
-    network = build(arch, framework, tensors)
-    runner: Runner = getattr(import_module(f"porter.runners.{framework}"), f"{framework}_runner")(network, table)
-    return runner
+def _run_port(
+    arch: Arch, table: Table, framework: str, tensors: Checkpoint, pictures: np.ndarray
+) -> dict[str, Outputs]:
+    """Run the port in every precision in which its framework proves anything."""
+    before_tensorflow()
+    network = build(arch, framework, tensors, input_size=pictures.shape[1])
+    module = import_module(f"porter.runners.{framework}")
+    runner = getattr(module, f"{framework.capitalize()}Runner")(network, table)
+    return run_all(runner, pictures, runner.precisions)
 
 
-def _picture_results(
-    arch: Arch,
-    table: Table,
-    paths: Iterable[Path],
-    got: Mapping[str, np.ndarray],
-    want: Mapping[str, np.ndarray],
-) -> Iterable[PictureResult]:
-    names = data.labels(arch.labels)
-    for path, ours, theirs in zip(paths, got[table.logits], want[table.logits], strict=True):
+def _pictures(
+    arch: Arch, paths: Iterable[Path], want: np.ndarray, got: Mapping[str, np.ndarray]
+) -> Iterator[PictureResult]:
+    names = class_names(arch, want.shape[-1])
+    for number, path in enumerate(paths):
         yield PictureResult(
             path.name,
-            top_labels(softmax(theirs), names),
-            top_labels(softmax(ours), names),
-            float(np.abs(ours - theirs).max()),
+            top_labels(softmax(want[number]), names),
+            {framework: top_labels(softmax(logits[number]), names) for framework, logits in got.items()},
+            {framework: float(np.abs(logits[number] - want[number]).max()) for framework, logits in got.items()},
         )

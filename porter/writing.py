@@ -1,19 +1,25 @@
-"""Writes tensors to a file, beside the target and then renamed: nothing half-written is ever there."""
+"""Writes a port beside its target and renames it: nothing half-written is ever there."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import shutil
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
-from porter.checkpoint import Entry
+from porter.archs import Arch
+from porter.casting import bfloat16_bits, round_to
+from porter.checkpoint import Checkpoint, Entry
 from porter.errors import PorterError
-from porter.load import require_package
+from porter.facts import Facts
+from porter.load import build, require_package
 
 T = TypeVar("T")
 Track = Callable[[Iterable[T], str], Iterable[T]]
@@ -25,34 +31,66 @@ def untracked(steps: Iterable[T], _what: str) -> Iterable[T]:
     return steps
 
 
+@dataclass(frozen=True)
+class Output:
+    """What a writer writes: the target's tensors in ``dtype``, None for their own, and the facts about them."""
+
+    arch: Arch
+    tensors: Checkpoint
+    facts: Facts
+    dtype: str | None = None
+    track: Track[str] = untracked
+
+    def entry(self, name: str) -> Entry:
+        """Return the tensor ``name`` in the dtype that is asked for."""
+        return round_to(self.tensors.entries[name], self.dtype)
+
+
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """Yield a path beside ``target`` to write to; what lies there at the end is flushed and renamed.
+    """Yield a path beside ``target`` to write a file or a folder to; what lies there at the end is renamed.
 
-    Nothing is renamed, and ``target`` stays as it was, where the body raises or leaves no file.
+    Nothing is renamed, and ``target`` stays as it was, where the body raises or leaves nothing.
     """
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    # The suffix stays last, because Keras' writers choose the format by it.
+    temporary = target.with_name(f".{os.getpid()}.partial.{target.name}")
     try:
         yield temporary
-        if temporary.is_file():
-            with temporary.open("rb") as file:
-                os.fsync(file.fileno())
-            temporary.replace(target)
+        if temporary.exists():
+            for path in [temporary, *temporary.rglob("*")] if temporary.is_dir() else [temporary]:
+                _flush(path)
+            if target.is_dir():
+                _swap_folders(temporary, target)
+            else:
+                temporary.replace(target)
     except OSError as error:
         raise PorterError(f"{target} cannot be written: {error.strerror or error}; name another --out") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        discard(temporary)
 
 
-def writer_of(target: Path) -> Writer:
-    """Return the writer that ``target``'s suffix asks for; raises PorterError where there is none."""
-    if target.suffix not in WRITERS:
-        raise PorterError(f"--out {target} has no suffix that porter writes: end it in {' or '.join(WRITERS)}")
-    if target.is_dir():
-        raise PorterError(f"--out {target} is a folder: name a file in it")
-    if not target.parent.is_dir():
-        raise PorterError(f"--out {target}: the folder {target.parent} does not exist: make it first")
-    return WRITERS[target.suffix]
+def discard(path: Path) -> None:
+    """Remove a file or a folder, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _swap_folders(new: Path, old: Path) -> None:
+    """Put ``new`` where ``old`` is; a folder that is not empty cannot be renamed over."""
+    aside = old.with_name(f".{os.getpid()}.replaced.{old.name}")
+    old.rename(aside)
+    new.rename(old)
+    shutil.rmtree(aside)
 
 
 _SAFETENSORS = {
@@ -62,43 +100,86 @@ _SAFETENSORS = {
 }  # fmt: skip
 
 
-def write_safetensors(path: Path, entries: Mapping[str, Entry], metadata: Mapping[str, str], track: Track[str]) -> None:
+def write_safetensors(path: Path, output: Output) -> None:
     """Write a .safetensors file one tensor at a time: the package's own writer wants all in memory.
 
     Source of the format: huggingface/safetensors, README.
     """
+    halve = output.dtype == "bfloat16"
+    entries = {name: output.entry(name) for name in output.tensors}
+    sizes = {n: 2 if halve and e.dtype.kind == "f" else e.dtype.itemsize for n, e in entries.items()}
     # The package's order: aligned for every dtype, then by name.
-    names = sorted(entries, key=lambda name: (-entries[name].dtype.itemsize, name))
-    header: dict[str, object] = {"__metadata__": dict(metadata)}
+    names = sorted(entries, key=lambda name: (-sizes[name], name))
+    header: dict[str, object] = {"__metadata__": output.facts.as_metadata()}
     end = 0
     for name in names:
         shape, dtype, _ = entries[name]
         if dtype.name not in _SAFETENSORS:
-            raise PorterError(
-                f"{name} has dtype {dtype.name}, which safetensors cannot hold: leave it out with --ignore"
-            )
-        begin, end = end, end + dtype.itemsize * int(np.prod(shape))
-        header[name] = {"dtype": _SAFETENSORS[dtype.name], "shape": list(shape), "data_offsets": [begin, end]}
-    text = json.dumps(header, separators=(",", ":")).encode()
+            raise PorterError(f"{name} has dtype {dtype.name}, which safetensors cannot hold: --ignore it")
+        begin, end = end, end + sizes[name] * int(np.prod(shape))
+        stored = "BF16" if halve and dtype.kind == "f" else _SAFETENSORS[dtype.name]
+        header[name] = {"dtype": stored, "shape": list(shape), "data_offsets": [begin, end]}
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)
     with path.open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
-        for name in track(names, "writing"):
-            little = entries[name].load().astype(entries[name].dtype.newbyteorder("<"), copy=False)
-            file.write(np.ascontiguousarray(little).data)
+        for name in output.track(names, "writing"):
+            values = entries[name].load()
+            if halve and values.dtype.kind == "f":
+                values = bfloat16_bits(values)
+            file.write(np.ascontiguousarray(values.astype(values.dtype.newbyteorder("<"), copy=False)).data)
 
 
-def write_pth(path: Path, entries: Mapping[str, Entry], metadata: Mapping[str, str], track: Track[str]) -> None:
-    """Write a .pth state dict; the format has no place for ``metadata``."""
+def write_pth(path: Path, output: Output) -> None:
+    """Write a .pth state dict; the format has no place for the facts."""
     require_package("torch", "torch")
     import torch
 
-    state = {
-        name: torch.from_numpy(np.require(entries[name].load(), requirements=["C", "W"]))
-        for name in track(list(entries), "writing")
-    }
+    state = {}
+    for name in output.track(list(output.tensors), "writing"):
+        tensor = torch.from_numpy(np.require(output.entry(name).load(), requirements=["C", "W"]))
+        halve = output.dtype == "bfloat16" and tensor.is_floating_point()
+        state[name] = tensor.bfloat16() if halve else tensor
     torch.save(state, path)
 
 
-Writer = Callable[[Path, Mapping[str, Entry], Mapping[str, str], Track[str]], None]
-WRITERS: dict[str, Writer] = {".safetensors": write_safetensors, ".pth": write_pth}
+def write_keras(path: Path, output: Output, weights_only: bool = False) -> None:
+    """Write the Keras model, or its weights, through Keras itself; the format follows the suffix."""
+    options: dict[str, Any] = {"dtype": output.dtype} if output.dtype else {}
+    model = build(output.arch, "keras", output.tensors, **options)
+    if weights_only:
+        model.save_weights(path)
+    else:
+        model.save(path)
+
+
+Writer = Callable[[Path, Output], None]
+WRITERS: dict[str, dict[str, Writer]] = {
+    "tf": {".safetensors": write_safetensors},
+    "torch": {".safetensors": write_safetensors, ".pth": write_pth},
+    "keras": {
+        ".weights.h5": partial(write_keras, weights_only=True),
+        ".keras": write_keras,
+        ".h5": write_keras,
+        ".safetensors": write_safetensors,
+    },
+}
+"""The writers of each dialect by suffix, the longer suffix first."""
+
+
+def writer_of(target: Path, dialect: str) -> Writer:
+    """Return the writer that ``target``'s suffix asks for; raises PorterError where there is none."""
+    writers = WRITERS[dialect]
+    for suffix, writer in writers.items():
+        if target.name.endswith(suffix) and target.name != suffix:
+            if target.is_dir():
+                raise PorterError(f"--out {target} is a folder: end it in / to fill it")
+            if not target.parent.is_dir():
+                raise PorterError(f"--out {target}: the folder {target.parent} does not exist: make it first")
+            return writer
+    raise PorterError(f"--out {target} has no suffix that porter writes for {dialect}: end it in {_either(writers)}")
+
+
+def _either(words: Iterable[str]) -> str:
+    *most, last = words
+    return f"{', '.join(most)} or {last}" if most else last

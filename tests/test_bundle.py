@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -334,14 +335,33 @@ def test_every_flipped_bit_under_valid_checksums_raises_nothing_else(save: Saver
 RAW = WEIGHTS.tobytes()
 GOOD = tables.record(RAW, (2, 3))
 ONE_RESTART = bytes(4) + b"\1\0\0\0"
+NEGATIVE = tables.MINUS_ONE
 
 
-def entries(*pairs: tuple[bytes, bytes]) -> bytes:
-    return tables.table([(b"", tables.header()), *pairs])
+def holding(*pairs: tuple[bytes, bytes], header: bytes = tables.header()) -> bytes:
+    return tables.table([(b"", header), *pairs])
 
 
-def claiming(claim: int) -> bytes:
-    return tables.stack([tables.Block(b"w", tables.varint(claim) + b"\x00w", tables.SNAPPY)])
+def one(entry: bytes) -> bytes:
+    """Return an index of one tensor, w."""
+    return holding((b"w", entry))
+
+
+def sized(size: int, *sides: int) -> bytes:
+    """Return an index whose tensor claims so many bytes. Of two sizes the later counts."""
+    return one(tables.record(RAW[:size], sides) + tables.number(5, size))
+
+
+def placed(**where: int) -> bytes:
+    return one(tables.record(RAW, (2, 3), **where))
+
+
+def sharded_in(count: int) -> bytes:
+    return holding((b"w", GOOD), header=tables.header(count))
+
+
+def blocked(stored: bytes, compression: int = tables.PLAIN) -> bytes:
+    return tables.stack([tables.Block(b"w", stored, compression)])
 
 
 def pointing(*handle: int) -> bytes:
@@ -349,64 +369,65 @@ def pointing(*handle: int) -> bytes:
     return tables.stack([tables.Block(b"w", contents)], b"".join(map(tables.varint, handle)))
 
 
-def sized(size: int, *sides: int) -> bytes:
-    """Return an entry that claims so many bytes. Of two sizes the later counts."""
-    return tables.record(RAW[:size], sides) + tables.number(5, size)
+def claiming(claim: int) -> bytes:
+    return blocked(tables.varint(claim) + b"\0w", tables.SNAPPY)
 
 
+BEYOND = "which no array can have"
+BEHIND = "ends behind the file"
 HOSTILE = {
-    "a negative side": entries((b"w", sized(24, tables.MINUS_ONE, 3))),
-    "two negative sides": entries((b"w", sized(24, tables.MINUS_ONE - 1, tables.MINUS_ONE - 2))),
-    "a shape that overflows 64 bits": entries((b"w", sized(0, 2**32, 2**30))),
-    "a shape that overflows to its size": entries((b"w", sized(24, 2**62 + 2, 3))),
-    "a huge shape of a huge size": entries((b"w", sized(2**62, 2**60))),
-    "a side beyond 64 bits": entries((b"w", sized(2**69, 2**67))),
-    "an empty shape beyond an array": entries((b"w", sized(0, 0, 2**62, 2**62))),
-    "an empty shape with a side beyond 64 bits": entries((b"w", sized(0, 0, 2**66))),
-    "a hundred axes": entries((b"w", sized(4, *[1] * 100))),
-    "a size that is not the shape's": entries((b"w", sized(20, 2, 3))),
-    "no size": entries((b"w", sized(0, 2, 3))),
-    "a negative size": entries((b"w", sized(tables.MINUS_ONE, 2, 3))),
-    "an offset behind the file": entries((b"w", tables.record(RAW, (2, 3), offset=1))),
-    "an offset far behind the file": entries((b"w", tables.record(RAW, (2, 3), offset=2**40))),
-    "a negative offset": entries((b"w", tables.record(RAW, (2, 3), offset=tables.MINUS_ONE))),
-    "an offset that wraps around": entries((b"w", tables.record(RAW, (2, 3), offset=2**64 - 24))),
-    "a shard that is not there": entries((b"w", tables.record(RAW, (2, 3), shard=1))),
-    "a negative shard": entries((b"w", tables.record(RAW, (2, 3), shard=tables.MINUS_ONE))),
-    "an unknown dtype": entries((b"w", tables.record(RAW, (2, 3), dtype=99))),
-    "no dtype": entries((b"w", tables.record(RAW, (2, 3), dtype=0))),
-    "a dtype that is bytes": entries((b"w", tables.message(1, b"\1") + GOOD)),
-    "a shape that is a number": entries((b"w", GOOD + tables.number(2, 1))),
-    "an entry that is cut": entries((b"w", GOOD[:-1])),
-    "a group, which no checkpoint has": entries((b"w", GOOD + b"\x0b")),
-    "keys out of order": entries((b"w", GOOD), (b"v", GOOD)),
-    "a key twice": entries((b"w", GOOD), (b"w", GOOD)),
-    "a header twice": tables.table([(b"", tables.header()), (b"", tables.header()), (b"w", GOOD)]),
-    "a name that is not UTF-8": entries((b"w\xff", GOOD)),
-    "no header": tables.table([(b"w", GOOD)]),
-    "nothing": tables.table([]),
-    "an empty block": tables.stack([tables.Block(b"w", b"")]),
-    "a block without entries": tables.stack([tables.Block(b"w", tables.block([]))]),
-    "more restart points than bytes": tables.stack([tables.Block(b"w", b"\0\0\0\0\xff\xff\xff\xff")]),
-    "a prefix longer than the key before": tables.stack([tables.Block(b"w", b"\5\1\0w" + ONE_RESTART)]),
-    "a value behind its block": tables.stack([tables.Block(b"w", b"\0\1\x63w" + ONE_RESTART)]),
-    "an endless integer": tables.stack([tables.Block(b"w", b"\xff" * 16 + ONE_RESTART)]),
-    "no shards": tables.table([(b"", tables.header(0)), (b"w", GOOD)]),
-    "more shards than any": tables.table([(b"", tables.header(2**31 - 1)), (b"w", GOOD)]),
-    "a negative number of shards": tables.table([(b"", tables.header(tables.MINUS_ONE)), (b"w", GOOD)]),
-    "a header that is cut": tables.table([(b"", tables.header()[:-1]), (b"w", GOOD)]),
-    "a big-endian machine": tables.table([(b"", tables.header() + tables.number(2, 1)), (b"w", GOOD)]),
-    "a block behind the file": pointing(2**40, 10),
-    "a block that ends behind the file": pointing(0, 2**40),
-    "a block that wraps around": pointing(tables.MINUS_ONE, 10),
-    "a block of a negative size": pointing(0, tables.MINUS_ONE),
-    "half a block handle": pointing(0),
-    "Snappy that claims a tebibyte": claiming(2**40),
-    "Snappy that claims 64 bits": claiming(tables.MINUS_ONE),
-    "Snappy that claims more than it has": claiming(100),
-    "Snappy of nothing": tables.stack([tables.Block(b"w", b"", tables.SNAPPY)]),
-    "an unknown compression": tables.stack([tables.Block(b"w", tables.block([(b"", tables.header())]), 7)]),
-}  # fmt: skip
+    "a negative side": ("has the shape (-1, 3)", sized(24, NEGATIVE, 3)),
+    "two negative sides": ("has the shape (-2, -3)", sized(24, NEGATIVE - 1, NEGATIVE - 2)),
+    "a shape that overflows 64 bits": (BEYOND, sized(0, 2**32, 2**30)),
+    "a shape that overflows to its size": (BEYOND, sized(24, 2**62 + 2, 3)),
+    "a huge shape of a huge size": ("is cut off", sized(2**62, 2**60)),
+    "a side beyond 64 bits": (BEYOND, sized(2**69, 2**67)),
+    "an empty shape beyond an array": (BEYOND, sized(0, 0, 2**62, 2**62)),
+    "an empty shape with a side beyond 64 bits": (BEYOND, sized(0, 0, 2**66)),
+    "a hundred axes": (BEYOND, sized(4, *[1] * 100)),
+    "a size that is not the shape's": ("takes 20 bytes, but float32 of shape (2, 3) takes 24", sized(20, 2, 3)),
+    "no size": ("takes 0 bytes", sized(0, 2, 3)),
+    "a negative size": (f"takes {NEGATIVE} bytes", sized(NEGATIVE, 2, 3)),
+    "an offset behind the file": ("ends at byte 25, the file at 24", placed(offset=1)),
+    "an offset far behind the file": ("is cut off", placed(offset=2**40)),
+    "a negative offset": ("is cut off", placed(offset=NEGATIVE)),
+    "an offset that wraps around": ("is cut off", placed(offset=2**64 - 24)),
+    "a shard that is not there": ("lies in data file 1 of 1", placed(shard=1)),
+    "a negative shard": (f"lies in data file {NEGATIVE} of 1", placed(shard=NEGATIVE)),
+    "an unknown dtype": ("dtype number 99", placed(dtype=99)),
+    "no dtype": ("dtype number 0", placed(dtype=0)),
+    "a dtype that is bytes": ("bytes where a number belongs", one(tables.message(1, b"\1") + GOOD)),
+    "a shape that is a number": ("a number where a message belongs", one(GOOD + tables.number(2, 1))),
+    "an entry that is cut": ("field 6 ends behind", one(GOOD[:-1])),
+    "a group, which no checkpoint has": ("wire type 3", one(GOOD + b"\x0b")),
+    "keys out of order": ("keys out of order", holding((b"w", GOOD), (b"v", GOOD))),
+    "a key twice": ("keys out of order", holding((b"w", GOOD), (b"w", GOOD))),
+    "a header twice": ("keys out of order", holding((b"", tables.header()), (b"w", GOOD))),
+    "a name that is not UTF-8": ("'utf-8' codec", holding((b"w\xff", GOOD))),
+    "no header": ("no header", tables.table([(b"w", GOOD)])),
+    "nothing": ("no header", tables.table([])),
+    "a header that is cut": ("field 3 ends behind", holding(header=tables.header()[:-1])),
+    "a big-endian machine": ("big-endian", holding(header=tables.header() + tables.number(2, 1))),
+    "no shards": ("lies in data file 0 of 0", sharded_in(0)),
+    "more shards than any": (f"has {2**31 - 1} data file(s)", sharded_in(2**31 - 1)),
+    "a negative number of shards": (f"has {NEGATIVE} data file(s)", sharded_in(NEGATIVE)),
+    "an empty block": ("too short for its 0 restart points", blocked(b"")),
+    "a block without entries": ("no header", blocked(tables.block([]))),
+    "more restart points than bytes": ("too short", blocked(bytes(4) + b"\xff" * 4)),
+    "a prefix longer than the key before": ("an entry that ends behind it", blocked(b"\5\1\0w" + ONE_RESTART)),
+    "a value behind its block": ("an entry that ends behind it", blocked(b"\0\1\x63w" + ONE_RESTART)),
+    "an endless integer": ("does not end", blocked(b"\xff" * 16 + ONE_RESTART)),
+    "an unknown compression": ("unknown compression 7", blocked(tables.block([(b"", tables.header())]), 7)),
+    "a block behind the file": (BEHIND, pointing(2**40, 10)),
+    "a block that ends behind the file": (BEHIND, pointing(0, 2**40)),
+    "a block that wraps around": (BEHIND, pointing(NEGATIVE, 10)),
+    "a block of a negative size": (BEHIND, pointing(0, NEGATIVE)),
+    "half a block handle": ("does not end", pointing(0)),
+    "Snappy that claims a tebibyte": (f"claims to unpack to {2**40} bytes", claiming(2**40)),
+    "Snappy that claims 64 bits": (f"claims to unpack to {NEGATIVE} bytes", claiming(NEGATIVE)),
+    "Snappy that claims more than it has": ("does not unpack", claiming(100)),
+    "Snappy of nothing": ("does not end", blocked(b"", tables.SNAPPY)),
+}
 
 
 def endless_keys(longest: int = 1 << 16, count: int = 1 << 13) -> bytes:
@@ -414,7 +435,7 @@ def endless_keys(longest: int = 1 << 16, count: int = 1 << 13) -> bytes:
     first = b"\0\0" + tables.varint(len(tables.header())) + tables.header()
     first += b"\0" + tables.varint(longest) + b"\0" + b"k" * longest
     longer = b"".join(tables.varint(longest + more) + b"\1\0k" for more in range(count))
-    return tables.stack([tables.Block(b"w", first + longer + ONE_RESTART)])
+    return blocked(first + longer + ONE_RESTART)
 
 
 def test_keys_cannot_outgrow_their_file(tmp_path: Path) -> None:
@@ -433,15 +454,16 @@ def write_hostile(folder: Path, index: bytes) -> Path:
 
 
 def test_the_table_that_the_hostile_ones_vary_is_read(tf: Any, tmp_path: Path) -> None:
-    for index in (entries((b"w", GOOD)), entries((b"w", sized(24, 2, 3)))):
+    for index in (one(GOOD), sized(24, 2, 3), placed(), sharded_in(1)):
         checkpoint = assert_as_tensorflow_reads_it(tf, write_hostile(tmp_path, index))
         assert_same_bits(checkpoint["w"], WEIGHTS, "w")
 
 
 @pytest.mark.parametrize("case", HOSTILE)
 def test_malice_under_valid_checksums_is_refused(tmp_path: Path, case: str) -> None:
-    prefix = write_hostile(tmp_path, HOSTILE[case])
-    with pytest.raises(FormatError) as caught:
+    reason, index = HOSTILE[case]
+    prefix = write_hostile(tmp_path, index)
+    with pytest.raises(FormatError, match=re.escape(reason)) as caught:
         open_checkpoint(prefix)["w"]
     told = str(caught.value)
     assert str(prefix) in told

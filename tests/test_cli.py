@@ -90,7 +90,7 @@ def test_verify_in_the_same_call_writes_the_file_it_checked(tf: Any, run: Any, s
     result = json.loads(done.out)
     assert result["ok"]
     assert result["verification"]["ok"]
-    assert len(result["verification"]["endpoints"]) == 30
+    assert len(result["verification"]["ports"]["torch"]["endpoints"]) == 30
     assert result["roles"] == {"optimizer slot": 274, "variable": 137, "EMA shadow": 137, "step counter": 1}
     assert result["out"] == str(out)
     assert out.is_file()
@@ -115,7 +115,7 @@ def test_verify_of_a_model_alone_uses_the_goldens(run: Any) -> None:
     assert done.code == 0
     assert "against the golden of the original code" in done.out
     assert done.out.splitlines()[-1].startswith("parity holds at 30 endpoints")
-    assert run("verify", "mobilenet_v1", "--json").out.startswith('{"model": "mobilenet_v1_1.0_224"')
+    assert run("verify", "mobilenet_v1", "--json").out.startswith('{"ok": true, "model": "mobilenet_v1_1.0_224"')
 
 
 def test_list_shows_every_model(run: Any) -> None:
@@ -169,9 +169,9 @@ def test_a_mistake_is_one_sentence_and_2(run: Any, args: tuple[str, ...], messag
 @pytest.mark.parametrize(
     ("out", "message"),
     [
-        ("m.txt", "has no suffix that porter writes: end it in .safetensors or .pth"),
+        ("m.txt", "has no suffix that porter writes for torch: end it in .safetensors or .pth"),
         ("absent/m.safetensors", "does not exist: make it first"),
-        (".", "has no suffix"),
+        (".", "holds other files: name a new folder"),
     ],
 )
 def test_an_out_that_cannot_be_written_is_refused_first(
@@ -204,7 +204,7 @@ def test_weights_of_another_dialect_model_or_head_are_refused_by_load(run: Any, 
     run(*arguments(prefix, "--out", out))
     with pytest.raises(PorterError, match=r"run `port mobilenet_v1_0\.25_128 --from tf --to torch` on it first"):
         load(MODEL, "torch", weights=prefix)
-    with pytest.raises(PorterError, match=r"has shape \(8,\), the network's is \(16,\)"):
+    with pytest.raises(PorterError, match=r"has shape \(8, 3, 3, 3\), the network's is \(16, 3, 3, 3\)"):
         load("mobilenet_v1_0.5_128", "torch", weights=out)
     with pytest.raises(PorterError, match="the head has another shape than the target's"):
         load(MODEL, "torch", weights=out, num_classes=10)

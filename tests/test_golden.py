@@ -16,10 +16,10 @@ GOLDENS = sorted(path.parent.name for path in data.folder("golden").glob("*/gold
 @pytest.mark.parametrize("name", GOLDENS)
 def test_torch_computes_what_the_original_computes(name: str) -> None:
     golden = recorded(name)
-    result = verify_golden(find_arch(golden.model), "torch", golden)
-    assert result, str(result.report)
-    assert [row.endpoint for row in result.report.rows] == list(golden.endpoint_shapes)
-    assert not result.report.missing
+    result = verify_golden(find_arch(golden.model), ["torch"], golden).ports["torch"]
+    assert result, str(result)
+    assert [row.endpoint for row in result.rows] == list(golden.endpoint_shapes)
+    assert not result.missing
 
 
 @pytest.mark.parametrize("arch", ARCHS.values(), ids=ARCHS)

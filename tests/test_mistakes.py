@@ -20,7 +20,7 @@ from porter import kinds, verify
 from porter.archs import find_arch
 from porter.checkpoint import Checkpoint, Entry, open_checkpoint
 from porter.nets.torch import layers, mobilenet_v1
-from porter.translate import translate
+from porter.translate import Options, translate
 from porter.verify import verify_checkpoint
 
 MODEL = "mobilenet_v1_0.25_128"
@@ -127,8 +127,9 @@ def test_a_mistake_is_caught_where_it_sits(monkeypatch: pytest.MonkeyPatch, plan
     plant(monkeypatch)
     result = verify(MODEL)
     assert not result
-    assert result.report.first_departure is not None
-    assert result.report.first_departure.endpoint == departs
+    departure = result.ports["torch"].first_departure
+    assert departure is not None
+    assert departure.endpoint == departs
 
 
 @pytest.fixture
@@ -139,10 +140,10 @@ def checkpoint(save: Saver) -> Checkpoint:
 def test_raw_weights_for_averages_are_caught(tf: Any, checkpoint: Checkpoint) -> None:
     arch = find_arch(MODEL)
     chosen = translate(checkpoint, arch, "tf", "torch")
-    raw = translate(checkpoint, arch, "tf", "torch", weights="raw")
+    raw = translate(checkpoint, arch, "tf", "torch", Options(weights="raw"))
     for entries, ok in ((chosen.entries, True), (raw.entries, False)):
         port = Checkpoint(checkpoint.path, "translation", entries)
-        assert bool(verify_checkpoint(arch, "torch", checkpoint, chosen, port)) is ok
+        assert bool(verify_checkpoint(arch, checkpoint, chosen, {"torch": port})) is ok
 
 
 def test_a_shifted_background_class_is_caught(tf: Any, checkpoint: Checkpoint) -> None:
@@ -153,6 +154,7 @@ def test_a_shifted_background_class_is_caught(tf: Any, checkpoint: Checkpoint) -
         shifted = np.roll(entries[name].load(), -1, axis=0)
         entries[name] = Entry(shifted.shape, shifted.dtype, lambda shifted=shifted: shifted)
     port = Checkpoint(checkpoint.path, "translation", entries)
-    result = verify_checkpoint(arch, "torch", checkpoint, chosen, port)
-    assert result.report.first_departure is not None
-    assert result.report.first_departure.endpoint == "Logits"
+    result = verify_checkpoint(arch, checkpoint, chosen, {"torch": port})
+    departure = result.ports["torch"].first_departure
+    assert departure is not None
+    assert departure.endpoint == "Logits"

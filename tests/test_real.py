@@ -38,22 +38,22 @@ def test_the_file_is_the_released_one(graph: Path) -> None:
 
 
 def test_the_real_graph_and_the_port_agree_at_every_endpoint(ported: PortResult) -> None:
-    assert ported, str(ported.verification and ported.verification.report)
+    assert ported, str(ported.verification and ported.verification.ports)
     assert ported.verification is not None
-    assert len(ported.verification.report.rows) == 30
+    assert len(ported.verification.ports["torch"].rows) == 30
     assert ported.translation.roles == {"variable": 137, "ignored variable": 2, "graph constant": 28}
 
 
 def test_the_pictures_are_what_they_show(ported: PortResult) -> None:
     assert ported.verification is not None
     chelsea, coffee, _ = ported.verification.pictures
-    for side in (coffee.reference, coffee.port):
+    for side in (coffee.reference, coffee.ports["torch"]):
         assert side[0][0] == "espresso"
-    for side in (chelsea.reference, chelsea.port):
+    for side in (chelsea.reference, chelsea.ports["torch"]):
         assert {label for label, _ in side[:3]} == {"tabby, tabby cat", "tiger cat", "Egyptian cat"}
     for picture in ported.verification.pictures:
-        assert [label for label, _ in picture.reference] == [label for label, _ in picture.port]
-        assert picture.largest_logit_difference < 1e-4
+        assert [label for label, _ in picture.reference] == [label for label, _ in picture.ports["torch"]]
+        assert picture.largest_logit_difference["torch"] < 1e-4
 
 
 def test_the_file_loads_as_a_plain_module_and_double_is_exact(ported: PortResult) -> None:

@@ -19,7 +19,7 @@ from porter.graph.safety import check_ops
 from porter.graph.widen import shortest
 from porter.mapping import Table
 from porter.recorded import recorded
-from porter.runners import both_precisions
+from porter.runners import run_all
 from porter.runners.golden import GoldenRunner, golden_pictures
 from porter.runners.tf import TFRunner
 
@@ -38,8 +38,8 @@ def test_the_recorded_graph_frozen_and_widened_gives_the_golden(tf: Any, golden:
     found = recorded(golden)
     reference, pictures = GoldenRunner(found, TABLE), golden_pictures(found.input_size)
     runner = TFRunner(frozen(golden), TABLE, "frozen.pb")
-    got = {p: reference.probe(run) for p, run in both_precisions(runner, pictures).items()}
-    report = compare(got, both_precisions(reference, pictures), TABLE.logits)
+    got = {p: reference.probe(run) for p, run in run_all(runner, pictures).items()}
+    report = compare(got, run_all(reference, pictures), TABLE.logits)
     assert report, str(report)
     assert len(report.rows) == 30
     assert max(row.exact for row in report.rows) < 1e-13
@@ -54,7 +54,7 @@ def test_a_scalar_is_the_decimal_that_was_written() -> None:
 def test_a_checkpoint_is_verified_on_the_recorded_graph(tf: Any, save: Saver, training: bool) -> None:
     tensors = training_checkpoint() if training else seeded_variables()
     result = verify(NAME, checkpoint=save(tensors))
-    assert result, str(result.report)
+    assert result, str(result.ports)
     assert "filled by its own reader of model.ckpt" in result.reference
     assert len(result.pictures) == 3
 
@@ -66,7 +66,7 @@ def test_a_checkpoint_of_other_classes_is_verified_too(tf: Any, save: Saver) -> 
         tensors[name] = np.take(tensors[name], range(5), axis)
     result = verify(NAME, checkpoint=save(tensors))
     assert result
-    assert result.pictures[0].port[0][0].startswith("class ")
+    assert result.pictures[0].ports["torch"][0][0].startswith("class ")
 
 
 def test_a_graph_of_one_picture_is_fed_one_by_one(tf: Any) -> None:

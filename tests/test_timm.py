@@ -15,9 +15,9 @@ from porter import port
 from porter.compare import compare
 from porter.mapping import Table
 from porter.recorded import recorded
-from porter.runners import both_precisions
+from porter.runners import run_all
 from porter.runners.golden import GoldenRunner, golden_pictures
-from porter.runners.torch import torch_runner
+from porter.runners.torch import TorchRunner
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +35,8 @@ def test_timm_loads_the_port_strictly_and_gives_the_original_logits(timm: Any, s
 
     table, golden = Table.load("mobilenet_v1"), recorded(name)
     reference, pictures = GoldenRunner(golden, table), golden_pictures(golden.input_size)
-    got = {p: reference.probe(run) for p, run in both_precisions(torch_runner(model, table), pictures).items()}
-    report = compare(got, both_precisions(reference, pictures), table.logits)
+    got = {p: reference.probe(run) for p, run in run_all(TorchRunner(model, table), pictures).items()}
+    report = compare(got, run_all(reference, pictures), table.logits)
     assert report, str(report)
     assert len(report.rows) == 30
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,7 @@ from porter.archs import find_arch
 from porter.checkpoint import open_checkpoint
 from porter.errors import MappingError
 from porter.roles import SHADOW_SUFFIX, role_of
-from porter.translate import Translation, translate
+from porter.translate import Options, Translation, translate
 
 ARCH = find_arch("mobilenet_v1_0.25_128")
 STEM = "MobilenetV1/Conv2d_0/weights"
@@ -18,8 +20,8 @@ MEAN = "MobilenetV1/Conv2d_0/BatchNorm/moving_mean"
 HEAD = "MobilenetV1/Logits/Conv2d_1c_1x1"
 
 
-def translated(save: Saver, tensors: dict[str, np.ndarray], **options: object) -> Translation:
-    return translate(open_checkpoint(save(tensors)), ARCH, "tf", "torch", **options)
+def translated(save: Saver, tensors: dict[str, np.ndarray], **options: Any) -> Translation:
+    return translate(open_checkpoint(save(tensors)), ARCH, "tf", "torch", Options(**options))
 
 
 def shadows_only() -> dict[str, np.ndarray]:

@@ -1,8 +1,9 @@
-"""open_checkpoint(path) -> Checkpoint, whatever TensorFlow or PyTorch left on the disk."""
+"""open_checkpoint(path) -> Checkpoint, whatever TensorFlow, PyTorch or Keras left on the disk."""
 
 from __future__ import annotations
 
 import re
+import zipfile
 from pathlib import Path
 
 from porter.checkpoint.entry import Checkpoint, Entry
@@ -11,7 +12,7 @@ from porter.errors import FormatError, PorterError, listing
 
 __all__ = ["Checkpoint", "Entry", "open_checkpoint"]
 
-_READS = "a TensorFlow V2 checkpoint, a frozen graph, a .safetensors or a .pth file"
+_READS = "a TensorFlow V2 checkpoint, a frozen graph, a .safetensors, .pth, .keras or .h5 file"
 _SHARD = re.compile(r"(.+)\.data-\d{5}-of-\d{5}")
 _STATE = re.compile(rb'model_checkpoint_path:\s*"((?:[^"\\]|\\.)*)"')
 _ESCAPE = re.compile(rb"\\([0-7]{1,3}|.)", re.DOTALL)
@@ -49,7 +50,7 @@ def _in_folder(folder: Path) -> Path:
     state = folder / "checkpoint"
     if state.is_file():
         return _locate(state)
-    for pattern in ("*.index", "*.pb", "*.safetensors", "*.pth"):
+    for pattern in ("*.index", "*.pb", "*.safetensors", "*.pth", "*.keras", "*.h5"):
         found = sorted(folder.glob(pattern))
         if len(found) == 1:
             return found[0]
@@ -98,6 +99,14 @@ def _read(path: Path) -> Checkpoint:
         from porter.checkpoint.safetensors import read_safetensors
 
         return read_safetensors(path)
+    if head[:8] == b"\x89HDF\r\n\x1a\n":
+        from porter.checkpoint.keras import read_h5
+
+        return read_h5(path)
+    if head[:2] == b"PK" and _has_member(path, "config.json"):
+        from porter.checkpoint.keras import read_keras
+
+        return read_keras(path)
     if head[:2] == b"PK":
         from porter.checkpoint.pth import read_pth
 
@@ -111,3 +120,12 @@ def _read(path: Path) -> Checkpoint:
     raise FormatError(
         f"{path} begins with {head[:4].hex(' ')}, which is none of the formats porter reads: name {_READS}"
     )
+
+
+def _has_member(path: Path, name: str) -> bool:
+    """Tell whether a zip archive has the member ``name``; a damaged one, for its reader to refuse, has none."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return name in archive.namelist()
+    except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError):
+        return False

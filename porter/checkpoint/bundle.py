@@ -67,7 +67,8 @@ def read_bundle(index: Path) -> Checkpoint:
             asides[name] = "string"
             continue
         entries[name] = _entry(shards, name, record)
-    return Checkpoint(index.with_suffix(""), FORMAT, entries, asides)
+    files = (index, *filter(Path.is_file, map(shards.path, range(header.shards))))
+    return Checkpoint(index.with_suffix(""), FORMAT, entries, asides, files)
 
 
 def _header(message: bytes) -> _Header:

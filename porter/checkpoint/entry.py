@@ -22,13 +22,15 @@ class Entry(NamedTuple):
 class Checkpoint(Mapping[str, np.ndarray]):
     """A file's tensors by name; nothing is read before it is asked for.
 
-    ``asides`` maps what the file holds besides variables to its role, such as a graph's constants.
+    ``asides`` maps what the file holds besides variables to its role, such as a graph's constants;
+    ``files`` are all the files that it was read from, where those are more than ``path``.
     """
 
     path: Path
     format: str
     entries: dict[str, Entry]
     asides: dict[str, str] = field(default_factory=dict)
+    files: tuple[Path, ...] = ()
 
     def __getitem__(self, name: str) -> np.ndarray:
         return self.entries[name].load()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
 import math
-import zlib
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,10 +23,7 @@ def read_frozen(path: Path) -> Checkpoint:
     A variable's constant is read through an Identity named ``…/read`` or ``…/ReadVariableOp``. Tools
     that optimize a graph drop those, so a constant of floats with axes counts as a variable as well.
     """
-    try:
-        graph = load_graph(path)
-    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise FormatError(f"{path} does not unpack ({error}); copy or download it again") from None
+    graph = load_graph(path)
     read_by = {
         node.input[0].split(":")[0]
         for node in graph.node

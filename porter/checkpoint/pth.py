@@ -19,9 +19,11 @@ def read_pth(path: Path) -> Checkpoint:
     except ImportError:
         raise MissingPackageError(f"{path} is PyTorch's: reading it needs pip install 'porter[torch]'") from None
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), path.open("rb") as file:
             warnings.simplefilter("ignore")  # about archives that are refused in the next line
-            state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+            # torch.load takes any path of this suffix for a safetensors file, and maps paths only.
+            misnamed = path.name.endswith(".safetensors")
+            state = torch.load(file if misnamed else path, map_location="cpu", weights_only=True, mmap=not misnamed)
     except Exception:  # a damaged pickle can lead to any; PyTorch's messages tell how to run what a file pickles
         raise FormatError(
             f"{path} is damaged, or pickles more than tensors, which porter does not run: "

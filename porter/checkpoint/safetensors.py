@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
+from porter.checkpoint.dtypes import BFLOAT16, decode
 from porter.checkpoint.entry import Checkpoint, Entry
 from porter.errors import FormatError
 
@@ -28,9 +30,25 @@ def read_safetensors(path: Path) -> Checkpoint:
     entries = {}
     for name in file.keys():  # noqa: SIM118 - the handle is not a mapping
         part = file.get_slice(name)
+        if part.get_dtype() == "BF16":
+            entries[name] = Entry(tuple(part.get_shape()), np.dtype(np.float32), partial(_bfloat16, path, name))
+            continue
         if part.get_dtype() not in _DTYPES:
-            raise FormatError(f"{path}: {name} has dtype {part.get_dtype()}, which porter does not read yet")
+            raise FormatError(
+                f"{path}: {name} has dtype {part.get_dtype()}, which porter does not read yet: save it as float32"
+            )
         entries[name] = Entry(
             tuple(part.get_shape()), np.dtype(_DTYPES[part.get_dtype()]), partial(file.get_tensor, name)
         )
     return Checkpoint(path, "safetensors", entries)
+
+
+def _bfloat16(path: Path, name: str) -> np.ndarray:
+    """Return a bfloat16 tensor as float32: numpy has no such dtype for the package to return."""
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))[name]
+        begin, end = header["data_offsets"]
+        file.seek(8 + size + begin)
+        stored = np.frombuffer(file.read(end - begin), "<u2")
+    return decode(stored, BFLOAT16).reshape(header["shape"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,10 @@ def parse_graph(raw: bytes) -> Any | None:
 def load_graph(path: Path) -> Any:
     """Read the GraphDef in ``path``, gzipped or not. Raises FormatError."""
     raw = path.read_bytes()
-    graph = parse_graph(gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw)
+    try:
+        graph = parse_graph(gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw)
+    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise FormatError(f"{path} does not unpack ({error}); copy or download it again") from None
     if graph is None:
         raise FormatError(f"{path} is not a whole TensorFlow GraphDef; copy or download it again")
     return graph

@@ -6,7 +6,7 @@ graph order, pictures first and channels last.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -15,9 +15,14 @@ from porter.mapping import Table
 Runner = Callable[[np.ndarray], dict[str, np.ndarray]]
 
 
-def both_precisions(runner: Runner, pictures: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
-    """Run the float32 ``pictures`` in float32 and, the same numbers, in float64."""
-    return {precision: runner(pictures.astype(precision)) for precision in ("float32", "float64")}
+PRECISIONS = ("float32", "float64")
+
+
+def run_all(
+    runner: Runner, pictures: np.ndarray, precisions: Iterable[str] = PRECISIONS
+) -> dict[str, dict[str, np.ndarray]]:
+    """Run the float32 ``pictures`` in each precision: the same numbers, computed with more or fewer digits."""
+    return {precision: runner(pictures.astype(precision)) for precision in precisions}
 
 
 def in_graph_order(outputs: dict[str, np.ndarray], table: Table) -> dict[str, np.ndarray]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
+from porter.runners.settings import before_tensorflow
 
-# oneDNN reorders float32 sums, up to 3.6 times the rounding; both must be set before the import.
-os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+before_tensorflow()
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -34,17 +32,18 @@ def read_variables(prefix: Path, names: Iterable[str]) -> dict[str, np.ndarray]:
 class TFRunner:
     """Feeds a frozen graph's one picture input and fetches the endpoints that it has.
 
-    ``graph`` is a GraphDef of the tensorboard package; ``path`` names it in errors. Only what the
-    endpoints need is kept, and its ops are checked before anything runs.
+    ``graph`` is a GraphDef of the tensorboard package; ``path`` names it in errors, ``prefix`` stands before the
+    table's names in it. Only what the endpoints need is kept, and its ops are checked before anything runs.
     """
 
-    def __init__(self, graph: Any, table: Table, path: Path | str) -> None:
+    def __init__(self, graph: Any, table: Table, path: Path | str, prefix: str = "") -> None:
         names = {node.name for node in graph.node}
         self.table = table
         self.path = path
-        self.where = {e.name: e.where["tf"] for e in table.endpoints if e.where.get("tf") in names}
+        ops = {e.name: prefix + e.where["tf"] for e in table.endpoints if "tf" in e.where}
+        self.where = {endpoint: op for endpoint, op in ops.items() if op in names}
         if table.logits not in self.where:
-            wanted = next(e.where["tf"] for e in table.endpoints if e.logits)
+            wanted = ops[table.logits]
             raise FormatError(f"{path} has no node {wanted}, the logits: it is not a graph of {table.name}")
         self.graph = prune(graph, self.where.values())
         check_ops(self.graph, path)

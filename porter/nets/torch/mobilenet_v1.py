@@ -7,7 +7,6 @@ slim/nets/mobilenet_v1.py. Parameter names are timm's.
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from porter.nets.torch.layers import BatchNormReLU6, Conv2dSame
@@ -69,13 +68,14 @@ class AveragePool(nn.Module):
                 f"the last map is {height}x{width}, and the original pools only {POOL}x{POOL} of it: "
                 "feed smaller pictures or build with global_pool=True"
             )
-        return F.avg_pool2d(x, (min(POOL, height), min(POOL, width)), stride=2).flatten(1)
+        return x[..., :POOL, :POOL].mean((-2, -1))
 
 
 class MobileNetV1(nn.Module):
     """MobileNet V1: (N, 3, H, W) in [-1, 1] in, (N, num_classes) logits out.
 
-    ``multiplier`` scales every number of channels, rounded down, to no less than 8.
+    0 classes end at the (N, channels) features. ``multiplier`` scales every number of channels, rounded down, to
+    no less than 8.
     """
 
     def __init__(self, num_classes: int = 1001, multiplier: float = 1.0, global_pool: bool = False) -> None:
@@ -96,7 +96,7 @@ class MobileNetV1(nn.Module):
             self.blocks.append(blocks)
         self.global_pool = AveragePool(global_pool)
         self.dropout = nn.Dropout(DROPOUT)
-        self.classifier = nn.Linear(channels, num_classes)
+        self.classifier = nn.Linear(channels, num_classes) if num_classes else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.bn1(self.conv_stem(x))

@@ -1,0 +1,120 @@
+"""Keras' files, read by the names in them: .keras, .weights.h5 and legacy .h5.
+
+The first two number a layer's weights by class and by order. Each layer's name stands beside them, so
+that two layers which were built in another order are not swapped. Variables are named ``layer/leaf``;
+a legacy file has the variables' whole paths.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import zipfile
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from porter.checkpoint.dtypes import BFLOAT16, decode
+from porter.checkpoint.entry import Checkpoint, Entry
+from porter.errors import FormatError
+
+# The order in which a layer's own save_own_variables numbers its weights (keras/src/layers/).
+_LEAVES = {
+    "conv2d": ("kernel", "bias"),
+    "depthwise_conv2d": ("kernel", "bias"),
+    "separable_conv2d": ("depthwise_kernel", "pointwise_kernel", "bias"),
+    "dense": ("kernel", "bias"),
+    "batch_normalization": ("gamma", "beta", "moving_mean", "moving_variance"),
+}
+
+
+def read_keras(path: Path) -> Checkpoint:
+    """Read a ``.keras`` archive: its config names the layers, its HDF5 file holds the weights. Raises FormatError."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            config = json.loads(archive.read("config.json"))
+            weights = archive.read("model.weights.h5")
+    except (zipfile.BadZipFile, NotImplementedError, KeyError, ValueError, OSError) as error:
+        raise FormatError(f"{path} is not a whole .keras file ({error}); copy or download it again") from None
+    file = _open(io.BytesIO(weights), path)
+    return Checkpoint(path, "Keras archive", _numbered(file, path, _layer_names(config)))
+
+
+def read_h5(path: Path) -> Checkpoint:
+    """Read ``.weights.h5``, or the legacy ``.h5`` of a model or its weights. Raises FormatError."""
+    file = _open(path, path)
+    if "layers" in file:
+        return Checkpoint(path, "Keras weights", _numbered(file, path, {}))
+    root = file.get("model_weights", file)
+    if "layer_names" not in root.attrs:
+        raise FormatError(f"{path} is HDF5, but not of Keras: name a .weights.h5 or .h5 that Keras wrote")
+    return Checkpoint(path, "Keras legacy HDF5", _legacy(root, path))
+
+
+def _open(file: Any, path: Path) -> h5py.File:
+    try:
+        return h5py.File(file, "r")
+    except OSError as error:
+        raise FormatError(f"{path} is not a whole HDF5 file ({error}); copy or download it again") from None
+
+
+def _layer_names(config: Any) -> dict[str, str]:
+    """Return ``{group: layer name}`` of a functional model: groups are named by class and counted by order."""
+    names: dict[str, str] = {}
+    seen: dict[str, int] = {}
+    for layer in config["config"].get("layers", ()):
+        kind = _snake_case(layer["class_name"])
+        number = seen[kind] = seen.get(kind, -1) + 1
+        names[f"{kind}_{number}" if number else kind] = layer["config"]["name"]
+    return names
+
+
+def _snake_case(name: str) -> str:
+    """Name a class as Keras does (keras/src/utils/naming.py): BatchNormalization is batch_normalization."""
+    name = re.sub(r"\W+", "", name)
+    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+def _numbered(file: h5py.File, path: Path, names: dict[str, str]) -> dict[str, Entry]:
+    entries = {}
+    for group in file["layers"]:
+        stored = file["layers"][group].get("vars")
+        if stored is None or not len(stored):
+            continue
+        kind = re.sub(r"_\d+$", "", group)
+        layer = names.get(group) or stored.attrs.get("name")
+        if layer is None:
+            raise FormatError(f"{path} does not name the layer of {group}: save it with a newer Keras, or as .keras")
+        leaves = _LEAVES.get(kind)
+        if leaves is None or len(stored) > len(leaves):
+            raise FormatError(
+                f"{path}: {layer} is a {kind} whose {len(stored)} weights porter does not know by order: save it as .h5"
+            )
+        for number, leaf in zip(sorted(stored, key=int), leaves, strict=False):
+            entries[f"{layer}/{leaf}"] = _entry(stored[number])
+    return entries
+
+
+def _legacy(root: h5py.Group, path: Path) -> dict[str, Entry]:
+    entries = {}
+    for layer in _text(root.attrs["layer_names"]):
+        for name in _text(root[layer].attrs["weight_names"]):
+            if not isinstance(root[layer].get(name), h5py.Dataset):
+                raise FormatError(f"{path}: the layer {layer} has no weight {name}; copy or download it again")
+            entries[name.removesuffix(":0")] = _entry(root[layer][name])
+    return entries
+
+
+def _text(names: Any) -> list[str]:
+    return [name.decode() if isinstance(name, bytes) else str(name) for name in names]
+
+
+def _entry(dataset: h5py.Dataset) -> Entry:
+    if dataset.dtype == "V2":  # neither HDF5 nor numpy has bfloat16, which Keras keeps as pairs of bytes
+        return Entry(tuple(dataset.shape), np.dtype(np.float32), lambda: decode(dataset[()].view(np.uint16), BFLOAT16))
+    return Entry(tuple(dataset.shape), np.dtype(dataset.dtype), partial(dataset.__getitem__, ()))

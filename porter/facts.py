@@ -1,0 +1,82 @@
+"""What a ported file says of itself: where it comes from, what was taken and left out, how it was checked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from porter.archs import Arch
+from porter.checkpoint import Checkpoint
+from porter.head import class_names
+from porter.translate import Translation
+
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The facts of one port, in the order in which a reader wants them."""
+
+    values: dict[str, Any]
+
+    def as_metadata(self) -> dict[str, str]:
+        """Return the facts as strings, which is all that safetensors' metadata takes."""
+        return {
+            key: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            for key, value in self.values.items()
+            if value is not None
+        }
+
+
+def gather(
+    arch: Arch, checkpoint: Checkpoint, source: str, target: str, translation: Translation, dtype: str | None
+) -> Facts:
+    """Return the facts of a port that has not been verified yet."""
+    return Facts(
+        {
+            # What transformers and timm look for in a safetensors file of PyTorch's.
+            **({"format": "pt"} if target == "torch" else {}),
+            "model": arch.name,
+            "framework": target,
+            "num_classes": translation.num_classes,
+            "head": translation.head_note or "the checkpoint's",
+            "labels": arch.labels if class_names(arch, translation.num_classes) else None,
+            "input_size": [arch.input_size, arch.input_size],
+            "preprocessing": arch.preprocessing,
+            "dtype": dtype,
+            "from": source,
+            "source": {path.name: digest(path) for path in checkpoint.files or (checkpoint.path,)},
+            "source_format": checkpoint.format,
+            "weights": translation.weights,
+            "largest_raw_ema_difference": translation.ema_difference,
+            "prefix": translation.prefix or None,
+            "roles": translation.roles,
+            "ignored": list(translation.ignored),
+            "versions": versions(target),
+        }
+    )
+
+
+def digest(path: Path) -> str:
+    """Return a file's SHA-256 in hexadecimal."""
+    found = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            found.update(chunk)
+    return found.hexdigest()
+
+
+def versions(framework: str) -> dict[str, str]:
+    """Return the versions of porter, Python, numpy and, where it is installed, the framework."""
+    found = {"python": platform.python_version()}
+    for package in ("porter", "numpy", framework):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

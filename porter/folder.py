@@ -1,0 +1,89 @@
+"""--out FOLDER/: a port's weights with its facts, labels and a model card."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from porter.errors import PorterError, listing
+from porter.head import class_names
+from porter.verify import Verification
+from porter.writing import Output, writer_of
+
+WEIGHTS = {"tf": "model.safetensors", "torch": "model.safetensors", "keras": "model.keras"}
+"""The file that holds the weights in a folder of each dialect."""
+
+
+PAPERS = {"config.json", "labels.txt", "README.md"}
+
+
+def check(folder: Path) -> None:
+    """Raise PorterError unless ``folder`` can be made, or holds only what an earlier port wrote there."""
+    if not folder.absolute().parent.is_dir():
+        raise PorterError(f"--out {folder}/: the folder {folder.parent} does not exist: make it first")
+    others = sorted({path.name for path in folder.glob("*")} - PAPERS - set(WEIGHTS.values()))
+    if others:
+        raise PorterError(f"--out {folder}/ holds other files: name a new folder{listing(others)}")
+
+
+def write_weights(folder: Path, output: Output, dialect: str) -> Path:
+    """Make ``folder``, write the weights into it and return their path."""
+    folder.mkdir()
+    path = folder / WEIGHTS[dialect]
+    writer_of(path, dialect)(path, output)
+    return path
+
+
+def write_papers(folder: Path, output: Output, verification: Verification | None) -> None:
+    """Write config.json, labels.txt where the classes have names, and the model card README.md."""
+    facts = dict(output.facts.values)
+    facts["parity"] = None if verification is None else _parity(verification)
+    (folder / "config.json").write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    names = class_names(output.arch, facts["num_classes"])
+    if names:
+        (folder / "labels.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
+    (folder / "README.md").write_text(_card(facts), encoding="utf-8")
+
+
+def _parity(verification: Verification) -> dict[str, Any]:
+    (report,) = verification.ports.values()
+    return {
+        "ok": bool(verification),
+        "reference": verification.reference,
+        "inputs": verification.inputs,
+        "verdict": str(report),
+    }
+
+
+def _card(facts: dict[str, Any]) -> str:
+    """Return the model card: what a person who finds the folder wants to know."""
+    parity = facts["parity"]
+    classes = f"{facts['num_classes']} classes" if facts["num_classes"] else "no classifier"
+    labels = ", named in labels.txt" if facts["labels"] else ""
+    taken = "the exponential moving averages" if facts["weights"] == "ema" else "the raw values"
+    sources = "\n".join(f"- `{name}`, SHA-256 `{digest}`" for name, digest in facts["source"].items())
+    left_out = [f"{count} × {role}" for role, count in facts["roles"].items() if role != "variable"]
+    left_out += [f"`{name}`, as asked" for name in facts["ignored"]]
+    checked = f"{parity['verdict']}.\n\n{parity['reference']}, on {parity['inputs']}." if parity else "Not checked."
+    rounded = f" Weights are rounded to {facts['dtype']}, after the parity was checked." if facts["dtype"] else ""
+    return f"""# {facts["model"]} for {facts["framework"]}
+
+Ported by porter {facts["versions"].get("porter", "")} from a {facts["source_format"]}.
+
+- Input: {facts["input_size"][0]}x{facts["input_size"][1]} RGB, `{facts["preprocessing"]}` preprocessing.
+- Output: logits, {classes}{labels}. Head: {facts["head"]}.
+- Weights: {taken}.{rounded}
+
+## Source
+
+{sources}
+
+Left out: {"; ".join(left_out) or "nothing"}.
+
+## Parity
+
+{checked}
+
+config.json holds the same facts for programs.
+"""

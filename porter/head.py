@@ -1,0 +1,113 @@
+"""What becomes of the classifier on the way: kept, left out, made anew, or without its background class."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from porter import data
+from porter.archs import Arch
+from porter.checkpoint import Entry
+from porter.errors import PorterError
+from porter.layout import parse_axes
+from porter.mapping import Pair, Table
+from porter.runners import in_graph_order
+from porter.translate import Translation
+
+FRESH_DEVIATION = 0.01
+"""Standard deviation of a fresh head's kernel; its biases are zero."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """The classifier that is asked for: as it is, none, a fresh one of ``fresh`` classes, or without background."""
+
+    none: bool = False
+    fresh: int | None = None
+    drop_background: bool = False
+
+    def __post_init__(self) -> None:
+        if sum((self.none, self.fresh is not None, self.drop_background)) > 1:
+            raise PorterError("--no-head, --num-classes and --classes exclude each other: take one of them")
+        if self.fresh is not None and self.fresh < 1:
+            raise PorterError(f"--num-classes {self.fresh} is no number of classes: take 1 or more, or --no-head")
+
+    @property
+    def is_original(self) -> bool:
+        """Whether the logits, or all but one of them, are still the original's."""
+        return not self.none and self.fresh is None
+
+    def apply(self, translation: Translation, arch: Arch) -> Translation:
+        """Return ``translation`` with this head. Raises PorterError where there is no background class to drop."""
+        found, entries = translation.num_classes, dict(translation.entries)
+        if self.none:
+            for pair in translation.head:
+                del entries[pair.target]
+            return replace(translation, entries=entries, num_classes=0, head_note=f"left out ({found} classes)")
+        if self.fresh is not None:
+            for pair in translation.head:
+                entries[pair.target] = _fresh(entries[pair.target], pair, self.fresh)
+            note = f"fresh, {self.fresh} classes, to be trained; the checkpoint's had {found}"
+            return replace(translation, entries=entries, num_classes=self.fresh, head_note=note)
+        if self.drop_background:
+            if found != arch.num_classes or not has_background(arch):
+                raise PorterError(
+                    f"--classes {found - 1} drops a background class, which a head of {found} classes of {arch.name} "
+                    "does not have: leave it out"
+                )
+            for pair in translation.head:
+                entries[pair.target] = _behind_background(entries[pair.target], pair)
+            note = f"without the background, index 0: {found - 1} classes of the checkpoint's {found}"
+            return replace(translation, entries=entries, num_classes=found - 1, head_note=note)
+        return translation
+
+    def of_outputs(self, outputs: Mapping[str, np.ndarray], table: Table) -> dict[str, np.ndarray]:
+        """Return the original's outputs as far as a port with this head should compute them."""
+        logits = table.logits
+        derived = {endpoint.name for endpoint in table.endpoints if endpoint.softmax == logits}
+        kept = {name: values for name, values in outputs.items() if name not in {logits, *derived}}
+        if not self.is_original:
+            return kept
+        if not self.drop_background:
+            return dict(outputs)
+        return in_graph_order(kept | {logits: outputs[logits][..., 1:]}, table)
+
+
+def has_background(arch: Arch) -> bool:
+    """Tell whether the released classes begin with a background class."""
+    return data.labels(arch.labels)[0] == "background"
+
+
+def class_names(arch: Arch, num_classes: int) -> list[str]:
+    """Return the labels of a head of ``num_classes``: the released ones, without background, or none."""
+    names = data.labels(arch.labels)
+    if num_classes == len(names) - 1 and has_background(arch):
+        return names[1:]
+    return names if num_classes == len(names) else []
+
+
+def _class_axis(pair: Pair) -> int:
+    return parse_axes(pair.target_axes).index("O")
+
+
+def _fresh(old: Entry, pair: Pair, num_classes: int) -> Entry:
+    axis = _class_axis(pair)
+    shape = (*old.shape[:axis], num_classes, *old.shape[axis + 1 :])
+    return Entry(shape, old.dtype, partial(_fresh_values, pair.target, shape, old.dtype))
+
+
+def _fresh_values(name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    if len(shape) == 1:
+        return np.zeros(shape, dtype)
+    draw = np.random.RandomState(zlib.crc32(name.encode()))
+    return (FRESH_DEVIATION * draw.standard_normal(shape)).astype(dtype)
+
+
+def _behind_background(old: Entry, pair: Pair) -> Entry:
+    axis = _class_axis(pair)
+    shape = (*old.shape[:axis], old.shape[axis] - 1, *old.shape[axis + 1 :])
+    return Entry(shape, old.dtype, lambda: np.take(old.load(), range(1, old.shape[axis]), axis))

@@ -1,0 +1,54 @@
+"""Where a file has the table's names: as they are, behind a prefix, or as Keras keeps them, without scopes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from porter.errors import MappingError
+from porter.roles import SHADOW_SUFFIX, shadowed
+
+
+def locate(
+    stored: Collection[str], names: Sequence[str], dialect: str, prefix: str | None = None
+) -> tuple[dict[str, str], str]:
+    """Return ``{table's name: stored name}`` and the prefix that stands before all of them.
+
+    Without ``prefix`` it is the one that most of ``names`` stand behind. The stored name of a variable of which
+    only the average is there is the variable's own. Raises MappingError where all names stand behind two prefixes.
+    """
+    if dialect == "keras":
+        return _scopeless(stored, names), ""
+    if prefix is None:
+        prefix = find_prefix(stored, names)
+    return {name: prefix + name for name in names}, prefix
+
+
+def find_prefix(stored: Collection[str], names: Sequence[str]) -> str:
+    """Return what stands before most of the table's ``names``, ``""`` where nothing does."""
+    wanted = set(names)
+    behind: dict[str, set[str]] = {"": set()}
+    for name in map(shadowed, stored):
+        parts = name.split("/")
+        for at in range(len(parts)):
+            tail = "/".join(parts[at:])
+            if tail in wanted:
+                behind.setdefault(name.removesuffix(tail), set()).add(tail)
+    whole = [repr(prefix) for prefix, tails in behind.items() if tails == wanted]
+    if len(whole) > 1:
+        raise MappingError(f"the model is there {len(whole)} times, behind {', '.join(whole)}: choose with --prefix")
+    return max(behind, key=lambda prefix: len(behind[prefix]))
+
+
+def _scopeless(stored: Collection[str], names: Sequence[str]) -> dict[str, str]:
+    """Match by layer and leaf: Keras' files drop a layer's scopes, and layer names are unique without them."""
+
+    def short(name: str) -> str:
+        return "/".join(name.split("/")[-2:])
+
+    by_layer = {short(name): name for name in stored}
+    return {name: by_layer.get(short(name), name) for name in names}
+
+
+def present(name: str, stored: Collection[str]) -> bool:
+    """Tell whether the stored variable ``name``, or at least its moving average, is there."""
+    return name in stored or name + SHADOW_SUFFIX in stored

@@ -1,0 +1,79 @@
+"""What every framework's builder checks before it fills a network by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from porter.archs import Arch
+from porter.checkpoint import Checkpoint
+from porter.errors import MappingError, PorterError, listing
+from porter.layout import parse_axes
+from porter.mapping import Table
+from porter.naming import locate
+
+
+def head_classes(arch: Arch, table: Table, dialect: str, tensors: Checkpoint | None, asked: int | None) -> int:
+    """Return the number of classes to build: what is ``asked`` for, or that of the head in ``tensors``.
+
+    It is 0, no head at all, where ``tensors`` have none and nothing is asked for. Raises PorterError where they
+    have a head of other classes.
+    """
+    if tensors is None:
+        return arch.num_classes if asked is None else asked
+    pairs = table.pairs(dialect, dialect)
+    if not any(pair.source in tensors for pair in pairs):
+        raise MappingError(_of_another_dialect(arch, table, dialect, tensors))
+    head = next(pair for pair in pairs if pair.head)
+    if head.source not in tensors:
+        return asked or 0
+    found = tensors.entries[head.source].shape[parse_axes(head.source_axes).index("O")]
+    if asked is not None and found != asked:
+        raise PorterError(
+            f"{tensors.path}: the head has another shape than the target's: {head.source} has {found} classes, "
+            f"not {asked}; leave num_classes out to take the file's"
+        )
+    return found
+
+
+def _of_another_dialect(arch: Arch, table: Table, dialect: str, tensors: Checkpoint) -> str:
+    for other in table.dialects:
+        if other != dialect and any(pair.source in tensors for pair in table.pairs(other, other)):
+            return (
+                f"{tensors.path} has the names of the dialect {other}: "
+                f"run `port {arch.name} --from {other} --to {dialect}` on it first"
+            )
+    return f"{tensors.path} has none of the tensors of {arch.name}: name the model that it belongs to"
+
+
+def fitting(table: Table, dialect: str, tensors: Checkpoint, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, str]:
+    """Return ``{network's name: stored name}`` of the network's tensors, ``{name: shape}``, ignored ones aside.
+
+    A head that ``tensors`` lack stays as it was built. Raises MappingError unless all the rest is there, nothing
+    is left over, and every shape is the network's.
+    """
+    wanted = [name for name in shapes if not table.ignored(dialect, name)]
+    stored, _ = locate(tensors.entries, wanted, dialect, prefix="")
+    heads = {pair.source for pair in table.pairs(dialect, dialect) if pair.head}
+    if not heads & {name for name in wanted if stored[name] in tensors}:
+        wanted = [name for name in wanted if name not in heads]
+    missing = [name for name in wanted if stored[name] not in tensors]
+    if missing:
+        raise MappingError(f"{tensors.path} lacks {len(missing)} tensors of the network:{listing(missing)}")
+    used = {stored[name] for name in wanted}
+    extra = [name for name in tensors if name not in used and not table.ignored(dialect, name)]
+    if extra:
+        raise MappingError(f"{tensors.path} has {len(extra)} tensors that the network lacks:{listing(extra)}")
+    for name in wanted:
+        shape = tensors.entries[stored[name]].shape
+        if shape != shapes[name]:
+            raise MappingError(
+                f"{tensors.path}: {name} has shape {shape}, the network's is {shapes[name]}: "
+                "name the model that the file belongs to"
+            )
+    return {name: stored[name] for name in wanted}
+
+
+def common_dtype(tensors: Checkpoint) -> str:
+    """Return the dtype that all floats of ``tensors`` have, float32 where they differ."""
+    dtypes = {str(entry.dtype) for entry in tensors.entries.values() if entry.dtype.kind == "f"}
+    return dtypes.pop() if len(dtypes) == 1 else "float32"

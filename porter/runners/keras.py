@@ -1,0 +1,63 @@
+"""Runs a Keras model and reads its endpoints where the table says they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from porter.mapping import Table
+from porter.runners import PRECISIONS, in_graph_order
+
+
+class KerasRunner:
+    """A runner of ``model``, ours or anybody's with the same layer names.
+
+    Only Keras' TensorFlow backend has a float64 that proves anything: Keras 3.15 computes several of its ops in
+    float32 on the others (keras/src/backend/common/dtypes.py gives float32 as the result type of float64).
+    """
+
+    precisions = PRECISIONS if keras.backend.backend() == "tensorflow" else ("float32",)
+
+    def __init__(self, model: keras.Model, table: Table) -> None:
+        self.model = model
+        self.table = table
+        self.endpoints: dict[str, keras.Model] = {}
+
+    def __call__(self, pictures: np.ndarray) -> dict[str, np.ndarray]:
+        outputs = self._with_endpoints(pictures.dtype.name)(pictures, training=False)
+        return in_graph_order({name: keras.ops.convert_to_numpy(value) for name, value in outputs.items()}, self.table)
+
+    def _with_endpoints(self, precision: str) -> keras.Model:
+        """Return the model in ``precision`` with every endpoint as an output."""
+        if precision not in self.endpoints:
+            model = in_precision(self.model, precision)
+            layers = {layer.name: layer for layer in model.layers}
+            where = {endpoint.name: endpoint.where.get("keras") for endpoint in self.table.endpoints}
+            outputs = {name: layers[layer].output for name, layer in where.items() if layer in layers}
+            self.endpoints[precision] = keras.Model(model.input, outputs)
+        return self.endpoints[precision]
+
+
+def in_precision(model: keras.Model, precision: str) -> keras.Model:
+    """Return ``model``, or a copy of it that computes in ``precision`` with the same weights."""
+    if {str(variable.dtype) for variable in model.trainable_variables} == {precision}:
+        return model
+    copy = type(model).from_config(_with_dtype(model.get_config(), precision))
+    copy.set_weights(model.get_weights())  # the copy's own order is the model's
+    return copy
+
+
+def _with_dtype(config: Any, precision: str) -> Any:
+    """Return a model's configuration with the dtype of every layer changed."""
+    if isinstance(config, list | tuple):
+        return type(config)(_with_dtype(item, precision) for item in config)
+    if not isinstance(config, dict):
+        return config
+    if config.get("class_name") == "DTypePolicy":
+        return config | {"config": {"name": precision}}
+    return {
+        key: precision if key == "dtype" and isinstance(value, str) else _with_dtype(value, precision)
+        for key, value in config.items()
+    }
