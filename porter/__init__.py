@@ -1,9 +1,11 @@
 """porter moves image models between deep-learning frameworks and proves that nothing changed on the way.
 
-``port`` translates a checkpoint, ``verify`` proves a port, ``inspect`` describes a file, and ``load``
-returns a network filled with ported weights. No framework is imported before it is needed.
+``port`` translates a checkpoint, ``verify`` proves a port, ``inspect`` describes a file, ``load`` returns a
+network filled with ported weights, and ``endpoints`` its activations by name. No framework is imported
+before it is needed.
 """
 
+from porter.endpoints import endpoints
 from porter.errors import FormatError, MappingError, MissingPackageError, PorterError
 from porter.inspect import inspect
 from porter.load import load
@@ -15,6 +17,7 @@ __all__ = [
     "MappingError",
     "MissingPackageError",
     "PorterError",
+    "endpoints",
     "inspect",
     "load",
     "port",

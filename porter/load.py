@@ -17,19 +17,21 @@ def load(
     framework: str = "torch",
     weights: str | Path | None = None,
     num_classes: int | None = None,
+    dtype: str | None = None,
     **options: Any,
 ) -> Any:
     """Return ``model`` in ``framework`` as a plain module in eval mode: logits out.
 
-    ``torch`` takes NCHW. ``weights`` is a file that porter wrote (.safetensors, .pth); its dtype is the
-    module's, and its head gives the number of classes. ``options`` go to the network's builder, such
-    as ``multiplier=0.35`` of MobileNet V1.
+    ``torch`` takes NCHW, ``keras`` NHWC, of ``input_size`` if that is given. ``weights`` is a file or folder that
+    porter wrote; ``dtype`` is the file's where it is left out, and its head gives the number of classes. A file
+    without a head gives the features, or a fresh head of ``num_classes``. Other ``options`` go to the network's
+    builder, such as ``multiplier=0.35`` of MobileNet V1.
 
     Raises PorterError where the weights are not the model's, or the framework is not installed.
     """
     arch = find_arch(model)
     checkpoint = open_checkpoint(weights) if weights is not None else None
-    return build(arch, framework, checkpoint, num_classes, **options)
+    return build(arch, framework, checkpoint, num_classes=num_classes, dtype=dtype, **options)
 
 
 def build(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 from porter.archs import Arch, find_arch
 from porter.checkpoint import Checkpoint, Entry, open_checkpoint
 from porter.compare import Report, compare
+from porter.endpoints import runner_of
 from porter.errors import PorterError
 from porter.head import Head, class_names
 from porter.load import build, require_framework, require_package
@@ -192,10 +192,7 @@ def _run_port(
 ) -> dict[str, Outputs]:
     """Run the port in every precision in which its framework proves anything."""
     before_tensorflow()
-    network = build(arch, framework, tensors, input_size=pictures.shape[1])
-    module = import_module(f"porter.runners.{framework}")
-    runner = getattr(module, f"{framework.capitalize()}Runner")(network, table)
-    return run_all(runner, pictures, runner.precisions)
+    return run_all(runner_of(build(arch, framework, tensors, input_size=pictures.shape[1]), table), pictures)
 
 
 def _pictures(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
-from porter import data, load
+from porter import data, endpoints, load
 from porter.archs import ARCHS, Arch, find_arch
+from porter.errors import PorterError
 from porter.recorded import recorded
 from porter.verify import verify_golden
 
@@ -43,3 +45,22 @@ def test_a_map_that_slim_cannot_squeeze_is_refused_and_global_pool_takes_any_siz
         1,
         1001,
     )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
+def test_a_network_has_the_dtype_asked_for(dtype: str) -> None:
+    model = load("mobilenet_v1_0.25_128", "torch", dtype=dtype)
+    assert {str(parameter.dtype) for parameter in model.parameters()} == {f"torch.{dtype}"}
+
+
+def test_endpoints_leave_the_network_as_it_was() -> None:
+    model = load("mobilenet_v1_0.25_128", "torch")
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    found = endpoints("mobilenet_v1_0.25_128", model, np.zeros((2, 128, 128, 3), np.float64))
+    assert list(found) == list(recorded("mobilenet_v1_0.25_128").endpoint_shapes)
+    assert {values.dtype.name for values in found.values()} == {"float64"}
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert model.conv_stem.weight.dtype == torch.float32
+    model.classifier.weight.sum().backward()  # the parameters are still trainable
+    with pytest.raises(PorterError, match=r"dict is neither a torch.nn.Module nor a keras.Model"):
+        endpoints("mobilenet_v1_0.25_128", {}, np.zeros((1, 128, 128, 3)))

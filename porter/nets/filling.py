@@ -73,7 +73,8 @@ def fitting(table: Table, dialect: str, tensors: Checkpoint, shapes: Mapping[str
     return {name: stored[name] for name in wanted}
 
 
-def common_dtype(tensors: Checkpoint) -> str:
-    """Return the dtype that all floats of ``tensors`` have, float32 where they differ."""
-    dtypes = {str(entry.dtype) for entry in tensors.entries.values() if entry.dtype.kind == "f"}
+def common_dtype(tensors: Checkpoint | None) -> str:
+    """Return the dtype that all floats of ``tensors`` have; float32 where they differ, or there are none."""
+    entries = tensors.entries.values() if tensors is not None else ()
+    dtypes = {str(entry.dtype) for entry in entries if entry.dtype.kind == "f"}
     return dtypes.pop() if len(dtypes) == 1 else "float32"

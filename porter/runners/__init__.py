@@ -6,23 +6,27 @@ graph order, pictures first and channels last.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from typing import Protocol
 
 import numpy as np
 
 from porter.mapping import Table
 
-Runner = Callable[[np.ndarray], dict[str, np.ndarray]]
-
-
 PRECISIONS = ("float32", "float64")
 
 
-def run_all(
-    runner: Runner, pictures: np.ndarray, precisions: Iterable[str] = PRECISIONS
-) -> dict[str, dict[str, np.ndarray]]:
-    """Run the float32 ``pictures`` in each precision: the same numbers, computed with more or fewer digits."""
-    return {precision: runner(pictures.astype(precision)) for precision in precisions}
+class Runner(Protocol):
+    """Anything that computes a table's endpoints, in those ``precisions`` in which its numbers prove something."""
+
+    @property
+    def precisions(self) -> tuple[str, ...]: ...
+
+    def __call__(self, pictures: np.ndarray) -> dict[str, np.ndarray]: ...
+
+
+def run_all(runner: Runner, pictures: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
+    """Run the float32 ``pictures`` in each of the runner's precisions: the same numbers, with more or fewer digits."""
+    return {precision: runner(pictures.astype(precision)) for precision in runner.precisions}
 
 
 def in_graph_order(outputs: dict[str, np.ndarray], table: Table) -> dict[str, np.ndarray]:

@@ -10,6 +10,7 @@ from porter.errors import PorterError
 from porter.mapping import Table
 from porter.pictures import read_picture, sample_paths
 from porter.recorded import Recorded
+from porter.runners import PRECISIONS
 from porter.weights import network_input, probe_indices
 
 
@@ -21,6 +22,8 @@ def golden_pictures(size: int) -> np.ndarray:
 
 class GoldenRunner:
     """Returns the recorded values: all logits, and the probes of every other endpoint."""
+
+    precisions = PRECISIONS
 
     def __init__(self, golden: Recorded, table: Table) -> None:
         self.golden = golden

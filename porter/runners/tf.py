@@ -18,7 +18,7 @@ from porter.graph.prune import prune
 from porter.graph.safety import check_ops
 from porter.graph.widen import widen
 from porter.mapping import Table
-from porter.runners import in_graph_order
+from porter.runners import PRECISIONS, in_graph_order
 
 VERSION: str = tf.__version__
 
@@ -35,6 +35,8 @@ class TFRunner:
     ``graph`` is a GraphDef of the tensorboard package; ``path`` names it in errors, ``prefix`` stands before the
     table's names in it. Only what the endpoints need is kept, and its ops are checked before anything runs.
     """
+
+    precisions = PRECISIONS
 
     def __init__(self, graph: Any, table: Table, path: Path | str, prefix: str = "") -> None:
         names = {node.name for node in graph.node}

@@ -13,21 +13,25 @@ from porter.nets.filling import common_dtype, fitting, head_classes
 
 
 def build(
-    arch: Arch, tensors: Checkpoint | None, num_classes: int | None, input_size: int | None = None, **options: Any
+    arch: Arch,
+    tensors: Checkpoint | None,
+    num_classes: int | None,
+    dtype: str | None = None,
+    input_size: int | None = None,
+    **options: Any,
 ) -> keras.Model:
-    """Return the network, in the dtype of ``tensors``, every one of which is used.
+    """Return the network, filled with ``tensors``, every one of which is used.
 
-    Without ``tensors`` the weights are Keras' initial ones. The number of classes follows the head; 0 ends at
-    the features.
-    ``input_size`` is the side of the pictures, the model's own where it is left out.
+    Without ``tensors`` the weights are Keras' initial ones. ``dtype`` is that of ``tensors`` where it is left out,
+    the number of classes that of the head; 0 classes end at the features. ``input_size`` is the side of the
+    pictures, the model's own where it is left out.
 
     Raises MappingError where a tensor is missing, left over or of another shape.
     """
     table = Table.load(arch.table)
-    if tensors is not None:
-        options.setdefault("dtype", common_dtype(tensors))
     model: keras.Model = arch.builder("keras")(
         num_classes=head_classes(arch, table, "keras", tensors, num_classes),
+        dtype=dtype or common_dtype(tensors),
         input_size=input_size or arch.input_size,
         **{**arch.options, **options},
     )

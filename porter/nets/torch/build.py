@@ -15,21 +15,27 @@ from porter.nets.filling import common_dtype, fitting, head_classes
 
 
 def build(
-    arch: Arch, tensors: Checkpoint | None, num_classes: int | None, input_size: int | None = None, **options: Any
+    arch: Arch,
+    tensors: Checkpoint | None,
+    num_classes: int | None,
+    dtype: str | None = None,
+    input_size: int | None = None,
+    **options: Any,
 ) -> nn.Module:
-    """Return the network in eval mode, in the dtype of ``tensors``, every one of which is used.
+    """Return the network in eval mode, filled with ``tensors``, every one of which is used.
 
-    Without ``tensors`` the weights are PyTorch's initial ones. The number of classes follows the head; 0 ends at
-    the features.
-    The networks take pictures of any size, so that ``input_size`` changes nothing.
+    Without ``tensors`` the weights are PyTorch's initial ones. ``dtype`` is that of ``tensors`` where it is left
+    out, the number of classes that of the head; 0 classes end at the features. The networks take pictures of any
+    size, so that ``input_size`` changes nothing.
 
     Raises MappingError where a tensor is missing, left over or of another shape.
     """
     table = Table.load(arch.table)
     classes = head_classes(arch, table, "torch", tensors, num_classes)
     module: nn.Module = arch.builder("torch")(num_classes=classes, **{**arch.options, **options})
+    module.to(getattr(torch, dtype or common_dtype(tensors)))
     if tensors is not None:
-        _fill(module.to(getattr(torch, common_dtype(tensors))), table, tensors)
+        _fill(module, table, tensors)
     return module.eval()
 
 
