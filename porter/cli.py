@@ -51,6 +51,7 @@ def cli() -> None:
     port MODEL --from tf --to torch --checkpoint model.ckpt --out model.safetensors
     port verify MODEL
     port inspect PATH
+    port seed MODEL --out seeded.ckpt
     port list
     """
 
@@ -162,6 +163,23 @@ def inspect(path: Path, depth: int, as_json: bool) -> None:
         print_json(result.as_dict())
     else:
         show_inspection(result)
+
+
+@cli.command()
+@click.argument("model")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The checkpoint's prefix: seeded.ckpt.")
+@click.option("--training", is_flag=True, help="Add what a trainer saves: moving averages, global_step.")
+@json_option
+def seed(as_json: bool, **options: Any) -> None:
+    """Write a TensorFlow checkpoint of MODEL with name-seeded weights: a stand-in for tests and demos."""
+    from porter.seed import seed
+
+    result = seed(track=track, **options)
+    if as_json:
+        print_json(result.as_dict())
+    else:
+        out = console()
+        out.print(Text(f"wrote {result.out} ({result.tensors} tensors, {result.bytes:,} bytes)"), soft_wrap=True)
 
 
 @cli.command(name="list")

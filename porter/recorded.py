@@ -44,6 +44,11 @@ class Recorded:
         return {name: tuple(shape) for name, shape in self.recipe["eval_variables"]}
 
     @property
+    def training_variables(self) -> dict[str, tuple[int, ...]]:
+        """The variables that only the training graph has, and their shapes."""
+        return {name: tuple(shape) for name, shape in self.recipe["train_only_variables"]}
+
+    @property
     def endpoint_shapes(self) -> dict[str, tuple[int, ...]]:
         """The endpoints in graph order, without the batch."""
         return {name: tuple(shape) for name, shape in self.recipe["endpoints"].items()}

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from porter.archs import Arch, find_arch
-from porter.checkpoint import Checkpoint, Entry, open_checkpoint
+from porter.checkpoint import Checkpoint, open_checkpoint
 from porter.compare import Report, compare
 from porter.endpoints import runner_of
 from porter.errors import PorterError
@@ -21,8 +21,8 @@ from porter.pictures import prepare, sample_paths, top_labels
 from porter.recorded import Recorded, recorded
 from porter.runners import Runner, run_all, softmax
 from porter.runners.settings import before_tensorflow
+from porter.seed import seeded_entries
 from porter.translate import Options, Translation, translate
-from porter.weights import seeded
 
 Labels = list[tuple[str, float]]
 Outputs = dict[str, np.ndarray]
@@ -115,13 +115,7 @@ def verify_golden(arch: Arch, frameworks: Sequence[str], golden: Recorded | None
 
 def seeded_checkpoint(golden: Recorded) -> Checkpoint:
     """Return the name-seeded weights with which a golden was recorded, as a TensorFlow checkpoint."""
-
-    def entry(name: str, shape: tuple[int, ...]) -> Entry:
-        salt, gain = golden.recipe["salt"], golden.recipe["gain"]
-        return Entry(shape, np.dtype(np.float32), lambda: seeded(name, shape, salt, gain))
-
-    entries = {name: entry(name, shape) for name, shape in golden.variables.items()}
-    return Checkpoint(golden.path, "name-seeded weights", entries)
+    return Checkpoint(golden.path, "name-seeded weights", seeded_entries(golden))
 
 
 def verify_checkpoint(
