@@ -51,6 +51,7 @@ def cli() -> None:
     port MODEL --from tf --to torch --checkpoint model.ckpt --out model.safetensors
     port verify MODEL
     port inspect PATH
+    port fetch MODEL
     port seed MODEL --out seeded.ckpt
     port list
     """
@@ -92,8 +93,7 @@ prefix_option = click.option(
 @click.option(
     "--checkpoint",
     type=click.Path(path_type=Path),
-    required=True,
-    help="A prefix, .index, .data file, folder, `checkpoint` file or frozen .pb.",
+    help="A prefix, .index, .data file, folder, `checkpoint` file or frozen .pb. Default: the released one, fetched.",
 )
 @click.option(
     "--out", help="The file to write (.safetensors; .pth; .keras, .weights.h5, .h5), or a folder, as in out/."
@@ -167,6 +167,20 @@ def inspect(path: Path, depth: int, as_json: bool) -> None:
 
 @cli.command()
 @click.argument("model")
+@json_option
+def fetch(model: str, as_json: bool) -> None:
+    """Fetch the released checkpoint of MODEL into the cache, which PORTER_CACHE moves."""
+    from porter.fetch import fetch
+
+    result = fetch(model, track)
+    if as_json:
+        print_json(result.as_dict())
+    else:
+        console().print(Text(f"{result.checkpoint}\n  from {result.source}, SHA-256 {result.sha256}"), soft_wrap=True)
+
+
+@cli.command()
+@click.argument("model")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The checkpoint's prefix: seeded.ckpt.")
 @click.option("--training", is_flag=True, help="Add what a trainer saves: moving averages, global_step.")
 @json_option
@@ -185,25 +199,39 @@ def seed(as_json: bool, **options: Any) -> None:
 @cli.command(name="list")
 @json_option
 def list_models(as_json: bool) -> None:
-    """List the models."""
+    """List the models, their published accuracy, and which released checkpoints are in the cache."""
+    from porter.fetch import cached
+    from porter.released import releases
+
     if as_json:
-        models = {
-            arch.name: {
+        models = {}
+        for arch in ARCHS.values():
+            release, found = releases().get(arch.name), cached(arch.name)
+            models[arch.name] = {
                 "aliases": list(arch.aliases),
                 "input_size": arch.input_size,
                 "num_classes": arch.num_classes,
                 "frameworks": list(arch.builders),
                 "parameters": parameters(arch.name),
+                "top1": release.top1 if release else None,
+                "top5": release.top5 if release else None,
+                "licence": release.licence if release else None,
+                "cached": str(found.checkpoint) if found else None,
             }
-            for arch in ARCHS.values()
-        }
         print_json(models)
         return
-    grid = new_grid("model", "input", "classes", "parameters", "ported to")
+    grid = new_grid("model", "input", "classes", "parameters", "top-1", "ported to", "checkpoint")
     for arch in ARCHS.values():
-        name = " = ".join([arch.name, *arch.aliases])
-        size = f"{arch.input_size}x{arch.input_size}"
-        grid.add_row(name, size, str(arch.num_classes), f"{parameters(arch.name):,}", ", ".join(arch.builders))
+        release, found = releases().get(arch.name), cached(arch.name)
+        grid.add_row(
+            " = ".join([arch.name, *arch.aliases]),
+            f"{arch.input_size}x{arch.input_size}",
+            str(arch.num_classes),
+            f"{parameters(arch.name):,}",
+            f"{release.top1}" if release else "",
+            ", ".join(arch.builders),
+            "in the cache" if found else "to fetch" if release else "",
+        )
     console().print(grid)
 
 
@@ -230,10 +258,10 @@ def new_grid(*columns: str) -> Grid:
     return grid
 
 
-def track(steps: Iterable[T], what: str) -> Iterable[T]:
+def track(steps: Iterable[T], what: str, count: int | None = None, /) -> Iterable[T]:
     """Show progress on a terminal, on standard error, and nothing in a pipe."""
     errors = Console(stderr=True)
-    return rich_track(steps, what, console=errors, transient=True) if errors.is_terminal else steps
+    return rich_track(steps, what, count, console=errors, transient=True) if errors.is_terminal else steps
 
 
 def print_json(value: Any) -> None:

@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parent
 
 
 def folder(name: str) -> Path:
-    """Return the folder ``mappings``, ``golden`` or ``labels``.
+    """Return the folder ``mappings``, ``golden``, ``labels`` or ``released``.
 
     The checkout's is tried first, so that an editable install never reads a stale copy.
     """

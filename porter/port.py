@@ -13,6 +13,7 @@ from porter.casting import DTYPES
 from porter.checkpoint import Checkpoint, open_checkpoint
 from porter.errors import PorterError
 from porter.facts import gather
+from porter.fetch import fetch
 from porter.head import Head
 from porter.translate import Options, Translation, translate
 from porter.verify import Verification, verify_checkpoint
@@ -67,7 +68,7 @@ def port(
     source: str = "tf",
     target: str = "torch",
     *,
-    checkpoint: str | Path,
+    checkpoint: str | Path | None = None,
     out: str | Path | None = None,
     weights: str = "auto",
     ignore: Sequence[str] = (),
@@ -76,13 +77,14 @@ def port(
     dtype: str | None = None,
     verify: bool = False,
     images: Sequence[str | Path] = (),
-    track: Track[str] = untracked,
+    track: Track[Any] = untracked,
 ) -> PortResult:
     """Port ``checkpoint`` of ``model`` from the dialect ``source`` to ``target`` and write it to ``out``.
 
-    ``weights`` is ``auto``, ``ema`` or ``raw``; ``ignore`` holds patterns of variables to leave out; ``prefix`` is
-    what stands before the model's names, found where it is None; ``dtype`` is ``float16`` or ``bfloat16``. An
-    ``out`` that ends in / or is a folder is filled with config.json, weights, labels and a model card.
+    Without ``checkpoint`` it is the released one, fetched if it is not in the cache. ``weights`` is ``auto``,
+    ``ema`` or ``raw``; ``ignore`` holds patterns of variables to leave out; ``prefix`` is what stands before the
+    model's names, found where it is None; ``dtype`` is ``float16`` or ``bfloat16``. An ``out`` that ends in / or is
+    a folder is filled with config.json, weights, labels and a model card.
 
     With ``verify`` the port is held against TensorFlow, and renamed to ``out`` only where parity holds: the
     written file itself, or, where ``dtype`` rounds it, the weights before that. Raises PorterError, and leaves no
@@ -98,6 +100,13 @@ def port(
         raise PorterError("--images are the pictures of --verify: add it")
     if dtype not in (None, *DTYPES):
         raise PorterError(f"there is no dtype {dtype!r} to write: take one of {', '.join(DTYPES)}")
+    if checkpoint is None:
+        if source != "tf":
+            raise PorterError(
+                f"only TensorFlow's released checkpoints are fetched: give --checkpoint for --from {source}"
+            )
+        released = fetch(arch.name, track)
+        checkpoint, ignore = released.checkpoint, (*ignore, *released.ignore)
     opened = open_checkpoint(checkpoint)
     head = head or Head()
     translation = head.apply(translate(opened, arch, source, target, Options(weights, ignore, prefix)), arch)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -22,11 +22,15 @@ from porter.facts import Facts
 from porter.load import build, require_package
 
 T = TypeVar("T")
-Track = Callable[[Iterable[T], str], Iterable[T]]
-"""Wraps an iterable to show progress, under a description."""
 
 
-def untracked(steps: Iterable[T], _what: str) -> Iterable[T]:
+class Track(Protocol[T]):
+    """Wraps an iterable to show progress under a description, given the number of steps if it has no length."""
+
+    def __call__(self, steps: Iterable[T], what: str, count: int | None = None, /) -> Iterable[T]: ...
+
+
+def untracked(steps: Iterable[T], _what: str, _count: int | None = None, /) -> Iterable[T]:
     """Show nothing: what a library does."""
     return steps
 

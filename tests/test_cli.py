@@ -150,7 +150,7 @@ MISTAKES = [
     ),
     ((MODEL, "--from", "tf", "--to", "jax", "--checkpoint", "x"), "'jax' is not one of"),
     ((MODEL, "--to", "torch", "--checkpoint", "x"), "Missing option '--from'"),
-    ((MODEL, "--from", "tf", "--to", "torch"), "Missing option '--checkpoint'"),
+    ((MODEL, "--from", "keras", "--to", "torch"), "only TensorFlow's released checkpoints are fetched"),
     (("verify", MODEL, "--images", "a.png"), "give --checkpoint to use --images"),
     (("inspect", "absent"), "absent does not exist"),
     (("--frobnicate",), "No such option"),

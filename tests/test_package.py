@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def test_an_editable_install_reads_the_checkout() -> None:
-    for name in ("mappings", "golden", "labels"):
+    for name in ("mappings", "golden", "labels", "released"):
         assert data.folder(name) == ROOT / name
 
 
