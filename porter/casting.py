@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from porter.checkpoint import Entry
+from porter.errors import PorterError
 
 DTYPES = ("float16", "bfloat16")
 
 
-def round_to(entry: Entry, dtype: str | None) -> Entry:
-    """Return ``entry`` with values that ``dtype`` holds exactly: itself for None or where it is not of floats.
+def round_to(name: str, entry: Entry, dtype: str | None) -> Entry:
+    """Return the entry ``name`` with values that ``dtype`` holds exactly: as it is for None, or if not of floats.
 
-    A float16 entry has that dtype; numpy has no bfloat16, so those values stay in float32.
+    A float16 entry has that dtype; numpy has no bfloat16, so those values stay in float32. Reading it raises
+    PorterError where a value is too large for ``dtype``.
     """
     if dtype is None or entry.dtype.kind != "f":
         return entry
-    if dtype == "float16":
-        return Entry(entry.shape, np.dtype(np.float16), lambda: entry.load().astype(np.float16))
-    return Entry(entry.shape, np.dtype(np.float32), lambda: _widen(bfloat16_bits(entry.load())))
+    stored = np.dtype(np.float16 if dtype == "float16" else np.float32)
+    return Entry(entry.shape, stored, partial(_rounded, name, entry, dtype))
+
+
+def _rounded(name: str, entry: Entry, dtype: str) -> np.ndarray:
+    values = entry.load()
+    with np.errstate(over="ignore"):
+        rounded = values.astype(np.float16) if dtype == "float16" else _widen(bfloat16_bits(values))
+    if np.isinf(rounded).sum() > np.isinf(values).sum():
+        largest = np.abs(values[np.isfinite(values)]).max()
+        raise PorterError(f"{name} has values up to {largest:.3g}, too large for {dtype}: leave --dtype out")
+    return rounded
 
 
 def bfloat16_bits(values: np.ndarray) -> np.ndarray:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import json
+import difflib
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -16,10 +18,12 @@ from rich.progress import track as rich_track
 from rich.table import Table as Grid
 from rich.text import Text
 
-from porter.archs import ARCHS
+from porter.archs import ARCHS, find_arch
 from porter.casting import DTYPES
 from porter.errors import PorterError
 from porter.kinds import SEPARATORS
+from porter.plain import to_json
+from porter.runners.settings import before_tensorflow
 from porter.translate import WEIGHTS
 
 T = TypeVar("T")
@@ -33,6 +37,10 @@ class ModelGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in self.commands and not args[0].startswith("-"):
+            verb = difflib.get_close_matches(args[0], self.commands, n=1, cutoff=0.75)
+            if verb:
+                raise PorterError(f"porter has no command or model {args[0]!r}: did you mean `port {verb[0]}`?")
+            find_arch(args[0])
             return "MODEL", port_model, args
         return super().resolve_command(ctx, args)
 
@@ -244,10 +252,17 @@ def parameters(model: str) -> int:
     return sum(math.prod(shape) for shape in recorded(model).variables.values())
 
 
+class Output(Console):
+    """Standard output. When its reader goes away, as ``head`` does, the verb goes on and has its own exit status."""
+
+    def on_broken_pipe(self) -> None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def console() -> Console:
     """Return standard output; in a pipe, tables keep their width and nothing is coloured."""
-    out = Console(highlight=False, soft_wrap=False)
-    return out if out.is_terminal else Console(highlight=False, width=200, color_system=None)
+    out = Output(highlight=False, markup=False)
+    return out if out.is_terminal else Output(highlight=False, markup=False, width=200, color_system=None)
 
 
 def new_grid(*columns: str) -> Grid:
@@ -265,7 +280,7 @@ def track(steps: Iterable[T], what: str, count: int | None = None, /) -> Iterabl
 
 
 def print_json(value: Any) -> None:
-    click.echo(json.dumps(value, ensure_ascii=False, allow_nan=False))
+    console().out(to_json(value), highlight=False)
 
 
 def show_counts(out: Console, roles: dict[str, int]) -> None:
@@ -283,6 +298,8 @@ def show_port(result: Any) -> None:
     if found.ignored:
         out.print(Text(f"  ignored  {', '.join(found.ignored)}"), soft_wrap=True)
     taken = "the moving averages" if found.weights == "ema" else "the raw values"
+    if found.averaged_only:
+        taken += f", but the averages of {found.averaged_only} variables that have nothing else"
     if found.ema_difference is not None:
         taken += f"; largest |raw - ema| {found.ema_difference:.3g}"
     out.print(Text(f"  weights  {found.weights}: {taken}"))
@@ -382,6 +399,11 @@ def show_inspection(result: Any) -> None:
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line; a mistake is one sentence on standard error and exit status 2."""
+    before_tensorflow()
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGHUP):  # so that what is half-written is removed
+            signal.signal(number, lambda number, _frame: sys.exit(128 + number))
+    args = list(sys.argv[1:] if args is None else args) or ["--help"]
     try:
         status = cli.main(args=args, prog_name="port", standalone_mode=False)
     except PorterError as error:
@@ -391,9 +413,6 @@ def main(args: Sequence[str] | None = None) -> None:
         stop(f"{error.format_message()}{hint}")
     except click.Abort:
         stop("interrupted", 130)
-    except BrokenPipeError:  # the reader of our output has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     except OSError as error:
         stop(f"{error.filename or 'a file'}: {error.strerror or error}")
     sys.exit(status or 0)

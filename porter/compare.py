@@ -43,13 +43,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Report:
-    """The rows in graph order, and the endpoints that only one side computes. True where all agree."""
+    """The rows in graph order, and the endpoints ``missing`` in the port. True where nothing is, and all agree."""
 
     rows: tuple[Row, ...]
     missing: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.rows) and all(row.ok for row in self.rows)
+        return bool(self.rows) and not self.missing and all(row.ok for row in self.rows)
 
     @property
     def first_departure(self) -> Row | None:
@@ -58,6 +58,8 @@ class Report:
 
     def __str__(self) -> str:
         row = self.first_departure
+        if row is None and self.missing:
+            return f"parity is not shown: the port computes no {', '.join(self.missing)}"
         if row is None:
             exact = [row.exact for row in self.rows if row.exact is not None]
             noise = max(row.rounding_rms for row in self.rows)
@@ -73,27 +75,21 @@ class Report:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the report as plain values for JSON; a value that is not finite becomes null."""
+        """Return the report as plain values."""
         departure = self.first_departure
         return {
             "ok": bool(self),
             "first_departure": departure.endpoint if departure else None,
             "missing": list(self.missing),
-            "endpoints": [
-                {key: _finite(value) for key, value in asdict(row).items()} | {"ok": row.ok} for row in self.rows
-            ],
+            "endpoints": [asdict(row) | {"ok": row.ok} for row in self.rows],
         }
-
-
-def _finite(value: Any) -> Any:
-    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def compare(got: Mapping[str, Outputs], want: Mapping[str, Outputs], logits: str) -> Report:
     """Compare a port's runs with the original's; each maps ``float32`` and ``float64`` to outputs.
 
-    ``want``'s order is the graph's. Only endpoints of both sides are judged, and both must compute
-    the endpoint ``logits``. A port without a ``float64`` run is judged by its rounding alone.
+    ``want``'s order is the graph's. Every endpoint of ``want`` must be there in ``got``, which may have more; both
+    must compute the endpoint ``logits``. A port without a ``float64`` run is judged by its rounding alone.
 
     Raises PorterError where one endpoint differs in its number of values.
     """
@@ -103,7 +99,7 @@ def compare(got: Mapping[str, Outputs], want: Mapping[str, Outputs], logits: str
             raise PorterError(f"the {side} computes no endpoint {logits!r}: without its logits nothing can be judged")
     names = [name for name in theirs if name in ours]
     rows = tuple(_row(name, got, want) for name in names)
-    return Report(rows, tuple(sorted(set(theirs) ^ set(ours))))
+    return Report(rows, tuple(name for name in theirs if name not in ours))
 
 
 def _row(name: str, got: Mapping[str, Outputs], want: Mapping[str, Outputs]) -> Row:

@@ -22,7 +22,10 @@ def endpoints(model: str, network: Any, pictures: np.ndarray) -> dict[str, np.nd
     keras.applications'. It is run in the pictures' dtype, float32 or float64. Raises PorterError where it is
     neither.
     """
-    return runner_of(network, Table.load(find_arch(model).table))(pictures)
+    found = runner_of(network, Table.load(find_arch(model).table))(pictures)
+    if not found:
+        raise PorterError(f"{type(network).__name__} has none of the layers of {model}: give them the table's names")
+    return found
 
 
 def framework_of(network: Any) -> str:

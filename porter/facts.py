@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import platform
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -12,7 +11,8 @@ from typing import Any
 
 from porter.archs import Arch
 from porter.checkpoint import Checkpoint
-from porter.head import class_names
+from porter.head import Head
+from porter.plain import to_json
 from porter.translate import Translation
 
 _CHUNK = 1 << 20
@@ -27,16 +27,24 @@ class Facts:
     def as_metadata(self) -> dict[str, str]:
         """Return the facts as strings, which is all that safetensors' metadata takes."""
         return {
-            key: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            key: value if isinstance(value, str) else to_json(value)
             for key, value in self.values.items()
             if value is not None
         }
 
 
 def gather(
-    arch: Arch, checkpoint: Checkpoint, source: str, target: str, translation: Translation, dtype: str | None
+    arch: Arch,
+    checkpoint: Checkpoint,
+    source: str,
+    target: str,
+    translation: Translation,
+    head: Head,
+    dtype: str | None,
 ) -> Facts:
     """Return the facts of a port that has not been verified yet."""
+    named = bool(head.class_names(arch, translation.num_classes))
+    labels = arch.labels + (" without the background" if head.drop_background else "") if named else None
     return Facts(
         {
             # What transformers and timm look for in a safetensors file of PyTorch's.
@@ -45,7 +53,7 @@ def gather(
             "framework": target,
             "num_classes": translation.num_classes,
             "head": translation.head_note or "the checkpoint's",
-            "labels": arch.labels if class_names(arch, translation.num_classes) else None,
+            "labels": labels,
             "input_size": [arch.input_size, arch.input_size],
             "preprocessing": arch.preprocessing,
             "dtype": dtype,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from porter.errors import PorterError, listing
-from porter.head import class_names
+from porter.plain import to_json
 from porter.verify import Verification
 from porter.writing import Output, writer_of
 
@@ -18,13 +19,33 @@ WEIGHTS = {"tf": "model.safetensors", "torch": "model.safetensors", "keras": "mo
 PAPERS = {"config.json", "labels.txt", "README.md"}
 
 
-def check(folder: Path) -> None:
-    """Raise PorterError unless ``folder`` can be made, or holds only what an earlier port wrote there."""
+def check(folder: Path, sources: Iterable[Path]) -> None:
+    """Raise PorterError unless ``folder`` can be made, or holds only what an earlier port wrote there.
+
+    ``sources`` are the checkpoint's files, none of which may lie in it.
+    """
     if not folder.absolute().parent.is_dir():
         raise PorterError(f"--out {folder}/: the folder {folder.parent} does not exist: make it first")
-    others = sorted({path.name for path in folder.glob("*")} - PAPERS - set(WEIGHTS.values()))
+    found = {path.name for path in folder.glob("*")}
+    others = sorted(found - PAPERS - set(WEIGHTS.values()) if _is_ours(folder) else found)
     if others:
         raise PorterError(f"--out {folder}/ holds other files: name a new folder{listing(others)}")
+    if folder.resolve() == Path.cwd():
+        raise PorterError(f"--out {folder}/ is the folder that you are in: name a new one in it")
+    inside = [path for path in sources if path.resolve().is_relative_to(folder.resolve())]
+    if inside:
+        raise PorterError(
+            f"--out {folder}/ would replace the checkpoint itself: name a new folder{listing(map(str, inside))}"
+        )
+
+
+def _is_ours(folder: Path) -> bool:
+    """Tell whether an earlier port wrote the folder's config.json."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        return "porter" in config["versions"] and "model" in config
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def write_weights(folder: Path, output: Output, dialect: str) -> Path:
@@ -38,15 +59,15 @@ def write_weights(folder: Path, output: Output, dialect: str) -> Path:
 def write_papers(folder: Path, output: Output, verification: Verification | None) -> None:
     """Write config.json, labels.txt where the classes have names, and the model card README.md."""
     facts = dict(output.facts.values)
-    facts["parity"] = None if verification is None else _parity(verification)
-    (folder / "config.json").write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    names = class_names(output.arch, facts["num_classes"])
-    if names:
-        (folder / "labels.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
+    facts["parity"] = parity(verification) if verification is not None else None
+    (folder / "config.json").write_text(to_json(facts, indent=2) + "\n", encoding="utf-8")
+    if output.names:
+        (folder / "labels.txt").write_text("\n".join(output.names) + "\n", encoding="utf-8")
     (folder / "README.md").write_text(_card(facts), encoding="utf-8")
 
 
-def _parity(verification: Verification) -> dict[str, Any]:
+def parity(verification: Verification) -> dict[str, Any]:
+    """Return what a file says of its own verification."""
     (report,) = verification.ports.values()
     return {
         "ok": bool(verification),

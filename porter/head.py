@@ -16,10 +16,11 @@ from porter.errors import PorterError
 from porter.layout import parse_axes
 from porter.mapping import Pair, Table
 from porter.runners import in_graph_order
-from porter.translate import Translation
+from porter.translate import Translation, expected_shapes
 
 FRESH_DEVIATION = 0.01
 """Standard deviation of a fresh head's kernel; its biases are zero."""
+MOST_CLASSES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -33,37 +34,48 @@ class Head:
     def __post_init__(self) -> None:
         if sum((self.none, self.fresh is not None, self.drop_background)) > 1:
             raise PorterError("--no-head, --num-classes and --classes exclude each other: take one of them")
-        if self.fresh is not None and self.fresh < 1:
-            raise PorterError(f"--num-classes {self.fresh} is no number of classes: take 1 or more, or --no-head")
+        if self.fresh is not None and not 1 <= self.fresh <= MOST_CLASSES:
+            raise PorterError(f"--num-classes {self.fresh} is not from 1 to {MOST_CLASSES:,}: --no-head leaves it out")
 
     @property
     def is_original(self) -> bool:
         """Whether the logits, or all but one of them, are still the original's."""
         return not self.none and self.fresh is None
 
-    def apply(self, translation: Translation, arch: Arch) -> Translation:
-        """Return ``translation`` with this head. Raises PorterError where there is no background class to drop."""
+    def apply(self, translation: Translation, arch: Arch, target: str) -> Translation:
+        """Return ``translation``, headless if it is to be, with this head of the dialect ``target``.
+
+        Raises PorterError where there is no background class to drop.
+        """
         found, entries = translation.num_classes, dict(translation.entries)
         if self.none:
-            for pair in translation.head:
-                del entries[pair.target]
-            return replace(translation, entries=entries, num_classes=0, head_note=f"left out ({found} classes)")
+            return replace(translation, head_note="left out")
         if self.fresh is not None:
+            shapes = expected_shapes(arch, Table.load(arch.table), target)
             for pair in translation.head:
-                entries[pair.target] = _fresh(entries[pair.target], pair, self.fresh)
-            note = f"fresh, {self.fresh} classes, to be trained; the checkpoint's had {found}"
+                entries[pair.target] = _fresh(pair, shapes[pair.target], self.fresh)
+            note = f"fresh, {self.fresh} classes, to be trained"
             return replace(translation, entries=entries, num_classes=self.fresh, head_note=note)
         if self.drop_background:
             if found != arch.num_classes or not has_background(arch):
                 raise PorterError(
-                    f"--classes {found - 1} drops a background class, which a head of {found} classes of {arch.name} "
-                    "does not have: leave it out"
+                    f"--classes 1000 drops the background from the released {arch.num_classes} classes, "
+                    f"but this head has {found}: leave it out"
                 )
             for pair in translation.head:
                 entries[pair.target] = _behind_background(entries[pair.target], pair)
             note = f"without the background, index 0: {found - 1} classes of the checkpoint's {found}"
             return replace(translation, entries=entries, num_classes=found - 1, head_note=note)
         return translation
+
+    def class_names(self, arch: Arch, num_classes: int) -> list[str]:
+        """Return the labels of the port's ``num_classes``: the released ones, or none for a head of another kind."""
+        names = data.labels(arch.labels)
+        if self.fresh is not None:
+            return []
+        if self.drop_background:
+            names = names[1:]
+        return names if num_classes == len(names) else []
 
     def of_outputs(self, outputs: Mapping[str, np.ndarray], table: Table) -> dict[str, np.ndarray]:
         """Return the original's outputs as far as a port with this head should compute them."""
@@ -82,29 +94,21 @@ def has_background(arch: Arch) -> bool:
     return data.labels(arch.labels)[0] == "background"
 
 
-def class_names(arch: Arch, num_classes: int) -> list[str]:
-    """Return the labels of a head of ``num_classes``: the released ones, without background, or none."""
-    names = data.labels(arch.labels)
-    if num_classes == len(names) - 1 and has_background(arch):
-        return names[1:]
-    return names if num_classes == len(names) else []
-
-
 def _class_axis(pair: Pair) -> int:
     return parse_axes(pair.target_axes).index("O")
 
 
-def _fresh(old: Entry, pair: Pair, num_classes: int) -> Entry:
+def _fresh(pair: Pair, released: tuple[int, ...], num_classes: int) -> Entry:
     axis = _class_axis(pair)
-    shape = (*old.shape[:axis], num_classes, *old.shape[axis + 1 :])
-    return Entry(shape, old.dtype, partial(_fresh_values, pair.target, shape, old.dtype))
+    shape = (*released[:axis], num_classes, *released[axis + 1 :])
+    return Entry(shape, np.dtype(np.float32), partial(_fresh_values, pair.target, shape))
 
 
-def _fresh_values(name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+def _fresh_values(name: str, shape: tuple[int, ...]) -> np.ndarray:
     if len(shape) == 1:
-        return np.zeros(shape, dtype)
+        return np.zeros(shape, np.float32)
     draw = np.random.RandomState(zlib.crc32(name.encode()))
-    return (FRESH_DEVIATION * draw.standard_normal(shape)).astype(dtype)
+    return (FRESH_DEVIATION * draw.standard_normal(shape)).astype(np.float32)
 
 
 def _behind_background(old: Entry, pair: Pair) -> Entry:

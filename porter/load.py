@@ -47,6 +47,13 @@ def require_framework(arch: Arch, framework: str) -> None:
     if framework not in arch.builders:
         raise PorterError(f"{arch.name} is not built in {framework!r}: take one of {', '.join(arch.builders)}")
     require_package(framework, framework)
+    if framework == "keras":
+        try:
+            import_module("keras")
+        except (ImportError, ValueError) as error:
+            raise MissingPackageError(
+                f"Keras' backend is not installed ({error}): set KERAS_BACKEND to torch or tensorflow, whichever is"
+            ) from None
 
 
 def require_package(package: str, extra: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from porter.errors import MappingError
+from porter.mapping import Table
 from porter.roles import SHADOW_SUFFIX, shadowed
 
 
@@ -17,14 +18,31 @@ def locate(
     only the average is there is the variable's own. Raises MappingError where all names stand behind two prefixes.
     """
     if dialect == "keras":
+        if prefix:
+            raise MappingError("Keras' files have no prefixes: leave --prefix out")
         return _scopeless(stored, names), ""
     if prefix is None:
         prefix = find_prefix(stored, names)
+    elif not any(present(prefix + name, stored) for name in names):
+        found = ", ".join(repr(other) for other, tails in _behind(stored, names).items() if tails) or "nothing"
+        raise MappingError(f"none of the model's names stands behind {prefix!r}: they stand behind {found}")
     return {name: prefix + name for name in names}, prefix
 
 
 def find_prefix(stored: Collection[str], names: Sequence[str]) -> str:
     """Return what stands before most of the table's ``names``, ``""`` where nothing does."""
+    behind = _behind(stored, names)
+    whole = [repr(prefix) for prefix, tails in behind.items() if len(tails) == len(names)]
+    if len(whole) > 1:
+        raise MappingError(
+            f"the model is there {len(whole)} times, behind {', '.join(whole)}: "
+            "choose with --prefix and leave the rest out with --ignore"
+        )
+    return max(behind, key=lambda prefix: len(behind[prefix]))
+
+
+def _behind(stored: Collection[str], names: Sequence[str]) -> dict[str, set[str]]:
+    """Return which of ``names`` stand behind each prefix in ``stored``; ``""`` is the first."""
     wanted = set(names)
     behind: dict[str, set[str]] = {"": set()}
     for name in map(shadowed, stored):
@@ -33,10 +51,7 @@ def find_prefix(stored: Collection[str], names: Sequence[str]) -> str:
             tail = "/".join(parts[at:])
             if tail in wanted:
                 behind.setdefault(name.removesuffix(tail), set()).add(tail)
-    whole = [repr(prefix) for prefix, tails in behind.items() if tails == wanted]
-    if len(whole) > 1:
-        raise MappingError(f"the model is there {len(whole)} times, behind {', '.join(whole)}: choose with --prefix")
-    return max(behind, key=lambda prefix: len(behind[prefix]))
+    return behind
 
 
 def _scopeless(stored: Collection[str], names: Sequence[str]) -> dict[str, str]:
@@ -52,3 +67,12 @@ def _scopeless(stored: Collection[str], names: Sequence[str]) -> dict[str, str]:
 def present(name: str, stored: Collection[str]) -> bool:
     """Tell whether the stored variable ``name``, or at least its moving average, is there."""
     return name in stored or name + SHADOW_SUFFIX in stored
+
+
+def why_none(stored: Collection[str], table: Table, dialect: str, model: str) -> str:
+    """Say why a file has none of the names of ``model`` in ``dialect``: another dialect, or another model."""
+    for other in table.dialects:
+        names = [pair.source for pair in table.pairs(other, other)]
+        if other != dialect and any(present(name, stored) for name in locate(stored, names, other)[0].values()):
+            return f"has the names of the dialect {other}, not {dialect}'s: port it with --from {other} --to …"
+    return f"has none of the tensors of {model}: name the model that it belongs to"

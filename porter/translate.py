@@ -14,7 +14,7 @@ from porter.checkpoint import Checkpoint, Entry
 from porter.errors import MappingError, PorterError, listing
 from porter.layout import parse_axes, relayout
 from porter.mapping import Pair, Table
-from porter.naming import locate, present
+from porter.naming import locate, present, why_none
 from porter.recorded import recorded
 from porter.roles import SHADOW, SHADOW_SUFFIX, VARIABLE, counts, roles, shadowed
 
@@ -26,12 +26,14 @@ class Options:
     """How to read a checkpoint.
 
     ``weights`` is ``auto``, ``ema`` or ``raw``; ``ignore`` holds patterns of variables to leave out;
-    ``prefix`` is what stands before the model's names, found where it is None.
+    ``prefix`` is what stands before the model's names, found where it is None. With ``headless`` no classifier is
+    wanted: whatever the checkpoint has of it is left out.
     """
 
     weights: str = "auto"
     ignore: Sequence[str] = ()
     prefix: str | None = None
+    headless: bool = False
 
 
 @dataclass(frozen=True)
@@ -39,13 +41,16 @@ class Translation:
     """The target's tensors, not yet read, and what was found on the way.
 
     ``taken`` gives, for each of the table's source names, the checkpoint entry that is read for it: the
-    variable, or its moving average. ``ema_difference`` is the largest ``|raw - ema|``, None without both.
-    ``head`` are the classifier's pairs, ``head_note`` what became of them if they are not as they were.
+    variable, or its moving average. ``averaged_only`` counts raw weights that only have an average, which was
+    taken. ``ema_difference`` is the largest ``|raw - ema|``, None without both. ``num_classes`` are those of the
+    checkpoint's head, 0 without one; ``head`` are the classifier's pairs, ``head_note`` what became of them if they
+    are not as they were.
     """
 
     entries: dict[str, Entry]
     taken: dict[str, str]
     weights: str
+    averaged_only: int
     ema_difference: float | None
     num_classes: int
     roles: dict[str, int]
@@ -86,29 +91,33 @@ class _Translator:
         self.source = source
         self.options = options
         self.pairs = self.table.pairs(source, target)
+        self.sizes = _axis_sizes(arch, self.table, source)
         names = [pair.source for pair in self.pairs]
         try:
             self.stored, self.prefix = locate(self.entries, names, source, options.prefix)
         except MappingError as error:
             raise MappingError(f"{checkpoint.path}: {error}") from None
+        self.head = tuple(pair for pair in self.pairs if pair.head)
+        self.wanted = [pair for pair in self.pairs if not (pair.head and options.headless)]
 
     def translation(self) -> Translation:
         found = roles(self.entries)
         ignored = self._left_out(found)
-        taken, kind = self._choose()
+        taken, kind, averaged_only = self._choose()
         num_classes = self._check_shapes(taken)
         mapped = set(self.stored.values())
         shown = {n: "ignored variable" if role == VARIABLE and n not in mapped else role for n, role in found.items()}
         return Translation(
-            {pair.target: self._entry(taken[pair.source], pair) for pair in self.pairs},
+            {pair.target: self._entry(taken[pair.source], pair) for pair in self.wanted},
             taken,
             kind,
+            averaged_only,
             self._ema_difference(),
             num_classes,
             counts(shown) | counts(self.checkpoint.asides),
             ignored,
             self.prefix,
-            tuple(pair for pair in self.pairs if pair.head),
+            self.head,
         )
 
     def _left_out(self, found: Mapping[str, str]) -> tuple[str, ...]:
@@ -136,61 +145,76 @@ class _Translator:
             )
         return tuple(left_out)
 
-    def _choose(self) -> tuple[dict[str, str], str]:
-        """Return the entry to read for every one of the table's names, and whether those are ``ema`` or ``raw``."""
+    def _choose(self) -> tuple[dict[str, str], str, int]:
+        """Return the entry to read for every one of the table's names, and whether those are ``ema`` or ``raw``.
+
+        The last is how many raw values are not there and give way to their averages.
+        """
         weights, path = self.options.weights, self.checkpoint.path
         if weights not in WEIGHTS:
             raise PorterError(f"there are no weights {weights!r}: take one of {', '.join(WEIGHTS)}")
-        names = [self.stored[pair.source] for pair in self.pairs]
+        names = [self.stored[pair.source] for pair in self.wanted]
         missing = [name for name in names if not present(name, self.entries)]
+        if len(missing) == len(names):
+            raise MappingError(f"{path} {why_none(self.entries, self.table, self.source, self.arch.name)}")
         if missing:
+            heads = {self.stored[pair.source] for pair in self.head}
+            remedy = (
+                "take --no-head or --num-classes N" if heads.issuperset(missing) else "name the model that it is of"
+            )
             raise MappingError(
                 f"{path} lacks {len(missing)} of the {len(names)} tensors of {self.arch.name}:{listing(missing)}\n"
-                "  name the model that the checkpoint belongs to"
+                f"  {remedy}"
             )
         averaged = {name for name in names if name + SHADOW_SUFFIX in self.entries}
-        trainable = [self.stored[pair.source] for pair in self.pairs if pair.trainable]
+        trainable = [self.stored[pair.source] for pair in self.wanted if pair.trainable]
         unaveraged = [name for name in trainable if name not in averaged]
+        only_averaged = [name for name in names if name not in self.entries]
         kind = weights if weights != "auto" else "raw" if unaveraged else "ema"
-        if kind == "ema" and unaveraged:
+        if weights == "ema" and unaveraged:
             raise MappingError(
                 f"{path} has no moving average of {_plural(len(unaveraged), 'trainable variable')}:"
-                f"{listing(unaveraged)}\n  take --weights raw"
+                f"{listing(unaveraged)}\n  take --weights auto"
             )
-        only_averaged = [name for name in names if name not in self.entries]
-        if kind == "raw" and only_averaged:
+        if weights == "raw" and only_averaged:
             raise MappingError(
                 f"{path} holds only the moving average of {_plural(len(only_averaged), 'variable')}:"
-                f"{listing(only_averaged)}\n  take --weights ema"
+                f"{listing(only_averaged)}\n  take --weights auto"
             )
-        taken = {
-            name: stored + SHADOW_SUFFIX if kind == "ema" and stored in averaged else stored
-            for name, stored in self.stored.items()
-        }
-        return taken, kind
+        taken = {}
+        for pair in self.wanted:
+            name = self.stored[pair.source]
+            shadow = name in averaged and (kind == "ema" or name not in self.entries)
+            taken[pair.source] = name + SHADOW_SUFFIX if shadow else name
+        return taken, kind, len(only_averaged) if kind == "raw" else 0
 
     def _check_shapes(self, taken: Mapping[str, str]) -> int:
         """Hold every shape against the original's; return the number of classes, which is the head's to say."""
         shapes = expected_shapes(self.arch, self.table, self.source)
         found: dict[int, str] = {}
-        for pair in self.pairs:
-            shape, want = self.entries[taken[pair.source]].shape, shapes[pair.source]
-            if pair.head and len(shape) == len(want):
+        for pair in self.wanted:
+            entry, want = self.entries[taken[pair.source]], shapes[pair.source]
+            if entry.dtype.kind != "f":
+                raise MappingError(
+                    f"{self.checkpoint.path}: {taken[pair.source]} is of {entry.dtype}, where {self.arch.name} has "
+                    "floats; save the weights that the network computes with"
+                )
+            if pair.head and len(entry.shape) == len(want):
                 axis = parse_axes(pair.source_axes).index("O")
-                found.setdefault(shape[axis], pair.source)
-                want = (*want[:axis], shape[axis], *want[axis + 1 :])
-            if shape != want:
+                found.setdefault(entry.shape[axis], pair.source)
+                want = (*want[:axis], entry.shape[axis], *want[axis + 1 :])
+            if entry.shape != want:
                 what = "the head has another shape than the target's" if pair.head else "a shape is not the model's"
                 raise MappingError(
-                    f"{self.checkpoint.path}: {what}: {taken[pair.source]} is {shape}, {self.arch.name} wants {want}; "
-                    "name the model that the checkpoint belongs to"
+                    f"{self.checkpoint.path}: {what}: {taken[pair.source]} is {entry.shape}, {self.arch.name} wants "
+                    f"{want}; name the model that the checkpoint belongs to"
                 )
-        if len(found) != 1:
+        if len(found) > 1:
             raise MappingError(
                 f"{self.checkpoint.path}: the head's tensors disagree on the number of classes: "
                 + ", ".join(f"{name} has {classes}" for classes, name in found.items())
             )
-        return next(iter(found))
+        return next(iter(found), 0)
 
     def _ema_difference(self) -> float | None:
         """Return the largest |raw - ema| over the variables that have both."""
@@ -198,19 +222,18 @@ class _Translator:
         both = [name for name in self.stored.values() if name in checkpoint and name + SHADOW_SUFFIX in checkpoint]
         if not both:
             return None
-        return max(
-            float(np.max(np.abs(checkpoint[name] - checkpoint[name + SHADOW_SUFFIX]), initial=0)) for name in both
-        )
+        # numpy's maximum, because Python's would pass over a NaN.
+        return float(np.max([np.max(np.abs(checkpoint[n] - checkpoint[n + SHADOW_SUFFIX]), initial=0) for n in both]))
 
     def _entry(self, name: str, pair: Pair) -> Entry:
-        stored = self.entries[name]
+        stored, sizes = self.entries[name], self.sizes[pair.source]
         blank = np.broadcast_to(np.zeros((), stored.dtype), stored.shape)
-        shape = relayout(blank, pair.source_axes, pair.target_axes).shape
-        return Entry(shape, stored.dtype, partial(_relaid, stored, pair))
+        shape = relayout(blank, pair.source_axes, pair.target_axes, sizes).shape
+        return Entry(shape, stored.dtype, partial(_relaid, stored, pair, sizes))
 
 
-def _relaid(stored: Entry, pair: Pair) -> np.ndarray:
-    return relayout(stored.load(), pair.source_axes, pair.target_axes)
+def _relaid(stored: Entry, pair: Pair, sizes: Mapping[str, int]) -> np.ndarray:
+    return relayout(stored.load(), pair.source_axes, pair.target_axes, sizes)
 
 
 def _plural(count: int, noun: str) -> str:
@@ -224,5 +247,14 @@ def expected_shapes(arch: Arch, table: Table, dialect: str) -> dict[str, tuple[i
         pair.target: relayout(
             np.broadcast_to(np.int8(0), variables[pair.source]), pair.source_axes, pair.target_axes
         ).shape
+        for pair in table.pairs("tf", dialect)
+    }
+
+
+def _axis_sizes(arch: Arch, table: Table, dialect: str) -> dict[str, dict[str, int]]:
+    """Return, for every tensor of ``dialect``, the size of each of its axis letters in the original."""
+    variables = recorded(arch.name).variables
+    return {
+        pair.target: dict(zip("".join(parse_axes(pair.source_axes)), variables[pair.source], strict=True))
         for pair in table.pairs("tf", dialect)
     }

@@ -14,7 +14,7 @@ from porter.checkpoint import Checkpoint, open_checkpoint
 from porter.compare import Report, compare
 from porter.endpoints import runner_of
 from porter.errors import PorterError
-from porter.head import Head, class_names
+from porter.head import Head
 from porter.load import build, require_framework, require_package
 from porter.mapping import Table
 from porter.pictures import prepare, sample_paths, top_labels
@@ -80,9 +80,11 @@ def verify(
     TensorFlow's own reader. Raises PorterError where that cannot be done.
     """
     arch = find_arch(model)
+    before_tensorflow()
     if checkpoint is None:
-        if images:
-            raise PorterError("the goldens hold the sample pictures' values only: give --checkpoint to use --images")
+        given = {"--images": images, "--ignore": ignore, "--prefix": prefix, "--weights": weights != "auto"}
+        for option in (name for name, value in given.items() if value):
+            raise PorterError(f"without a checkpoint the goldens are compared: give --checkpoint to use {option}")
         return verify_golden(arch, frameworks)
     opened = open_checkpoint(checkpoint)
     translations = {f: translate(opened, arch, "tf", f, Options(weights, ignore, prefix)) for f in frameworks}
@@ -140,6 +142,7 @@ def verify_checkpoint(
     pictures = prepare(paths, arch.preprocessing, arch.input_size)
     want = {precision: head.of_outputs(outputs, table) for precision, outputs in run_all(reference, pictures).items()}
     judged = table.logits if head.is_original else list(want["float32"])[-1]
+    names = head.class_names(arch, want["float32"][judged].shape[-1])
     reports, logits = {}, {}
     for framework, tensors in ports.items():
         got = _run_port(arch, table, framework, tensors, pictures)
@@ -148,7 +151,7 @@ def verify_checkpoint(
         reports[framework] = compare(got, want, judged)
         if head.is_original:
             logits[framework] = got["float32"][table.logits]
-    shown = _pictures(arch, paths, want["float32"][table.logits], logits) if logits else ()
+    shown = _pictures(paths, names, want["float32"][table.logits], logits) if logits else ()
     inputs = f"{len(paths)} pictures, {arch.preprocessing} preprocessing to {arch.input_size}x{arch.input_size}"
     return Verification(arch.name, title, inputs, reports, tuple(shown))
 
@@ -171,28 +174,42 @@ def _tensorflow(arch: Arch, table: Table, checkpoint: Checkpoint, translation: T
         )
     golden = recorded(arch.name)
     read = tf.read_variables(checkpoint.path, translation.taken.values())
-    values = {name: read[taken] for name, taken in translation.taken.items()}
-    graph = load_graph(golden.graph)
+    values = {name: _as_float32(checkpoint.path, taken, read[taken]) for name, taken in translation.taken.items()}
+    has_head = all(pair.source in values for pair in translation.head)
+    classes = values[translation.head[0].source].shape[-1] if has_head else 0
     # The recorded graph reshapes its softmax to the recorded number of classes.
-    classes = values[next(pair.source for pair in translation.head)].shape[-1]
-    kept = [e.where["tf"] for e in table.endpoints if classes == golden.num_classes or not e.softmax]
-    runner = tf.TFRunner(freeze(prune(graph, kept), values), table, golden.graph)
+    kept = {
+        e.name: e.where["tf"]
+        for e in table.endpoints
+        if (has_head or not e.logits) and (classes == golden.num_classes or not e.softmax)
+    }
+    graph = prune(load_graph(golden.graph), kept.values())
+    runner = tf.TFRunner(freeze(graph, values), table, golden.graph, judged=list(kept)[-1])
     title = f"TensorFlow {tf.VERSION} running the original graph, filled by its own reader of {checkpoint.path.name}"
     return runner, title
+
+
+def _as_float32(path: Path, name: str, values: np.ndarray) -> np.ndarray:
+    """Return a checkpoint's values in the dtype of the recorded graph; raises PorterError where that rounds them."""
+    narrow = values.astype(np.float32)
+    if not np.array_equal(narrow.astype(values.dtype), values, equal_nan=True):
+        raise PorterError(
+            f"{path}: {name} holds {values.dtype} values that float32 does not, in which the original graph computes; "
+            "port it without --verify, or verify a frozen graph of it"
+        )
+    return narrow
 
 
 def _run_port(
     arch: Arch, table: Table, framework: str, tensors: Checkpoint, pictures: np.ndarray
 ) -> dict[str, Outputs]:
     """Run the port in every precision in which its framework proves anything."""
-    before_tensorflow()
     return run_all(runner_of(build(arch, framework, tensors, input_size=pictures.shape[1]), table), pictures)
 
 
 def _pictures(
-    arch: Arch, paths: Iterable[Path], want: np.ndarray, got: Mapping[str, np.ndarray]
+    paths: Iterable[Path], names: Sequence[str], want: np.ndarray, got: Mapping[str, np.ndarray]
 ) -> Iterator[PictureResult]:
-    names = class_names(arch, want.shape[-1])
     for number, path in enumerate(paths):
         yield PictureResult(
             path.name,

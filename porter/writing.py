@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -37,17 +37,22 @@ def untracked(steps: Iterable[T], _what: str, _count: int | None = None, /) -> I
 
 @dataclass(frozen=True)
 class Output:
-    """What a writer writes: the target's tensors in ``dtype``, None for their own, and the facts about them."""
+    """What a writer writes: the target's tensors in ``dtype``, None for their own, and the facts about them.
+
+    ``names`` are the classes' labels, if they have any; ``room`` are bytes to leave free for facts that follow.
+    """
 
     arch: Arch
     tensors: Checkpoint
     facts: Facts
     dtype: str | None = None
+    names: Sequence[str] = ()
+    room: int = 0
     track: Track[str] = untracked
 
     def entry(self, name: str) -> Entry:
         """Return the tensor ``name`` in the dtype that is asked for."""
-        return round_to(self.tensors.entries[name], self.dtype)
+        return round_to(name, self.tensors.entries[name], self.dtype)
 
 
 @contextmanager
@@ -56,6 +61,7 @@ def replacing(target: Path) -> Iterator[Path]:
 
     Nothing is renamed, and ``target`` stays as it was, where the body raises or leaves nothing.
     """
+    target = target.resolve()  # what a link leads to, and not the link, is replaced
     # The suffix stays last, because Keras' writers choose the format by it.
     temporary = target.with_name(f".{os.getpid()}.partial.{target.name}")
     try:
@@ -68,7 +74,8 @@ def replacing(target: Path) -> Iterator[Path]:
             else:
                 temporary.replace(target)
     except OSError as error:
-        raise PorterError(f"{target} cannot be written: {error.strerror or error}; name another --out") from error
+        reason = os.strerror(error.errno) if error.errno else str(error).splitlines()[0]
+        raise PorterError(f"{target} cannot be written: {reason}; name another --out") from error
     finally:
         discard(temporary)
 
@@ -123,15 +130,33 @@ def write_safetensors(path: Path, output: Output) -> None:
         begin, end = end, end + sizes[name] * int(np.prod(shape))
         stored = "BF16" if halve and dtype.kind == "f" else _SAFETENSORS[dtype.name]
         header[name] = {"dtype": stored, "shape": list(shape), "data_offsets": [begin, end]}
-    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-    text += b" " * (-len(text) % 8)
     with path.open("wb") as file:
-        file.write(len(text).to_bytes(8, "little") + text)
+        file.write(_header(header, output.room))
         for name in output.track(names, "writing"):
             values = entries[name].load()
             if halve and values.dtype.kind == "f":
                 values = bfloat16_bits(values)
             file.write(np.ascontiguousarray(values.astype(values.dtype.newbyteorder("<"), copy=False)).data)
+
+
+def _header(fields: Mapping[str, object], room: int) -> bytes:
+    """Return a header's length and text, padded to eight bytes and by ``room`` for what is still to come."""
+    text = json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (room + -(len(text) + room) % 8)
+    return len(text).to_bytes(8, "little") + text
+
+
+def add_metadata(path: Path, key: str, value: str) -> None:
+    """Put one more fact into the header of a .safetensors file that was written with room for it."""
+    with path.open("r+b") as file:
+        size = int.from_bytes(file.read(8), "little")
+        fields = json.loads(file.read(size))
+        fields["__metadata__"][key] = value
+        text = json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode()
+        if len(text) > size:
+            raise PorterError(f"{path} has no room for {key} in its header: this is a mistake in porter, report it")
+        file.seek(8)
+        file.write(text.ljust(size))
 
 
 def write_pth(path: Path, output: Output) -> None:
@@ -144,7 +169,8 @@ def write_pth(path: Path, output: Output) -> None:
         tensor = torch.from_numpy(np.require(output.entry(name).load(), requirements=["C", "W"]))
         halve = output.dtype == "bfloat16" and tensor.is_floating_point()
         state[name] = tensor.bfloat16() if halve else tensor
-    torch.save(state, path)
+    with path.open("wb") as file:  # given a path, PyTorch hides what went wrong
+        torch.save(state, file)
 
 
 def write_keras(path: Path, output: Output, weights_only: bool = False) -> None:

@@ -202,7 +202,7 @@ def test_weights_of_another_dialect_model_or_head_are_refused_by_load(run: Any, 
 
     prefix, out = save(seeded_variables()), tmp_path / "m.safetensors"
     run(*arguments(prefix, "--out", out))
-    with pytest.raises(PorterError, match=r"run `port mobilenet_v1_0\.25_128 --from tf --to torch` on it first"):
+    with pytest.raises(PorterError, match="has the names of the dialect tf, not torch's: port it with --from tf"):
         load(MODEL, "torch", weights=prefix)
     with pytest.raises(PorterError, match=r"has shape \(8, 3, 3, 3\), the network's is \(16, 3, 3, 3\)"):
         load("mobilenet_v1_0.5_128", "torch", weights=out)
@@ -237,3 +237,36 @@ def read(terminal: int) -> bytes:
         return os.read(terminal, 1 << 16)
     except OSError:  # how Linux says that the other end is closed
         return b""
+
+
+def test_a_reader_that_goes_away_does_not_change_the_status() -> None:
+    for command in (["list"], ["list", "--json"], ["verify", MODEL]):
+        quoted = " ".join(command)
+        script = f"{sys.executable} -m porter.cli {quoted} | true; exit ${{PIPESTATUS[0]}}"
+        done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=120)
+        assert (done.returncode, done.stderr) == (0, ""), command
+
+
+def test_names_are_not_taken_for_markup(run: Any, save: Saver) -> None:
+    done = run("inspect", save({"a[/b]/w": np.zeros(3, np.float32), "x[bold]y[/bold]/w": np.zeros(3, np.float32)}))
+    assert done.code == 0
+    assert "a[/b]" in done.out
+    assert "x[bold]y[/bold]" in done.out
+
+
+def test_tensorflow_runs_without_onednn_whatever_is_written(tf: Any, save: Saver, tmp_path: Path) -> None:
+    """Keras imports TensorFlow to write a .keras file: the settings must come before."""
+    command = [sys.executable, "-m", "porter.cli", *map(str, arguments(save(seeded_variables())))]
+    command[command.index("torch")] = "keras"
+    command += ["--out", str(tmp_path / "m.keras"), "--verify"]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("TF_")}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "oneDNN" not in done.stderr
+
+
+def test_a_mistyped_verb_is_named(run: Any) -> None:
+    assert "did you mean `port verify`?" in run("verfy", MODEL).err
+    assert "did you mean mobilenet_v1" in run("mobilenet_v11").err
+    assert run().code == 0
+    assert "Usage: port" in run().out

@@ -64,3 +64,12 @@ def test_nothing_in_common_is_not_parity() -> None:
 def test_another_number_of_values_is_refused() -> None:
     with pytest.raises(PorterError, match="same input size"):
         compare(runs(TRUTH[:, :49], TRUTH[:, :49]), WANT, "Logits")
+
+
+def test_an_endpoint_that_the_port_does_not_compute_is_no_parity() -> None:
+    want = {precision: {"a": run["Logits"], **run} for precision, run in WANT.items()}
+    report = compare(WANT, want, "Logits")
+    assert all(row.ok for row in report.rows)
+    assert not report
+    assert str(report) == "parity is not shown: the port computes no a"
+    assert compare(want, WANT, "Logits")  # what only the port computes is its own affair

@@ -53,14 +53,24 @@ def test_a_network_has_the_dtype_asked_for(dtype: str) -> None:
     assert {str(parameter.dtype) for parameter in model.parameters()} == {f"torch.{dtype}"}
 
 
-def test_endpoints_leave_the_network_as_it_was() -> None:
-    model = load("mobilenet_v1_0.25_128", "torch")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("training", [False, True])
+def test_endpoints_leave_the_network_as_it_was(dtype: str, training: bool) -> None:
+    model = load("mobilenet_v1_0.25_128", "torch", dtype=dtype).train(training)
+    model.classifier.half()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    found = endpoints("mobilenet_v1_0.25_128", model, np.zeros((2, 128, 128, 3), np.float64))
-    assert list(found) == list(recorded("mobilenet_v1_0.25_128").endpoint_shapes)
-    assert {values.dtype.name for values in found.values()} == {"float64"}
-    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-    assert model.conv_stem.weight.dtype == torch.float32
-    model.classifier.weight.sum().backward()  # the parameters are still trainable
+    for pictures in (np.zeros((2, 128, 128, 3), np.float64), np.ones((2, 128, 128, 3), np.float32)):
+        found = endpoints("mobilenet_v1_0.25_128", model, pictures)
+        assert list(found) == list(recorded("mobilenet_v1_0.25_128").endpoint_shapes)
+        assert {values.dtype for values in found.values()} == {pictures.dtype}
+    after = model.state_dict()
+    assert model.training is training
+    assert all(after[name].dtype == value.dtype and torch.equal(after[name], value) for name, value in before.items())
+    model.conv_stem.weight.sum().backward()  # the parameters are still trainable
+
+
+def test_endpoints_of_a_strange_network_are_refused() -> None:
     with pytest.raises(PorterError, match=r"dict is neither a torch.nn.Module nor a keras.Model"):
         endpoints("mobilenet_v1_0.25_128", {}, np.zeros((1, 128, 128, 3)))
+    with pytest.raises(PorterError, match="Conv2d has none of the layers of mobilenet_v1"):
+        endpoints("mobilenet_v1", torch.nn.Conv2d(3, 3, 1), np.zeros((1, 128, 128, 3)))

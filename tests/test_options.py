@@ -16,11 +16,14 @@ from safetensors.numpy import load_file
 
 from conftest import Saver, seeded_variables, training_checkpoint
 from porter import data, load, port
+from porter.archs import find_arch
 from porter.casting import bfloat16_bits
-from porter.checkpoint import open_checkpoint
+from porter.checkpoint import Checkpoint, open_checkpoint
+from porter.cli import main
 from porter.errors import MappingError, PorterError
 from porter.head import Head
 from porter.naming import find_prefix
+from porter.translate import translate
 
 NAME = "mobilenet_v1_0.25_128"
 HEAD = "MobilenetV1/Logits/Conv2d_1c_1x1"
@@ -49,13 +52,13 @@ def test_a_prefixed_checkpoint_is_verified(tf: Any, save: Saver) -> None:
 def test_two_copies_are_not_chosen_between_silently(save: Saver) -> None:
     tensors = prefixed("student/", seeded_variables()) | prefixed("teacher/", seeded_variables())
     prefix = save(tensors)
-    with pytest.raises(MappingError, match=r"there 2 times, behind 'student/', 'teacher/': choose with --prefix"):
+    with pytest.raises(MappingError, match=r"there 2 times, behind 'student/', 'teacher/': choose with --prefix and"):
         port(NAME, checkpoint=prefix)
     with pytest.raises(MappingError, match=r"137 variables .* neither mapped nor ignored"):
         port(NAME, checkpoint=prefix, prefix="student/")
     chosen = port(NAME, checkpoint=prefix, prefix="student/", ignore=["teacher/*"])
     assert chosen.translation.prefix == "student/"
-    with pytest.raises(MappingError, match="lacks 137 of the 137 tensors"):
+    with pytest.raises(MappingError, match="behind 'nobody/': they stand behind 'student/', 'teacher/'"):
         port(NAME, checkpoint=prefix, prefix="nobody/")
 
 
@@ -71,7 +74,7 @@ def test_no_head_ports_the_backbone_alone(tf: Any, save: Saver, tmp_path: Path) 
     assert result, str(result.verification and result.verification.ports)
     assert result.verification is not None
     assert result.verification.ports["torch"].rows[-1].endpoint == "AvgPool_1a"
-    assert result.translation.head_note == "left out (1001 classes)"
+    assert result.translation.head_note == "left out"
     assert not [name for name in load_file(out) if "classifier" in name]
     features = load(NAME, "torch", weights=out)
     assert features(torch.zeros(2, 3, 128, 128)).shape == (2, 256)
@@ -85,7 +88,7 @@ def test_a_fresh_head_has_the_classes_asked_for(tf: Any, save: Saver, tmp_path: 
     options: dict[str, Any] = {"target": framework, "head": Head(fresh=5), "verify": True}
     result = port(NAME, checkpoint=save(seeded_variables()), out=out, **options)
     assert result
-    assert result.translation.head_note == "fresh, 5 classes, to be trained; the checkpoint's had 1001"
+    assert result.translation.head_note == "fresh, 5 classes, to be trained"
     stored = load_file(out)
     (bias,) = (value for name, value in stored.items() if value.shape == (5,))
     assert not bias.any()
@@ -115,11 +118,11 @@ def test_a_head_without_background_keeps_its_classes(save: Saver) -> None:
     tensors = seeded_variables()
     tensors[f"{HEAD}/weights"] = np.ones((1, 1, 256, 5), np.float32)
     tensors[f"{HEAD}/biases"] = np.ones(5, np.float32)
-    with pytest.raises(PorterError, match=r"a head of 5 classes of .* does not have: leave it out"):
+    with pytest.raises(PorterError, match="the released 1001 classes, but this head has 5: leave it out"):
         port(NAME, checkpoint=save(tensors), head=Head(drop_background=True))
     with pytest.raises(PorterError, match="exclude each other: take one of them"):
         Head(none=True, drop_background=True)
-    with pytest.raises(PorterError, match="is no number of classes"):
+    with pytest.raises(PorterError, match="is not from 1 to"):
         Head(fresh=0)
 
 
@@ -180,3 +183,145 @@ def test_a_folder_is_renewed_whole_and_a_strangers_is_left_alone(save: Saver, tm
     with pytest.raises(PorterError, match=r"holds other files: name a new folder\n  thesis.tex"):
         port(NAME, checkpoint=prefix, out=f"{out}/")
     assert (out / "thesis.tex").read_text() == "years of work"
+
+
+@pytest.mark.parametrize("head", [Head(none=True), Head(fresh=7)])
+def test_a_checkpoint_without_a_head_is_ported_without_one(tf: Any, save: Saver, tmp_path: Path, head: Head) -> None:
+    """As SSD's feature extractors are kept."""
+    tensors = {name: value for name, value in seeded_variables().items() if not name.startswith(HEAD)}
+    prefix, out = save(prefixed("FeatureExtractor/", tensors)), tmp_path / "backbone.safetensors"
+    with pytest.raises(MappingError, match="take --no-head or --num-classes N"):
+        port(NAME, checkpoint=prefix)
+    result = port(NAME, checkpoint=prefix, head=head, out=out, verify=True)
+    assert result, str(result.verification and result.verification.ports)
+    assert result.translation.prefix == "FeatureExtractor/"
+    assert load(NAME, "torch", weights=out)(torch.zeros(1, 3, 128, 128)).shape[1] == (head.fresh or 256)
+    onward = port(NAME, source="torch", target="keras", checkpoint=out, head=Head(none=True))
+    assert onward.translation.num_classes == 0
+
+
+def test_a_fresh_head_of_1001_classes_has_no_names(save: Saver, tmp_path: Path) -> None:
+    port(NAME, checkpoint=save(seeded_variables()), head=Head(fresh=1001), out=f"{tmp_path / 'm'}/")
+    assert not (tmp_path / "m" / "labels.txt").exists()
+    assert json.loads((tmp_path / "m" / "config.json").read_text())["labels"] is None
+
+
+def test_another_mans_folder_with_the_usual_names_is_left_alone(save: Saver, tmp_path: Path) -> None:
+    out = tmp_path / "theirs"
+    out.mkdir()
+    for name in ("README.md", "config.json", "model.safetensors"):
+        (out / name).write_text('{"architectures": ["ResNet"]}')
+    with pytest.raises(PorterError, match=r"holds other files: name a new folder\n  README.md"):
+        port(NAME, checkpoint=save(seeded_variables()), out=out)
+    assert (out / "model.safetensors").read_text() == '{"architectures": ["ResNet"]}'
+
+
+def test_a_folder_is_not_replaced_by_what_it_is_ported_to(save: Saver, tmp_path: Path) -> None:
+    out = tmp_path / "k"
+    port(NAME, target="keras", checkpoint=save(seeded_variables()), out=f"{out}/")
+    with pytest.raises(PorterError, match="would replace the checkpoint itself"):
+        port(NAME, source="keras", target="torch", checkpoint=out, out=f"{out}/")
+    assert (out / "model.keras").is_file()
+
+
+def test_a_link_is_followed_and_stays(save: Saver, tmp_path: Path) -> None:
+    real, link = tmp_path / "real", tmp_path / "link"
+    real.mkdir()
+    link.symlink_to(real)
+    for _ in range(2):
+        port(NAME, checkpoint=save(seeded_variables()), out=f"{link}/")
+        assert link.is_symlink()
+        assert (real / "model.safetensors").is_file()
+    others = {path.name for path in tmp_path.iterdir()} - {"model.ckpt.index", "model.ckpt.data-00000-of-00001"}
+    assert others == {"link", "real"}
+        "link",
+        "real",
+    ]
+
+
+def test_the_folder_one_is_in_is_not_replaced(save: Saver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    monkeypatch.chdir(empty)
+    with pytest.raises(PorterError, match="is the folder that you are in"):
+        port(NAME, checkpoint=save(seeded_variables()), out=".")
+
+
+def test_values_too_large_for_float16_are_refused_by_name(save: Saver, tmp_path: Path) -> None:
+    tensors = seeded_variables()
+    name = "MobilenetV1/Conv2d_0/BatchNorm/moving_variance"
+    tensors[name] = tensors[name] * np.float32(1e6)
+    out = tmp_path / "m.safetensors"
+    with pytest.raises(PorterError, match=r"bn1.running_var has values up to .*, too large for float16"):
+        port(NAME, checkpoint=save(tensors), out=out, dtype="float16")
+    assert not out.exists()
+    port(NAME, checkpoint=save(tensors), out=out, dtype="bfloat16")
+
+
+def test_rounded_weights_are_verified_before_and_read_back_after(tf: Any, save: Saver, tmp_path: Path) -> None:
+    out = tmp_path / "m.safetensors"
+    result = port(NAME, checkpoint=save(seeded_variables()), out=out, dtype="float16", verify=True)
+    assert result.verification is not None
+    assert result.verification.inputs.endswith("; weights as they are before float16")
+    with safe_open(out, "numpy") as file:
+        parity = json.loads(file.metadata()["parity"])
+    assert parity["ok"]
+    assert parity["inputs"] == result.verification.inputs
+
+
+def test_raw_weights_give_way_to_averages_only_where_they_are_missing(save: Saver) -> None:
+    tensors = seeded_variables()
+    first = next(iter(tensors))
+    tensors[first + "/ExponentialMovingAverage"] = tensors.pop(first) + 1
+    found = port(NAME, checkpoint=save(tensors)).translation
+    assert (found.weights, found.averaged_only) == ("raw", 1)
+    assert np.array_equal(
+        found.entries["conv_stem.weight"].load(), tensors[first + "/ExponentialMovingAverage"].transpose(3, 2, 0, 1)
+    )
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
+def test_checkpoints_of_other_dtypes_are_verified(tf: Any, save: Saver, dtype: str) -> None:
+    kind = ml_dtypes.bfloat16 if dtype == "bfloat16" else np.dtype(dtype)
+    tensors = {name: value.astype(kind) for name, value in seeded_variables().items()}
+    assert port(NAME, checkpoint=save(tensors), verify=True)
+
+
+def test_float64_values_that_float32_rounds_are_refused(tf: Any, save: Saver) -> None:
+    tensors = {name: value.astype(np.float64) * (1 + 1e-12) for name, value in seeded_variables().items()}
+    with pytest.raises(PorterError, match="holds float64 values that float32 does not"):
+        port(NAME, checkpoint=save(tensors), verify=True)
+
+
+def test_integers_where_floats_belong_are_refused_by_name(save: Saver) -> None:
+    tensors = seeded_variables()
+    tensors[f"{HEAD}/biases"] = np.zeros(1001, np.int32)
+    with pytest.raises(MappingError, match=rf"{HEAD}/biases is of int32, where {NAME} has floats"):
+        port(NAME, checkpoint=save(tensors))
+
+
+def test_a_value_that_is_not_finite_is_null_in_json(tf: Any, save: Saver, capsys: pytest.CaptureFixture[str]) -> None:
+    tensors = training_checkpoint()
+    tensors["MobilenetV1/Conv2d_0/weights"][0, 0, 0, 0] = np.nan
+    with pytest.raises(SystemExit) as ended:
+        main([NAME, "--from", "tf", "--to", "torch", "--checkpoint", str(save(tensors)), "--json"])
+    assert ended.value.code == 0
+    assert json.loads(capsys.readouterr().out)["largest_raw_ema_difference"] is None
+
+
+def test_nothing_is_read_to_know_that_it_is_there(save: Saver) -> None:
+    opened = open_checkpoint(save(training_checkpoint()))
+    reads: list[str] = []
+
+    def counted(name: str) -> Any:
+        entry = opened.entries[name]
+        return entry._replace(load=lambda: (reads.append(name), entry.load())[1])
+
+    counting = Checkpoint(opened.path, opened.format, {name: counted(name) for name in opened})
+    assert "global_step" in counting
+    assert not reads
+    translation = translate(counting, find_arch(NAME), "tf", "torch")
+    assert len(reads) == 2 * 137  # the averages and what they are averages of, to tell their difference
+    for entry in translation.entries.values():
+        entry.load()
+    assert len(reads) == 3 * 137

@@ -118,7 +118,9 @@ def test_a_graph_of_another_network_is_refused(tf: Any) -> None:
 
 def test_pictures_of_another_size_are_one_sentence(tf: Any) -> None:
     runner = TFRunner(frozen(), TABLE, "frozen.pb")
-    with pytest.raises(FormatError, match=r"TensorFlow cannot run frozen.pb on pictures of shape \(64, 64, 3\)"):
+    with pytest.raises(
+        FormatError, match=r"frozen.pb takes pictures of 128x128, not 64x64: name the model of that input size"
+    ):
         runner(np.zeros((1, 64, 64, 3), np.float32))
 
 

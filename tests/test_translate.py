@@ -73,7 +73,7 @@ def test_a_statistic_without_an_average_is_taken_raw(save: Saver) -> None:
 
 def test_shadows_alone_are_taken_and_raw_is_refused(save: Saver) -> None:
     assert np.array_equal(stem(translated(save, shadows_only())), seeded_variables()[STEM].transpose(3, 2, 0, 1))
-    with pytest.raises(MappingError, match="take --weights ema"):
+    with pytest.raises(MappingError, match="take --weights auto"):
         translated(save, shadows_only(), weights="raw")
 
 

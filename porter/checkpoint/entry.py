@@ -35,6 +35,10 @@ class Checkpoint(Mapping[str, np.ndarray]):
     def __getitem__(self, name: str) -> np.ndarray:
         return self.entries[name].load()
 
+    def __contains__(self, name: object) -> bool:
+        # Mapping's own would read the tensor.
+        return name in self.entries
+
     def __iter__(self) -> Iterator[str]:
         return iter(self.entries)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,10 @@ from porter.graph.graphdef import load_graph
 FORMAT = "TensorFlow frozen graph"
 
 
+# What a variable's read is called: of the old kind of variables, and of resource variables.
+_READ = re.compile(r"read|ReadVariableOp(_\d+)?")
+
+
 def read_frozen(path: Path) -> Checkpoint:
     """Read a frozen graph's variables; the other constants are asides. Raises FormatError.
 
@@ -27,7 +32,7 @@ def read_frozen(path: Path) -> Checkpoint:
     read_by = {
         node.input[0].split(":")[0]
         for node in graph.node
-        if node.op == "Identity" and node.input and "read" in node.name.rsplit("/", 1)[-1].lower()
+        if node.op == "Identity" and node.input and _READ.fullmatch(node.name.rsplit("/", 1)[-1])
     }
     entries: dict[str, Entry] = {}
     asides: dict[str, str] = {}

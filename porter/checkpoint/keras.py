@@ -11,6 +11,8 @@ import io
 import json
 import re
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,19 +42,30 @@ def read_keras(path: Path) -> Checkpoint:
             weights = archive.read("model.weights.h5")
     except (zipfile.BadZipFile, NotImplementedError, KeyError, ValueError, OSError) as error:
         raise FormatError(f"{path} is not a whole .keras file ({error}); copy or download it again") from None
-    file = _open(io.BytesIO(weights), path)
-    return Checkpoint(path, "Keras archive", _numbered(file, path, _layer_names(config)))
+    with _well_formed(path):
+        file = _open(io.BytesIO(weights), path)
+        return Checkpoint(path, "Keras archive", _numbered(file, path, _layer_names(config)))
 
 
 def read_h5(path: Path) -> Checkpoint:
     """Read ``.weights.h5``, or the legacy ``.h5`` of a model or its weights. Raises FormatError."""
-    file = _open(path, path)
-    if "layers" in file:
-        return Checkpoint(path, "Keras weights", _numbered(file, path, {}))
-    root = file.get("model_weights", file)
-    if "layer_names" not in root.attrs:
-        raise FormatError(f"{path} is HDF5, but not of Keras: name a .weights.h5 or .h5 that Keras wrote")
-    return Checkpoint(path, "Keras legacy HDF5", _legacy(root, path))
+    with _well_formed(path):
+        file = _open(path, path)
+        if "layers" in file:
+            return Checkpoint(path, "Keras weights", _numbered(file, path, {}))
+        root = file.get("model_weights", file)
+        if "layer_names" not in root.attrs:
+            raise FormatError(f"{path} is HDF5, but not of Keras: name a .weights.h5 or .h5 that Keras wrote")
+        return Checkpoint(path, "Keras legacy HDF5", _legacy(root, path))
+
+
+@contextmanager
+def _well_formed(path: Path) -> Iterator[None]:
+    """Turn what a file of another structure leads to into one sentence."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OSError) as error:
+        raise FormatError(f"{path} is not laid out as Keras does ({error}); copy or download it again") from None
 
 
 def _open(file: Any, path: Path) -> h5py.File:
@@ -91,7 +104,8 @@ def _numbered(file: h5py.File, path: Path, names: dict[str, str]) -> dict[str, E
         if layer is None:
             raise FormatError(f"{path} does not name the layer of {group}: save it with a newer Keras, or as .keras")
         leaves = _LEAVES.get(kind)
-        if leaves is None or len(stored) > len(leaves):
+        # Only a bias, the last, may be missing; a batch norm without gamma would shift all behind it.
+        if leaves is None or len(stored) not in (len(leaves), len(leaves) - (leaves[-1] == "bias")):
             raise FormatError(
                 f"{path}: {layer} is a {kind} whose {len(stored)} weights porter does not know by order: save it as .h5"
             )

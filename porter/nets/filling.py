@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from porter.archs import Arch
 from porter.checkpoint import Checkpoint
 from porter.errors import MappingError, PorterError, listing
 from porter.layout import parse_axes
 from porter.mapping import Table
-from porter.naming import locate
+from porter.naming import locate, why_none
 
 
 def head_classes(arch: Arch, table: Table, dialect: str, tensors: Checkpoint | None, asked: int | None) -> int:
@@ -22,7 +24,7 @@ def head_classes(arch: Arch, table: Table, dialect: str, tensors: Checkpoint | N
         return arch.num_classes if asked is None else asked
     pairs = table.pairs(dialect, dialect)
     if not any(pair.source in tensors for pair in pairs):
-        raise MappingError(_of_another_dialect(arch, table, dialect, tensors))
+        raise MappingError(f"{tensors.path} {why_none(tensors.entries, table, dialect, arch.name)}")
     head = next(pair for pair in pairs if pair.head)
     if head.source not in tensors:
         return asked or 0
@@ -33,16 +35,6 @@ def head_classes(arch: Arch, table: Table, dialect: str, tensors: Checkpoint | N
             f"not {asked}; leave num_classes out to take the file's"
         )
     return found
-
-
-def _of_another_dialect(arch: Arch, table: Table, dialect: str, tensors: Checkpoint) -> str:
-    for other in table.dialects:
-        if other != dialect and any(pair.source in tensors for pair in table.pairs(other, other)):
-            return (
-                f"{tensors.path} has the names of the dialect {other}: "
-                f"run `port {arch.name} --from {other} --to {dialect}` on it first"
-            )
-    return f"{tensors.path} has none of the tensors of {arch.name}: name the model that it belongs to"
 
 
 def fitting(table: Table, dialect: str, tensors: Checkpoint, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, str]:
@@ -74,7 +66,7 @@ def fitting(table: Table, dialect: str, tensors: Checkpoint, shapes: Mapping[str
 
 
 def common_dtype(tensors: Checkpoint | None) -> str:
-    """Return the dtype that all floats of ``tensors`` have; float32 where they differ, or there are none."""
+    """Return the smallest dtype that holds all floats of ``tensors``; float32 where there are none."""
     entries = tensors.entries.values() if tensors is not None else ()
-    dtypes = {str(entry.dtype) for entry in entries if entry.dtype.kind == "f"}
-    return dtypes.pop() if len(dtypes) == 1 else "float32"
+    dtypes = [entry.dtype for entry in entries if entry.dtype.kind == "f"]
+    return str(np.result_type(*dtypes)) if dtypes else "float32"

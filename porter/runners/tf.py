@@ -33,19 +33,21 @@ class TFRunner:
     """Feeds a frozen graph's one picture input and fetches the endpoints that it has.
 
     ``graph`` is a GraphDef of the tensorboard package; ``path`` names it in errors, ``prefix`` stands before the
-    table's names in it. Only what the endpoints need is kept, and its ops are checked before anything runs.
+    table's names in it, ``judged`` is the endpoint that it must have, the logits where it is None. Only what the
+    endpoints need is kept, and its ops are checked before anything runs.
     """
 
     precisions = PRECISIONS
 
-    def __init__(self, graph: Any, table: Table, path: Path | str, prefix: str = "") -> None:
+    def __init__(self, graph: Any, table: Table, path: Path | str, prefix: str = "", judged: str | None = None) -> None:
         names = {node.name for node in graph.node}
         self.table = table
         self.path = path
         ops = {e.name: prefix + e.where["tf"] for e in table.endpoints if "tf" in e.where}
         self.where = {endpoint: op for endpoint, op in ops.items() if op in names}
-        if table.logits not in self.where:
-            wanted = ops[table.logits]
+        judged = judged or table.logits
+        if judged not in self.where:
+            wanted = ops[judged]
             raise FormatError(f"{path} has no node {wanted}, the logits: it is not a graph of {table.name}")
         self.graph = prune(graph, self.where.values())
         check_ops(self.graph, path)
@@ -56,15 +58,15 @@ class TFRunner:
         self.input = inputs[0].name
         sizes = [dim.size for dim in inputs[0].attr["shape"].shape.dim]
         self.one_by_one = bool(sizes) and sizes[0] == 1
+        self.sides = tuple(sizes[1:3])
         self.sessions: dict[str, Any] = {}
 
-    @property
-    def input_size(self) -> tuple[int, ...]:
-        """The input's shape as the graph fixes it, -1 where it does not; empty where nothing is said."""
-        node = next(node for node in self.graph.node if node.name == self.input)
-        return tuple(dim.size for dim in node.attr["shape"].shape.dim)
-
     def __call__(self, pictures: np.ndarray) -> dict[str, np.ndarray]:
+        if any(0 < side != given for side, given in zip(self.sides, pictures.shape[1:3], strict=False)):
+            raise FormatError(
+                f"{self.path} takes pictures of {'x'.join(map(str, self.sides))}, not "
+                f"{'x'.join(map(str, pictures.shape[1:3]))}: name the model of that input size"
+            )
         session = self._session(pictures.dtype.name)
         fetches = {name: f"{node}:0" for name, node in self.where.items()}
         step = 1 if self.one_by_one else len(pictures)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from functools import partial
 from typing import Any
 
@@ -16,7 +17,7 @@ from porter.runners import PRECISIONS, in_graph_order
 class TorchRunner:
     """A runner of ``module``, ours or anybody's with the same names, in either precision.
 
-    The module keeps its own dtype: it is widened for a run and restored behind it, which loses nothing.
+    A copy is run, in eval mode and in the pictures' dtype: the module itself stays as it was.
     """
 
     precisions = PRECISIONS
@@ -26,24 +27,16 @@ class TorchRunner:
         self.table = table
 
     def __call__(self, pictures: np.ndarray) -> dict[str, np.ndarray]:
-        modules = dict(self.module.named_modules())
+        images = torch.from_numpy(np.ascontiguousarray(pictures.transpose(0, 3, 1, 2)))
+        module = copy.deepcopy(self.module).eval().to(images.dtype)
+        modules = dict(module.named_modules())
         outputs: dict[str, np.ndarray] = {}
-        hooks = []
         for endpoint in self.table.endpoints:
             path = endpoint.where.get("torch")
             if path in modules:
-                hooks.append(modules[path].register_forward_hook(partial(_keep, outputs, endpoint.name)))
-        parameter = next(self.module.parameters())
-        dtype, device = parameter.dtype, parameter.device
-        try:
-            images = torch.from_numpy(np.ascontiguousarray(pictures.transpose(0, 3, 1, 2))).to(device)
-            self.module.to(images.dtype)
-            with torch.inference_mode():
-                self.module(images)
-        finally:
-            for hook in hooks:
-                hook.remove()
-            self.module.to(dtype)
+                modules[path].register_forward_hook(partial(_keep, outputs, endpoint.name))
+        with torch.inference_mode():
+            module(images.to(next(module.parameters()).device))
         return in_graph_order(outputs, self.table)
 
 

@@ -1,0 +1,24 @@
+"""Results as plain values: what JSON can hold."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+
+def plain(value: Any) -> Any:
+    """Return ``value`` with tuples as lists, and null for a number that is not finite, which JSON cannot hold."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def to_json(value: Any, indent: int | None = None) -> str:
+    """Return ``value`` as JSON text."""
+    return json.dumps(plain(value), ensure_ascii=False, allow_nan=False, indent=indent)
