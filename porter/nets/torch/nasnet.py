@@ -299,7 +299,7 @@ def plan(config: Config) -> list[Step]:
 
 
 class NASNet(nn.Module):
-    """NASNet-A: (N, 3, H, W) in, (N, num_classes) logits out, at any size.
+    """NASNet-A: (N, 3, H, W) in, (N, num_classes) logits out.
 
     In training mode it has dropout, and drop path once ``set_step`` has been called.
     """
