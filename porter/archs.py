@@ -58,7 +58,32 @@ _MOBILENET_V1 = [
     for size in (224, 192, 160, 128)
 ]
 
-ARCHS: dict[str, Arch] = {arch.name: arch for arch in (*_MOBILENET_V1,)}
+# Sizes: default_image_size of each builder in slim/nets/nasnet/nasnet.py. slim/preprocessing/preprocessing_factory.py
+# names inception's preprocessing for the two ImageNet models; for CIFAR-10 it has cifarnet's.
+_NASNET = [
+    Arch(
+        name=name,
+        table=name,
+        input_size=size,
+        num_classes=1001,
+        preprocessing="inception",
+        labels="imagenet_1001",
+        builders={"torch": f"porter.nets.torch.nasnet:{name}"},
+    )
+    for name, size in (("nasnet_large", 331), ("nasnet_mobile", 224))
+] + [
+    Arch(
+        name="nasnet_cifar",
+        table="nasnet_cifar",
+        input_size=32,
+        num_classes=10,
+        preprocessing="cifar",
+        labels="cifar10",
+        builders={"torch": "porter.nets.torch.nasnet:nasnet_cifar"},
+    )
+]
+
+ARCHS: dict[str, Arch] = {arch.name: arch for arch in (*_MOBILENET_V1, *_NASNET)}
 
 
 def find_arch(name: str) -> Arch:

@@ -44,11 +44,28 @@ _BIAS = _vector("biases", "bias", "bias")
 KINDS: dict[str, tuple[Tensor, ...]] = {
     "conv": (_CONV,),
     "depthwise": (Tensor(Leaf("depthwise_weights", "HWCM"), Leaf("weight", "(CM)1HW"), Leaf("kernel", "HWCM")),),
+    # slim.separable_conv2d and keras' SeparableConv2D are one layer each, in PyTorch two convolutions.
+    "separable": (
+        Tensor(
+            Leaf("depthwise_weights", "HWCM"),
+            Leaf("depthwise_conv2d.weight", "(CM)1HW"),
+            Leaf("depthwise_kernel", "HWCM"),
+        ),
+        Tensor(
+            Leaf("pointwise_weights", "HWIO"),
+            Leaf("pointwise_conv2d.weight", "OIHW"),
+            Leaf("pointwise_kernel", "HWIO"),
+        ),
+    ),
     "batch_norm": (
         _vector("gamma", "weight", "gamma"),
         _vector("beta", "bias", "beta"),
         _vector("moving_mean", "running_mean", "moving_mean", trainable=False),
         _vector("moving_variance", "running_var", "moving_variance", trainable=False),
+    ),
+    "classifier": (
+        Tensor(Leaf("weights", "IO"), Leaf("weight", "OI"), Leaf("kernel", "IO")),
+        _BIAS,
     ),
     # A 1x1 convolution in TensorFlow and Keras, a Linear in PyTorch.
     "classifier_conv": (

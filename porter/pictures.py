@@ -62,7 +62,26 @@ def inception(picture: np.ndarray, size: int) -> np.ndarray:
     return (resize_bilinear(image, size, size) - np.float32(0.5)) * np.float32(2)
 
 
-PREPROCESSING: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {"inception": inception}
+def cifar(picture: np.ndarray, size: int) -> np.ndarray:
+    """Take the central ``size`` pixels, zeros around a smaller picture, to mean 0 and standard deviation 1.
+
+    The deviation counts as no smaller than that of one grey level in one value of the picture.
+    Source: preprocess_for_eval in slim/preprocessing/cifarnet_preprocessing.py, whose
+    tf.image.per_image_standardization has that bound.
+    """
+    image = np.zeros((size, size, 3), np.float32)
+    height, width = (min(side, size) for side in picture.shape[:2])
+    crop = picture[_middle(picture.shape[0], height), _middle(picture.shape[1], width)]
+    image[_middle(size, height), _middle(size, width)] = crop
+    return np.asarray((image - image.mean()) / max(image.std(), np.float32(image.size**-0.5)))
+
+
+def _middle(side: int, part: int) -> slice:
+    start = (side - part) // 2
+    return slice(start, start + part)
+
+
+PREPROCESSING: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {"inception": inception, "cifar": cifar}
 
 
 def prepare(paths: Iterable[Path], preprocessing: str, size: int) -> np.ndarray:

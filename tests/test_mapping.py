@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from porter import data
-from porter.archs import ARCHS, Arch
+from porter.archs import ARCHS, Arch, find_arch
 from porter.errors import MappingError
 from porter.mapping import Table
 from porter.recorded import recorded
@@ -45,10 +45,18 @@ def test_every_dialect_translates_into_every_other_and_back(path: Path) -> None:
         assert [(p.source, p.source_axes) for p in there] == [(p.target, p.target_axes) for p in back]
 
 
-def test_trainable_tensors_are_those_that_the_original_trains() -> None:
-    golden = recorded("mobilenet_v1_1.0_224")
-    pairs = Table.load("mobilenet_v1").pairs("tf", "torch")
-    assert {pair.source for pair in pairs if pair.trainable} == set(golden.recipe["trainable"])
+@pytest.mark.parametrize("name", ["mobilenet_v1_1.0_224", "nasnet_large", "nasnet_mobile", "nasnet_cifar"])
+def test_trainable_tensors_are_those_that_the_original_trains(name: str) -> None:
+    golden = recorded(name)
+    pairs = Table.load(find_arch(name).table).pairs("tf", "torch")
+    assert {pair.source for pair in pairs if pair.trainable} == set(golden.recipe["trainable"]) & set(golden.variables)
+
+
+def test_a_row_over_an_empty_axis_is_gone(tmp_path: Path) -> None:
+    write(tmp_path, BASE, "base")
+    layer = '[[layer]]\nkind = "conv"\ntf = "c"\ntorch = "c"\n'
+    table = Table.read(write(tmp_path, f'extends = "base"\n[axis.block]\ni = []\n{layer}'))
+    assert [pair.source for pair in table.pairs("tf", "torch")] == ["c/weights"]
 
 
 def write(folder: Path, text: str, name: str = "table") -> Path:

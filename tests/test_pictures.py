@@ -33,6 +33,25 @@ def test_inception_is_slims_evaluation_preprocessing(tf: Any, shape: tuple[int, 
     np.testing.assert_allclose(PREPROCESSING["inception"](picture, 224), want, rtol=0, atol=2e-6)
 
 
+@pytest.mark.parametrize("shape", [(32, 32, 3), (331, 480, 3), (33, 20, 3), (9, 15, 3)])
+def test_cifar_is_slims_evaluation_preprocessing(tf: Any, shape: tuple[int, ...]) -> None:
+    picture = np.random.default_rng(2).integers(0, 256, shape, np.uint8)
+    # The steps of slim/preprocessing/cifarnet_preprocessing.py, preprocess_for_eval, in TensorFlow.
+    image = tf.image.resize_with_crop_or_pad(tf.cast(picture, tf.float32), 32, 32)
+    want = tf.image.per_image_standardization(image).numpy()
+    got = PREPROCESSING["cifar"](picture, 32)
+    assert got.dtype == np.float32
+    np.testing.assert_allclose(got, want, rtol=0, atol=2e-6)
+
+
+def test_one_grey_level_of_a_flat_picture_is_not_blown_up(tf: Any) -> None:
+    flat = np.full((32, 32, 3), 7, np.uint8)
+    assert not PREPROCESSING["cifar"](flat, 32).any()
+    flat[3, 4, 1] += 1
+    want = tf.image.per_image_standardization(tf.cast(flat, tf.float32)).numpy()
+    np.testing.assert_allclose(PREPROCESSING["cifar"](flat, 32), want, rtol=0, atol=2e-5)
+
+
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "1"])
 def test_pictures_of_any_mode_become_rgb(tmp_path: Path, mode: str) -> None:
     path = tmp_path / "picture.tiff"
