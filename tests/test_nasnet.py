@@ -29,7 +29,7 @@ from porter.nets.torch.nasnet import CURRENT, NORMAL, PREVIOUS, REDUCTION, Branc
 from porter.recorded import recorded
 from porter.roles import SHADOW_SUFFIX
 from porter.runners.golden import GoldenRunner, golden_pictures
-from porter.runners.torch import torch_runner
+from porter.runners.torch import TorchRunner
 from porter.translate import translate
 from porter.verify import seeded_checkpoint
 from porter.weights import seeded
@@ -361,7 +361,7 @@ def departures(model: nn.Module, name: str, without: str = "") -> dict[str, floa
     golden, table = recorded(name), Table.load(name)
     table = dataclasses.replace(table, endpoints=tuple(e for e in table.endpoints if e.name != without))
     reference, pictures = GoldenRunner(golden, table), golden_pictures(golden.input_size).astype(np.float64)
-    got, want = reference.probe(torch_runner(model, table)(pictures)), reference(pictures)
+    got, want = reference.probe(TorchRunner(model, table)(pictures)), reference(pictures)
     return {key: distance(value, want[key]) for key, value in got.items()}
 
 

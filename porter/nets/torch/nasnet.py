@@ -299,7 +299,7 @@ def plan(config: Config) -> list[Step]:
 
 
 class NASNet(nn.Module):
-    """NASNet-A: (N, 3, H, W) in, (N, num_classes) logits out.
+    """NASNet-A: (N, 3, H, W) in, (N, num_classes) logits out; 0 classes end at the (N, channels) features.
 
     In training mode it has dropout, and drop path once ``set_step`` has been called.
     """
@@ -333,7 +333,7 @@ class NASNet(nn.Module):
         self.relu = nn.ReLU()
         self.global_pool = GlobalAveragePool()
         self.dropout = nn.Dropout(1 - config.dense_dropout_keep_prob)
-        self.last_linear = nn.Linear(channels, num_classes)
+        self.last_linear = nn.Linear(channels, num_classes) if num_classes else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         outputs = [None, self.conv0(x)]
