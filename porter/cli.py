@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
@@ -13,12 +12,12 @@ from typing import Any, TypeVar
 import click
 from rich.console import Console
 from rich.progress import track as rich_track
-from rich.table import Table as Grid
 from rich.text import Text
 
 from porter.archs import ARCHS
 from porter.errors import PorterError
 from porter.kinds import SEPARATORS
+from porter.render.terminal import console, new_grid, print_json
 from porter.translate import WEIGHTS
 
 T = TypeVar("T")
@@ -128,17 +127,24 @@ def verify(as_json: bool, **options: Any) -> int:
 
 @cli.command()
 @click.argument("path", type=click.Path(path_type=Path))
-@click.option("--depth", default=2, show_default=True, type=click.IntRange(1), help="How deep scopes are told apart.")
+@click.option("--depth", type=click.IntRange(1), help="List the variables by scope, this many names deep.")
+@click.option("--size", type=click.IntRange(1), help="The pictures' height and width, where the graph leaves it open.")
+@click.option("--scope", metavar="NAME", help="Show one block's layers and their wiring.")
+@click.option("--find", metavar="REGEX", help="Show the nodes whose name or op this is found in.")
 @json_option
-def inspect(path: Path, depth: int, as_json: bool) -> None:
-    """Show what the checkpoint or frozen graph at PATH holds."""
-    from porter.inspect import inspect
+def inspect(path: Path, depth: int | None, size: int | None, as_json: bool, **options: Any) -> None:
+    """Show what PATH is: a graph, a SavedModel, a checkpoint, an event file or a folder of these."""
+    from porter.inspect import inspect, open_graph
+    from porter.render import views
 
-    result = inspect(path, depth)
-    if as_json:
-        print_json(result.as_dict())
+    wanted = {name: value for name, value in options.items() if value}
+    if len(wanted) > 1:
+        raise click.UsageError(f"--{' and --'.join(wanted)} ask for different things: give one of them")
+    if wanted:
+        ((view, value),) = wanted.items()
+        views.VIEWS[view](open_graph(path, size), value, as_json)
     else:
-        show_inspection(result)
+        views.overview(inspect(path, depth, size=size), depth is not None, as_json)
 
 
 @cli.command(name="list")
@@ -175,28 +181,10 @@ def parameters(model: str) -> int:
     return sum(math.prod(shape) for shape in recorded(model).variables.values())
 
 
-def console() -> Console:
-    """Return standard output; in a pipe, tables keep their width and nothing is coloured."""
-    out = Console(highlight=False, soft_wrap=False)
-    return out if out.is_terminal else Console(highlight=False, width=200, color_system=None)
-
-
-def new_grid(*columns: str) -> Grid:
-    """Return a table; all columns but the first are numbers or short, and do not wrap."""
-    grid = Grid(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for column in columns:
-        grid.add_column(column, no_wrap=True)
-    return grid
-
-
 def track(steps: Iterable[T], what: str) -> Iterable[T]:
     """Show progress on a terminal, on standard error, and nothing in a pipe."""
     errors = Console(stderr=True)
     return rich_track(steps, what, console=errors, transient=True) if errors.is_terminal else steps
-
-
-def print_json(value: Any) -> None:
-    click.echo(json.dumps(value, ensure_ascii=False, allow_nan=False))
 
 
 def show_counts(out: Console, roles: dict[str, int]) -> None:
@@ -261,31 +249,6 @@ def show_endpoints(out: Console, report: Any) -> None:
         numbers = (f"{row.exact:.1e}", f"{row.rounding_rms:.2f}", f"{row.rounding_largest:.2f}")
         grid.add_row(row.endpoint, *numbers, verdict)
     out.print(grid)
-
-
-def show_inspection(result: Any) -> None:
-    """Print roles, scopes and the models that it could be."""
-    out = console()
-    out.print(Text(f"{result.path} ({result.format})"), soft_wrap=True)
-    show_counts(out, result.roles)
-    out.print(f"  weighs   {result.parameters:,} values, {result.bytes:,} bytes in its variables")
-    out.print()
-    grid = new_grid("scope", "tensors", "values", "bytes")
-    for column in grid.columns[1:]:
-        column.justify = "right"
-    for scope in result.scopes:
-        grid.add_row(scope.name, str(scope.tensors), f"{scope.parameters:,}", f"{scope.bytes:,}")
-    out.print(grid)
-    out.print()
-    if not result.models:
-        out.print("holds none of the models that porter knows: see `port list`", soft_wrap=True)
-        return
-    out.print(Text(f"holds all variables of {', '.join(result.models)}"), soft_wrap=True)
-    ignore = "".join(
-        f" --ignore '{pattern}'" for pattern in dict.fromkeys(f"{n.split('/')[0]}/*" for n in result.unknown)
-    )
-    command = f"port {result.models[0]} --from tf --to torch --checkpoint {result.path}{ignore} --out model.safetensors"
-    out.print(Text(f"port it with  {command}"), soft_wrap=True)
 
 
 def main(args: Sequence[str] | None = None) -> None:
