@@ -131,6 +131,13 @@ def verify(as_json: bool, **options: Any) -> int:
 @click.option("--size", type=click.IntRange(1), help="The pictures' height and width, where the graph leaves it open.")
 @click.option("--scope", metavar="NAME", help="Show one block's layers and their wiring.")
 @click.option("--find", metavar="REGEX", help="Show the nodes whose name or op this is found in.")
+@click.option("--diff", type=click.Path(path_type=Path), help="Show what differs from the graph in this file.")
+@click.option(
+    "--mapping", type=click.Path(path_type=Path), help="Write a first mapping table (.toml) for the variables."
+)
+@click.option(
+    "--tensorboard", type=click.Path(path_type=Path), help="Write an event file for TensorBoard into this folder."
+)
 @json_option
 def inspect(path: Path, depth: int | None, size: int | None, as_json: bool, **options: Any) -> None:
     """Show what PATH is: a graph, a SavedModel, a checkpoint, an event file or a folder of these."""
@@ -140,7 +147,9 @@ def inspect(path: Path, depth: int | None, size: int | None, as_json: bool, **op
     wanted = {name: value for name, value in options.items() if value}
     if len(wanted) > 1:
         raise click.UsageError(f"--{' and --'.join(wanted)} ask for different things: give one of them")
-    if wanted:
+    if options["mapping"]:
+        views.mapping(path, options["mapping"], as_json)
+    elif wanted:
         ((view, value),) = wanted.items()
         views.VIEWS[view](open_graph(path, size), value, as_json)
     else:

@@ -16,6 +16,7 @@ from porter.recognise import Match, recognise, title
 from porter.roles import VARIABLE, counts, roles, shadowed
 
 if TYPE_CHECKING:
+    from porter.draft import Draft
     from porter.graph.analysis import Analysis
     from porter.graph.events import EventFile
 
@@ -150,6 +151,34 @@ def open_graph(path: str | Path, size: int | None = None) -> Analysis:
     if path.exists() and not _is_graph(path):
         raise PorterError(f"{path} holds no graph: of a checkpoint alone there is the overview and --mapping")
     return Analysis(read_graph(path), size)
+
+
+def draft(path: str | Path) -> tuple[Draft, list[str]]:
+    """Return a first mapping table for the graph or checkpoint at ``path``, and the variables that it covers."""
+    from porter.draft import draft_table
+
+    path = Path(path)
+    heads: list[str] = []
+    logits = None
+    if _is_log(path) or _is_graph(path):
+        analysis = open_graph(path)
+        shapes: dict[str, Any] = {name: variable.shape for name, variable in analysis.variables.items()}
+        heads, logits = _classifier(analysis)
+    else:
+        shapes = dict(_inspect_checkpoint(open_checkpoint(path), None).shapes)
+    if not shapes:
+        raise PorterError(f"{path} has no variables, so there is nothing to map")
+    return draft_table(shapes, path.name, heads, logits), list(shapes)
+
+
+def _classifier(analysis: Analysis) -> tuple[list[str], str | None]:
+    """Return the variables of the last layer with weights, and the op that computes the logits."""
+    nodes = analysis.graph.nodes
+    softmax = [name for name in nodes if nodes[name].op == "Softmax" and name in analysis.paths.path]
+    last = next((layer for layer in reversed(analysis.layers) if layer.variables), None)
+    if last is None:
+        return [], next(iter(analysis.paths.outputs), None)
+    return last.variables, nodes[softmax[-1]].inputs[0].node if softmax else last.end
 
 
 def _is_log(path: Path) -> bool:

@@ -15,7 +15,7 @@ from porter.graph.functions import build_graph
 from porter.graph.layers import Layer, fold_layers
 from porter.graph.model import Graph
 from porter.graph.paths import Paths, split_paths
-from porter.graph.shapes import VARIABLES, Shape, Shapes
+from porter.graph.shapes import Shape, Shapes
 from porter.graph.source import Signature, Source
 from porter.graph.variables import Variable, find_variables
 from porter.roles import VARIABLE, roles
@@ -65,9 +65,7 @@ class Analysis:
     @cached_property
     def frozen(self) -> bool:
         """Whether the variables are constants."""
-        return bool(self.all_variables) and all(
-            self.graph.nodes[name].op not in VARIABLES for name in self.all_variables
-        )
+        return bool(self.all_variables) and all(self.graph.nodes[name].op == "Const" for name in self.all_variables)
 
     @cached_property
     def paths(self) -> Paths:

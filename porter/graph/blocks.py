@@ -28,8 +28,8 @@ class Block:
     """A scope's layers, or those between two layers where there are no scopes."""
 
     name: str
-    layers: list[Layer]
-    children: dict[str, Block] = field(default_factory=dict)
+    layers: list[Layer] = field(repr=False)
+    children: dict[str, Block] = field(default_factory=dict, repr=False)
 
     @property
     def labels(self) -> Counter[str]:
@@ -133,7 +133,8 @@ def scope_tree(layers: Sequence[Layer]) -> Block:
 
 def find_blocks(layers: Sequence[Layer]) -> list[Group]:
     """Return the network's blocks in order, those that repeat in one group."""
-    return _groups(_inside(scope_tree(layers)))
+    inner = _inside(scope_tree(layers))
+    return _groups(inner) if inner.children else [Group([inner])] if inner.layers else []
 
 
 def _inside(block: Block) -> Block:
@@ -277,7 +278,11 @@ def _shifted(
         }
         return len(sources)
 
-    start = min(range(at, min(at + period, end - period + 1)), key=lambda b: (crossing(b), b))
+    def rank(boundary: int) -> tuple[int, bool, int, int]:
+        joined = boundary > 0 and blocks[boundary - 1].layers[-1].kind in ("concat", "add")  # how blocks end
+        return crossing(boundary), not joined, -((end - boundary) // period), boundary
+
+    start = min(range(at, min(at + period, end - period + 1)), key=rank)
     groups += [Group([block]) for block in blocks[at:start]]
     count = (end - start) // period
     return start, Group(blocks[start : start + count * period], period)

@@ -24,7 +24,8 @@ _MAIN = {
     "Conv2DBackpropInput": "transposed conv",
 }  # fmt: skip
 _PASSING = frozenset(
-    "Identity StopGradient Snapshot PreventGradient CheckNumerics Enter Exit RefIdentity PlaceholderWithDefault".split()
+    "Identity StopGradient Snapshot PreventGradient CheckNumerics Enter Exit RefIdentity PlaceholderWithDefault "
+    "_Retval".split()
 )
 _ACTIVATIONS = {
     "Relu": "relu", "Relu6": "relu6", "Elu": "elu", "Selu": "selu", "LeakyRelu": "leaky relu", "Sigmoid": "sigmoid",
@@ -56,7 +57,7 @@ class Layer:
     name: str
     kind: str
     nodes: list[str]
-    inputs: list[Layer | str] = field(default_factory=list)
+    inputs: list[Layer | str] = field(default_factory=list, repr=False)  # or a layer's text would be the network's
     shape: Shape = None
     kernel: tuple[int | None, ...] = ()
     strides: tuple[int, ...] = ()
@@ -218,15 +219,19 @@ class _Folder:
         if node.op in ("Add", "AddV2", "Sub") and vector and layer.detail == "scaled":
             layer.detail, layer.norm = "", True
             return True
-        if node.op == "BatchToSpaceND" and layer.padding.startswith("space to batch"):
-            layer.padding = "SAME"
-            return True
+        if node.op == "BatchToSpaceND" and not layer.norm and not layer.bias:
+            source = layer.inputs[0] if len(layer.inputs) == 1 else None
+            return isinstance(source, Layer) and source.kind == "SpaceToBatchND"
         return False
 
     def _belongs_to_next(self, layer: Layer, node: Node) -> bool:
         """Tell whether an activation stands in the scope of the one layer that reads it, not in its input's."""
         following = [name for name in self.graph.consumers[node.name] if name in self.data]
-        return len(following) == 1 and _common(node.name, following[0]) > _common(node.name, layer.name)
+        if len(following) != 1:
+            return False
+        nearer = _common(node.name, following[0]) - _common(node.name, layer.name)
+        # Where names do not tell: a concat is an end, and what activates it begins the next block.
+        return nearer > 0 or (nearer == 0 and layer.kind == "concat" and self.graph.nodes[following[0]].op in _MAIN)
 
     def _vector(self, node: Node) -> bool:
         """Tell whether a node's other operand is a weight along the channels, not a scalar."""
@@ -382,7 +387,7 @@ class _Folder:
             into.padding = f"explicit {layer.detail}"
             return True
         if layer.kind == "SpaceToBatchND" and into.kind in CONVOLUTIONS and layer.dilation:
-            into.dilation, into.padding = layer.dilation, "space to batch"
+            into.dilation, into.padding = layer.dilation, "SAME"
             return True
         plain = not (layer.norm or layer.bias or layer.activation)
         pointwise = into.kind == "conv" and into.kernel == (1, 1) and into.strides in ((1, 1), ()) and not into.before

@@ -34,6 +34,7 @@ _SAVE_SCOPE = re.compile(r"save(_\d+)?/")
 _FED = re.compile(
     r"Placeholder(V2|WithDefault)?|\w*Dequeue\w*|IteratorGetNext|Parse(Single)?Example(V2)?|Decode(Jpeg|Png|Image|Bmp)"
 )
+_ARGUMENT = re.compile(r"_Arg|_DeviceArg")
 _SIDE = frozenset({GRADIENTS, OPTIMIZER, SAVER, INITIAL, SUMMARIES, CHECKS})
 """What leads to one of these alone belongs to it. A loss's input may be an output all the same."""
 
@@ -57,7 +58,12 @@ def split_paths(
     weights = {variable.name for variable in variables}
     purposes = _purposes(graph, weights, train_ops)
     stated = [name for name in dict.fromkeys(graph.resolve(tensor).node for tensor in outputs) if name in graph.nodes]
-    fed = [node.name for node in graph.nodes.values() if _FED.fullmatch(node.op) and purposes.get(node.name) != SAVER]
+    fed = [
+        node.name
+        for node in graph.nodes.values()
+        if (_FED.fullmatch(node.op) and purposes.get(node.name) != SAVER)
+        or (_ARGUMENT.fullmatch(node.op) and node.name not in weights)
+    ]
     found = stated or _sinks(graph, purposes, fed, weights)
     path = _path(graph, found)
     inputs = [name for name in fed if name in path and not _above(graph, name, path)]
@@ -121,6 +127,10 @@ def _sinks(graph: Graph, purposes: dict[str, str], fed: list[str], weights: set[
     metrics = graph.reached(
         n for n in forward if graph.nodes[n].op in ("Equal", "NotEqual") and not graph.nodes[n].controls
     )
+    for name in reversed(graph.order):  # and what is computed for a metric alone, as the likeliest class is
+        only = graph.consumers[name] and all(other in metrics for other in graph.consumers[name])
+        if only and graph.nodes[name].op in ("ArgMax", "Cast", "Squeeze"):
+            metrics.add(name)
     forward -= metrics
     if not forward:
         forward = {name for name in graph.nodes if name not in purposes and graph.nodes[name].op != "Const"}

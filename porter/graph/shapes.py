@@ -211,12 +211,12 @@ def _spatial(node: Node, rank: int) -> tuple[list[int], int]:
 
 def _slid(node: Node, size: int | None, kernel: int | None, stride: int, dilation: int, at: int) -> int | None:
     """Return the size of one axis behind a window that slides over it."""
+    padding = node.text("padding")
+    if size is not None and padding == "SAME":
+        return -(-size // stride)
     if size is None or kernel is None:
         return None
     kernel = (kernel - 1) * dilation + 1
-    padding = node.text("padding")
-    if padding == "SAME":
-        return -(-size // stride)
     if padding == "EXPLICIT":
         pads = node.ints("explicit_paddings")
         size += pads[2 * at] + pads[2 * at + 1]
@@ -526,6 +526,7 @@ _RULES: dict[str, Callable[[Shapes, Node], None]] = {
         _same,
     ),
     **_many("IdentityN", _same_all),
+    **_many("_Retval _DeviceRetval", _same),
     **_many("Switch RefSwitch", _switch),
     **_many("Merge RefMerge", _merge),
     **_many(

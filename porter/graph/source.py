@@ -46,7 +46,7 @@ class Source:
 
     path: Path
     format: str
-    graph: Any
+    graph: Any = field(repr=False)
     wrote: str = ""
     signatures: tuple[Signature, ...] = ()
     variable_names: Mapping[str, str] = field(default_factory=dict)

@@ -9,6 +9,9 @@ from porter.checkpoint.dtypes import TYPES
 from porter.graph.model import Graph
 from porter.graph.shapes import VARIABLES, Shape, proto_shape
 
+RESOURCE = 20
+ARGUMENTS = ("_Arg", "_DeviceArg")
+
 
 class Variable(NamedTuple):
     """One variable. Its size and bytes are 0 where the graph does not say its shape."""
@@ -52,6 +55,9 @@ def find_variables(graph: Graph) -> dict[str, Variable]:
             found[node.name] = Variable(
                 node.name, proto_shape(shape.shape) if shape is not None else None, kind.name if kind else "unknown"
             )
+        elif node.op in ARGUMENTS and node.attr("T") is not None and node.attr("T").type == RESOURCE:
+            # A traced function gets its variables as arguments, and does not say their shapes.
+            found[node.name] = Variable(node.name, None, "unknown")
     if found:
         return found
     reads = read_through(graph)

@@ -143,9 +143,14 @@ def facts(analysis: Analysis) -> list[tuple[str, str]]:
     variables = analysis.variables.values()
     weight = sum(variable.size for variable in variables)
     if variables:
-        kind = "constants that were variables" if analysis.frozen else "variables"
+        count = plural(len(variables), "variable")
+        if analysis.frozen:
+            were = "that was a variable" if len(variables) == 1 else "that were variables"
+            count = f"{plural(len(variables), 'constant')} {were}"
         total = sum(variable.bytes for variable in variables)
-        found.append(("parameters", f"{weight:,} in {len(variables):,} {kind}, {total:,} bytes"))
+        unsaid = sum(variable.shape is None or None in variable.shape for variable in variables)
+        silent = f"; the graph does not say the shape of {unsaid:,}" if unsaid else ""
+        found.append(("parameters", f"{weight:,} in {count}, {total:,} bytes{silent}"))
     others = {role: count for role, count in _roles(analysis).items() if role != "variable"}
     if others:
         found.append(("besides", ", ".join(plural(count, role) for role, count in others.items())))
@@ -199,7 +204,9 @@ def _work(analysis: Analysis) -> str:
     unknown = [layer for layer in analysis.layers if layer.multiply_adds is None]
     if unknown:
         some = f"{amount(known)} multiply-adds at least" if known else "multiply-adds unknown"
-        advice = ": give --size, the side of the pictures" if analysis.size is None else ""
+        shapes = [analysis.shapes.of(name) for name in analysis.paths.inputs]
+        open_ = any(shape is None or None in shape for shape in shapes) and analysis.size is None
+        advice = ": give --size, the side of the pictures" if open_ else ""
         return (
             f"{some}, as {plural(len(unknown), 'layer')} such as {shorten(unknown[0].name)} have no known shape{advice}"
         )

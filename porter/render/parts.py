@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from rich.console import Console
 
 from porter.graph.describe import describe
+from porter.graph.difference import Difference
 from porter.graph.layers import Layer, spatial
 from porter.graph.scope import ScopeView
 from porter.graph.search import Found
@@ -15,6 +17,7 @@ from porter.render.overview import line, plural
 from porter.render.terminal import amount, printable, shorten, show_table
 
 MOST_NODES = 200
+MOST_DIFFERENT = 40
 _NEIGHBOURS = 4
 
 
@@ -92,3 +95,38 @@ def shape_text(shape: Shape) -> str:
     if shape is None:
         return "?"
     return "x".join("?" if size is None else str(size) for size in shape) or "scalar"
+
+
+def show_difference(out: Console, result: Difference) -> None:
+    """Print what differs between two graphs, by kind and then node by node."""
+    line(out, f"a = {printable(result.first)}")
+    line(out, f"b = {printable(result.second)}")
+    if result:
+        line(out, f"the same: {plural(result.same, 'node')}, with all attributes, shapes and constants")
+        return
+    line(out, f"  {plural(result.same, 'node')} the same")
+    for what, nodes in (("only in a", result.only_first), ("only in b", result.only_second)):
+        if nodes:
+            ops = ", ".join(f"{count:,} {op}" for op, count in Counter(op for _, op in nodes).most_common(6))
+            line(out, f"  {plural(len(nodes), 'node')} {what}: {ops}")
+    if result.changed:
+        kinds = ", ".join(f"{count:,} in {what}" for what, count in result.kinds().items())
+        line(out, f"  {plural(len(result.changed), 'node')} differ{'s' if len(result.changed) == 1 else ''}: {kinds}")
+    if result.alike and (result.only_first or result.only_second):
+        line(out, "  the layers on the way to the outputs have the same structure in both")
+    for sign, nodes in (("a", result.only_first), ("b", result.only_second)):
+        if nodes:
+            out.print()
+        for name, op in nodes[:MOST_DIFFERENT]:
+            line(out, f"only {sign}  {printable(name)}  {op}")
+        if len(nodes) > MOST_DIFFERENT:
+            line(out, f"only {sign}  … and {len(nodes) - MOST_DIFFERENT:,} more")
+    first_hand = [change for change in result.changed if not change.follows]
+    for change in first_hand[:MOST_DIFFERENT]:
+        line(out, f"\n{printable(change.name)}  {change.op}")
+        for what, first, second in change.parts:
+            line(out, f"  {what}\n    a  {printable(first)}\n    b  {printable(second)}")
+    if len(first_hand) > MOST_DIFFERENT:
+        line(out, f"\n… and {len(first_hand) - MOST_DIFFERENT:,} more: --json has them all")
+    if len(first_hand) < len(result.changed):
+        line(out, f"\nthe other {len(result.changed) - len(first_hand):,} have another shape because an input has")

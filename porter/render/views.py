@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from porter.draft import write_draft
 from porter.graph.analysis import Analysis
+from porter.graph.difference import compare_graphs
 from porter.graph.scope import scope_view
 from porter.graph.search import find_nodes
-from porter.inspect import GraphInspection, Inspection, LogsInspection
-from porter.render.overview import show_inspection
-from porter.render.parts import show_found, show_scope
-from porter.render.terminal import Pages, print_json
+from porter.inspect import GraphInspection, Inspection, LogsInspection, draft, open_graph, shell
+from porter.render.overview import line, show_inspection
+from porter.render.parts import show_difference, show_found, show_scope
+from porter.render.terminal import Pages, console, print_json
 
 
 def overview(result: Inspection | GraphInspection | LogsInspection, scopes: bool, as_json: bool) -> None:
@@ -43,4 +47,47 @@ def find(analysis: Analysis, pattern: str, as_json: bool) -> None:
         show_found(out, found, pattern)
 
 
-VIEWS: dict[str, Callable[[Analysis, Any, bool], None]] = {"scope": scope, "find": find}
+def diff(analysis: Analysis, other: Path, as_json: bool) -> None:
+    """Print what differs between this graph and the one at ``other``."""
+    result = compare_graphs(analysis, open_graph(other, analysis.size))
+    if as_json:
+        print_json(result.as_dict())
+        return
+    with Pages() as out:
+        show_difference(out, result)
+
+
+def tensorboard(analysis: Analysis, folder: Path, as_json: bool) -> None:
+    """Write an event file into ``folder``, which TensorBoard opens."""
+    from porter.graph.events import write_graph_event
+
+    now = time.time()
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"events.out.tfevents.{int(now):010d}.porter"
+    write_graph_event(path, analysis.source.graph, now)
+    _wrote(path, as_json, f"open it with  tensorboard --logdir {shell(str(folder))}")
+
+
+def mapping(path: Path, target: Path, as_json: bool) -> None:
+    """Write a first mapping table for the graph or checkpoint at ``path``."""
+    drafted, names = draft(path)
+    write_draft(target, drafted, names)
+    rows = f"{drafted.variables:,} variables in {drafted.rows} rows over {drafted.axes} axes"
+    _wrote(target, as_json, f"covers {rows}; {len(drafted.unnamed):,} have no kind yet")
+
+
+def _wrote(path: Path, as_json: bool, remark: str) -> None:
+    if as_json:
+        print_json({"wrote": str(path), "bytes": path.stat().st_size})
+        return
+    out = console()
+    line(out, f"wrote {path} ({path.stat().st_size:,} bytes)")
+    line(out, f"  {remark}")
+
+
+VIEWS: dict[str, Callable[[Analysis, Any, bool], None]] = {
+    "scope": scope,
+    "find": find,
+    "diff": diff,
+    "tensorboard": tensorboard,
+}
