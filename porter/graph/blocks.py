@@ -249,15 +249,15 @@ def _best_period(classes: list[int], at: int, flat: bool) -> tuple[int, int]:
 
 
 def _mostly_runs(classes: list[int]) -> bool:
-    """Tell whether half of a run of blocks is one class three times and more in a row."""
-    inner, at = 0, 0
-    while at < len(classes):
-        end = at
-        while end < len(classes) and classes[end] == classes[at]:
-            end += 1
-        inner += end - at if end - at >= 3 else 0
-        at = end
-    return 2 * inner >= len(classes)
+    """Tell whether half of a run of blocks, or more, is one shorter run three times and more in a row."""
+    size = len(classes)
+    for period in range(1, size // 3 + 1):
+        equal = 0
+        for a, b in zip(classes, classes[period:], strict=False):
+            equal = equal + 1 if a == b else 0
+            if equal >= 2 * period and 2 * (equal + period) >= size:
+                return True
+    return False
 
 
 def _shifted(

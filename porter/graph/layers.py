@@ -227,11 +227,10 @@ class _Folder:
     def _belongs_to_next(self, layer: Layer, node: Node) -> bool:
         """Tell whether an activation stands in the scope of the one layer that reads it, not in its input's."""
         following = [name for name in self.graph.consumers[node.name] if name in self.data]
-        if len(following) != 1:
-            return False
-        nearer = _common(node.name, following[0]) - _common(node.name, layer.name)
-        # Where names do not tell: a concat is an end, and what activates it begins the next block.
-        return nearer > 0 or (nearer == 0 and layer.kind == "concat" and self.graph.nodes[following[0]].op in _MAIN)
+        own = _common(node.name, layer.name)
+        if layer.kind == "concat" and not own:  # without a scope to tell, a concat is an end
+            return True
+        return len(following) == 1 and _common(node.name, following[0]) > own
 
     def _vector(self, node: Node) -> bool:
         """Tell whether a node's other operand is a weight along the channels, not a scalar."""
