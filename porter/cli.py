@@ -132,6 +132,8 @@ def verify(as_json: bool, **options: Any) -> int:
 @click.option("--scope", metavar="NAME", help="Show one block's layers and their wiring.")
 @click.option("--find", metavar="REGEX", help="Show the nodes whose name or op this is found in.")
 @click.option("--diff", type=click.Path(path_type=Path), help="Show what differs from the graph in this file.")
+@click.option("--html", type=click.Path(path_type=Path), help="Write one offline page to click through.")
+@click.option("--svg", type=click.Path(path_type=Path), help="Write a picture of the blocks, or of one --scope.")
 @click.option(
     "--mapping", type=click.Path(path_type=Path), help="Write a first mapping table (.toml) for the variables."
 )
@@ -145,10 +147,13 @@ def inspect(path: Path, depth: int | None, size: int | None, as_json: bool, **op
     from porter.render import views
 
     wanted = {name: value for name, value in options.items() if value}
-    if len(wanted) > 1:
+    drawn = "svg" in wanted and wanted.keys() <= {"svg", "scope"}
+    if len(wanted) > 1 and not drawn:
         raise click.UsageError(f"--{' and --'.join(wanted)} ask for different things: give one of them")
     if options["mapping"]:
         views.mapping(path, options["mapping"], as_json)
+    elif drawn:
+        views.svg(open_graph(path, size), options["svg"], as_json, options["scope"])
     elif wanted:
         ((view, value),) = wanted.items()
         views.VIEWS[view](open_graph(path, size), value, as_json)

@@ -9,10 +9,11 @@ from typing import Any
 
 from porter.draft import write_draft
 from porter.graph.analysis import Analysis
+from porter.graph.blocks import Block
 from porter.graph.difference import compare_graphs
 from porter.graph.scope import scope_view
 from porter.graph.search import find_nodes
-from porter.inspect import GraphInspection, Inspection, LogsInspection, draft, open_graph, shell
+from porter.inspect import GraphInspection, Inspection, LogsInspection, draft, inspect_graph, open_graph, shell
 from porter.render.overview import line, show_inspection
 from porter.render.parts import show_difference, show_found, show_scope
 from porter.render.terminal import Pages, console, print_json
@@ -68,6 +69,28 @@ def tensorboard(analysis: Analysis, folder: Path, as_json: bool) -> None:
     _wrote(path, as_json, f"open it with  tensorboard --logdir {shell(str(folder))}")
 
 
+def html(analysis: Analysis, target: Path, as_json: bool) -> None:
+    """Write one HTML page of the graph."""
+    from porter.render.html import write_html
+
+    target.write_text(write_html(inspect_graph(analysis)), encoding="utf-8", errors="replace")
+    _wrote(target, as_json, "open it in a browser; it needs no network")
+
+
+def svg(analysis: Analysis, target: Path, as_json: bool, name: str | None = None) -> None:
+    """Write a picture of one scope, or of the network's blocks."""
+    from porter.render.pictures import draw_groups, draw_layers
+    from porter.render.svg import write_svg
+
+    if name is None:
+        picture = draw_groups(analysis, analysis.groups)
+    else:
+        view = scope_view(analysis, name)
+        picture = draw_layers(Block(view.name, list(view.layers)))
+    target.write_text(write_svg(picture, name or analysis.source.path.name), encoding="utf-8", errors="replace")
+    _wrote(target, as_json, f"{len(picture.boxes)} boxes, {len(picture.wires)} wires")
+
+
 def mapping(path: Path, target: Path, as_json: bool) -> None:
     """Write a first mapping table for the graph or checkpoint at ``path``."""
     drafted, names = draft(path)
@@ -90,4 +113,5 @@ VIEWS: dict[str, Callable[[Analysis, Any, bool], None]] = {
     "find": find,
     "diff": diff,
     "tensorboard": tensorboard,
+    "html": html,
 }
