@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +15,8 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 LONG_NAME = 72
+_STEERING = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+"""What JSON may hold as it is, but a terminal would obey."""
 
 
 def console() -> Console:
@@ -24,7 +27,8 @@ def console() -> Console:
 
 def print_json(value: Any) -> None:
     """Print one object on one line."""
-    click.echo(json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace").decode())
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    click.echo(_STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
 
 
 def new_grid(*columns: str) -> Grid:
