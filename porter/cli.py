@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import difflib
-import os
+import gc
 import signal
 import sys
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,14 +16,13 @@ from typing import Any, TypeVar
 import click
 from rich.console import Console
 from rich.progress import track as rich_track
-from rich.table import Table as Grid
 from rich.text import Text
 
 from porter.archs import ARCHS, find_arch
 from porter.casting import DTYPES
 from porter.errors import PorterError
 from porter.kinds import SEPARATORS
-from porter.plain import to_json
+from porter.render.terminal import console, new_grid, print_json
 from porter.runners.settings import before_tensorflow
 from porter.translate import WEIGHTS
 
@@ -160,17 +160,39 @@ def verify(as_json: bool, **options: Any) -> int:
 
 @cli.command()
 @click.argument("path", type=click.Path(path_type=Path))
-@click.option("--depth", default=2, show_default=True, type=click.IntRange(1), help="How deep scopes are told apart.")
+@click.option("--depth", type=click.IntRange(1), help="List the variables by scope, this many names deep.")
+@click.option("--size", type=click.IntRange(1), help="The pictures' height and width, where the graph leaves it open.")
+@click.option("--scope", metavar="NAME", help="Show one block's layers and their wiring.")
+@click.option("--find", metavar="REGEX", help="Show the nodes whose name or op this is found in.")
+@click.option("--diff", type=click.Path(path_type=Path), help="Show what differs from the graph in this file.")
+@click.option("--html", type=click.Path(path_type=Path), help="Write one offline page to click through.")
+@click.option("--svg", type=click.Path(path_type=Path), help="Write a picture of the blocks, or of one --scope.")
+@click.option(
+    "--mapping", type=click.Path(path_type=Path), help="Write a first mapping table (.toml) for the variables."
+)
+@click.option(
+    "--tensorboard", type=click.Path(path_type=Path), help="Write an event file for TensorBoard into this folder."
+)
 @json_option
-def inspect(path: Path, depth: int, as_json: bool) -> None:
-    """Show what the checkpoint or frozen graph at PATH holds."""
-    from porter.inspect import inspect
+def inspect(path: Path, depth: int | None, size: int | None, as_json: bool, **options: Any) -> None:
+    """Show what PATH is: a graph, a SavedModel, a checkpoint, an event file or a folder of these."""
+    from porter.inspect import inspect, open_graph
+    from porter.render import views
 
-    result = inspect(path, depth)
-    if as_json:
-        print_json(result.as_dict())
-    else:
-        show_inspection(result)
+    with uncollected():
+        wanted = {name: value for name, value in options.items() if value}
+        drawn = "svg" in wanted and wanted.keys() <= {"svg", "scope"}
+        if len(wanted) > 1 and not drawn:
+            raise click.UsageError(f"--{' and --'.join(wanted)} ask for different things: give one of them")
+        if options["mapping"]:
+            views.mapping(path, options["mapping"], as_json)
+        elif drawn:
+            views.svg(open_graph(path, size), options["svg"], as_json, options["scope"])
+        elif wanted:
+            ((view, value),) = wanted.items()
+            views.VIEWS[view](open_graph(path, size), value, as_json)
+        else:
+            views.overview(inspect(path, depth, size=size), depth is not None, as_json)
 
 
 @cli.command()
@@ -243,6 +265,18 @@ def list_models(as_json: bool) -> None:
     console().print(grid)
 
 
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Look for no garbage: of a graph's many small objects none is any, and looking takes a fifth of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
 def parameters(model: str) -> int:
     """Return the original's number of values, statistics included."""
     import math
@@ -252,35 +286,10 @@ def parameters(model: str) -> int:
     return sum(math.prod(shape) for shape in recorded(model).variables.values())
 
 
-class Output(Console):
-    """Standard output. When its reader goes away, as ``head`` does, the verb goes on and has its own exit status."""
-
-    def on_broken_pipe(self) -> None:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def console() -> Console:
-    """Return standard output; in a pipe, tables keep their width and nothing is coloured."""
-    out = Output(highlight=False, markup=False)
-    return out if out.is_terminal else Output(highlight=False, markup=False, width=200, color_system=None)
-
-
-def new_grid(*columns: str) -> Grid:
-    """Return a table; all columns but the first are numbers or short, and do not wrap."""
-    grid = Grid(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for column in columns:
-        grid.add_column(column, no_wrap=True)
-    return grid
-
-
 def track(steps: Iterable[T], what: str, count: int | None = None, /) -> Iterable[T]:
     """Show progress on a terminal, on standard error, and nothing in a pipe."""
     errors = Console(stderr=True)
     return rich_track(steps, what, count, console=errors, transient=True) if errors.is_terminal else steps
-
-
-def print_json(value: Any) -> None:
-    console().out(to_json(value), highlight=False)
 
 
 def show_counts(out: Console, roles: dict[str, int]) -> None:
@@ -370,31 +379,6 @@ def show_endpoints(out: Console, report: Any, framework: str) -> None:
         numbers = (exact, f"{row.rounding_rms:.2f}", f"{row.rounding_largest:.2f}")
         grid.add_row(row.endpoint, *numbers, verdict)
     out.print(grid)
-
-
-def show_inspection(result: Any) -> None:
-    """Print roles, scopes and the models that it could be."""
-    out = console()
-    out.print(Text(f"{result.path} ({result.format})"), soft_wrap=True)
-    show_counts(out, result.roles)
-    out.print(f"  weighs   {result.parameters:,} values, {result.bytes:,} bytes in its variables")
-    out.print()
-    grid = new_grid("scope", "tensors", "values", "bytes")
-    for column in grid.columns[1:]:
-        column.justify = "right"
-    for scope in result.scopes:
-        grid.add_row(scope.name, str(scope.tensors), f"{scope.parameters:,}", f"{scope.bytes:,}")
-    out.print(grid)
-    out.print()
-    if not result.models:
-        out.print("holds none of the models that porter knows: see `port list`", soft_wrap=True)
-        return
-    out.print(Text(f"holds all variables of {', '.join(result.models)}"), soft_wrap=True)
-    ignore = "".join(
-        f" --ignore '{pattern}'" for pattern in dict.fromkeys(f"{n.split('/')[0]}/*" for n in result.unknown)
-    )
-    command = f"port {result.models[0]} --from tf --to torch --checkpoint {result.path}{ignore} --out model.safetensors"
-    out.print(Text(f"port it with  {command}"), soft_wrap=True)
 
 
 def main(args: Sequence[str] | None = None) -> None:

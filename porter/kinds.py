@@ -73,3 +73,14 @@ KINDS: dict[str, tuple[Tensor, ...]] = {
         _BIAS,
     ),
 }
+
+# Tensors that are a layer each, under their own whole name: what a draft of a table has where no kind fits yet.
+UNNAMED: dict[str, tuple[Tensor, ...]] = {
+    "scalar": (Tensor(Leaf("", ""), Leaf("", ""), Leaf("", "")),),
+    "vector": (_vector("", "", ""),),
+    "matrix": (Tensor(Leaf("", "IO"), Leaf("", "OI"), Leaf("", "IO")),),
+    "sequence filter": (Tensor(Leaf("", "WIO"), Leaf("", "OIW"), Leaf("", "WIO")),),
+    "filter": (Tensor(Leaf("", "HWIO"), Leaf("", "OIHW"), Leaf("", "HWIO")),),
+    "volume filter": (Tensor(Leaf("", "DHWIO"), Leaf("", "OIDHW"), Leaf("", "DHWIO")),),
+}
+KINDS |= UNNAMED

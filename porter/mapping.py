@@ -97,7 +97,7 @@ class Table:
 
 
 def _join(dialect: str, layer: str, leaf: str) -> str:
-    return f"{layer}{SEPARATORS[dialect]}{leaf}"
+    return f"{layer}{SEPARATORS[dialect]}{leaf}" if leaf else layer
 
 
 _ROW_KEYS = {

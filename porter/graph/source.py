@@ -1,0 +1,247 @@
+"""read_graph(path) -> Source: the graph in a file, whatever TensorFlow wrote it as.
+
+What a file is, is seen from its bytes: GraphDef, MetaGraphDef and SavedModel, binary or as text, gzipped or
+not, and event files. Large files are mapped, and nothing of TensorFlow is imported.
+"""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import text_format
+from google.protobuf.message import DecodeError
+from tensorboard.compat.proto.graph_pb2 import GraphDef
+from tensorboard.compat.proto.meta_graph_pb2 import MetaGraphDef
+
+from porter.checkpoint.wire import fields
+from porter.errors import FormatError, PorterError
+from porter.graph.graphdef import parse_graph
+from porter.graph.records import is_records
+
+LIMIT = (1 << 31) - 1
+"""The size of the largest protobuf message, which TensorFlow's graphs cannot be above."""
+
+
+@dataclass(frozen=True)
+class Signature:
+    """One way to call a SavedModel: its inputs' and outputs' names, and their tensors."""
+
+    name: str
+    inputs: Mapping[str, str]
+    outputs: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A graph as it lies in a file. ``wrote`` is the TensorFlow version where the file says so.
+
+    ``variable_names`` maps a variable of the graph to its name in the SavedModel's object graph. ``notes``
+    are whole sentences about the file: damage, and what else it holds.
+    """
+
+    path: Path
+    format: str
+    graph: Any = field(repr=False)
+    wrote: str = ""
+    signatures: tuple[Signature, ...] = ()
+    variable_names: Mapping[str, str] = field(default_factory=dict)
+    train_ops: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def read_graph(path: Path) -> Source:
+    """Read the graph in ``path``, a file or a SavedModel folder. Raises FormatError, PorterError."""
+    if path.is_dir():
+        for name in ("saved_model.pb", "saved_model.pbtxt"):
+            if (path / name).is_file():
+                return read_graph(path / name)
+        raise PorterError(f"{path} holds no saved_model.pb: name a graph file, a SavedModel or a folder of event files")
+    if not path.is_file():
+        raise PorterError(f"{path} does not exist: name a graph, a SavedModel, a checkpoint or a folder of event files")
+    raw, zipped = _contents(path)
+    if is_records(raw[:12]):
+        from porter.graph.events import newest_graph
+
+        return newest_graph(path)
+    source = _text(path, raw) if _is_text(raw) else _binary(path, raw)
+    return _renamed(source, f"{source.format}, gzipped") if zipped else source
+
+
+def sniff_graph(path: Path) -> bool:
+    """Tell whether ``path`` may be a graph rather than a checkpoint; reads its first bytes."""
+    if path.is_dir():
+        return (path / "saved_model.pb").is_file() or (path / "saved_model.pbtxt").is_file()
+    with path.open("rb") as file:
+        head = file.read(4096)
+    if head[:2] == b"\x1f\x8b" or is_records(head[:12]) or _is_text(head):
+        return True
+    return head[:1] == b"\n" or head[:3] == b"\x08\x01\x12"
+
+
+def _contents(path: Path) -> tuple[bytes, bool]:
+    """Return the file's bytes, unpacked, and whether they were gzipped."""
+    size = path.stat().st_size
+    if not size:
+        raise FormatError(f"{path} is empty: copy or download it again")
+    with path.open("rb") as file:
+        head = file.read(12)
+        if not is_records(head) and size > LIMIT:
+            raise FormatError(
+                f"{path} has {size:,} bytes, but no TensorFlow graph is above {LIMIT:,} (2 GB): keep its variables in "
+                "a checkpoint beside the graph, and inspect either"
+            )
+        file.seek(0)
+        if head[:2] != b"\x1f\x8b":
+            # Of an event file only the head is wanted here; its reader maps it.
+            return (head if is_records(head) else file.read()), False
+        try:
+            raw = gzip.GzipFile(fileobj=file).read(LIMIT + 1)
+        except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+            raise FormatError(f"{path} does not unpack ({error}); copy or download it again") from None
+    if len(raw) > LIMIT:
+        raise FormatError(f"{path} unpacks to more than {LIMIT:,} bytes (2 GB), which no TensorFlow graph is")
+    return raw, True
+
+
+def _is_text(raw: bytes) -> bool:
+    head = raw[:4096]
+    return not head.translate(None, bytes([*range(32, 256), 9, 10, 13])) and any(
+        word in head
+        for word in (b"node {", b"node{", b"graph_def", b"meta_info_def", b"saved_model_schema", b"library {")
+    )
+
+
+def _binary(path: Path, raw: bytes) -> Source:
+    graph = parse_graph(raw)
+    if graph is not None:
+        return graph_source(path, graph)
+    if raw[:3] == b"\x08\x01\x12":
+        return _saved_model(path, raw)
+    try:
+        meta = MetaGraphDef.FromString(raw)
+    except DecodeError:
+        meta = MetaGraphDef()
+    if not meta.graph_def.node:
+        raise FormatError(
+            f"{path} is not a whole TensorFlow graph: porter reads .pb, .pbtxt and .meta files, SavedModels and event "
+            "files; copy or download it again"
+        )
+    return meta_source(path, meta, "TensorFlow MetaGraphDef")
+
+
+def _saved_model(path: Path, raw: bytes) -> Source:
+    """Read the SavedModel message: schema version (1) and MetaGraphDefs (2)."""
+    try:
+        metas = [MetaGraphDef.FromString(value) for number, value in fields(raw) if number == 2]
+    except (DecodeError, FormatError, TypeError):
+        metas = []
+    if not metas:
+        raise FormatError(f"{path} is not a whole SavedModel; copy or download it again")
+    return _chosen(path, metas)
+
+
+def _chosen(path: Path, metas: list[Any]) -> Source:
+    """Return the MetaGraphDef that is tagged for serving, or the first."""
+    served = [meta for meta in metas if "serve" in meta.meta_info_def.tags]
+    meta = (served or metas)[0]
+    tags = ", ".join(meta.meta_info_def.tags)
+    notes = [f"It holds {len(metas)} graphs; this is the one tagged {tags}."] if len(metas) > 1 else []
+    return meta_source(path, meta, "TensorFlow SavedModel", notes)
+
+
+def _text(path: Path, raw: bytes) -> Source:
+    try:
+        text = raw.decode("utf-8")
+        if "saved_model_schema_version" in text[:4096] or "meta_graphs" in text[:4096]:
+            return _chosen(path, _text_metas(text))
+        if "meta_info_def" in text[:4096] or "graph_def" in text[:4096]:
+            meta = text_format.Parse(text, MetaGraphDef(), allow_unknown_field=True)
+            return meta_source(path, meta, "TensorFlow MetaGraphDef as text")
+        return graph_source(path, text_format.Parse(text, GraphDef(), allow_unknown_field=True), " as text")
+    except (text_format.ParseError, UnicodeDecodeError) as error:
+        raise FormatError(f"{path} is not a whole graph in protobuf's text format: {error}") from None
+
+
+def _text_metas(text: str) -> list[Any]:
+    """Return a SavedModel's MetaGraphDefs, which tensorboard has no message around for."""
+    metas, depth, start = [], 0, 0
+    quoted = escaped = False
+    for at, character in enumerate(text):
+        if quoted:
+            quoted = escaped or character != '"'
+            escaped = character == "\\" and not escaped
+        elif character == '"':
+            quoted = True
+        elif character == "{":
+            depth += 1
+            start = at + 1 if depth == 1 else start
+        elif character == "}":
+            depth -= 1
+            if depth == 0:
+                metas.append(text_format.Parse(text[start:at], MetaGraphDef(), allow_unknown_field=True))
+    if not metas:
+        raise text_format.ParseError("it has no meta_graphs")
+    return metas
+
+
+def graph_source(path: Path, graph: Any, suffix: str = "") -> Source:
+    """Return a bare GraphDef as a Source; a text file without a node is no graph."""
+    if not graph.node:
+        raise FormatError(f"{path} has no node in it: it is no TensorFlow graph, or cut off")
+    return Source(path, f"TensorFlow GraphDef{suffix}", graph)
+
+
+def meta_source(path: Path, meta: Any, kind: str, notes: list[str] | None = None) -> Source:
+    """Return a MetaGraphDef's graph, with what is written around it."""
+    signatures = tuple(
+        Signature(
+            name,
+            {key: info.name for key, info in sorted(signature.inputs.items())},
+            {key: info.name for key, info in sorted(signature.outputs.items())},
+        )
+        for name, signature in sorted(meta.signature_def.items())
+        if signature.outputs and name != "__saved_model_init_op"
+    )
+    collections = meta.collection_def
+    train_ops = tuple(collections["train_op"].node_list.value) if "train_op" in collections else ()
+    wrote = meta.meta_info_def.tensorflow_version
+    return Source(path, kind, meta.graph_def, wrote, signatures, _object_names(meta), train_ops, tuple(notes or ()))
+
+
+def _object_names(meta: Any) -> dict[str, str]:
+    """Return each variable's path in the object graph, such as ``_functional/conv1/kernel``.
+
+    Of several paths the shortest by name is taken; Keras also lists every variable by number.
+    """
+    nodes = meta.object_graph_def.nodes
+    named = _object_paths(nodes, numbered=False)
+    paths = _object_paths(nodes, numbered=True) | named
+    return {
+        node.variable.name: paths[at]
+        for at, node in enumerate(nodes)
+        if node.WhichOneof("kind") == "variable" and node.variable.name and at in paths
+    }
+
+
+def _object_paths(nodes: Any, numbered: bool) -> dict[int, str]:
+    """Return a shortest path to every object, found breadth first."""
+    paths: dict[int, str] = {0: ""} if nodes else {}
+    waiting = list(paths)
+    for at in waiting:  # grows while it is walked
+        for child in nodes[at].children:
+            known = child.node_id in paths or child.node_id >= len(nodes)
+            if not known and (numbered or not child.local_name.endswith("variables")):
+                paths[child.node_id] = f"{paths[at]}/{child.local_name}".lstrip("/")
+                waiting.append(child.node_id)
+    return paths
+
+
+def _renamed(source: Source, kind: str) -> Source:
+    from dataclasses import replace
+
+    return replace(source, format=kind)
