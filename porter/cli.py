@@ -92,7 +92,7 @@ prefix_option = click.option(
     "--checkpoint",
     type=click.Path(path_type=Path),
     required=True,
-    help="A prefix, .index, .data file, folder, `checkpoint` file or frozen .pb.",
+    help="A prefix, any of its files, a folder, a SavedModel, a `checkpoint` file or a frozen .pb.",
 )
 @click.option(
     "--out", help="The file to write (.safetensors; .pth; .keras, .weights.h5, .h5), or a folder, as in out/."

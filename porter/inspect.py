@@ -55,7 +55,7 @@ def inspect(path: str | Path, depth: int = 2) -> Inspection:
     return Inspection(
         checkpoint.path,
         checkpoint.format,
-        counts(found) | counts(checkpoint.asides),
+        counts(found, checkpoint.asides),
         sum(sizes.values()),
         sum(_bytes(checkpoint, name, sizes) for name in variables),
         tuple(_scopes(checkpoint, sizes, depth)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from porter.errors import MappingError
-from porter.roles import SHADOW_SUFFIX, shadowed
+from porter.roles import shadowed
 
 
 def locate(
@@ -46,9 +46,10 @@ def _scopeless(stored: Collection[str], names: Sequence[str]) -> dict[str, str]:
         return "/".join(name.split("/")[-2:])
 
     by_layer = {short(name): name for name in stored}
+    # Keras 2 calls a depthwise convolution's kernel so.
+    by_layer |= {
+        name.removesuffix("depthwise_kernel") + "kernel": full
+        for name, full in by_layer.items()
+        if name.endswith("/depthwise_kernel")
+    }
     return {name: by_layer.get(short(name), name) for name in names}
-
-
-def present(name: str, stored: Collection[str]) -> bool:
-    """Tell whether the stored variable ``name``, or at least its moving average, is there."""
-    return name in stored or name + SHADOW_SUFFIX in stored

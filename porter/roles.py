@@ -6,6 +6,7 @@ Roles are told by name alone, from the suffixes that TensorFlow's own classes ad
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping
 
 VARIABLE = "variable"
@@ -13,6 +14,7 @@ SHADOW = "EMA shadow"
 SLOT = "optimizer slot"
 COUNTER = "step counter"
 DEBIAS = "zero-debias slot"
+METRIC = "metric"
 
 SHADOW_SUFFIX = "/ExponentialMovingAverage"
 """tf.train.ExponentialMovingAverage's default name, which slim keeps."""
@@ -33,6 +35,11 @@ def shadowed(name: str) -> str:
     return name.removesuffix(SHADOW_SUFFIX)
 
 
+def present(name: str, names: Collection[str]) -> bool:
+    """Tell whether the variable ``name``, or at least its moving average, is there."""
+    return name in names or name + SHADOW_SUFFIX in names
+
+
 def role_of(name: str, names: Collection[str]) -> str:
     """Return the role of ``name`` among all the checkpoint's ``names``.
 
@@ -46,7 +53,7 @@ def role_of(name: str, names: Collection[str]) -> str:
     if _SLOT_SCALAR.fullmatch(name):
         return SLOT
     slot, debias = _SLOT.fullmatch(name), _DEBIAS.fullmatch(name)
-    if slot and (slot["variable"] in names or slot["variable"] + SHADOW_SUFFIX in names):
+    if slot and present(slot["variable"], names):
         return SLOT
     if debias:
         parts = debias["scoped"].split("/")
@@ -61,9 +68,9 @@ def roles(names: Collection[str]) -> dict[str, str]:
     return {name: role_of(name, known) for name in names}
 
 
-def counts(roles: Mapping[str, str]) -> dict[str, int]:
-    """Return how many entries each role has, most first."""
-    numbers: dict[str, int] = {}
-    for role in roles.values():
-        numbers[role] = numbers.get(role, 0) + 1
-    return dict(sorted(numbers.items(), key=lambda item: -item[1]))
+def counts(roles: Mapping[str, str], asides: Mapping[str, str]) -> dict[str, int]:
+    """Return how many entries each role has, most first, and after them those that only ``asides`` have."""
+    numbers = Counter(roles.values())
+    others = Counter(asides.values())
+    both = {role: count + others.pop(role, 0) for role, count in numbers.items()}
+    return dict(sorted(both.items(), key=lambda item: -item[1])) | dict(others)

@@ -14,9 +14,9 @@ from porter.checkpoint import Checkpoint, Entry
 from porter.errors import MappingError, PorterError, listing
 from porter.layout import parse_axes, relayout
 from porter.mapping import Pair, Table
-from porter.naming import locate, present
+from porter.naming import locate
 from porter.recorded import recorded
-from porter.roles import SHADOW, SHADOW_SUFFIX, VARIABLE, counts, roles, shadowed
+from porter.roles import SHADOW, SHADOW_SUFFIX, VARIABLE, counts, present, roles, shadowed
 
 WEIGHTS = ("auto", "ema", "raw")
 
@@ -38,12 +38,13 @@ class Options:
 class Translation:
     """The target's tensors, not yet read, and what was found on the way.
 
-    ``taken`` gives, for each of the table's source names, the checkpoint entry that is read for it: the
-    variable, or its moving average. ``ema_difference`` is the largest ``|raw - ema|``, None without both.
+    ``taken`` gives, for each of the table's names in the dialect ``source``, the checkpoint entry that is read for
+    it: the variable, or its moving average. ``ema_difference`` is the largest ``|raw - ema|``, None without both.
     ``head`` are the classifier's pairs, ``head_note`` what became of them if they are not as they were.
     """
 
     entries: dict[str, Entry]
+    source: str
     taken: dict[str, str]
     weights: str
     ema_difference: float | None
@@ -101,11 +102,12 @@ class _Translator:
         shown = {n: "ignored variable" if role == VARIABLE and n not in mapped else role for n, role in found.items()}
         return Translation(
             {pair.target: self._entry(taken[pair.source], pair) for pair in self.pairs},
+            self.source,
             taken,
             kind,
             self._ema_difference(),
             num_classes,
-            counts(shown) | counts(self.checkpoint.asides),
+            counts(shown, self.checkpoint.asides),
             ignored,
             self.prefix,
             tuple(pair for pair in self.pairs if pair.head),
@@ -145,7 +147,8 @@ class _Translator:
         missing = [name for name in names if not present(name, self.entries)]
         if missing:
             raise MappingError(
-                f"{path} lacks {len(missing)} of the {len(names)} tensors of {self.arch.name}:{listing(missing)}\n"
+                f"{path} lacks {len(missing)} of the {len(names)} tensors of {self.arch.name}:"
+                f"{listing(map(self._as_is, missing))}\n"
                 "  name the model that the checkpoint belongs to"
             )
         averaged = {name for name in names if name + SHADOW_SUFFIX in self.entries}
@@ -168,6 +171,11 @@ class _Translator:
             for name, stored in self.stored.items()
         }
         return taken, kind
+
+    def _as_is(self, name: str) -> str:
+        """Return the name of what is missing, and how it is there if it is."""
+        aside = self.checkpoint.asides.get(name)
+        return f"{name}, which is there as {aside}" if aside else name
 
     def _check_shapes(self, taken: Mapping[str, str]) -> int:
         """Hold every shape against the original's; return the number of classes, which is the head's to say."""

@@ -15,6 +15,7 @@ from porter.checkpoint import Checkpoint, Entry, open_checkpoint
 from porter.compare import Report, compare
 from porter.errors import PorterError
 from porter.head import Head, class_names
+from porter.layout import relayout
 from porter.load import build, require_framework, require_package
 from porter.mapping import Table
 from porter.pictures import prepare, sample_paths, top_labels
@@ -161,7 +162,7 @@ def verify_checkpoint(
 
 def _tensorflow(arch: Arch, table: Table, checkpoint: Checkpoint, translation: Translation) -> tuple[Runner, str]:
     """Return the runner of the original, and what it is."""
-    from porter.checkpoint import bundle, frozen
+    from porter.checkpoint import frozen
     from porter.graph.freeze import freeze
     from porter.graph.graphdef import load_graph
     from porter.graph.prune import prune
@@ -170,17 +171,23 @@ def _tensorflow(arch: Arch, table: Table, checkpoint: Checkpoint, translation: T
     if checkpoint.format == frozen.FORMAT:
         title = f"TensorFlow {tf.VERSION} running {checkpoint.path.name} itself"
         return tf.TFRunner(load_graph(checkpoint.path), table, checkpoint.path, translation.prefix), title
-    if checkpoint.format != bundle.FORMAT:
+    if checkpoint.opens_as is None:
         raise PorterError(
-            f"{checkpoint.path} ({checkpoint.format}) is not TensorFlow's, which alone can run the original: "
-            "verify against the checkpoint or frozen graph that it was ported from"
+            f"{checkpoint.path} ({checkpoint.format}) is not a file that TensorFlow opens, and it alone can run the "
+            "original: verify against the checkpoint or frozen graph that it was ported from, under its own name"
         )
     golden = recorded(arch.name)
-    read = tf.read_variables(checkpoint.path, translation.taken.values())
-    values = {name: read[taken] for name, taken in translation.taken.items()}
+    keys = {name: checkpoint.stored_as.get(taken, taken) for name, taken in translation.taken.items()}
+    read = tf.read_variables(checkpoint.opens_as, keys.values())
+    values = {
+        pair.target: relayout(read[keys[pair.source]], pair.source_axes, pair.target_axes)
+        for pair in table.pairs(translation.source, "tf")
+    }
     graph = load_graph(golden.graph)
+    # The recorded graph is of float32, which holds each value of a half.
+    values = {name: value.astype(np.float32) if value.itemsize == 2 else value for name, value in values.items()}
     # The recorded graph reshapes its softmax to the recorded number of classes.
-    classes = values[next(pair.source for pair in translation.head)].shape[-1]
+    classes = values[next(pair.target for pair in table.pairs("tf", "tf") if pair.head)].shape[-1]
     kept = [e.where["tf"] for e in table.endpoints if classes == golden.num_classes or not e.softmax]
     runner = tf.TFRunner(freeze(prune(graph, kept), values), table, golden.graph)
     title = f"TensorFlow {tf.VERSION} running the original graph, filled by its own reader of {checkpoint.path.name}"
