@@ -14,6 +14,7 @@ SHADOW = "EMA shadow"
 SLOT = "optimizer slot"
 COUNTER = "step counter"
 DEBIAS = "zero-debias slot"
+RANGE = "quantization range"
 METRIC = "metric"
 
 SHADOW_SUFFIX = "/ExponentialMovingAverage"
@@ -28,6 +29,10 @@ _SLOT_SCALAR = re.compile(r"(.*/)?beta[12]_power(_\d+)?")
 _COUNTER = re.compile(r"(.*/)?(global_step|save_counter|optimizer_step)(_\d+)?")
 # assign_moving_average(zero_debias=True) repeats the variable's whole name behind the scope that it is in.
 _DEBIAS = re.compile(r"(?P<scoped>.+)/(biased|local_step)")
+
+# What quantization-aware training learns of each FakeQuant's input (tensorflow/contrib/quantize/python/quant_ops.py),
+# with what averaging it leaves behind.
+_RANGE = re.compile(r"(?P<scoped>.*_quant/(.*/)?)(min|max)(/(biased|local_step))?")
 
 
 def shadowed(name: str) -> str:
@@ -44,8 +49,10 @@ def role_of(name: str, names: Collection[str]) -> str:
     """Return the role of ``name`` among all the checkpoint's ``names``.
 
     A slot counts as one only where its variable, or that variable's average, is there too: an
-    unknown layer that happens to be called Adam is not passed over.
+    unknown layer that happens to be called Adam is not passed over. A range has both its ends.
     """
+    if _is_range(shadowed(name), names):
+        return RANGE
     if name.endswith(SHADOW_SUFFIX):
         return SHADOW
     if _COUNTER.fullmatch(name):
@@ -60,6 +67,15 @@ def role_of(name: str, names: Collection[str]) -> str:
         if any("/".join(parts[at:]) in names for at in range(len(parts))):
             return DEBIAS
     return VARIABLE
+
+
+def _is_range(name: str, names: Collection[str]) -> bool:
+    found = _RANGE.fullmatch(name)
+    if not found:
+        return False
+    parts = found["scoped"].split("/")[:-1]
+    scopes = ("/".join(parts[: at + 1]) for at, part in enumerate(parts) if part.endswith("_quant"))
+    return any(present(f"{scope}/min", names) and present(f"{scope}/max", names) for scope in scopes)
 
 
 def roles(names: Collection[str]) -> dict[str, str]:

@@ -166,11 +166,14 @@ def _tensorflow(arch: Arch, table: Table, checkpoint: Checkpoint, translation: T
     from porter.graph.freeze import freeze
     from porter.graph.graphdef import load_graph
     from porter.graph.prune import prune
+    from porter.graph.quantized import without_fake_quant
     from porter.runners import tf
 
     if checkpoint.format == frozen.FORMAT:
-        title = f"TensorFlow {tf.VERSION} running {checkpoint.path.name} itself"
-        return tf.TFRunner(load_graph(checkpoint.path), table, checkpoint.path, translation.prefix), title
+        graph, quantized = without_fake_quant(load_graph(checkpoint.path))
+        left_out = f" without its {quantized} FakeQuant nodes" if quantized else " itself"
+        title = f"TensorFlow {tf.VERSION} running {checkpoint.path.name}{left_out}"
+        return tf.TFRunner(graph, table, checkpoint.path, translation.prefix), title
     if checkpoint.opens_as is None:
         raise PorterError(
             f"{checkpoint.path} ({checkpoint.format}) is not a file that TensorFlow opens, and it alone can run the "
