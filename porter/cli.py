@@ -101,7 +101,8 @@ prefix_option = click.option(
 @click.option(
     "--checkpoint",
     type=click.Path(path_type=Path),
-    help="A prefix, .index, .data file, folder, `checkpoint` file or frozen .pb. Default: the released one, fetched.",
+    help="A prefix, any of its files, a folder, a SavedModel, a `checkpoint` file or a frozen .pb. "
+    "Default: the released one, fetched.",
 )
 @click.option(
     "--out", help="The file to write (.safetensors; .pth; .keras, .weights.h5, .h5), or a folder, as in out/."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class PorterError(Exception):
@@ -19,6 +20,11 @@ class MappingError(PorterError):
 
 class MissingPackageError(PorterError):
     """A step needs a package that is not installed."""
+
+
+def unreadable(path: Path, name: str, why: Exception) -> FormatError:
+    """Return what to raise where the file ``path`` is whole but its tensor ``name`` is not."""
+    return FormatError(f"{path}: {name} cannot be read: {why}; copy or download the checkpoint again")
 
 
 def listing(names: Iterable[str], limit: int = 10) -> str:

@@ -239,7 +239,7 @@ def _inspect_checkpoint(checkpoint: Checkpoint, depth: int | None) -> Inspection
     return Inspection(
         checkpoint.path,
         checkpoint.format,
-        counts(found) | counts(checkpoint.asides),
+        counts(found, checkpoint.asides),
         sum(sizes.values()),
         sum(_bytes(checkpoint, name, sizes) for name in variables),
         tuple(_scopes(checkpoint, sizes, depth or _depth(sizes))),

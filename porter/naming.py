@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 from porter.errors import MappingError
 from porter.mapping import Table
-from porter.roles import SHADOW_SUFFIX, shadowed
+from porter.roles import present, shadowed
 
 
 def locate(
@@ -61,12 +61,13 @@ def _scopeless(stored: Collection[str], names: Sequence[str]) -> dict[str, str]:
         return "/".join(name.split("/")[-2:])
 
     by_layer = {short(name): name for name in stored}
+    # Keras 2 calls a depthwise convolution's kernel so.
+    by_layer |= {
+        name.removesuffix("depthwise_kernel") + "kernel": full
+        for name, full in by_layer.items()
+        if name.endswith("/depthwise_kernel")
+    }
     return {name: by_layer.get(short(name), name) for name in names}
-
-
-def present(name: str, stored: Collection[str]) -> bool:
-    """Tell whether the stored variable ``name``, or at least its moving average, is there."""
-    return name in stored or name + SHADOW_SUFFIX in stored
 
 
 def why_none(stored: Collection[str], table: Table, dialect: str, model: str) -> str:

@@ -6,6 +6,7 @@ Roles are told by name alone, from the suffixes that TensorFlow's own classes ad
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping
 
 VARIABLE = "variable"
@@ -13,6 +14,8 @@ SHADOW = "EMA shadow"
 SLOT = "optimizer slot"
 COUNTER = "step counter"
 DEBIAS = "zero-debias slot"
+RANGE = "quantization range"
+METRIC = "metric"
 
 SHADOW_SUFFIX = "/ExponentialMovingAverage"
 """tf.train.ExponentialMovingAverage's default name, which slim keeps."""
@@ -27,18 +30,29 @@ _COUNTER = re.compile(r"(.*/)?(global_step|save_counter|optimizer_step)(_\d+)?")
 # assign_moving_average(zero_debias=True) repeats the variable's whole name behind the scope that it is in.
 _DEBIAS = re.compile(r"(?P<scoped>.+)/(biased|local_step)")
 
+# What quantization-aware training learns of each FakeQuant's input (tensorflow/contrib/quantize/python/quant_ops.py),
+# with what averaging it leaves behind.
+_RANGE = re.compile(r"(?P<scoped>.*_quant/(.*/)?)(min|max)(/(biased|local_step))?")
+
 
 def shadowed(name: str) -> str:
     """Return the variable whose moving average ``name`` is, or ``name`` itself."""
     return name.removesuffix(SHADOW_SUFFIX)
 
 
+def present(name: str, names: Collection[str]) -> bool:
+    """Tell whether the variable ``name``, or at least its moving average, is there."""
+    return name in names or name + SHADOW_SUFFIX in names
+
+
 def role_of(name: str, names: Collection[str]) -> str:
     """Return the role of ``name`` among all the checkpoint's ``names``.
 
     A slot counts as one only where its variable, or that variable's average, is there too: an
-    unknown layer that happens to be called Adam is not passed over.
+    unknown layer that happens to be called Adam is not passed over. A range has both its ends.
     """
+    if _is_range(shadowed(name), names):
+        return RANGE
     if name.endswith(SHADOW_SUFFIX):
         return SHADOW
     if _COUNTER.fullmatch(name):
@@ -46,7 +60,7 @@ def role_of(name: str, names: Collection[str]) -> str:
     if _SLOT_SCALAR.fullmatch(name):
         return SLOT
     slot, debias = _SLOT.fullmatch(name), _DEBIAS.fullmatch(name)
-    if slot and (slot["variable"] in names or slot["variable"] + SHADOW_SUFFIX in names):
+    if slot and present(slot["variable"], names):
         return SLOT
     if debias:
         parts = debias["scoped"].split("/")
@@ -55,15 +69,24 @@ def role_of(name: str, names: Collection[str]) -> str:
     return VARIABLE
 
 
+def _is_range(name: str, names: Collection[str]) -> bool:
+    found = _RANGE.fullmatch(name)
+    if not found:
+        return False
+    parts = found["scoped"].split("/")[:-1]
+    scopes = ("/".join(parts[: at + 1]) for at, part in enumerate(parts) if part.endswith("_quant"))
+    return any(present(f"{scope}/min", names) and present(f"{scope}/max", names) for scope in scopes)
+
+
 def roles(names: Collection[str]) -> dict[str, str]:
     """Return every name's role, in the order of ``names``."""
     known = frozenset(names)
     return {name: role_of(name, known) for name in names}
 
 
-def counts(roles: Mapping[str, str]) -> dict[str, int]:
-    """Return how many entries each role has, most first."""
-    numbers: dict[str, int] = {}
-    for role in roles.values():
-        numbers[role] = numbers.get(role, 0) + 1
-    return dict(sorted(numbers.items(), key=lambda item: -item[1]))
+def counts(roles: Mapping[str, str], asides: Mapping[str, str]) -> dict[str, int]:
+    """Return how many entries each role has, most first, and after them those that only ``asides`` have."""
+    numbers = Counter(roles.values())
+    others = Counter(asides.values())
+    both = {role: count + others.pop(role, 0) for role, count in numbers.items()}
+    return dict(sorted(both.items(), key=lambda item: -item[1])) | dict(others)

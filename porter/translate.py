@@ -14,9 +14,9 @@ from porter.checkpoint import Checkpoint, Entry
 from porter.errors import MappingError, PorterError, listing
 from porter.layout import parse_axes, relayout
 from porter.mapping import Pair, Table
-from porter.naming import locate, present, why_none
+from porter.naming import locate, why_none
 from porter.recorded import recorded
-from porter.roles import SHADOW, SHADOW_SUFFIX, VARIABLE, counts, roles, shadowed
+from porter.roles import SHADOW, SHADOW_SUFFIX, VARIABLE, counts, present, roles, shadowed
 
 WEIGHTS = ("auto", "ema", "raw")
 
@@ -40,14 +40,15 @@ class Options:
 class Translation:
     """The target's tensors, not yet read, and what was found on the way.
 
-    ``taken`` gives, for each of the table's source names, the checkpoint entry that is read for it: the
-    variable, or its moving average. ``averaged_only`` counts raw weights that only have an average, which was
-    taken. ``ema_difference`` is the largest ``|raw - ema|``, None without both. ``num_classes`` are those of the
+    ``taken`` gives, for each of the table's names in the dialect ``source``, the checkpoint entry that is read for
+    it: the variable, or its moving average. ``averaged_only`` counts raw weights that only have an average, which
+    was taken. ``ema_difference`` is the largest ``|raw - ema|``, None without both. ``num_classes`` are those of the
     checkpoint's head, 0 without one; ``head`` are the classifier's pairs, ``head_note`` what became of them if they
     are not as they were.
     """
 
     entries: dict[str, Entry]
+    source: str
     taken: dict[str, str]
     weights: str
     averaged_only: int
@@ -109,12 +110,13 @@ class _Translator:
         shown = {n: "ignored variable" if role == VARIABLE and n not in mapped else role for n, role in found.items()}
         return Translation(
             {pair.target: self._entry(taken[pair.source], pair) for pair in self.wanted},
+            self.source,
             taken,
             kind,
             averaged_only,
             self._ema_difference(),
             num_classes,
-            counts(shown) | counts(self.checkpoint.asides),
+            counts(shown, self.checkpoint.asides),
             ignored,
             self.prefix,
             self.head,
@@ -163,8 +165,8 @@ class _Translator:
                 "take --no-head or --num-classes N" if heads.issuperset(missing) else "name the model that it is of"
             )
             raise MappingError(
-                f"{path} lacks {len(missing)} of the {len(names)} tensors of {self.arch.name}:{listing(missing)}\n"
-                f"  {remedy}"
+                f"{path} lacks {len(missing)} of the {len(names)} tensors of {self.arch.name}:"
+                f"{listing(map(self._as_is, missing))}\n  {remedy}"
             )
         averaged = {name for name in names if name + SHADOW_SUFFIX in self.entries}
         trainable = [self.stored[pair.source] for pair in self.wanted if pair.trainable]
@@ -187,6 +189,11 @@ class _Translator:
             shadow = name in averaged and (kind == "ema" or name not in self.entries)
             taken[pair.source] = name + SHADOW_SUFFIX if shadow else name
         return taken, kind, len(only_averaged) if kind == "raw" else 0
+
+    def _as_is(self, name: str) -> str:
+        """Return the name of what is missing, and how it is there if it is."""
+        aside = self.checkpoint.asides.get(name)
+        return f"{name}, which is there as {aside}" if aside else name
 
     def _check_shapes(self, taken: Mapping[str, str]) -> int:
         """Hold every shape against the original's; return the number of classes, which is the head's to say."""

@@ -15,6 +15,7 @@ from porter.compare import Report, compare
 from porter.endpoints import runner_of
 from porter.errors import PorterError
 from porter.head import Head
+from porter.layout import relayout
 from porter.load import build, require_framework, require_package
 from porter.mapping import Table
 from porter.pictures import prepare, sample_paths, top_labels
@@ -158,25 +159,38 @@ def verify_checkpoint(
 
 def _tensorflow(arch: Arch, table: Table, checkpoint: Checkpoint, translation: Translation) -> tuple[Runner, str]:
     """Return the runner of the original, and what it is."""
-    from porter.checkpoint import bundle, frozen
+    from porter.checkpoint import frozen
     from porter.graph.freeze import freeze
     from porter.graph.graphdef import load_graph
     from porter.graph.prune import prune
+    from porter.graph.quantized import without_fake_quant
     from porter.runners import tf
 
     if checkpoint.format == frozen.FORMAT:
-        title = f"TensorFlow {tf.VERSION} running {checkpoint.path.name} itself"
-        return tf.TFRunner(load_graph(checkpoint.path), table, checkpoint.path, translation.prefix), title
-    if checkpoint.format != bundle.FORMAT:
+        graph, quantized = without_fake_quant(load_graph(checkpoint.path))
+        left_out = f" without its {quantized} FakeQuant nodes" if quantized else " itself"
+        title = f"TensorFlow {tf.VERSION} running {checkpoint.path.name}{left_out}"
+        return tf.TFRunner(graph, table, checkpoint.path, translation.prefix), title
+    if checkpoint.opens_as is None:
         raise PorterError(
-            f"{checkpoint.path} ({checkpoint.format}) is not TensorFlow's, which alone can run the original: "
-            "verify against the checkpoint or frozen graph that it was ported from"
+            f"{checkpoint.path} ({checkpoint.format}) is not a file that TensorFlow opens, and it alone can run the "
+            "original: verify against the checkpoint or frozen graph that it was ported from, under its own name"
         )
     golden = recorded(arch.name)
-    read = tf.read_variables(checkpoint.path, translation.taken.values())
-    values = {name: _as_float32(checkpoint.path, taken, read[taken]) for name, taken in translation.taken.items()}
-    has_head = all(pair.source in values for pair in translation.head)
-    classes = values[translation.head[0].source].shape[-1] if has_head else 0
+    keys = {name: checkpoint.stored_as.get(taken, taken) for name, taken in translation.taken.items()}
+    read = tf.read_variables(checkpoint.opens_as, keys.values())
+    values = {
+        pair.target: _as_float32(
+            checkpoint.path,
+            translation.taken[pair.source],
+            relayout(read[keys[pair.source]], pair.source_axes, pair.target_axes),
+        )
+        for pair in table.pairs(translation.source, "tf")
+        if pair.source in keys
+    }
+    head = [pair.target for pair in table.pairs("tf", "tf") if pair.head]
+    has_head = all(name in values for name in head)
+    classes = values[head[0]].shape[-1] if has_head else 0
     # The recorded graph reshapes its softmax to the recorded number of classes.
     kept = {
         e.name: e.where["tf"]

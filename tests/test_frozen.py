@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from porter.checkpoint import Checkpoint, open_checkpoint
-from porter.errors import FormatError
+from porter.errors import FormatError, PorterError
 
 
 def assert_same_bits(got: np.ndarray, want: np.ndarray, name: str) -> None:
@@ -243,7 +243,7 @@ def refused(path: Path) -> str:
         open_checkpoint(path)
     told = str(caught.value)
     assert str(path) in told
-    assert "copy or download it again" in told or "name a TensorFlow V2 checkpoint" in told
+    assert "copy or download it again" in told or "name a TensorFlow checkpoint" in told
     return told
 
 
@@ -307,8 +307,10 @@ def test_a_metagraph_is_refused(tf: Any, tmp_path: Path, stripped: bool) -> None
         meta = tf.compat.v1.train.export_meta_graph(graph=graph)
     if stripped:
         meta.ClearField("meta_info_def")
+    refused(write(tmp_path / "graph.pb", meta))
     path = write(tmp_path / "model.ckpt.meta", meta)
-    refused(path)
+    with pytest.raises(PorterError, match=r"holds a graph, whose values lie in model.ckpt.index or model.ckpt: copy"):
+        open_checkpoint(path)
 
 
 @pytest.mark.parametrize(

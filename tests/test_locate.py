@@ -22,7 +22,7 @@ from porter.checkpoint import Checkpoint, open_checkpoint
 from porter.errors import FormatError, PorterError
 
 TENSORS = {"conv/weights": np.arange(6, dtype=np.float32).reshape(2, 3), "step": np.asarray(41, np.int64)}
-FORMATS = "name a TensorFlow V2 checkpoint, a frozen graph, a .safetensors, .pth, .keras or .h5 file"
+FORMATS = "name a TensorFlow checkpoint, a frozen graph, a SavedModel, a .safetensors, .pth, .keras or .h5 file"
 
 
 def assert_holds(checkpoint: Checkpoint, tensors: dict[str, np.ndarray]) -> None:
@@ -293,14 +293,32 @@ def test_every_dtype_of_pytorch(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "tensor",
-    [torch.eye(3).to_sparse(), torch.zeros(2).to(torch.float8_e5m2), torch.zeros(2, device="meta")],
+    ("tensor", "role"),
+    [
+        (torch.eye(3).to_sparse(), "tensor that is sparse_coo"),
+        (torch.zeros(2).to(torch.float8_e5m2), "tensor of dtype float8_e5m2"),
+        (torch.zeros(2, device="meta"), "tensor that is meta"),
+    ],
     ids=["sparse", "float8", "meta"],
 )
-def test_a_tensor_that_numpy_cannot_hold_is_refused_by_name(tmp_path: Path, tensor: torch.Tensor) -> None:
+def test_a_tensor_that_numpy_cannot_hold_is_an_aside(tmp_path: Path, tensor: torch.Tensor, role: str) -> None:
     path = tmp_path / "weights.pth"
     torch.save({"fine": torch.zeros(2), "odd": tensor}, path)
-    assert f"{path}: odd is torch." in complaint(path)
+    checkpoint = open_checkpoint(path)
+    assert_holds(checkpoint, {"fine": np.zeros(2, np.float32)})
+    assert checkpoint.asides == {"odd": role}
+    with pytest.raises(FormatError, match=f"odd is there as {role}, which porter does not read yet: save it as"):
+        checkpoint["odd"]
+
+
+def test_the_pickles_of_pytorch_before_1_6(tmp_path: Path) -> None:
+    path, made = tmp_path / "weights.pth", tmp_path / "made"
+    torch.save({"w": torch.arange(6).reshape(2, 3)}, path, _use_new_zipfile_serialization=False)
+    assert path.read_bytes()[:2] == b"\x80\x02"
+    assert_holds(open_checkpoint(path), {"w": np.arange(6).reshape(2, 3)})
+    torch.save({"w": torch.zeros(2), "more": Executed(made)}, path, _use_new_zipfile_serialization=False)
+    assert "which porter does not run" in complaint(path)
+    assert not made.exists()
 
 
 class Executed:
@@ -360,12 +378,14 @@ def test_a_safetensors_file_that_is_cut(tmp_path: Path) -> None:
     assert "copy or download it again" in complaint(path)
 
 
-def test_a_dtype_of_safetensors_that_numpy_lacks_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_dtype_of_safetensors_that_numpy_lacks_is_an_aside(tmp_path: Path) -> None:
     from safetensors.torch import save_file as save_torch
 
     path = tmp_path / "weights.safetensors"
-    save_torch({"w": torch.zeros(2, dtype=torch.float8_e5m2)}, path)
-    assert f"{path}: w has dtype F8_E5M2, which porter does not read yet" in complaint(path)
+    save_torch({"w": torch.zeros(2, dtype=torch.float8_e5m2), "v": torch.ones(1)}, path)
+    checkpoint = open_checkpoint(path)
+    assert_holds(checkpoint, {"v": np.ones(1, np.float32)})
+    assert checkpoint.asides == {"w": "tensor of dtype F8_E5M2"}
 
 
 def test_a_moved_checkpoint_is_read_where_it_is(tf: Any, save: Saver, tmp_path: Path) -> None:

@@ -13,14 +13,29 @@ from pathlib import Path
 
 import numpy as np
 
+from porter.checkpoint import objects
 from porter.checkpoint.crc import masked_crc32c
-from porter.checkpoint.dtypes import STRING, TYPES, decode, fits
+from porter.checkpoint.dtypes import STRING, TYPES, decode, fits, unread
 from porter.checkpoint.entry import Checkpoint, Entry
-from porter.checkpoint.sstable import read_table
-from porter.checkpoint.wire import fields, signed
-from porter.errors import FormatError
+from porter.checkpoint.slices import (
+    Extents,
+    Region,
+    check_cover,
+    read_extents,
+    read_shape,
+    region_of,
+    shape_of,
+    shown,
+    slice_key,
+    stitch,
+)
+from porter.checkpoint.sstable import Table
+from porter.checkpoint.strings import read_strings
+from porter.checkpoint.wire import Buffer, fields, integer, nested
+from porter.errors import FormatError, unreadable
 
 FORMAT = "TensorFlow V2 checkpoint"
+OBJECT_BASED = "TensorFlow object-based checkpoint"
 
 
 @dataclass
@@ -34,105 +49,114 @@ class _Record:
     """A BundleEntryProto: where one tensor lies."""
 
     dtype: int = 0
-    shape: list[int] = field(default_factory=list)
+    shape: tuple[int, ...] = ()
     shard: int = 0
     offset: int = 0
     size: int = 0
     crc: int = 0
-    sliced: bool = False
+    slices: list[Extents] = field(default_factory=list)
 
 
 def read_bundle(index: Path) -> Checkpoint:
-    """Read a checkpoint's ``.index``; its shards are mapped when a tensor is read. Raises FormatError."""
+    """Read a checkpoint's ``.index``; its shards are mapped when a tensor is read. Raises FormatError.
+
+    Of an object-based checkpoint the object graph is read at once: it has the variables' names.
+    """
+    records: dict[str, _Record] = {}
+    slices: dict[bytes, _Record] = {}
     try:
-        table = list(read_table(index.read_bytes()))
+        table = list(Table(index.read_bytes()))
         if not table or table[0][0] != b"":
             raise FormatError("it has no header entry")
         header = _header(table[0][1])
-        # The keys of a partitioned variable's slices begin with a zero byte, and are no text.
-        records = {key.decode(): _record(value) for key, value in table[1:] if key[0]}
+        for raw, value in table[1:]:
+            if raw[0]:
+                records[raw.decode()] = _record(value)
+            else:  # a slice of a partitioned variable
+                slices[raw] = _record(value)
     except (FormatError, UnicodeDecodeError) as error:
-        raise FormatError(
-            f"{index} is not a whole TensorFlow checkpoint index: {error}; copy or download it again"
-        ) from None
-    if header.big_endian:
-        raise FormatError(
-            f"{index} comes from a big-endian machine, which porter does not read yet: save it on a little-endian one"
-        )
-    shards = _Shards(index, header.shards)
+        raise FormatError(f"{index} is not a whole TensorFlow checkpoint: {error}; copy or download it again") from None
+    shards = _Shards(index, header)
+    names, asides = _names(shards, records)
     entries: dict[str, Entry] = {}
-    asides: dict[str, str] = {}
-    for name, record in records.items():
-        if record.dtype == STRING:
-            asides[name] = "string"
+    for key, record in records.items():
+        name = names.get(key, key)
+        if name in asides:
             continue
-        entries[name] = _entry(shards, name, record)
-    files = (index, *filter(Path.is_file, map(shards.path, range(header.shards))))
-    return Checkpoint(index.with_suffix(""), FORMAT, entries, asides, files)
+        if record.dtype == 0:
+            raise unreadable(index, name, FormatError("it has dtype number 0, which is none"))
+        if record.dtype not in TYPES:
+            asides[name] = unread(record.dtype)
+        elif record.slices:
+            entries[name] = _sliced(shards, key, record, slices)
+        else:
+            entries[name] = _entry(shards, key, record)
+    # Only those that hold something: a hostile index may claim any number of them.
+    used = sorted({record.shard for record in (*records.values(), *slices.values()) if record.shard < header.shards})
+    files = (index, *filter(Path.is_file, map(shards.path, used)))
+    return Checkpoint(
+        shards.prefix,
+        OBJECT_BASED if objects.KEY in records else FORMAT,
+        entries,
+        asides,
+        files,
+        shards.prefix if index.name == f"{shards.prefix.name}.index" else None,
+        {name: key for key, name in names.items() if name in entries and name != key},
+    )
 
 
-def _header(message: bytes) -> _Header:
+def _header(message: Buffer) -> _Header:
     header = _Header()
     for number, value in fields(message):
         if number == 1:
-            header.shards = _int(value)
+            header.shards = integer(value)
         elif number == 2:
             header.big_endian = value != 0
     return header
 
 
-def _record(message: bytes) -> _Record:
+def _record(message: Buffer) -> _Record:
     record = _Record()
     for number, value in fields(message):
         match number:
             case 1:
-                record.dtype = _int(value)
+                record.dtype = integer(value)
             case 2:
-                record.shape = _shape(_bytes(value))
+                record.shape = read_shape(nested(value))
             case 3:
-                record.shard = _int(value)
+                record.shard = integer(value)
             case 4:
-                record.offset = _int(value)
+                record.offset = integer(value)
             case 5:
-                record.size = _int(value)
+                record.size = integer(value)
             case 6:
-                record.crc = _int(value)
+                record.crc = integer(value)
             case 7:
-                record.sliced = True
+                record.slices.append(read_extents(nested(value)))
     return record
-
-
-def _shape(message: bytes) -> list[int]:
-    """Read a TensorShapeProto: repeated dim (2), each with a size (1) that is absent where it is 0."""
-    return [
-        next((signed(_int(size)) for inner, size in fields(_bytes(dim)) if inner == 1), 0)
-        for number, dim in fields(message)
-        if number == 2
-    ]
-
-
-def _int(value: int | bytes) -> int:
-    if not isinstance(value, int):
-        raise FormatError("an entry has bytes where a number belongs")
-    return value
-
-
-def _bytes(value: int | bytes) -> bytes:
-    if not isinstance(value, bytes):
-        raise FormatError("an entry has a number where a message belongs")
-    return value
 
 
 class _Shards:
     """The data files beside an index, each mapped into memory when first asked for."""
 
-    def __init__(self, index: Path, count: int) -> None:
+    def __init__(self, index: Path, header: _Header) -> None:
         self.index = index
-        self.count = count
+        self.count = header.shards
+        self.big_endian = header.big_endian
+        self.prefix = self._prefix()
         self._mapped: dict[int, memoryview] = {}
 
+    def _prefix(self) -> Path:
+        """Return the index's name without ``.index``; where it was renamed, the name that its data files have."""
+        names = [self.index.with_suffix("")] if self.index.suffix == ".index" else [self.index]
+        names.append(self.index.with_suffix(""))
+        return next((name for name in names if self._named(name, 0).is_file()), names[0])
+
+    def _named(self, prefix: Path, shard: int) -> Path:
+        return prefix.with_name(f"{prefix.name}.data-{shard:05d}-of-{self.count:05d}")
+
     def path(self, shard: int) -> Path:
-        return self.index.with_name(f"{self.index.stem}.data-{shard:05d}-of-{self.count:05d}")
+        return self._named(self.prefix, shard)
 
     def __getitem__(self, shard: int) -> memoryview:
         if shard not in self._mapped:
@@ -149,41 +173,126 @@ class _Shards:
             self._mapped[shard] = memoryview(mapped)
         return self._mapped[shard]
 
+    def raw(self, name: str, record: _Record) -> memoryview:
+        """Return a record's bytes, not yet checked. Raises FormatError where the file ends before them."""
+        end = record.offset + record.size
+        data = self[record.shard]
+        if end > len(data):
+            raise FormatError(
+                f"{self.path(record.shard)} is cut off: {name} ends at byte {end}, the file at {len(data)}; "
+                "copy or download it again"
+            )
+        return data[record.offset : end]
+
+
+def _names(shards: _Shards, records: dict[str, _Record]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the names that the object graph, if there is one, gives to keys, and which of those are no variables."""
+    if objects.KEY not in records:
+        return {}, {}
+    found = _object_graph(shards, records[objects.KEY])
+    keys_of: dict[str, list[str]] = {}
+    for key, full_name in found.names.items():
+        if key in records:
+            keys_of.setdefault(full_name or objects.path_of(key), []).append(key)
+    names: dict[str, str] = {}
+    asides = {objects.KEY: "object graph"}
+    taken = {objects.KEY}
+    for name, (first, *others) in keys_of.items():
+        # Keras' export keeps each variable twice; variables of one name that differ go by their paths.
+        copies = all(_same(records[key], records[first]) for key in others)
+        for key in (first, *others):
+            wanted = name if copies and key == first else objects.path_of(key)
+            names[key] = key if wanted in taken else wanted
+            taken.add(names[key])
+            if copies and key != first:
+                asides[names[key]] = "copy of a variable"
+    return names, asides | {names[key]: role for key, role in found.roles.items() if key in names}
+
+
+def _object_graph(shards: _Shards, record: _Record) -> objects.Objects:
+    try:
+        _check_place(shards, record)
+        if record.dtype != STRING or record.shape:
+            raise FormatError("it is not a string")
+    except FormatError as error:
+        raise unreadable(shards.index, objects.KEY, error) from None
+    raw = bytes(shards.raw(objects.KEY, record))
+    try:
+        (graph,) = read_strings(raw, 1, record.crc, shards.big_endian)
+        return objects.read_objects(graph)
+    except FormatError as error:
+        raise unreadable(shards.path(record.shard), objects.KEY, error) from None
+
+
+def _same(one: _Record, other: _Record) -> bool:
+    """Tell whether two records hold the same bytes, by their checksums."""
+    return (one.dtype, one.shape, one.size, one.crc) == (other.dtype, other.shape, other.size, other.crc)
+
+
+def _check_place(shards: _Shards, record: _Record) -> None:
+    if not 0 <= record.shard < shards.count:
+        raise FormatError(f"it lies in data file {record.shard} of {shards.count}")
+
 
 def _entry(shards: _Shards, name: str, record: _Record) -> Entry:
-    def fail(what: str) -> FormatError:
-        return FormatError(f"{shards.index}: {name} {what}; copy or download the checkpoint again")
-
-    if record.sliced:
-        raise FormatError(
-            f"{shards.index}: {name} is a partitioned variable, which porter does not read yet: save it in one piece"
-        )
-    if record.dtype not in TYPES:
-        raise fail(f"has dtype number {record.dtype}, which porter does not read")
-    if not 0 <= record.shard < shards.count:
-        raise fail(f"lies in data file {record.shard} of {shards.count}")
-    kind = TYPES[record.dtype]
-    shape = tuple(record.shape)
-    if not fits(shape, kind.stored):
-        raise fail(f"has the shape {shape}, which no array can have")
-    size = math.prod(shape) * kind.stored.itemsize
-    if size != record.size:
-        raise fail(f"takes {record.size} bytes, but {kind.name} of shape {shape} takes {size}")
+    kind, shape = TYPES[record.dtype], record.shape
+    try:
+        _check_place(shards, record)
+        if not fits(shape, kind.stored):
+            raise FormatError(f"it has the shape {shape}, which no array can have")
+        size = math.prod(shape) * kind.stored.itemsize
+        if size != record.size:
+            raise FormatError(f"it takes {record.size} bytes, but {kind.name} of shape {shape} takes {size}")
+    except FormatError as error:
+        raise unreadable(shards.index, name, error) from None
     return Entry(shape, kind.loaded, partial(_load, shards, name, record))
 
 
 def _load(shards: _Shards, name: str, record: _Record) -> np.ndarray:
-    end = record.offset + record.size
-    data = shards[record.shard]
-    path = shards.path(record.shard)
-    if end > len(data):
-        raise FormatError(
-            f"{path} is cut off: {name} ends at byte {end}, the file at {len(data)}; copy or download it again"
-        )
-    raw = data[record.offset : end]
+    raw = shards.raw(name, record)
     if masked_crc32c(raw) != record.crc:
         raise FormatError(
-            f"{path}: {name} (bytes {record.offset} to {end}) does not match its checksum; copy or download it again"
+            f"{shards.path(record.shard)}: {name} (bytes {record.offset} to {record.offset + record.size}) "
+            "does not match its checksum; copy or download it again"
         )
-    values = np.frombuffer(raw, TYPES[record.dtype].stored).reshape(record.shape)
-    return decode(values, record.dtype)
+    stored = TYPES[record.dtype].stored
+    values = np.frombuffer(raw, stored.newbyteorder(">") if shards.big_endian else stored).reshape(record.shape)
+    return decode(values.astype(stored) if shards.big_endian else values, record.dtype)
+
+
+_Slice = tuple[Region, Entry, _Record]
+
+
+def _sliced(shards: _Shards, name: str, record: _Record, slices: dict[bytes, _Record]) -> Entry:
+    """Return a partitioned variable's entry: each slice has a record of its own, behind a key that encodes it."""
+    shape, kind = record.shape, TYPES[record.dtype]
+    found: list[tuple[Region, str, _Record]] = []
+    try:
+        if not fits(shape, kind.stored):
+            raise FormatError(f"it has the shape {shape}, which no array can have")
+        for extents in record.slices:
+            region = region_of(extents, shape)
+            part = slices.get(slice_key(name, extents))
+            if part is None:
+                raise FormatError(f"its slice {shown(extents)} is not there")
+            if (part.dtype, part.shape) != (record.dtype, shape_of(region)):
+                raise FormatError(f"its slice {shown(extents)} has another dtype or shape than its place")
+            found.append((region, f"{name} ({shown(extents)})", part))
+        check_cover([region for region, _, _ in found], shape)
+    except FormatError as error:
+        raise unreadable(shards.index, name, error) from None
+    parts = [(region, _entry(shards, of, part), part) for region, of, part in found]
+    return Entry(shape, kind.loaded, partial(_stitched, shards, name, shape, parts))
+
+
+def _stitched(shards: _Shards, name: str, shape: tuple[int, ...], parts: list[_Slice]) -> np.ndarray:
+    read = [(region, entry.load()) for region, entry, _ in parts]  # before the whole takes memory
+    try:
+        # Slices that share bytes could make a terabyte of a small file.
+        taken = sum(record.size for _, _, record in parts)
+        held = sum(len(shards[shard]) for shard in {record.shard for _, _, record in parts})
+        if taken > held:
+            raise FormatError(f"its slices take {taken} bytes, and their data files hold {held}")
+        return stitch(shape, read)
+    except FormatError as error:
+        raise unreadable(shards.index, name, error) from None

@@ -48,6 +48,19 @@ TYPES: dict[int, TFType] = {
 }
 
 
+# What numpy has no arrays of, or what is no number.
+_OTHERS = {
+    STRING: "string", 20: "resource", 21: "variant", 24: "float8_e5m2", 25: "float8_e4m3fn", 26: "float8_e4m3fnuz",
+    27: "float8_e4m3b11fnuz", 28: "float8_e5m2fnuz", 29: "int4", 30: "uint4", 31: "int2", 32: "uint2",
+}  # fmt: skip
+
+
+def unread(dtype: object) -> str:
+    """Return the role of a tensor that porter lists but does not read, from TensorFlow's dtype number or its name."""
+    name = _OTHERS.get(dtype, f"number {dtype}") if isinstance(dtype, int) else dtype
+    return "string" if name == "string" else f"tensor of dtype {name}"
+
+
 def fits(shape: Sequence[int], dtype: np.dtype) -> bool:
     """Tell whether numpy has arrays of this shape: no negative, endless or too many axes. Takes no memory."""
     try:

@@ -33,18 +33,31 @@ _LEAVES = {
     "batch_normalization": ("gamma", "beta", "moving_mean", "moving_variance"),
 }
 
+_LARGEST_RATIO = 64
+"""Keras stores without packing, and trained weights hardly pack; deflate's own bound is 1032."""
+
 
 def read_keras(path: Path) -> Checkpoint:
     """Read a ``.keras`` archive: its config names the layers, its HDF5 file holds the weights. Raises FormatError."""
     try:
         with zipfile.ZipFile(path) as archive:
-            config = json.loads(archive.read("config.json"))
-            weights = archive.read("model.weights.h5")
+            size = path.stat().st_size
+            config = json.loads(_member(archive, "config.json", size))
+            weights = _member(archive, "model.weights.h5", size)
     except (zipfile.BadZipFile, NotImplementedError, KeyError, ValueError, OSError) as error:
         raise FormatError(f"{path} is not a whole .keras file ({error}); copy or download it again") from None
     with _well_formed(path):
         file = _open(io.BytesIO(weights), path)
         return Checkpoint(path, "Keras archive", _numbered(file, path, _layer_names(config)))
+
+
+def _member(archive: zipfile.ZipFile, name: str, size: int) -> bytes:
+    """Return a member's bytes. Raises ValueError where an archive of ``size`` bytes cannot hold what it claims."""
+    stated = archive.getinfo(name)
+    packed = min(stated.compress_size, size)
+    if stated.file_size > _LARGEST_RATIO * packed:
+        raise ValueError(f"{name} claims to unpack from {packed} bytes to {stated.file_size}")
+    return archive.read(name)
 
 
 def read_h5(path: Path) -> Checkpoint:

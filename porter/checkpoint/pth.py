@@ -5,15 +5,23 @@ from __future__ import annotations
 import warnings
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from porter.checkpoint.dtypes import unread
 from porter.checkpoint.entry import Checkpoint, Entry
 from porter.errors import FormatError, MissingPackageError
 
+if TYPE_CHECKING:
+    import torch
+
 
 def read_pth(path: Path) -> Checkpoint:
-    """Read the state dict in a .pth file. Raises FormatError where it holds anything but tensors."""
+    """Read the state dict in a .pth file, the zip of PyTorch 1.6 or the pickles before it; nothing else is in it.
+
+    Raises FormatError.
+    """
     try:
         import torch
     except ImportError:
@@ -23,7 +31,9 @@ def read_pth(path: Path) -> Checkpoint:
             warnings.simplefilter("ignore")  # about archives that are refused in the next line
             # torch.load takes any path of this suffix for a safetensors file, and maps paths only.
             misnamed = path.name.endswith(".safetensors")
-            state = torch.load(file if misnamed else path, map_location="cpu", weights_only=True, mmap=not misnamed)
+            mapped = not misnamed and file.read(2) == b"PK"
+            file.seek(0)
+            state = torch.load(file if misnamed else path, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception:  # a damaged pickle can lead to any; PyTorch's messages tell how to run what a file pickles
         raise FormatError(
             f"{path} is damaged, or pickles more than tensors, which porter does not run: "
@@ -40,13 +50,20 @@ def read_pth(path: Path) -> Checkpoint:
         return array
 
     entries = {}
+    asides = {}
     for name, tensor in state.items():
         try:
             dtype = values(tensor.new_empty(0)).dtype
         except (RuntimeError, TypeError):
-            raise FormatError(
-                f"{path}: {name} is {tensor.dtype} in {tensor.layout}, which porter does not read yet: "
-                "save it as a dense float32"
-            ) from None
+            asides[name] = _why_not(tensor)
+            continue
         entries[name] = Entry(tuple(tensor.shape), dtype, partial(values, tensor))
-    return Checkpoint(path, "PyTorch state dict", entries)
+    return Checkpoint(path, "PyTorch state dict", entries, asides)
+
+
+def _why_not(tensor: torch.Tensor) -> str:
+    """Return the role of a tensor that numpy has no array for."""
+    for what in (tensor.layout, tensor.device):
+        if str(what) not in ("torch.strided", "cpu"):
+            return f"tensor that is {str(what).removeprefix('torch.')}"
+    return unread(str(tensor.dtype).removeprefix("torch."))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from porter.checkpoint.dtypes import BFLOAT16, decode
+from porter.checkpoint.dtypes import BFLOAT16, decode, unread
 from porter.checkpoint.entry import Checkpoint, Entry
 from porter.errors import FormatError
 
@@ -22,25 +22,25 @@ _DTYPES = {
 
 
 def read_safetensors(path: Path) -> Checkpoint:
-    """Read a .safetensors file. Raises FormatError where its header is damaged or a dtype unknown."""
+    """Read a .safetensors file. Raises FormatError where its header is damaged."""
     try:
         file: Any = safe_open(path, framework="numpy")
     except SafetensorError as error:
         raise FormatError(f"{path} is not a whole safetensors file ({error}); copy or download it again") from None
     entries = {}
+    asides = {}
     for name in file.keys():  # noqa: SIM118 - the handle is not a mapping
         part = file.get_slice(name)
         if part.get_dtype() == "BF16":
             entries[name] = Entry(tuple(part.get_shape()), np.dtype(np.float32), partial(_bfloat16, path, name))
             continue
         if part.get_dtype() not in _DTYPES:
-            raise FormatError(
-                f"{path}: {name} has dtype {part.get_dtype()}, which porter does not read yet: save it as float32"
-            )
+            asides[name] = unread(part.get_dtype())
+            continue
         entries[name] = Entry(
             tuple(part.get_shape()), np.dtype(_DTYPES[part.get_dtype()]), partial(file.get_tensor, name)
         )
-    return Checkpoint(path, "safetensors", entries)
+    return Checkpoint(path, "safetensors", entries, asides)
 
 
 def _bfloat16(path: Path, name: str) -> np.ndarray:

@@ -7,12 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from porter.errors import FormatError
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 
+Buffer = bytes | memoryview
+"""What is read here: a view's fields are views, so that nothing is copied."""
 
-def varint(buffer: bytes, at: int) -> tuple[int, int]:
+
+def varint(buffer: Buffer, at: int) -> tuple[int, int]:
     """Return the unsigned integer at ``at`` and the offset behind it; FormatError where it is cut or too long."""
     value = 0
     for position in range(at, min(at + 10, len(buffer))):
@@ -28,7 +33,46 @@ def signed(value: int) -> int:
     return value - (1 << 64) if value >= 1 << 63 else value
 
 
-def fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
+def varints(buffer: Buffer) -> np.ndarray:
+    """Return all the integers in ``buffer``, one behind the other, as uint64. Raises FormatError where one is cut."""
+    raw = np.frombuffer(buffer, np.uint8)
+    ends = np.flatnonzero(raw < 0x80)
+    if len(raw) and (not len(ends) or ends[-1] != len(raw) - 1):
+        raise FormatError("the last of its packed integers does not end")
+    starts = np.concatenate([[0], ends[:-1] + 1]).astype(np.int64)[: len(ends)]
+    lengths = ends - starts + 1
+    if (lengths > 10).any():
+        raise FormatError("one of its packed integers does not end")
+    values = np.zeros(len(ends), np.uint64)
+    for place in range(int(lengths.max(initial=0))):
+        longer = lengths > place
+        values[longer] |= (raw[starts[longer] + place] & np.uint64(0x7F)) << np.uint64(7 * place)
+    return values
+
+
+def integer(value: int | Buffer) -> int:
+    """Return a field's value, which is to be a number."""
+    if not isinstance(value, int):
+        raise FormatError("an entry has bytes where a number belongs")
+    return value
+
+
+def nested(value: int | Buffer) -> Buffer:
+    """Return a field's value, which is to be a message, a string or bytes."""
+    if isinstance(value, int):
+        raise FormatError("an entry has a number where a message belongs")
+    return value
+
+
+def text(value: int | Buffer) -> str:
+    """Return a field's value, which is to be a string."""
+    try:
+        return bytes(nested(value)).decode()
+    except UnicodeDecodeError as error:
+        raise FormatError(str(error)) from None
+
+
+def fields(message: Buffer) -> Iterator[tuple[int, int | Buffer]]:
     """Yield (field number, value) of each field: an unsigned int, or the bytes of a nested message."""
     at = 0
     while at < len(message):

@@ -24,9 +24,21 @@ VERSION: str = tf.__version__
 
 
 def read_variables(prefix: Path, names: Iterable[str]) -> dict[str, np.ndarray]:
-    """Return a checkpoint's variables as TensorFlow's own reader gives them."""
-    reader = tf.train.load_checkpoint(str(prefix))
-    return {name: reader.get_tensor(name) for name in names}
+    """Return a checkpoint's tensors as TensorFlow's own restore op gives them, bfloat16 as float32.
+
+    The op reads V1 too, several slices and half included, which tf.train.load_checkpoint does not.
+    """
+    names = list(names)
+    dtypes = tf.compat.v1.train.NewCheckpointReader(str(prefix)).get_variable_to_dtype_map()
+    with tf.device("cpu"):
+        tensors = tf.raw_ops.RestoreV2(
+            prefix=str(prefix),
+            tensor_names=names,
+            shape_and_slices=[""] * len(names),
+            dtypes=[dtypes[name] for name in names],
+        )
+    wide = [tf.cast(tensor, tf.float32) if tensor.dtype == tf.bfloat16 else tensor for tensor in tensors]
+    return {name: tensor.numpy() for name, tensor in zip(names, wide, strict=True)}
 
 
 class TFRunner:
