@@ -69,7 +69,7 @@ def test_a_frozen_quantization_aware_graph_is_verified_in_float(tf: Any, tmp_pat
     result = verify(NAME, checkpoint=path)
     assert result
     assert result.reference.endswith("running quantized.pb without its 27 FakeQuant nodes")
-    assert inspect(path).roles[RANGE] == 54
+    assert port(NAME, checkpoint=path).translation.roles[RANGE] == 54
 
 
 def test_a_graph_without_fake_quant_stays_as_it_is() -> None:
