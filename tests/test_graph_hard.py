@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tensorboard.compat.proto.graph_pb2 import GraphDef
 
@@ -107,6 +107,7 @@ def test_quantization_nodes_are_named() -> None:
     assert analysis.quantizing == {"act_quant/FakeQuant": "FakeQuantWithMinMaxArgs"}
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_any_bytes_are_an_answer_or_one_sentence(tmp_path_factory: pytest.TempPathFactory, raw: bytes) -> None:
     from porter.errors import PorterError
