@@ -111,6 +111,12 @@ def run_name(run: Sequence[Block]) -> str:
     return f"{first} + {_short_last(first, last)}"
 
 
+def within(name: str, block: str) -> str:
+    """Return a layer's name without the block that it stands in, or the scope that the block stands in."""
+    scope = block.rpartition("/")[0]
+    return name.removeprefix(f"{block}/") if name.startswith(f"{block}/") else name.removeprefix(f"{scope}/")
+
+
 def _short_last(first: str, last: str) -> str:
     """Return ``last`` without the scopes that it shares with ``first``."""
     scope = first.rpartition("/")[0]
