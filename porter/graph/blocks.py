@@ -86,7 +86,11 @@ class Group:
     def repeats(self) -> list[Block]:
         """Return each repeat as one block."""
         runs = [self.blocks[at : at + self.period] for at in range(0, len(self.blocks), self.period)]
-        return [Block(run_name(run), [layer for block in run for layer in block.layers]) for run in runs]
+        names = [run_name(run) for run in runs]
+        if len(set(names)) < len(names):  # conv_dw_1 and conv_pw_1 have only "conv" in common, as have all others
+            names = [_ends(run) for run in runs]
+        layers = [[layer for block in run for layer in block.layers] for run in runs]
+        return [Block(name, part) for name, part in zip(names, layers, strict=True)]
 
     @property
     def name(self) -> str:
@@ -99,8 +103,7 @@ def run_name(run: Sequence[Block]) -> str:
     """Return what a run of blocks is called: their common beginning, or the first and the last."""
     if len(run) == 1:
         return run[0].name
-    first, last = run[0].name, run[-1].name
-    common = first
+    common = first = run[0].name
     for block in run[1:]:
         while not block.name.startswith(common):
             common = common[:-1]
@@ -108,7 +111,11 @@ def run_name(run: Sequence[Block]) -> str:
     cut = re.match(r"(.*[A-Za-z0-9])[/_.]$", common)
     if cut and len(cut[1]) > len(first.rpartition("/")[0]) + 1:
         return cut[1]
-    return f"{first} + {_short_last(first, last)}"
+    return _ends(run)
+
+
+def _ends(run: Sequence[Block]) -> str:
+    return run[0].name if len(run) == 1 else f"{run[0].name} + {_short_last(run[0].name, run[-1].name)}"
 
 
 def within(name: str, block: str) -> str:
