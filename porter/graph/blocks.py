@@ -21,6 +21,8 @@ _MOSTLY = 0.6
 """A block is shown as the repeats within it where these are this part of its layers."""
 _NETWORK = 0.7
 _LONGEST_PERIOD = 1500
+_DEEPEST = 60
+"""Scopes below this depth are not told apart: no network has any."""
 
 
 @dataclass(eq=False)
@@ -136,7 +138,7 @@ def scope_tree(layers: Sequence[Layer]) -> Block:
     for layer in layers:
         at = root
         at.layers.append(layer)
-        parts = layer.name.split("/")
+        parts = layer.name.split("/", _DEEPEST)
         for depth in range(1, len(parts) + 1):
             name = "/".join(parts[:depth])
             at = at.children.setdefault(name, Block(name, []))
