@@ -161,7 +161,7 @@ def _row(kind: str, head: bool, literals: tuple[str, ...], members: Sequence[_La
     over: list[tuple[int, str]] = []
     columns: dict[int, str] = {}
     for positions in _factors(lines, varying):
-        values = list(dict.fromkeys(tuple(line[at] for at in positions) for line in lines))
+        values = sorted({tuple(line[at] for at in positions) for line in lines}, key=_in_order)
         words = [_word(literals, lines[0], at, varying) for at in positions]
         name, names = axes.add(words, values)
         over.append((positions[0], name))
@@ -173,6 +173,11 @@ def _row(kind: str, head: bool, literals: tuple[str, ...], members: Sequence[_La
             template += f"{{{columns[at]}}}" if at in columns else lines[0][at]
     shapes = tuple(dict.fromkeys(layer.shape for layer in members))
     return _Row(kind, template, head, tuple(name for _, name in sorted(over)), shapes, len(members))
+
+
+def _in_order(values: tuple[str, ...]) -> list[tuple[int, str]]:
+    """Return a sort key in which 2 comes before 10."""
+    return [(int(value), value) for value in values]
 
 
 def _factors(lines: Sequence[tuple[str, ...]], positions: list[int]) -> list[tuple[int, ...]]:

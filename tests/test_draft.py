@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import Saver, training_checkpoint
@@ -62,6 +62,7 @@ NAMES = st.lists(st.lists(PART, min_size=1, max_size=4).map("/".join), unique=Tr
 SHAPE = st.sampled_from([(), (4,), (3, 4), (3, 3, 4, 8), (3, 4, 8), (2, 3, 3, 4, 8)])
 
 
+@settings(deadline=None)
 @given(NAMES, st.lists(SHAPE, min_size=12, max_size=12))
 def test_any_names_survive(
     tmp_path_factory: pytest.TempPathFactory, names: list[str], shapes: list[tuple[int, ...]]

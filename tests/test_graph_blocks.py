@@ -98,6 +98,18 @@ def test_mobilenets_pairs_and_resnets_units_are_found() -> None:
     assert mixed == [2, 5, 2]
 
 
+def test_flat_names_as_kerass_are_told_apart() -> None:
+    make = Maker()
+    x = make.placeholder("input", -1, 8, 8, 4)
+    for number in range(1, 6):
+        x = make.conv(f"net/conv_dw_{number}", x, 3, 3, 4, 1, op="DepthwiseConv2dNative")
+        x = make("Relu6", f"net/conv_dw_{number}_relu/Relu6", x)
+        x = make("Relu6", f"net/conv_pw_{number}_relu/Relu6", make.conv(f"net/conv_pw_{number}", x, 1, 1, 4, 4))
+    (group,) = analysed(make.graph).groups
+    assert (group.times, group.period) == (5, 2)
+    assert group.name == "net/conv_dw_1 + conv_pw_1 … conv_dw_5 + conv_pw_5"
+
+
 # ---- layers
 def test_a_frozen_five_piece_batch_norm_is_folded_with_its_epsilon() -> None:
     make = Maker()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tensorboard.compat.proto.graph_pb2 import GraphDef
 
@@ -87,6 +87,44 @@ def test_a_recursive_function_stays_a_call() -> None:
     assert [node.op for node in analysis.graph.nodes.values()] == ["Placeholder", "PartitionedCall"]
 
 
+def test_functions_that_would_grow_without_end_stop_being_inlined() -> None:
+    make = Maker()
+    x = make.placeholder("x", 1, 4)
+    call = make.graph.node.add(name="call", op="PartitionedCall", input=[x])
+    call.attr["f"].func.name = "f30"
+    for depth in range(31):  # each calls the one below twice: 2 ** 30 leaves
+        function = make.graph.library.function.add()
+        function.signature.name = f"f{depth}"
+        function.signature.input_arg.add(name="y")
+        function.signature.output_arg.add(name="z")
+        if depth:
+            for name, source in (("a", "y"), ("b", "a:output:0")):
+                inner = function.node_def.add(name=name, op="PartitionedCall", input=[source])
+                inner.attr["f"].func.name = f"f{depth - 1}"
+        else:
+            function.node_def.add(name="b", op="Relu", input=["y"])
+        function.ret["z"] = "b:output:0"
+    from porter.graph import functions
+    from porter.graph.functions import build_graph
+
+    assert len(build_graph(make.graph).nodes) <= functions._MOST_NODES
+
+
+def test_a_name_of_a_thousand_scopes_is_a_name() -> None:
+    make = Maker()
+    x = make.placeholder("input", -1, 8, 8, 4)
+    for number in range(400):
+        x = make("Relu", "/".join(["s"] * number + [f"relu{number}"]), make("Neg", "/".join(["s"] * number + ["n"]), x))
+    make.conv("/".join(["s"] * 5000), x, 3, 3, 4, 4)
+    assert inspect_graph(analysed(make.graph)).as_dict()["multiply_adds"] == 8 * 8 * 4 * 36
+
+
+def test_an_op_that_claims_endless_outputs_is_read() -> None:
+    make = Maker()
+    make("Unpack", "many", make.placeholder("x", 4, 4), num=1 << 40)
+    assert inspect_graph(analysed(make.graph)).as_dict()["nodes"] == 2
+
+
 def test_ops_that_nobody_knows_are_ordinary_nodes() -> None:
     make = Maker()
     x = make.placeholder("x", -1, 8, 8, 3)
@@ -107,6 +145,7 @@ def test_quantization_nodes_are_named() -> None:
     assert analysis.quantizing == {"act_quant/FakeQuant": "FakeQuantWithMinMaxArgs"}
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_any_bytes_are_an_answer_or_one_sentence(tmp_path_factory: pytest.TempPathFactory, raw: bytes) -> None:
     from porter.errors import PorterError

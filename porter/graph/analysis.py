@@ -160,7 +160,7 @@ def producer_text(producer: int) -> str:
     if producer > 100:
         day = date(2020, 6, 23) + timedelta(days=producer - 440)
         return f"producer {producer}: a TensorFlow of {day:%B %Y}"
-    return f"producer {producer}: a TensorFlow 1" if producer else "no producer version"
+    return f"producer {producer}: a TensorFlow 1" if producer else "something that left no producer version"
 
 
 def count_values(shape: Shape) -> int | None:

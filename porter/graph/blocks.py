@@ -21,6 +21,8 @@ _MOSTLY = 0.6
 """A block is shown as the repeats within it where these are this part of its layers."""
 _NETWORK = 0.7
 _LONGEST_PERIOD = 1500
+_DEEPEST = 60
+"""Scopes below this depth are not told apart: no network has any."""
 
 
 @dataclass(eq=False)
@@ -86,7 +88,11 @@ class Group:
     def repeats(self) -> list[Block]:
         """Return each repeat as one block."""
         runs = [self.blocks[at : at + self.period] for at in range(0, len(self.blocks), self.period)]
-        return [Block(run_name(run), [layer for block in run for layer in block.layers]) for run in runs]
+        names = [run_name(run) for run in runs]
+        if len(set(names)) < len(names):  # conv_dw_1 and conv_pw_1 have only "conv" in common, as have all others
+            names = [_ends(run) for run in runs]
+        layers = [[layer for block in run for layer in block.layers] for run in runs]
+        return [Block(name, part) for name, part in zip(names, layers, strict=True)]
 
     @property
     def name(self) -> str:
@@ -99,8 +105,7 @@ def run_name(run: Sequence[Block]) -> str:
     """Return what a run of blocks is called: their common beginning, or the first and the last."""
     if len(run) == 1:
         return run[0].name
-    first, last = run[0].name, run[-1].name
-    common = first
+    common = first = run[0].name
     for block in run[1:]:
         while not block.name.startswith(common):
             common = common[:-1]
@@ -108,7 +113,17 @@ def run_name(run: Sequence[Block]) -> str:
     cut = re.match(r"(.*[A-Za-z0-9])[/_.]$", common)
     if cut and len(cut[1]) > len(first.rpartition("/")[0]) + 1:
         return cut[1]
-    return f"{first} + {_short_last(first, last)}"
+    return _ends(run)
+
+
+def _ends(run: Sequence[Block]) -> str:
+    return run[0].name if len(run) == 1 else f"{run[0].name} + {_short_last(run[0].name, run[-1].name)}"
+
+
+def within(name: str, block: str) -> str:
+    """Return a layer's name without the block that it stands in, or the scope that the block stands in."""
+    scope = block.rpartition("/")[0]
+    return name.removeprefix(f"{block}/") if name.startswith(f"{block}/") else name.removeprefix(f"{scope}/")
 
 
 def _short_last(first: str, last: str) -> str:
@@ -123,7 +138,7 @@ def scope_tree(layers: Sequence[Layer]) -> Block:
     for layer in layers:
         at = root
         at.layers.append(layer)
-        parts = layer.name.split("/")
+        parts = layer.name.split("/", _DEEPEST)
         for depth in range(1, len(parts) + 1):
             name = "/".join(parts[:depth])
             at = at.children.setdefault(name, Block(name, []))

@@ -13,7 +13,7 @@ from porter.graph.model import Graph, Node, Ref, parse_ref
 
 CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 _DEEPEST = 64
-_MOST_NODES = 1_000_000
+_MOST_NODES = 400_000
 
 _OUTPUTS: dict[str, tuple[str, ...]] = {
     "FusedBatchNorm": ("y", "batch_mean", "batch_variance", "reserve_space_1", "reserve_space_2"),

@@ -21,6 +21,7 @@ from porter.graph.model import Graph, Node, Ref
 
 Shape = tuple[int | None, ...] | None
 VARIABLES = frozenset({"VarHandleOp", "VariableV2", "Variable"})
+_MOST_OUTPUTS = 4096
 _LARGEST_VALUE = 64
 """Constants of more elements are not computed with: no shape is that long."""
 
@@ -422,7 +423,7 @@ def _unpack(s: Shapes, node: Node) -> None:
     shape = s.known(node)
     axis = node.attr("axis").i if node.attr("axis") is not None else 0
     rest = [size for at, size in enumerate(shape) if at != axis % len(shape)]
-    for index in range(node.attr("num").i):
+    for index in range(min(node.attr("num").i, _MOST_OUTPUTS)):
         s.set(node, rest, index)
         value = s.values.get(node.inputs[0])
         if value is not None and value.ndim == 1:
@@ -434,6 +435,7 @@ def _split(s: Shapes, node: Node) -> None:
     shape = list(s.known(node, data))
     at = s.ints(node, axis)[0] % len(shape)
     count = node.attr("num_split").i
+    count = min(count, _MOST_OUTPUTS)
     sizes = s.ints(node, 1) if node.op == "SplitV" else [(shape[at] or 0) // count] * count
     for index, size in enumerate(sizes):
         s.set(node, [size if i == at else whole for i, whole in enumerate(shape)], index)

@@ -163,7 +163,7 @@ def _text(path: Path, raw: bytes) -> Source:
             meta = text_format.Parse(text, MetaGraphDef(), allow_unknown_field=True)
             return meta_source(path, meta, "TensorFlow MetaGraphDef as text")
         return graph_source(path, text_format.Parse(text, GraphDef(), allow_unknown_field=True), " as text")
-    except (text_format.ParseError, UnicodeDecodeError) as error:
+    except (text_format.ParseError, UnicodeDecodeError, RecursionError) as error:
         raise FormatError(f"{path} is not a whole graph in protobuf's text format: {error}") from None
 
 

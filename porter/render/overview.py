@@ -18,6 +18,8 @@ from porter.render.terminal import amount, bar, fact, printable, shorten, show_t
 MOST = 5
 """How many inputs, outputs or names are listed before the rest is only counted."""
 MOST_BLOCKS = 60
+LISTED = 4
+"""A block of so few layers is shown as these."""
 
 
 def show_inspection(out: Console, result: Inspection | GraphInspection | LogsInspection, scopes: bool = False) -> None:
@@ -137,9 +139,10 @@ def facts(analysis: Analysis) -> list[tuple[str, str]]:
     elif len(paths.inputs) > MOST:
         found.append(("input", f"… and {len(paths.inputs) - MOST} more"))
     for name in paths.outputs[:MOST]:
-        found.append(("output" if paths.stated else "output?", _tensor(analysis, name)))
+        unread = "" if paths.stated else ", which nothing reads"
+        found.append(("output", _tensor(analysis, name, unread)))
     if len(paths.outputs) > MOST:
-        found.append(("output?", f"… and {len(paths.outputs) - MOST} more"))
+        found.append(("output", f"… and {len(paths.outputs) - MOST} more"))
     variables = analysis.variables.values()
     weight = sum(variable.size for variable in variables)
     if variables:
@@ -189,14 +192,16 @@ def _ops(analysis: Analysis) -> str:
     return shown + (f", … and {len(counts) - 9} more" if len(counts) > 9 else "")
 
 
-def _tensor(analysis: Analysis, name: str) -> str:
+def _tensor(analysis: Analysis, name: str, remark: str = "") -> str:
     shape = analysis.shapes.of(name)
     size = (
         "of unknown shape"
         if shape is None
         else "x".join("?" if side is None else str(side) for side in shape) or "scalar"
     )
-    return f"{shorten(name)}  {analysis.dtype(name)} {size}  ({analysis.graph.nodes[name].op})".replace("   ", "  ")
+    return f"{shorten(name)}  {analysis.dtype(name)} {size}  ({analysis.graph.nodes[name].op}{remark})".replace(
+        "   ", "  "
+    )
 
 
 def _work(analysis: Analysis) -> str:
@@ -235,7 +240,10 @@ def _repeated(group: Group) -> str:
         from porter.graph.describe import describe
 
         block = group.blocks[0]
-        return describe(block.layers[0]) if len(block.layers) == 1 else f"{len(block.layers)} layers"
+        if len(block.layers) > LISTED:
+            return f"{len(block.layers)} layers"
+        one = len(block.layers) == 1
+        return printable(describe(block.layers[0]) if one else ", ".join(layer.label for layer in block.layers))
     sizes = ", ".join(str(width) for width in widths(group) if width is not None)
     sizes = f" ({sizes} channels)" if sizes else ""
     return f"the same block {group.times} times{sizes}"

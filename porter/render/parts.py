@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
+from porter.graph.blocks import within
 from porter.graph.describe import describe
 from porter.graph.difference import Difference
 from porter.graph.layers import Layer, spatial
@@ -41,9 +42,9 @@ def show_scope(out: Console, view: ScopeView) -> None:
     cells = []
     for layer in view.layers:
         wires = [letters.get(_key(s)) or rows.get(id(s), "?") for s in layer.inputs]
-        name = layer.name.removeprefix(f"{view.name}/")
+        name = within(layer.name, view.name)
         if id(layer) in readers:
-            name += f"  -> {_some(readers[id(layer)])}"
+            name += f"  -> {_some([within(reader, view.name) for reader in readers[id(layer)]])}"
         cells.append(
             (
                 rows[id(layer)],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from porter.graph.analysis import Analysis
-from porter.graph.blocks import Block, Group, cost, widths
+from porter.graph.blocks import Block, Group, cost, widths, within
 from porter.graph.describe import describe
 from porter.graph.layers import CONVOLUTIONS, Layer, spatial
 from porter.render.drawing import Box, Picture, Wire, draw_picture
@@ -37,10 +37,10 @@ def draw_layers(block: Block) -> Picture:
     for source in block.inputs():
         place[_key(source)] = len(boxes)
         name = source if isinstance(source, str) else source.name
-        boxes.append(Box(shorten(name, LONGEST), "", "input"))
+        boxes.append(Box(shorten(within(name, block.name), LONGEST), "", "input"))
     for layer in block.layers:
         place[id(layer)] = len(boxes)
-        short = layer.name.removeprefix(f"{block.name}/")
+        short = within(layer.name, block.name)
         boxes.append(Box(shorten(short, LONGEST), _lines(layer), style(layer), layer.name))
         for source in layer.inputs:
             at = place.get(_key(source))
