@@ -10,10 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from conftest import Saver
 from graphs import path_of
 from porter.cli import main
+from porter.graph.graphdef import load_graph
 
 Run = Callable[..., tuple[int, str, str]]
 LARGE, SMALL = path_of("nasnet_large"), path_of("mobilenet_v1_0.25_128")
@@ -91,6 +94,16 @@ def test_the_tensorboard_folder_opens_in_tensorboard(run: Run, tmp_path: Path) -
     accumulator = EventAccumulator(str(tmp_path))
     accumulator.Reload()
     assert len(accumulator.Graph().node) == 13_450
+
+
+def test_a_training_folder_is_its_logs_and_names_its_checkpoints(run: Run, save: Saver, tmp_path: Path) -> None:
+    run(SMALL, "--tensorboard", tmp_path)
+    save({"a/weights": np.zeros((3, 3, 4, 4), np.float32)}, "model.ckpt-7")
+    _, out, _ = run(tmp_path)
+    assert "1 TensorBoard event file, newest first" in out
+    assert "1 checkpoint, to inspect by name: model.ckpt-7" in out
+    assert "MobileNet V1 0.25 at 128" in out
+    assert json.loads(run(tmp_path, "--json")[1])["graph"]["nodes"] == len(load_graph(SMALL).node)
 
 
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a terminal")

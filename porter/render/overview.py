@@ -253,6 +253,11 @@ def _repeated(group: Group) -> str:
 def show_logs(out: Console, result: LogsInspection, scopes: bool = False) -> None:
     """Print every event file, newest first, then the newest graph."""
     line(out, f"{printable(str(result.path))}: {plural(len(result.files), 'TensorBoard event file')}, newest first")
+    beside = sorted(path.stem for path in result.path.glob("*.index")) if result.path.is_dir() else []
+    if beside:
+        line(
+            out, fact("besides", printable(f"{plural(len(beside), 'checkpoint')}, to inspect by name: {_some(beside)}"))
+        )
     for file in result.files:
         out.print()
         name = (
