@@ -13,13 +13,17 @@ from typing import Any, TypeVar
 import click
 from rich.console import Console
 from rich.progress import track as rich_track
-from rich.table import Table as Grid
 from rich.text import Text
 
 from porter.archs import ARCHS
 from porter.casting import DTYPES
 from porter.errors import PorterError
 from porter.kinds import SEPARATORS
+from porter.parity import BATCH
+from porter.pictures import PREPROCESSING
+from porter.runners import PRECISIONS
+from porter.several import SeveralCommand
+from porter.showing import console, new_grid, show_verification
 from porter.translate import WEIGHTS
 
 T = TypeVar("T")
@@ -73,18 +77,16 @@ ignore_option = click.option(
 images_option = click.option(
     "--images",
     multiple=True,
-    metavar="FILE",
+    metavar="FILE…",
     type=click.Path(path_type=Path),
-    help="A picture to verify on; may be given several times. Default: the sample pictures.",
+    help="Pictures to verify on, as in --images *.jpg. Default: the sample pictures.",
 )
-
-
 prefix_option = click.option(
     "--prefix", metavar="TEXT", help="What stands before the model's names, as in 'import/'. Default: found."
 )
 
 
-@click.command(name="port")
+@click.command(name="port", cls=SeveralCommand)
 @click.argument("model", metavar="")  # the usage line names it already: port MODEL
 @click.option("--from", "source", type=DIALECT, required=True, help="The checkpoint's dialect.")
 @click.option("--to", "target", type=DIALECT, required=True, help="The dialect to port to.")
@@ -120,10 +122,31 @@ def port_model(as_json: bool, no_head: bool, num_classes: int | None, classes: s
     return 0 if result else FAILED_PARITY
 
 
-@cli.command()
+SIDE = "SIDE"
+
+
+@cli.command(cls=SeveralCommand)
 @click.argument("model")
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="Verify these weights against TensorFlow.")
+@click.option(
+    "--graph",
+    type=click.Path(path_type=Path),
+    metavar="GRAPH",
+    help="The graph that TensorFlow runs: a frozen .pb; with --checkpoint a .pb, .pbtxt, .meta or SavedModel.",
+)
 @images_option
+@click.option(
+    "--left",
+    metavar=SIDE,
+    help="The reference: golden, torch:FILE, keras:FILE, tf:GRAPH or module.py:function.",
+)
+@click.option("--right", metavar=SIDE, help="What is held against it. Default: the port of the checkpoint.")
+@click.option(
+    "--table",
+    type=click.Path(path_type=Path),
+    metavar="TOML",
+    help='Where a network of yours has its endpoints: [endpoints], as in Logits = "head.fc".',
+)
 @click.option(
     "--framework",
     "frameworks",
@@ -133,15 +156,35 @@ def port_model(as_json: bool, no_head: bool, num_classes: int | None, classes: s
     show_default=True,
     help="The framework to run the port in; may be given several times.",
 )
+@click.option(
+    "--preprocessing",
+    type=click.Choice(list(PREPROCESSING)),
+    help="How pictures are prepared. Default: as the model's.",
+)
+@click.option("--endpoints", metavar="REGEX", help="Compare only the endpoints in whose names this is found.")
+@click.option("--atol", type=float, metavar="X", help="Allow differences of up to X, in place of the two rules.")
+@click.option("--dtype", type=click.Choice(PRECISIONS), help="Run in this precision alone. Default: in both.")
+@click.option("--batch", type=int, metavar="N", help=f"Run N pictures at once.  [default: {BATCH}]")
+@click.option("--report", type=click.Path(path_type=Path), metavar="HTML", help="Write a report, one offline file.")
+@click.option("--trust-graph", is_flag=True, help="Run a graph whose ops could touch files or the network.")
 @weights_option
 @ignore_option
 @prefix_option
 @json_option
-def verify(as_json: bool, **options: Any) -> int:
-    """Verify the port of MODEL, against the goldens of the original code or on a checkpoint."""
+def verify(
+    as_json: bool,
+    report: Path | None,
+    endpoints: str | None,
+    atol: float | None,
+    dtype: str | None,
+    batch: int | None,
+    **options: Any,
+) -> int:
+    """Verify the port of MODEL: against the goldens of the original code, on a checkpoint, or any two sides."""
+    from porter.parity import Settings
     from porter.verify import verify
 
-    result = verify(**options)
+    result = verify(settings=Settings(atol, endpoints, dtype, batch), track=track, **options)
     if as_json:
         print_json(result.as_dict())
     else:
@@ -198,20 +241,6 @@ def parameters(model: str) -> int:
     return sum(math.prod(shape) for shape in recorded(model).variables.values())
 
 
-def console() -> Console:
-    """Return standard output; in a pipe, tables keep their width and nothing is coloured."""
-    out = Console(highlight=False, soft_wrap=False)
-    return out if out.is_terminal else Console(highlight=False, width=200, color_system=None)
-
-
-def new_grid(*columns: str) -> Grid:
-    """Return a table; all columns but the first are numbers or short, and do not wrap."""
-    grid = Grid(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for column in columns:
-        grid.add_column(column, no_wrap=True)
-    return grid
-
-
 def track(steps: Iterable[T], what: str) -> Iterable[T]:
     """Show progress on a terminal, on standard error, and nothing in a pipe."""
     errors = Console(stderr=True)
@@ -257,56 +286,6 @@ def written(path: Path) -> str:
     if path.is_dir():
         return f"{path}/: {', '.join(sorted(file.name for file in path.iterdir()))}"
     return f"{path} ({path.stat().st_size:,} bytes)"
-
-
-NAMES = {"torch": "PyTorch", "keras": "Keras"}
-
-
-def show_verification(result: Any) -> None:
-    """Print each picture's labels on every side, the endpoints, and each framework's verdict last."""
-    out = console()
-    out.print(Text(f"{result.model} in {' and '.join(result.ports)}, against {result.reference}"), soft_wrap=True)
-    out.print(Text(f"  on {result.inputs}"), soft_wrap=True)
-    for picture in result.pictures:
-        show_picture(out, picture)
-    for framework, report in result.ports.items():
-        out.print()
-        show_endpoints(out, report, framework)
-        if report.missing:
-            out.print(Text(f"not on both sides: {', '.join(report.missing)}"), soft_wrap=True)
-    for framework, report in result.ports.items():
-        which = f"{NAMES[framework]}: " if len(result.ports) > 1 else ""
-        out.print(Text(f"{which}{report}"), style="green" if report else "bold red", soft_wrap=True)
-
-
-def show_picture(out: Console, picture: Any) -> None:
-    """Print one picture's five likeliest labels: the original's, and each port's probability of the same rank."""
-    out.print()
-    grid = new_grid(picture.picture, "TensorFlow", *(NAMES[framework] for framework in picture.ports))
-    for rank, (label, probability) in enumerate(picture.reference):
-        cells = []
-        for ranked in picture.ports.values():
-            other, own = ranked[rank]
-            cells.append(f"{own:.6f}" + ("" if other == label else f" {shorten(other, 24)}"))
-        grid.add_row(shorten(label), f"{probability:.6f}", *cells)
-    out.print(grid)
-    differences = [f"{value:.2e} in {NAMES[name]}" for name, value in picture.largest_logit_difference.items()]
-    out.print(f"largest logit difference {', '.join(differences)}")
-
-
-def shorten(label: str, width: int = 44) -> str:
-    return label if len(label) <= width else label[: width - 1] + "…"
-
-
-def show_endpoints(out: Console, report: Any, framework: str) -> None:
-    name = f"endpoint in {NAMES[framework]}"
-    grid = new_grid(name, "float64 / deviation", "float32 rms / original's", "largest / original's", "")
-    for row in report.rows:
-        verdict = Text("ok", style="green") if row.ok else Text("departs", style="bold red")
-        exact = "" if row.exact is None else f"{row.exact:.1e}"
-        numbers = (exact, f"{row.rounding_rms:.2f}", f"{row.rounding_largest:.2f}")
-        grid.add_row(row.endpoint, *numbers, verdict)
-    out.print(grid)
 
 
 def show_inspection(result: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from porter.errors import PorterError, listing
 from porter.head import class_names
-from porter.verify import Verification
+from porter.verification import Verification
 from porter.writing import Output, writer_of
 
 WEIGHTS = {"tf": "model.safetensors", "torch": "model.safetensors", "keras": "model.keras"}

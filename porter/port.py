@@ -15,7 +15,8 @@ from porter.errors import PorterError
 from porter.facts import gather
 from porter.head import Head
 from porter.translate import Options, Translation, translate
-from porter.verify import Verification, verify_checkpoint
+from porter.verification import Verification
+from porter.verify import verify_checkpoint
 from porter.writing import Output, Track, discard, replacing, untracked, writer_of
 
 

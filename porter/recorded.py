@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 
 from porter import data
+from porter.checkpoint import Checkpoint, Entry
 from porter.errors import PorterError
+from porter.weights import seeded
 
 
 @dataclass(frozen=True)
@@ -68,3 +70,14 @@ def recorded(name: str) -> Recorded:
     except FileNotFoundError:
         raise PorterError(f"there is no golden {path}: record one with golden/record.py {name}") from None
     return Recorded(name, path, recipe)
+
+
+def seeded_checkpoint(golden: Recorded) -> Checkpoint:
+    """Return the name-seeded weights with which a golden was recorded, as a TensorFlow checkpoint."""
+
+    def entry(name: str, shape: tuple[int, ...]) -> Entry:
+        salt, gain = golden.recipe["salt"], golden.recipe["gain"]
+        return Entry(shape, np.dtype(np.float32), lambda: seeded(name, shape, salt, gain))
+
+    entries = {name: entry(name, shape) for name, shape in golden.variables.items()}
+    return Checkpoint(golden.path, "name-seeded weights", entries)

@@ -33,7 +33,7 @@ class TorchRunner:
             path = endpoint.where.get("torch")
             if path in modules:
                 hooks.append(modules[path].register_forward_hook(partial(_keep, outputs, endpoint.name)))
-        parameter = next(self.module.parameters())
+        parameter = next(self.module.parameters(), torch.zeros(()))
         dtype, device = parameter.dtype, parameter.device
         try:
             images = torch.from_numpy(np.ascontiguousarray(pictures.transpose(0, 3, 1, 2))).to(device)
