@@ -36,6 +36,7 @@ class ModelGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        ctx.meta["porter.args"] = list(args)
         if args and args[0] not in self.commands and not args[0].startswith("-"):
             return "MODEL", port_model, args
         return super().resolve_command(ctx, args)
@@ -181,10 +182,19 @@ def verify(
     **options: Any,
 ) -> int:
     """Verify the port of MODEL: against the goldens of the original code, on a checkpoint, or any two sides."""
+    from porter.load import require_package
     from porter.parity import Settings
     from porter.verify import verify
 
+    if report is not None:
+        require_package("jinja2", "report")  # before hours of work, not after
+        if not report.absolute().parent.is_dir():
+            raise PorterError(f"--report {report}: the folder {report.parent} does not exist: make it first")
     result = verify(settings=Settings(atol, endpoints, dtype, batch), track=track, **options)
+    if report is not None:
+        from porter.report import write_report
+
+        write_report(report, result, run_as())
     if as_json:
         print_json(result.as_dict())
     else:
@@ -245,6 +255,12 @@ def track(steps: Iterable[T], what: str) -> Iterable[T]:
     """Show progress on a terminal, on standard error, and nothing in a pipe."""
     errors = Console(stderr=True)
     return rich_track(steps, what, console=errors, transient=True) if errors.is_terminal else steps
+
+
+def run_as() -> list[str]:
+    """Return the arguments of the command line that is run."""
+    context = click.get_current_context().find_root()
+    return list(context.meta.get("porter.args", ()))
 
 
 def print_json(value: Any) -> None:

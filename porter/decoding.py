@@ -96,12 +96,12 @@ def with_tensorflow(path: Path, preprocessing: str, size: int) -> np.ndarray:
             raise PorterError(f"it does not decode {path.name} ({str(error).splitlines()[0][:60]})") from None
         if preprocessing == "inception":
             image = tf.image.central_crop(tf.image.convert_image_dtype(image, tf.float32), 0.875)
-            image = tf.compat.v1.image.resize_bilinear(image[None], (size, size), align_corners=False)[0]
+            image = tf.raw_ops.ResizeBilinear(images=image[None], size=(size, size))[0]
             return np.asarray((image - 0.5) * 2.0)
         height, width = (float(side) for side in image.shape[:2])
         scale = max(VGG_SIDE, size) / min(height, width)
         sides = [int(np.rint(np.float32(side * np.float32(scale)))) for side in (height, width)]
-        image = tf.compat.v1.image.resize_bilinear(tf.cast(image, tf.float32)[None], sides, align_corners=False)[0]
+        image = tf.raw_ops.ResizeBilinear(images=tf.cast(image, tf.float32)[None], size=sides)[0]
         top, left = ((side - size) // 2 for side in sides)
         return np.asarray(image[top : top + size, left : left + size] - tf.constant(VGG_MEAN))
 

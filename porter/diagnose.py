@@ -84,17 +84,21 @@ def diagnose(
     before: tuple[int, ...] | None = None,
     logits: bool = False,
     others: Mapping[str, np.ndarray] | None = None,
+    peaks: tuple[float, float] | None = None,
 ) -> str | None:
     """Return the likely cause of the difference in ``sample``, or None where no pattern shows.
 
     ``before`` is the shape of the endpoint before, None for the first; ``others`` are other endpoints' values of the
-    original, as whole activations or as the same probes.
+    original, as whole activations or as the same probes. ``peaks`` are the largest value of the port's whole
+    activations up to here and the cap of the original's, where it has one and is known by its probes alone.
     """
     with np.errstate(all="ignore"):
         if not np.isfinite(sample.got).all():
             return NOT_FINITE
         if not sample.differs.any():
             return None
+        if peaks is not None and peaks[0] > peaks[1]:
+            return CAP.format(cap=peaks[1])
         return (
             _cut(sample)
             or (_classes(sample) if logits else None)

@@ -211,14 +211,21 @@ class _Holder:
         shape = shapes[endpoint]
         count = int(np.prod(shape))
         indices = golden.indices(endpoint, count) if golden is not None else np.arange(count)
-        names = list(theirs)
+        names = [n for n in theirs if n in ours]
         before = names[names.index(endpoint) - 1] if names.index(endpoint) else None
+        peaks = None
+        if golden is self.reference:
+            upto = names[: names.index(endpoint) + 1]
+            cap = max(float(theirs[n].max()) for n in upto)
+            if sum(int((theirs[n] == cap).sum()) for n in upto) > 1:  # a cap comes up again and again
+                peaks = (max(float(whole_got[precision][n].max()) for n in upto), cap)
         others = {n: v for n, v in theirs.items() if n != endpoint and v.shape[1:] == shape} if golden is None else {}
         return diagnose(
             Sample(flat[0], flat[1], shape, indices, precision == "float64"),
             before=shapes[before] if before else None,
             logits=endpoint == self.table.logits,
             others=others,
+            peaks=peaks,
         )
 
 
