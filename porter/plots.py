@@ -24,7 +24,7 @@ def depth_plot(result: Verification) -> str:
     """
     reports = list(result.ports.items())
     names = [row.endpoint for row in reports[0][1].rows]
-    width, height, left, bottom, top = 720, 340, 58, 96, 14
+    width, height, left, bottom, top = 720, 340, 58, 108, 14
     drawn: list[tuple[str, str, dict[str, float]]] = []
     noise: dict[str, float] = {}
     for number, (port, report) in enumerate(reports):
@@ -93,6 +93,14 @@ def _by_name(rows: Iterable[Row], field: str) -> dict[str, float]:
     return {row.endpoint: value for row in rows if (value := getattr(row, field)) is not None}
 
 
+def _round_values(low: float, high: float) -> list[float]:
+    """Return three to seven round numbers between ``low`` and ``high``."""
+    step = 10.0 ** np.floor(np.log10(high - low))
+    step *= next(factor for factor in (0.2, 0.5, 1.0, 2.0) if (high - low) / (step * factor) < 7)
+    first, last = int(np.ceil(low / step)), int(np.floor(high / step))
+    return [round(number * step, 10) for number in range(first, last + 1)]
+
+
 def logit_plot(want: np.ndarray, got: np.ndarray, left: str, right: str) -> str:
     """Return each logit of one side over the other's; parity is a straight line."""
     shared = min(want.shape[-1], got.shape[-1])  # a background class on one side comes first
@@ -107,7 +115,7 @@ def logit_plot(want: np.ndarray, got: np.ndarray, left: str, right: str) -> str:
         ours, theirs = ours[chosen], theirs[chosen]
     if not len(ours):
         return ""
-    size, margin = 340, 44
+    size, margin = 340, 54
     low, high = float(min(ours.min(), theirs.min())), float(max(ours.max(), theirs.max()))
     high = high if high > low else low + 1
 
@@ -116,10 +124,10 @@ def logit_plot(want: np.ndarray, got: np.ndarray, left: str, right: str) -> str:
 
     dots = "".join(f"M{margin + at(t):.1f} {size - margin - at(o):.1f}h0" for t, o in zip(theirs, ours, strict=True))
     ticks = []
-    for value in np.linspace(low, high, 5):
+    for value in _round_values(low, high):
         place = at(float(value))
-        ticks.append(f'<text x="{margin + place:.1f}" y="{size - margin + 16}" text-anchor="middle">{value:.3g}</text>')
-        ticks.append(f'<text x="{margin - 6}" y="{size - margin - place + 4:.1f}" text-anchor="end">{value:.3g}</text>')
+        ticks.append(f'<text x="{margin + place:.1f}" y="{size - margin + 16}" text-anchor="middle">{value:g}</text>')
+        ticks.append(f'<text x="{margin - 6}" y="{size - margin - place + 4:.1f}" text-anchor="end">{value:g}</text>')
     corner = f"M{margin} 10V{size - margin}H{size - 10}"
     return (
         f'<svg class="plot square" viewBox="0 0 {size} {size}" role="img" '

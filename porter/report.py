@@ -67,6 +67,7 @@ def _port(result: Verification, name: str) -> dict[str, Any]:
         "name": result.name_of(name),
         "title": result.titles.get(name, f"porter's network in {result.name_of(name)}"),
         "report": report,
+        "verdict": str(report).removeprefix("parity holds ").removeprefix("parity fails: "),
         "departure": report.first_departure,
         "head": head + (["float32 rms ×", "largest ×"] if ratios else []),
         "rows": [(row.endpoint, row.ok, numbers(row, ratios)) for row in report.rows],
