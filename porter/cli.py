@@ -22,8 +22,13 @@ from porter.archs import ARCHS, find_arch
 from porter.casting import DTYPES
 from porter.errors import PorterError
 from porter.kinds import SEPARATORS
+from porter.parity import BATCH
+from porter.pictures import PREPROCESSING
 from porter.render.terminal import console, new_grid, print_json
+from porter.runners import PRECISIONS
 from porter.runners.settings import before_tensorflow
+from porter.several import SeveralCommand
+from porter.showing import show_verification
 from porter.translate import WEIGHTS
 
 T = TypeVar("T")
@@ -36,6 +41,7 @@ class ModelGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        ctx.meta["porter.args"] = list(args)
         if args and args[0] not in self.commands and not args[0].startswith("-"):
             verb = difflib.get_close_matches(args[0], self.commands, n=1, cutoff=0.75)
             if verb:
@@ -83,18 +89,16 @@ ignore_option = click.option(
 images_option = click.option(
     "--images",
     multiple=True,
-    metavar="FILE",
+    metavar="FILE…",
     type=click.Path(path_type=Path),
-    help="A picture to verify on; may be given several times. Default: the sample pictures.",
+    help="Pictures to verify on, as in --images *.jpg. Default: the sample pictures.",
 )
-
-
 prefix_option = click.option(
     "--prefix", metavar="TEXT", help="What stands before the model's names, as in 'import/'. Default: found."
 )
 
 
-@click.command(name="port")
+@click.command(name="port", cls=SeveralCommand)
 @click.argument("model", metavar="")  # the usage line names it already: port MODEL
 @click.option("--from", "source", type=DIALECT, required=True, help="The checkpoint's dialect.")
 @click.option("--to", "target", type=DIALECT, required=True, help="The dialect to port to.")
@@ -130,10 +134,31 @@ def port_model(as_json: bool, no_head: bool, num_classes: int | None, classes: s
     return 0 if result else FAILED_PARITY
 
 
-@cli.command()
+SIDE = "SIDE"
+
+
+@cli.command(cls=SeveralCommand)
 @click.argument("model")
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="Verify these weights against TensorFlow.")
+@click.option(
+    "--graph",
+    type=click.Path(path_type=Path),
+    metavar="GRAPH",
+    help="The graph that TensorFlow runs: a frozen .pb; with --checkpoint a .pb, .pbtxt, .meta or SavedModel.",
+)
 @images_option
+@click.option(
+    "--left",
+    metavar=SIDE,
+    help="The reference: golden, torch:FILE, keras:FILE, tf:GRAPH or module.py:function.",
+)
+@click.option("--right", metavar=SIDE, help="What is held against it. Default: the port of the checkpoint.")
+@click.option(
+    "--table",
+    type=click.Path(path_type=Path),
+    metavar="TOML",
+    help='Where a network of yours has its endpoints: [endpoints], as in Logits = "head.fc".',
+)
 @click.option(
     "--framework",
     "frameworks",
@@ -143,15 +168,44 @@ def port_model(as_json: bool, no_head: bool, num_classes: int | None, classes: s
     show_default=True,
     help="The framework to run the port in; may be given several times.",
 )
+@click.option(
+    "--preprocessing",
+    type=click.Choice(list(PREPROCESSING)),
+    help="How pictures are prepared. Default: as the model's.",
+)
+@click.option("--endpoints", metavar="REGEX", help="Compare only the endpoints in whose names this is found.")
+@click.option("--atol", type=float, metavar="X", help="Allow differences of up to X, in place of the two rules.")
+@click.option("--dtype", type=click.Choice(PRECISIONS), help="Run in this precision alone. Default: in both.")
+@click.option("--batch", type=int, metavar="N", help=f"Run N pictures at once.  [default: {BATCH}]")
+@click.option("--report", type=click.Path(path_type=Path), metavar="HTML", help="Write a report, one offline file.")
+@click.option("--trust-graph", is_flag=True, help="Run a graph whose ops could touch files or the network.")
 @weights_option
 @ignore_option
 @prefix_option
 @json_option
-def verify(as_json: bool, **options: Any) -> int:
-    """Verify the port of MODEL, against the goldens of the original code or on a checkpoint."""
+def verify(
+    as_json: bool,
+    report: Path | None,
+    endpoints: str | None,
+    atol: float | None,
+    dtype: str | None,
+    batch: int | None,
+    **options: Any,
+) -> int:
+    """Verify the port of MODEL: against the goldens of the original code, on a checkpoint, or any two sides."""
+    from porter.load import require_package
+    from porter.parity import Settings
     from porter.verify import verify
 
-    result = verify(**options)
+    if report is not None:
+        require_package("jinja2", "report")  # before hours of work, not after
+        if not report.absolute().parent.is_dir():
+            raise PorterError(f"--report {report}: the folder {report.parent} does not exist: make it first")
+    result = verify(settings=Settings(atol, endpoints, dtype, batch), track=track, **options)
+    if report is not None:
+        from porter.report import write_report
+
+        write_report(report, result, run_as())
     if as_json:
         print_json(result.as_dict())
     else:
@@ -293,6 +347,12 @@ def track(steps: Iterable[T], what: str, count: int | None = None, /) -> Iterabl
     return rich_track(steps, what, count, console=errors, transient=True) if errors.is_terminal else steps
 
 
+def run_as() -> list[str]:
+    """Return the arguments of the command line that is run."""
+    context = click.get_current_context().find_root()
+    return list(context.meta.get("porter.args", ()))
+
+
 def show_counts(out: Console, roles: dict[str, int]) -> None:
     parts = [f"{count} {role}{'' if count == 1 else 's'}" for role, count in roles.items()]
     out.print(Text(f"  holds    {', '.join(parts)}"), soft_wrap=True)
@@ -330,56 +390,6 @@ def written(path: Path) -> str:
     if path.is_dir():
         return f"{path}/: {', '.join(sorted(file.name for file in path.iterdir()))}"
     return f"{path} ({path.stat().st_size:,} bytes)"
-
-
-NAMES = {"torch": "PyTorch", "keras": "Keras"}
-
-
-def show_verification(result: Any) -> None:
-    """Print each picture's labels on every side, the endpoints, and each framework's verdict last."""
-    out = console()
-    out.print(Text(f"{result.model} in {' and '.join(result.ports)}, against {result.reference}"), soft_wrap=True)
-    out.print(Text(f"  on {result.inputs}"), soft_wrap=True)
-    for picture in result.pictures:
-        show_picture(out, picture)
-    for framework, report in result.ports.items():
-        out.print()
-        show_endpoints(out, report, framework)
-        if report.missing:
-            out.print(Text(f"not on both sides: {', '.join(report.missing)}"), soft_wrap=True)
-    for framework, report in result.ports.items():
-        which = f"{NAMES[framework]}: " if len(result.ports) > 1 else ""
-        out.print(Text(f"{which}{report}"), style="green" if report else "bold red", soft_wrap=True)
-
-
-def show_picture(out: Console, picture: Any) -> None:
-    """Print one picture's five likeliest labels: the original's, and each port's probability of the same rank."""
-    out.print()
-    grid = new_grid(picture.picture, "TensorFlow", *(NAMES[framework] for framework in picture.ports))
-    for rank, (label, probability) in enumerate(picture.reference):
-        cells = []
-        for ranked in picture.ports.values():
-            other, own = ranked[rank]
-            cells.append(f"{own:.6f}" + ("" if other == label else f" {shorten(other, 24)}"))
-        grid.add_row(shorten(label), f"{probability:.6f}", *cells)
-    out.print(grid)
-    differences = [f"{value:.2e} in {NAMES[name]}" for name, value in picture.largest_logit_difference.items()]
-    out.print(f"largest logit difference {', '.join(differences)}")
-
-
-def shorten(label: str, width: int = 44) -> str:
-    return label if len(label) <= width else label[: width - 1] + "…"
-
-
-def show_endpoints(out: Console, report: Any, framework: str) -> None:
-    name = f"endpoint in {NAMES[framework]}"
-    grid = new_grid(name, "float64 / deviation", "float32 rms / original's", "largest / original's", "")
-    for row in report.rows:
-        verdict = Text("ok", style="green") if row.ok else Text("departs", style="bold red")
-        exact = "" if row.exact is None else f"{row.exact:.1e}"
-        numbers = (exact, f"{row.rounding_rms:.2f}", f"{row.rounding_largest:.2f}")
-        grid.add_row(row.endpoint, *numbers, verdict)
-    out.print(grid)
 
 
 def main(args: Sequence[str] | None = None) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from porter.errors import PorterError, listing
 from porter.plain import to_json
-from porter.verify import Verification
+from porter.verification import Verification
 from porter.writing import Output, writer_of
 
 WEIGHTS = {"tf": "model.safetensors", "torch": "model.safetensors", "keras": "model.keras"}

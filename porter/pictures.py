@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,17 +19,36 @@ def sample_paths() -> list[Path]:
 
 def read_picture(path: Path) -> np.ndarray:
     """Return a picture as uint8 RGB in HWC order, turned as its EXIF orientation says."""
+    return as_rgb(open_picture(path))
+
+
+def open_picture(path: Path) -> Any:
+    """Return a picture of any mode as Pillow reads it, turned as its EXIF orientation says. Raises PorterError."""
     try:
         from PIL import Image, ImageOps, UnidentifiedImageError
     except ImportError:
         raise MissingPackageError("reading pictures needs Pillow: pip install 'porter[torch]'") from None
     try:
         with Image.open(path) as image:
-            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+            return ImageOps.exif_transpose(image)
     except FileNotFoundError:
         raise PorterError(f"{path} does not exist: name a picture file") from None
-    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
+    except IsADirectoryError:
+        raise PorterError(f"{path} is a folder: name picture files, as in {path}/*.jpg") from None
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise FormatError(f"{path} is not a picture that Pillow can read ({error}): name a PNG or JPEG") from None
+
+
+def as_rgb(image: Any) -> np.ndarray:
+    """Return a Pillow picture as uint8 RGB in HWC order; 16 bits keep their upper 8, alpha is left out.
+
+    So do TensorFlow's decoders with three channels. Pillow's own conversion would cut 16 bits off at 255.
+    """
+    if image.mode.startswith("I"):
+        deep = np.clip(np.asarray(image, np.int64), 0, 65535)
+        grey = (deep >> 8).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=2)
+    return np.asarray(image.convert("RGB"))
 
 
 def resize_bilinear(image: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -81,13 +101,51 @@ def _middle(side: int, part: int) -> slice:
     return slice(start, start + part)
 
 
-PREPROCESSING: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {"inception": inception, "cifar": cifar}
+VGG_SIDE = 256  # _RESIZE_SIDE_MIN
+VGG_MEAN = (123.68, 116.78, 103.94)  # _R_MEAN, _G_MEAN, _B_MEAN
+
+
+def vgg(picture: np.ndarray, size: int) -> np.ndarray:
+    """Resize the shorter side to 256 (or ``size`` where that is more), crop the centre, subtract ImageNet's means.
+
+    Source: preprocess_for_eval in slim/preprocessing/vgg_preprocessing.py.
+    """
+    scale = np.float32(max(VGG_SIDE, size) / min(picture.shape[:2]))
+    height, width = (int(np.rint(np.float32(side) * scale)) for side in picture.shape[:2])
+    image = resize_bilinear(picture.astype(np.float32), height, width)
+    top, left = (height - size) // 2, (width - size) // 2
+    cropped: np.ndarray = image[top : top + size, left : left + size] - np.array(VGG_MEAN, np.float32)
+    return cropped
+
+
+def identity(picture: np.ndarray, size: int) -> np.ndarray:
+    """Return the pixels as they are, 0 to 255, at the picture's own size."""
+    return picture.astype(np.float32)
+
+
+PREPROCESSING: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
+    "inception": inception,
+    "cifar": cifar,
+    "vgg": vgg,
+    "identity": identity,
+}
 
 
 def prepare(paths: Iterable[Path], preprocessing: str, size: int) -> np.ndarray:
-    """Return the pictures as one float32 NHWC batch of side ``size``, ready for a network."""
+    """Return the pictures as one float32 NHWC batch of side ``size``, ready for a network.
+
+    Raises PorterError where pictures that are taken as they are differ in size.
+    """
     preset = PREPROCESSING[preprocessing]
-    return np.stack([preset(read_picture(path), size) for path in paths]).astype(np.float32)
+    prepared = [(path, preset(read_picture(path), size)) for path in paths]
+    shapes = {image.shape: path for path, image in prepared}
+    if len(shapes) > 1:
+        (one, first), (other, second) = list(shapes.items())[:2]
+        raise PorterError(
+            f"{first.name} is {one[0]}x{one[1]}, {second.name} {other[0]}x{other[1]}: "
+            f"{preprocessing} preprocessing leaves sizes as they are, so give pictures of one size"
+        )
+    return np.stack([image for _, image in prepared]).astype(np.float32)
 
 
 def top_labels(probabilities: np.ndarray, names: Sequence[str], count: int = 5) -> list[tuple[str, float]]:

@@ -22,7 +22,8 @@ from porter.naming import locate
 from porter.plain import to_json
 from porter.runners.settings import before_tensorflow
 from porter.translate import Options, Translation, translate
-from porter.verify import Verification, verify_checkpoint
+from porter.verification import Verification
+from porter.verify import verify_checkpoint
 from porter.writing import Output, Track, add_metadata, discard, replacing, untracked, writer_of
 
 VERDICT_ROOM = 4096

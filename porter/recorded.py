@@ -14,7 +14,10 @@ from typing import Any
 import numpy as np
 
 from porter import data
+from porter.checkpoint import Checkpoint, Entry
 from porter.errors import PorterError
+from porter.roles import SHADOW_SUFFIX
+from porter.weights import seeded
 
 
 @dataclass(frozen=True)
@@ -73,3 +76,32 @@ def recorded(name: str) -> Recorded:
     except FileNotFoundError:
         raise PorterError(f"there is no golden {path}: record one with golden/record.py {name}") from None
     return Recorded(name, path, recipe)
+
+
+def seeded_checkpoint(golden: Recorded) -> Checkpoint:
+    """Return the name-seeded weights with which a golden was recorded, as a TensorFlow checkpoint."""
+    return Checkpoint(golden.path, "name-seeded weights", seeded_entries(golden))
+
+
+def seeded_entries(golden: Recorded, training: bool = False) -> dict[str, Entry]:
+    """Return the name-seeded weights with which ``golden`` was recorded, those of its training graph too if asked."""
+    shapes = golden.variables | (golden.training_variables if training else {})
+    entries = {}
+    for name, shape in shapes.items():
+        if name == "global_step":
+            entries[name] = Entry((), np.dtype(np.int64), lambda: np.asarray(0, np.int64))
+            continue
+        entries[name] = _entry(golden, name, shape, 1.0)
+        if training:
+            entries[name + SHADOW_SUFFIX] = _entry(golden, name, shape, 1.01)
+    return entries
+
+
+def _entry(golden: Recorded, name: str, shape: tuple[int, ...], factor: float) -> Entry:
+    salt, gain = golden.recipe["salt"], golden.recipe["gain"]
+
+    def load() -> np.ndarray:
+        values = seeded(name, shape, salt, gain)
+        return values if factor == 1 else values * np.float32(factor)
+
+    return Entry(shape, np.dtype(np.float32), load)

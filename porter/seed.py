@@ -6,15 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from porter.archs import find_arch
-from porter.checkpoint import Entry
 from porter.checkpoint.bundle_writer import data_file, in_order, index_file, write_bundle
 from porter.errors import PorterError
-from porter.recorded import Recorded, recorded
-from porter.roles import SHADOW_SUFFIX
-from porter.weights import seeded
+from porter.recorded import recorded, seeded_entries
 from porter.writing import Track, replacing, untracked
 
 
@@ -47,27 +42,3 @@ def seed(model: str, out: str | Path, training: bool = False, track: Track[str] 
     with replacing(index) as new_index, replacing(data) as new_data:
         write_bundle(new_data, new_index, entries, track(in_order(entries), "writing"))
     return SeedResult(find_arch(model).name, prefix, len(entries), index.stat().st_size + data.stat().st_size)
-
-
-def seeded_entries(golden: Recorded, training: bool = False) -> dict[str, Entry]:
-    """Return the name-seeded weights with which ``golden`` was recorded, those of its training graph too if asked."""
-    shapes = golden.variables | (golden.training_variables if training else {})
-    entries = {}
-    for name, shape in shapes.items():
-        if name == "global_step":
-            entries[name] = Entry((), np.dtype(np.int64), lambda: np.asarray(0, np.int64))
-            continue
-        entries[name] = _entry(golden, name, shape, 1.0)
-        if training:
-            entries[name + SHADOW_SUFFIX] = _entry(golden, name, shape, 1.01)
-    return entries
-
-
-def _entry(golden: Recorded, name: str, shape: tuple[int, ...], factor: float) -> Entry:
-    salt, gain = golden.recipe["salt"], golden.recipe["gain"]
-
-    def load() -> np.ndarray:
-        values = seeded(name, shape, salt, gain)
-        return values if factor == 1 else values * np.float32(factor)
-
-    return Entry(shape, np.dtype(np.float32), load)

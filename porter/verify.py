@@ -2,66 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from porter.archs import Arch, find_arch
 from porter.checkpoint import Checkpoint, open_checkpoint
-from porter.compare import Report, compare
-from porter.endpoints import runner_of
+from porter.decoding import own_inputs
 from porter.errors import PorterError
-from porter.head import Head
+from porter.head import Head, has_background
 from porter.layout import relayout
-from porter.load import build, require_framework, require_package
+from porter.load import require_framework, require_package
 from porter.mapping import Table
+from porter.parity import Settings, Track, hold, untracked
 from porter.pictures import prepare, sample_paths, top_labels
-from porter.recorded import Recorded, recorded
-from porter.runners import Runner, run_all, softmax
+from porter.recorded import Recorded, recorded, seeded_checkpoint
+from porter.runners import Runner, softmax
 from porter.runners.settings import before_tensorflow
-from porter.seed import seeded_entries
+from porter.sides import Context, Side, golden_side, network_runner, open_side
 from porter.translate import Options, Translation, translate
-
-Labels = list[tuple[str, float]]
-Outputs = dict[str, np.ndarray]
-
-
-@dataclass(frozen=True)
-class PictureResult:
-    """One picture's likeliest labels, and the largest difference between float32 logits, by framework."""
-
-    picture: str
-    reference: Labels
-    ports: dict[str, Labels]
-    largest_logit_difference: dict[str, float]
-
-
-@dataclass(frozen=True)
-class Verification:
-    """What was compared with what, and each framework's verdict; true where parity holds in all."""
-
-    model: str
-    reference: str
-    inputs: str
-    ports: dict[str, Report]
-    pictures: tuple[PictureResult, ...] = ()
-
-    def __bool__(self) -> bool:
-        return bool(self.ports) and all(self.ports.values())
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return everything as plain values for JSON."""
-        return {
-            "ok": bool(self),
-            "model": self.model,
-            "reference": self.reference,
-            "inputs": self.inputs,
-            "ports": {framework: report.as_dict() for framework, report in self.ports.items()},
-            "pictures": [asdict(picture) for picture in self.pictures],
-        }
+from porter.verification import NAMES, Labels, PictureResult, Verification
 
 
 def verify(
@@ -72,53 +34,117 @@ def verify(
     weights: str = "auto",
     ignore: Sequence[str] = (),
     prefix: str | None = None,
+    *,
+    graph: str | Path | None = None,
+    left: str | None = None,
+    right: str | None = None,
+    table: Mapping[str, str] | str | Path | None = None,
+    preprocessing: str | None = None,
+    settings: Settings | None = None,
+    trust_graph: bool = False,
+    track: Track = untracked,
 ) -> Verification:
     """Verify the port of ``model`` in each of ``frameworks`` by the two rules of porter.compare.
 
     Without a ``checkpoint`` the port is filled with the golden's seeded weights and held against what
     the original code computed. With one, TensorFlow runs the original on ``images`` (default: the
-    sample pictures): a frozen graph itself, or else the original's recorded graph filled by
-    TensorFlow's own reader. Raises PorterError where that cannot be done.
+    sample pictures): a frozen graph itself, the ``graph`` that is given, filled with the checkpoint, or else the
+    original's recorded graph filled by TensorFlow's own reader.
+
+    ``left`` and ``right`` name other sides, see porter.sides; ``table`` says where a user's network has its endpoints.
+    ``preprocessing`` is a preset of porter.pictures, the model's own where it is None. Raises PorterError where
+    that cannot be done.
     """
     arch = find_arch(model)
     before_tensorflow()
-    if checkpoint is None:
-        given = {"--images": images, "--ignore": ignore, "--prefix": prefix, "--weights": weights != "auto"}
+    settings = settings or Settings()
+    if graph is not None:
+        if left is not None:
+            raise PorterError("--graph and --left both name the reference: take one of them")
+        left, checkpoint = f"tf:{graph}", checkpoint if checkpoint is not None or right is not None else graph
+    if table is not None and right is None and left is None:
+        raise PorterError(
+            "--table says where a network of yours has its endpoints: name it with --right module.py:function"
+        )
+    options = Options(weights, ignore, prefix)
+    if checkpoint is None and left is None and right is None:
+        given = {
+            "--images": images,
+            "--ignore": ignore,
+            "--prefix": prefix,
+            "--preprocessing": preprocessing,
+            "--weights": weights != "auto",
+        }
         for option in (name for name, value in given.items() if value):
             raise PorterError(f"without a checkpoint the goldens are compared: give --checkpoint to use {option}")
-        return verify_golden(arch, frameworks)
-    opened = open_checkpoint(checkpoint)
-    translations = {f: translate(opened, arch, "tf", f, Options(weights, ignore, prefix)) for f in frameworks}
-    ports = {f: translation.as_checkpoint(opened) for f, translation in translations.items()}
-    return verify_checkpoint(arch, opened, next(iter(translations.values())), ports, images)
+        return verify_golden(arch, frameworks, settings=settings, track=track)
+    opened = open_checkpoint(checkpoint) if checkpoint is not None else None
+    chosen = replace(arch, preprocessing=preprocessing) if preprocessing else arch
+    if left is None and right is None:
+        assert opened is not None
+        translations = {f: translate(opened, arch, "tf", f, options) for f in frameworks}
+        ports = {f: translation.as_checkpoint(opened) for f, translation in translations.items()}
+        first = next(iter(translations.values()))
+        return verify_checkpoint(chosen, opened, first, ports, images, None, settings, trust_graph, track)
+    context = Context(arch, Table.load(arch.table), arch.input_size, opened, options, trust_graph, endpoints=table)
+    return _verify_sides(chosen, context, left, right, frameworks, images, settings, track)
 
 
-def verify_golden(arch: Arch, frameworks: Sequence[str], golden: Recorded | None = None) -> Verification:
+def _verify_sides(
+    arch: Arch,
+    context: Context,
+    left: str | None,
+    right: str | None,
+    frameworks: Sequence[str],
+    images: Sequence[str | Path],
+    settings: Settings,
+    track: Track,
+) -> Verification:
+    """Hold what ``right`` names, or the checkpoint's ports, against what ``left`` names, or the original."""
+    opened = context.checkpoint
+    golden = left == "golden" or (left is None and opened is None)
+    if golden or right == "golden":
+        if images:
+            raise PorterError("the goldens hold the sample pictures' values only: leave --images out beside golden")
+        context = replace(context, size=recorded(arch.name).input_size)
+    if left is None and opened is not None:
+        runner, title = _tensorflow(
+            arch, context.table, opened, translate(opened, arch, "tf", "tf", context.options), context.trust_graph
+        )
+        reference = Side("tf", title, runner)
+    else:
+        reference = open_side(left or "golden", replace(context, beside=right))
+    sides = [open_side(right, replace(context, beside=left or ("golden" if golden else None)))] if right else []
+    for framework in frameworks if right is None else ():
+        source = seeded_checkpoint(recorded(arch.name)) if golden else opened
+        if source is None:
+            raise PorterError("there are no weights to port: give --checkpoint, or name the other side with --right")
+        tensors = translate(source, arch, "tf", framework, context.options if not golden else None).as_checkpoint(
+            source
+        )
+        require_framework(arch, framework)
+        sides.append(Side(framework, "", network_runner(framework, tensors, context)))
+    paths = None if golden or right == "golden" else [Path(image) for image in images] or sample_paths()
+    return _held(arch, context.table, reference, sides, paths, context.size, settings, track=track)
+
+
+def verify_golden(
+    arch: Arch,
+    frameworks: Sequence[str],
+    golden: Recorded | None = None,
+    settings: Settings | None = None,
+    track: Track = untracked,
+) -> Verification:
     """Hold ports, filled with seeded weights, against a golden; the model's own unless another is given."""
-    from porter.runners.golden import GoldenRunner, golden_pictures
-
     golden = golden or recorded(arch.name)
-    table = Table.load(arch.table)
-    reference, pictures = GoldenRunner(golden, table), golden_pictures(golden.input_size)
-    want = run_all(reference, pictures)
+    context = Context(arch, Table.load(arch.table), golden.input_size)
     seeds = seeded_checkpoint(golden)
-    reports = {}
+    sides = []
     for framework in frameworks:
         port = translate(seeds, arch, "tf", framework).as_checkpoint(seeds)
-        got = _run_port(arch, table, framework, port, pictures)
-        probes = {precision: reference.probe(outputs) for precision, outputs in got.items()}
-        reports[framework] = compare(probes, want, table.logits)
-    return Verification(
-        arch.name,
-        f"the golden of the original code, {golden.recipe['slim_name']} of TF-Slim",
-        f"sample pictures, centre {golden.input_size}x{golden.input_size}, scaled to [-1, 1]; name-seeded weights",
-        reports,
-    )
-
-
-def seeded_checkpoint(golden: Recorded) -> Checkpoint:
-    """Return the name-seeded weights with which a golden was recorded, as a TensorFlow checkpoint."""
-    return Checkpoint(golden.path, "name-seeded weights", seeded_entries(golden))
+        sides.append(Side(framework, "", network_runner(framework, port, context)))
+    reference = golden_side(context, golden)
+    return _held(arch, context.table, reference, sides, None, golden.input_size, settings or Settings(), track=track)
 
 
 def verify_checkpoint(
@@ -128,36 +154,69 @@ def verify_checkpoint(
     ports: Mapping[str, Checkpoint],
     images: Sequence[str | Path] = (),
     head: Head | None = None,
+    settings: Settings | None = None,
+    trust_graph: bool = False,
+    track: Track = untracked,
 ) -> Verification:
     """Hold ``ports``, each a framework's tensors, against TensorFlow running the original of ``checkpoint``.
 
     With another ``head`` than the checkpoint's, what is left of the original's outputs is judged.
     """
-    head = head or Head()
-    table = Table.load(arch.table)
+    context = Context(arch, Table.load(arch.table), arch.input_size)
     paths = [Path(image) for image in images] or sample_paths()
     require_package("tensorflow", "tf")
     for framework in ports:
         require_framework(arch, framework)
-    reference, title = _tensorflow(arch, table, checkpoint, translation)
-    pictures = prepare(paths, arch.preprocessing, arch.input_size)
-    want = {precision: head.of_outputs(outputs, table) for precision, outputs in run_all(reference, pictures).items()}
-    judged = table.logits if head.is_original else list(want["float32"])[-1]
-    names = head.class_names(arch, want["float32"][judged].shape[-1])
-    reports, logits = {}, {}
-    for framework, tensors in ports.items():
-        got = _run_port(arch, table, framework, tensors, pictures)
-        if not head.is_original:
-            got = {precision: head.of_outputs(outputs, table) for precision, outputs in got.items()}
-        reports[framework] = compare(got, want, judged)
-        if head.is_original:
-            logits[framework] = got["float32"][table.logits]
-    shown = _pictures(paths, names, want["float32"][table.logits], logits) if logits else ()
-    inputs = f"{len(paths)} pictures, {arch.preprocessing} preprocessing to {arch.input_size}x{arch.input_size}"
-    return Verification(arch.name, title, inputs, reports, tuple(shown))
+    runner, title = _tensorflow(arch, context.table, checkpoint, translation, trust_graph)
+    sides = [Side(name, "", network_runner(name, tensors, context)) for name, tensors in ports.items()]
+    reference = Side("tf", title, runner)
+    return _held(arch, context.table, reference, sides, paths, context.size, settings or Settings(), head, track)
 
 
-def _tensorflow(arch: Arch, table: Table, checkpoint: Checkpoint, translation: Translation) -> tuple[Runner, str]:
+def _held(
+    arch: Arch,
+    table: Table,
+    reference: Side,
+    sides: Sequence[Side],
+    paths: Sequence[Path] | None,
+    size: int,
+    settings: Settings,
+    head: Head | None = None,
+    track: Track = untracked,
+) -> Verification:
+    """Run ``sides`` and ``reference`` on the pictures at ``paths``, the golden's where that is None."""
+    if paths is None:
+        from porter.runners.golden import golden_pictures
+
+        pictures = golden_pictures(size)
+        inputs = f"sample pictures, centre {size}x{size}, scaled to [-1, 1]; name-seeded weights"
+    else:
+        pictures = prepare(paths, arch.preprocessing, size)
+        count = f"{len(paths)} picture{'' if len(paths) == 1 else 's'}"
+        inputs = f"{count}, {arch.preprocessing} preprocessing to {pictures.shape[1]}x{pictures.shape[2]}"
+    ports = {side.name: side.runner for side in sides}
+    held = hold(ports, reference.runner, pictures, arch, table, settings, head, track)
+    shown: tuple[PictureResult, ...] = ()
+    if paths is not None and held.reference_logits is not None and (head is None or head.is_original):
+        shown = tuple(_pictures(arch, head or Head(), paths, held.reference_logits, held.logits))
+    own = own_inputs(arch, paths, pictures, reference.runner, table) if paths is not None else ()
+    logits = {} if held.reference_logits is None else {"": held.reference_logits, **held.logits}
+    return Verification(
+        arch.name,
+        reference.title,
+        inputs,
+        held.reports,
+        shown,
+        own,
+        NAMES.get(reference.name, reference.name),
+        {side.name: side.title for side in sides if side.title},
+        logits,
+    )
+
+
+def _tensorflow(
+    arch: Arch, table: Table, checkpoint: Checkpoint, translation: Translation, trust_graph: bool = False
+) -> tuple[Runner, str]:
     """Return the runner of the original, and what it is."""
     from porter.checkpoint import frozen
     from porter.graph.freeze import freeze
@@ -170,7 +229,7 @@ def _tensorflow(arch: Arch, table: Table, checkpoint: Checkpoint, translation: T
         graph, quantized = without_fake_quant(load_graph(checkpoint.path))
         left_out = f" without its {quantized} FakeQuant nodes" if quantized else " itself"
         title = f"TensorFlow {tf.VERSION} running {checkpoint.path.name}{left_out}"
-        return tf.TFRunner(graph, table, checkpoint.path, translation.prefix), title
+        return tf.TFRunner(graph, table, checkpoint.path, translation.prefix, trust_graph), title
     if checkpoint.opens_as is None:
         raise PorterError(
             f"{checkpoint.path} ({checkpoint.format}) is not a file that TensorFlow opens, and it alone can run the "
@@ -214,20 +273,26 @@ def _as_float32(path: Path, name: str, values: np.ndarray) -> np.ndarray:
     return narrow
 
 
-def _run_port(
-    arch: Arch, table: Table, framework: str, tensors: Checkpoint, pictures: np.ndarray
-) -> dict[str, Outputs]:
-    """Run the port in every precision in which its framework proves anything."""
-    return run_all(runner_of(build(arch, framework, tensors, input_size=pictures.shape[1]), table), pictures)
-
-
 def _pictures(
-    paths: Iterable[Path], names: Sequence[str], want: np.ndarray, got: Mapping[str, np.ndarray]
+    arch: Arch, head: Head, paths: Sequence[Path], want: np.ndarray, got: Mapping[str, np.ndarray]
 ) -> Iterator[PictureResult]:
     for number, path in enumerate(paths):
         yield PictureResult(
             path.name,
-            top_labels(softmax(want[number]), names),
-            {framework: top_labels(softmax(logits[number]), names) for framework, logits in got.items()},
-            {framework: float(np.abs(logits[number] - want[number]).max()) for framework, logits in got.items()},
+            _top(arch, head, want[number]),
+            {name: _top(arch, head, logits[number]) for name, logits in got.items()},
+            {name: _farthest(want[number], logits[number]) for name, logits in got.items()},
+            path,
         )
+
+
+def _top(arch: Arch, head: Head, logits: np.ndarray) -> Labels:
+    # Where one side alone has a background class, its head says so by its size.
+    shown = Head(drop_background=True) if len(logits) == arch.num_classes - 1 and has_background(arch) else head
+    return top_labels(softmax(logits), shown.class_names(arch, len(logits)))
+
+
+def _farthest(want: np.ndarray, got: np.ndarray) -> float:
+    """Return the largest difference; where one side alone has a background class, the others are compared."""
+    shared = min(len(want), len(got))
+    return float(np.abs(got[-shared:] - want[-shared:]).max())

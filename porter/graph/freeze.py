@@ -16,6 +16,11 @@ _NUMBERS = {"float32": 1, "float64": 2, "float16": 19}
 """TensorFlow's DataType of the dtypes that weights have (tensorflow/core/framework/types.proto)."""
 
 
+def variables(graph: Any) -> list[str]:
+    """Return the names of the variables that ``graph`` has not frozen."""
+    return [node.name for node in graph.node if node.op in _HANDLES]
+
+
 def constant(name: str, value: np.ndarray) -> Any:
     """Return a Const node. ``value`` is float16, float32 or float64."""
     number = _NUMBERS[value.dtype.name]
@@ -42,4 +47,7 @@ def freeze(graph: Any, values: Mapping[str, np.ndarray]) -> Any:
             read.attr["T"].CopyFrom(node.attr["dtype"])
         else:
             frozen.node.append(node)
+    for node in frozen.node:
+        # It asks for the device of a node that may be pruned.
+        node.attr.pop("_class", None)
     return frozen

@@ -1,4 +1,4 @@
-"""A GraphDef from a .pb file."""
+"""A GraphDef from a file: .pb, .pbtxt, .meta or a SavedModel's folder, told apart by their bytes."""
 
 from __future__ import annotations
 
@@ -9,14 +9,19 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+from google.protobuf import text_format
 from google.protobuf.message import DecodeError
 from tensorboard.compat.proto.graph_pb2 import GraphDef
+from tensorboard.compat.proto.meta_graph_pb2 import MetaGraphDef
 
+from porter.checkpoint.wire import fields
 from porter.errors import FormatError
 
 LARGEST = 1 << 31
 """Protobuf's own bound on a message, and so on a graph."""
 _OP = re.compile(r"[A-Za-z_>][A-Za-z0-9_>]*")
+_TEXT = re.compile(rb"\s*(#[^\n]*\s*)*(node|versions|library|meta_info_def|graph_def|meta_graphs|saved_model_schema)")
+_SAVED_MODEL_GRAPHS = 2  # meta_graphs in tensorflow/core/protobuf/saved_model.proto
 
 
 def parse_graph(raw: bytes) -> Any | None:
@@ -25,17 +30,18 @@ def parse_graph(raw: bytes) -> Any | None:
         graph = GraphDef.FromString(raw)
     except DecodeError:
         return None
-    # Other messages parse as a GraphDef too, but not to nodes with names and ops.
-    return graph if graph.node and all(node.name and _OP.fullmatch(node.op) for node in graph.node) else None
+    return graph if _has_nodes(graph) else None
 
 
 def load_graph(path: Path) -> Any:
-    """Read the GraphDef in ``path``, gzipped or not. Raises FormatError."""
+    """Read the GraphDef in ``path``, gzipped or not, a MetaGraphDef's, or that of a SavedModel. Raises FormatError."""
+    path = _file(path)
     raw = path.read_bytes()
     try:
-        graph = parse_graph(_unpacked(raw, path) if raw[:2] == b"\x1f\x8b" else raw)
+        raw = _unpacked(raw, path) if raw[:2] == b"\x1f\x8b" else raw
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise FormatError(f"{path} does not unpack ({error}); copy or download it again") from None
+    graph = _parse_text(raw, path) if _TEXT.match(raw) else parse_graph(raw) or _parse_meta(raw) or _parse_saved(raw)
     if graph is None:
         raise FormatError(f"{path} is not a whole TensorFlow GraphDef; copy or download it again")
     return graph
@@ -47,3 +53,50 @@ def _unpacked(raw: bytes, path: Path) -> bytes:
     if len(unpacked) > LARGEST:
         raise FormatError(f"{path} unpacks to more than {LARGEST} bytes, which no graph has; name another file")
     return unpacked
+
+
+def saved_variables(path: Path) -> Path | None:
+    """Return the prefix of the variables beside a SavedModel's graph, None where there are none."""
+    prefix = _file(path).parent / "variables" / "variables"
+    return prefix if prefix.with_name("variables.index").is_file() else None
+
+
+def _file(path: Path) -> Path:
+    """Return ``path``, or the graph of the SavedModel in the folder that it is."""
+    if not path.is_dir():
+        return path
+    for name in ("saved_model.pb", "saved_model.pbtxt"):
+        if (path / name).is_file():
+            return path / name
+    raise FormatError(f"{path} is a folder without a saved_model.pb: name a graph's file or a SavedModel's folder")
+
+
+def _has_nodes(graph: Any) -> bool:
+    # Other messages parse as a GraphDef too, but not to nodes with names and ops.
+    return bool(graph.node) and all(node.name and _OP.fullmatch(node.op) for node in graph.node)
+
+
+def _parse_meta(raw: bytes) -> Any | None:
+    try:
+        graph = MetaGraphDef.FromString(raw).graph_def
+    except DecodeError:
+        return None
+    return graph if _has_nodes(graph) else None
+
+
+def _parse_saved(raw: bytes) -> Any | None:
+    try:
+        graphs = [value for number, value in fields(raw) if number == _SAVED_MODEL_GRAPHS]
+    except FormatError:
+        return None
+    return _parse_meta(graphs[0]) if graphs and isinstance(graphs[0], bytes) else None
+
+
+def _parse_text(raw: bytes, path: Path) -> Any | None:
+    kind = MetaGraphDef if _TEXT.match(raw)[2] in (b"meta_info_def", b"graph_def") else GraphDef  # type: ignore[index]
+    try:
+        message = text_format.Parse(raw.decode(), kind())
+    except (text_format.ParseError, UnicodeDecodeError) as error:
+        raise FormatError(f"{path} is not a GraphDef in text: {str(error).splitlines()[0]}") from None
+    graph = message.graph_def if kind is MetaGraphDef else message
+    return graph if _has_nodes(graph) else None

@@ -33,5 +33,5 @@ def check_ops(graph: Any, path: Path | str) -> None:
         raise FormatError(
             f"{path} is not run: {len(others)} of the nodes that its logits need are not pure tensor ops, "
             f"so that running it could touch files or the network:{listing(others)}\n"
-            "  freeze the inference graph alone"
+            "  freeze the inference graph alone, or give --trust-graph where you know who made it"
         )

@@ -16,16 +16,48 @@ _FLOAT, _DOUBLE = 1, 2
 _BATCH_NORMS = {"FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"}
 
 
+DIGITS = 6
+"""FLT_DIG: any decimal of so many digits survives float32. A longer one was not written, but computed."""
+
+
 def shortest(value: float) -> float:
-    """Return the float64 that a float32's shortest decimal means: 0.001, not 0.0010000000474974513."""
-    return float(str(np.float32(value)))
+    """Return the float64 that a float32 means: 0.001, not 0.0010000000474974513, where that decimal is a short one.
+
+    A number of more digits is some rounded constant's, and is itself all that the graph says.
+    """
+    decimal = str(np.float32(value))
+    return float(decimal) if is_short(value) else float(np.float32(value))
+
+
+def is_short(value: float) -> bool:
+    """Tell whether the shortest decimal of a float32 has no more digits than float32 always keeps."""
+    digits = str(np.float32(value)).split("e")[0].replace(".", "").replace("-", "").strip("0")
+    return len(digits) <= DIGITS
+
+
+def rounded_constants(graph: Any, path: Path | str) -> list[str]:
+    """Return the scalar float32 constants of ``graph`` whose float64 values cannot be told from their decimals."""
+    found = []
+    for node in graph.node:
+        if node.op == "Const" and node.attr["dtype"].type == _FLOAT:
+            value = tensor_values(Path(path), node.name, node.attr["value"].tensor)
+            if value.ndim == 0 and not is_short(float(value)):
+                found.append(node.name)
+        elif node.op in _BATCH_NORMS and not is_short(_epsilon(node)):
+            found.append(f"{node.name}'s epsilon")
+    return found
+
+
+def _epsilon(node: Any) -> float:
+    # The op's default where the attribute is left out (tensorflow/core/ops/nn_ops.cc).
+    return float(node.attr["epsilon"].f) if "epsilon" in node.attr else 1e-4
 
 
 def widen(graph: Any, path: Path | str) -> Any:
     """Return ``graph`` in float64: dtypes and constants widened, fused batch norm opened into its pieces.
 
-    A scalar constant is taken as the decimal that its author wrote; TensorFlow has no fused batch norm
-    in float64. Raises FormatError where a batch norm is in training mode or channels come first.
+    A scalar constant is taken as the decimal that its author wrote, see ``shortest``; TensorFlow has no fused batch
+    norm in float64. Raises FormatError where a batch norm is in training mode or channels come first.
     """
     wide = GraphDef(versions=graph.versions)
     for node in graph.node:
@@ -51,9 +83,7 @@ def _open_batch_norm(wide: Any, node: Any, path: Path | str) -> None:
             f"{path}: {node.name} normalizes in training mode or with channels first: export the inference graph, NHWC"
         )
     x, gamma, beta, mean, variance = node.input[:5]
-    # The op's default where the attribute is left out (tensorflow/core/ops/nn_ops.cc).
-    epsilon = node.attr["epsilon"].f if "epsilon" in node.attr else 1e-4
-    wide.node.append(constant(f"{node.name}/wide_epsilon", np.asarray(shortest(epsilon))))
+    wide.node.append(constant(f"{node.name}/wide_epsilon", np.asarray(shortest(_epsilon(node)))))
 
     def add(name: str, op: str, *inputs: str) -> str:
         added = wide.node.add(name=name, op=op, input=inputs)

@@ -31,13 +31,27 @@ class GoldenRunner:
         self.values = golden.values()
 
     def __call__(self, pictures: np.ndarray) -> dict[str, np.ndarray]:
-        if not np.array_equal(pictures.astype(np.float32), golden_pictures(self.golden.input_size)):
-            raise PorterError(f"{self.golden.path} holds the sample pictures' values only: run it on those")
+        chosen = self._which(pictures)
         precision = pictures.dtype.name
         prefix = {"float64": "endpoint:", "float32": "endpoint_float32:"}[precision]
-        outputs = {name: self.values[prefix + name] for name in self.golden.endpoint_shapes}
-        outputs[self.table.logits] = self.values[f"logits_{precision}"]
+        outputs = {name: self.values[prefix + name][chosen] for name in self.golden.endpoint_shapes}
+        outputs[self.table.logits] = self.values[f"logits_{precision}"][chosen]
         return outputs
+
+    def _which(self, pictures: np.ndarray) -> list[int]:
+        """Return the sample pictures' numbers of ``pictures``, any of them in any order."""
+        samples = golden_pictures(self.golden.input_size)
+        found = [
+            next((number for number, sample in enumerate(samples) if np.array_equal(picture, sample)), None)
+            for picture in pictures.astype(np.float32)
+        ]
+        if None in found:
+            raise PorterError(f"{self.golden.path} holds the sample pictures' values only: run it on those")
+        return [number for number in found if number is not None]
+
+    def indices(self, name: str, count: int) -> np.ndarray:
+        """Return the flat places, in an activation of ``count`` values, of the values that a golden keeps of it."""
+        return np.arange(count) if name == self.table.logits else probe_indices(name, count)
 
     def probe(self, outputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Return of another runner's outputs the values that a golden keeps.
@@ -52,5 +66,5 @@ class GoldenRunner:
                 raise PorterError(
                     f"{name} has {flat.shape[1]} values a picture, the original {want}: the network differs"
                 )
-            probed[name] = flat if name == self.table.logits else flat[:, probe_indices(name, want)]
+            probed[name] = flat[:, self.indices(name, want)]
         return probed

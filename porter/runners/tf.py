@@ -16,7 +16,7 @@ import tensorflow as tf
 from porter.errors import FormatError
 from porter.graph.prune import prune
 from porter.graph.safety import check_ops
-from porter.graph.widen import widen
+from porter.graph.widen import rounded_constants, widen
 from porter.mapping import Table
 from porter.runners import PRECISIONS, in_graph_order
 
@@ -46,12 +46,20 @@ class TFRunner:
 
     ``graph`` is a GraphDef of the tensorboard package; ``path`` names it in errors, ``prefix`` stands before the
     table's names in it, ``judged`` is the endpoint that it must have, the logits where it is None. Only what the
-    endpoints need is kept, and its ops are checked before anything runs.
+    endpoints need is kept, and its ops are checked before anything runs, unless the graph is trusted.
     """
 
     precisions = PRECISIONS
 
-    def __init__(self, graph: Any, table: Table, path: Path | str, prefix: str = "", judged: str | None = None) -> None:
+    def __init__(
+        self,
+        graph: Any,
+        table: Table,
+        path: Path | str,
+        prefix: str = "",
+        trust: bool = False,
+        judged: str | None = None,
+    ) -> None:
         names = {node.name for node in graph.node}
         self.table = table
         self.path = path
@@ -62,7 +70,8 @@ class TFRunner:
             wanted = ops[judged]
             raise FormatError(f"{path} has no node {wanted}, the logits: it is not a graph of {table.name}")
         self.graph = prune(graph, self.where.values())
-        check_ops(self.graph, path)
+        if not trust:
+            check_ops(self.graph, path)
         inputs = [node for node in self.graph.node if node.op.startswith("Placeholder")]
         if len(inputs) != 1:
             found = ", ".join(node.name for node in inputs) or "none"
@@ -72,6 +81,18 @@ class TFRunner:
         self.one_by_one = bool(sizes) and sizes[0] == 1
         self.sides = tuple(sizes[1:3])
         self.sessions: dict[str, Any] = {}
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader has to know: which constants of the graph are taken as they are, rounded to float32."""
+        rounded = rounded_constants(self.graph, self.path)
+        if not rounded:
+            return []
+        return [
+            f"{Path(self.path).name} bakes in {len(rounded)} constant{'' if len(rounded) == 1 else 's'} that float32 "
+            f"rounded: the graph's own values are used in float64 ({', '.join(rounded[:3])}"
+            f"{', …' if len(rounded) > 3 else ''})"
+        ]
 
     def __call__(self, pictures: np.ndarray) -> dict[str, np.ndarray]:
         if any(0 < side != given for side, given in zip(self.sides, pictures.shape[1:3], strict=False)):

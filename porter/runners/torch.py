@@ -36,7 +36,8 @@ class TorchRunner:
             if path in modules:
                 modules[path].register_forward_hook(partial(_keep, outputs, endpoint.name))
         with torch.inference_mode():
-            module(images.to(next(module.parameters()).device))
+            parameter = next(module.parameters(), images)
+            module(images.to(parameter.device))
         return in_graph_order(outputs, self.table)
 
 

@@ -35,12 +35,16 @@ def build(
     module: nn.Module = arch.builder("torch")(num_classes=classes, **{**arch.options, **options})
     module.to(getattr(torch, dtype or common_dtype(tensors)))
     if tensors is not None:
-        _fill(module, table, tensors)
+        fill(module, table, tensors)
     return module.eval()
 
 
 @torch.no_grad()
-def _fill(module: nn.Module, table: Table, tensors: Checkpoint) -> None:
+def fill(module: nn.Module, table: Table, tensors: Checkpoint) -> None:
+    """Copy ``tensors`` into the parameters and buffers of the same names: ours or any module with the table's names.
+
+    Raises MappingError, and copies nothing, where a tensor is missing, left over or of another shape.
+    """
     state = module.state_dict()
     shapes = {name: tuple(value.shape) for name, value in state.items()}
     for name, stored in fitting(table, "torch", tensors, shapes).items():

@@ -1,0 +1,74 @@
+"""A graph of the user's as a side: TensorFlow runs it, filled from a checkpoint where it is not frozen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from porter.checkpoint import Checkpoint, open_checkpoint
+from porter.errors import PorterError
+from porter.load import require_package
+from porter.naming import find_prefix
+from porter.translate import Options, translate
+
+if TYPE_CHECKING:
+    from porter.runners.tf import TFRunner
+    from porter.sides import Context
+
+
+def live_runner(path: Path, context: Context) -> tuple[TFRunner, str]:
+    """Return the runner of the graph in ``path`` and what it is.
+
+    ``path`` is a frozen .pb, or a .pb, .pbtxt, .meta or SavedModel whose variables get the values that a port of the
+    checkpoint gets: its averages, where those are taken. A SavedModel brings its own checkpoint.
+    Raises PorterError where the graph is not the model's, or its variables have no values.
+    """
+    require_package("tensorflow", "tf")
+    from porter.graph.freeze import freeze, variables
+    from porter.graph.graphdef import load_graph, saved_variables
+    from porter.graph.prune import prune
+    from porter.runners import tf
+
+    if not path.exists():
+        raise PorterError(f"{path} does not exist: name a .pb, .pbtxt or .meta file, or a SavedModel's folder")
+    graph = load_graph(path)
+    ops = [endpoint.where["tf"] for endpoint in context.table.endpoints if "tf" in endpoint.where]
+    nodes = {node.name for node in graph.node}
+    prefix = context.options.prefix
+    if prefix is None or not any(prefix + op in nodes for op in ops):
+        prefix = find_prefix(nodes, ops)
+    title = f"TensorFlow {tf.VERSION} running {path.name}"
+    there = [prefix + op for op in ops if prefix + op in nodes]
+    pruned = prune(graph, there) if there else graph
+    names = variables(pruned)
+    if not names:
+        return tf.TFRunner(pruned, context.table, path, prefix, context.trust_graph), f"{title} itself"
+    checkpoint = context.checkpoint
+    if checkpoint is None and (beside := saved_variables(path)) is not None:
+        checkpoint = open_checkpoint(beside)
+    if checkpoint is None:
+        raise PorterError(f"{path} is not frozen, and its {len(names)} variables need values: give --checkpoint")
+    values = _values(names, prefix, checkpoint, context)
+    title += f", filled by its own reader of {checkpoint.path.name}"
+    return tf.TFRunner(freeze(pruned, values), context.table, path, prefix, context.trust_graph), title
+
+
+def _values(names: list[str], prefix: str, checkpoint: Checkpoint, context: Context) -> dict[str, np.ndarray]:
+    """Return the graph's variables: the entries that a port takes for them, as TensorFlow reads them."""
+    from porter.checkpoint import bundle
+    from porter.runners import tf
+
+    options = Options(context.options.weights, context.options.ignore)
+    taken = translate(checkpoint, context.arch, "tf", "tf", options).taken
+    missing = [name for name in names if name.removeprefix(prefix) not in taken]
+    if missing:
+        raise PorterError(
+            f"the graph's variable {missing[0]} is none of {context.arch.name}'s: name the model's own inference graph"
+        )
+    wanted = {name: taken[name.removeprefix(prefix)] for name in names}
+    read: Any = checkpoint
+    if checkpoint.format == bundle.FORMAT:
+        read = tf.read_variables(checkpoint.path, set(wanted.values()))
+    return {name: read[entry] for name, entry in wanted.items()}
