@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import subprocess
+import sys
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -407,3 +411,34 @@ def test_constants_that_a_graph_rounded_are_used_as_they_are_and_told(tf: Any) -
     assert shortest(float(np.float32(0.9997))) == 0.9997
     outputs = baked(golden_pictures(128)[:1].astype(np.float64))
     assert outputs["Logits"].dtype == np.float64
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a terminal")
+def test_a_terminal_sees_progress() -> None:
+    terminal, other_end = os.openpty()
+    command = [sys.executable, "-m", "porter.cli", "verify", MODEL, "--batch", "1"]
+    with subprocess.Popen(command, stderr=other_end, stdout=subprocess.DEVNULL, env=os.environ | {"TERM": "xterm"}):
+        os.close(other_end)
+        shown = b""
+        with contextlib.suppress(OSError):  # how Linux says that the other end is closed
+            while chunk := os.read(terminal, 1 << 16):
+                shown += chunk
+    assert b"verifying" in shown
+
+
+def test_many_pictures_need_no_more_memory_than_a_few() -> None:
+    """Only sums are kept of what a batch computes: the activations of no two batches are held at once."""
+    import gc
+    import weakref
+
+    from porter.compare import Tally
+
+    tally, alive = Tally("Logits"), []
+    for _ in range(3):
+        values = np.random.default_rng(0).standard_normal((2, 1000))
+        alive.append(weakref.ref(values))
+        tally.add({"float64": {"Logits": values}}, {"float64": {"Logits": values}})
+        del values
+    gc.collect()
+    assert not [kept for kept in alive if kept() is not None]
+    assert tally.report()
