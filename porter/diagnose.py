@@ -18,6 +18,10 @@ OFFSET = "a constant offset for each channel: a bias, a beta or a moving mean th
 NORM = "another scale and offset for each channel: a batch norm's gamma, beta, mean or variance swapped or misplaced"
 PADDING = "the borders alone differ: padding"
 POOL_BORDER = "the borders alone differ, and are smaller: an average pool that counts its padding"
+POOL_FACTOR = "a constant factor of {factor:.6g} behind a pool: padding that it counts (include-pad), or its window"
+FIRST = (
+    "it differs everywhere from the first layer on: padding, the input's channels (BGR), or preprocessing done twice"
+)
 STRIDE = "it differs everywhere where the map is made smaller: padding (SAME puts the odd row and column last)"
 POOL = "everything differs behind a pool: its window, or whether it counts its padding (include-pad)"
 ORDER = "the same values at other places: axes that are swapped or mislaid, such as permuted channels"
@@ -31,6 +35,7 @@ NOT_FINITE = "values that are not finite: a batch norm whose variance is negativ
 OTHER = "its values are those of {name}: a layer that is skipped, or wires that are swapped"
 ROUNDED = "a difference of float32's size: a constant such as epsilon, the weights or a step rounded to float32"
 WEIGHTS = "a small difference everywhere from the first layer on: other weights, such as raw values for averages (EMA)"
+SKIPPED = "{names} before it {are} not run: a layer that is skipped"
 KERNEL = "nothing of it fits: another layer's weights, an axis order within a kernel, or another input (wires)"
 BRANCH = "channels {low} to {high} of {channels} alone differ: the branch that makes them"
 
@@ -66,7 +71,7 @@ class Sample:
     @property
     def tolerance(self) -> float:
         """How far two values that are the same may be apart."""
-        return (1e-10 if self.exact else 1e-4) * float(self.want.std())
+        return (1e-11 if self.exact else 1e-4) * float(self.want.std())
 
     @property
     def differs(self) -> np.ndarray:
@@ -105,8 +110,8 @@ def diagnose(
             or _other(sample, others or {})
             or _order(sample)
             or _border(sample)
-            or _affine(sample)
             or _small(sample)
+            or _affine(sample, before)
             or _place(sample, before)
         )
 
@@ -115,13 +120,12 @@ def _cut(sample: Sample) -> str | None:
     """Values that one side alone cuts off, everything else being equal."""
     got, want = sample.got[sample.differs], sample.want[sample.differs]
     cap, floor = sample.want.max(), sample.want.min()
-    if (want == cap).all() and (got > cap).all():
-        return CAP.format(cap=cap)
-    if floor == 0 and (want == 0).all() and (got < 0).all():
-        return NO_ACTIVATION
+    if floor == 0 and (np.abs(np.clip(got, floor, cap) - want) <= sample.tolerance).all():
+        return CAP.format(cap=cap) if (got > cap).all() else NO_ACTIVATION
     if sample.got.min() == 0 and (got == 0).all() and (want < 0).all():
         return EXTRA_ACTIVATION
-    return None
+    # A leaky activation is no clip, but differs below 0 alone.
+    return NO_ACTIVATION if floor == 0 and (want == 0).all() and (got < 0).all() else None
 
 
 def _classes(sample: Sample) -> str | None:
@@ -168,7 +172,7 @@ def _border(sample: Sample) -> str | None:
     return POOL_BORDER if (np.abs(got) < np.abs(want)).mean() > 0.95 else PADDING
 
 
-def _affine(sample: Sample) -> str | None:
+def _affine(sample: Sample, before: tuple[int, ...] | None) -> str | None:
     """Whether each channel is the other's, scaled and moved; where values are cut off on either side says nothing."""
     kept = np.ones(sample.got.shape, bool)
     for side in (sample.got, sample.want):
@@ -196,7 +200,7 @@ def _affine(sample: Sample) -> str | None:
     if np.abs(scale - 1).max() < flat * min(1.0, moved / deviation):
         return OFFSET
     if np.ptp(scale) < flat * np.abs(scale - 1).max() and moved < flat * deviation:
-        return FACTOR.format(factor=scale.mean())
+        return (POOL_FACTOR if _pools(sample.shape, before) else FACTOR).format(factor=scale.mean())
     # Epsilon is added to every variance: all factors are on one side of 1, and none is far from it.
     if ((scale > 1).all() or (scale < 1).all()) and np.abs(scale - 1).max() < 0.1:
         return EPSILON.format(low=scale.min(), high=scale.max())
@@ -211,20 +215,27 @@ def _small(sample: Sample) -> str | None:
 def _place(sample: Sample, before: tuple[int, ...] | None) -> str | None:
     """What the place in the network suggests where the values themselves do not."""
     alike = float(np.corrcoef(sample.got.ravel(), sample.want.ravel())[0, 1])
-    area = int(np.prod(sample.shape[:-1]))
-    if before is not None and len(before) == 3 and area == 1 < int(np.prod(before[:-1])):
+    if _pools(sample.shape, before):
         return POOL
     if before is None and alike > 0.99:
         return WEIGHTS
     wrong = np.zeros(sample.shape[-1], bool)
     np.logical_or.at(wrong, sample.channel, sample.differs.any(axis=0))
     places = np.flatnonzero(wrong)
-    if sample.all_there and 0 < len(places) < 0.9 * sample.shape[-1]:
+    alive = np.ptp(sample.want.reshape(-1, sample.shape[-1]), axis=0) > 0 if sample.all_there else wrong
+    if 0 < len(places) < 0.9 * alive.sum():
         branch = BRANCH.format(low=places[0], high=places[-1], channels=sample.shape[-1])
         return f"{branch}; {STRIDE}" if _shrinks(sample.shape, before) else branch
+    if alike > 0.2 and before is None:
+        return FIRST
     if alike > 0.2 and _shrinks(sample.shape, before):
         return STRIDE
     return KERNEL
+
+
+def _pools(shape: tuple[int, ...], before: tuple[int, ...] | None) -> bool:
+    """Whether a map before has become one value for each channel."""
+    return before is not None and len(before) == 3 and int(np.prod(shape[:-1])) == 1 < int(np.prod(before[:-1]))
 
 
 def _shrinks(shape: tuple[int, ...], before: tuple[int, ...] | None) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 
 from porter.archs import Arch
 from porter.compare import ALONE_LARGEST_BOUND, ALONE_RMS_BOUND, Report, Tally, select
-from porter.diagnose import Sample, diagnose
+from porter.diagnose import SKIPPED, Sample, diagnose
 from porter.errors import PorterError
 from porter.head import Head, has_background
 from porter.mapping import Table
@@ -149,7 +149,9 @@ class _Holder:
         """Return both sides' runs with the same classes, as probes where one side is a golden, and selected."""
         got, want = self._same_classes(name, got, want)
         # A golden keeps probes alone: of the other side no more is compared.
-        if hasattr(self.reference, "probe"):
+        if hasattr(self.reference, "probe") and hasattr(runner, "probe"):
+            pass
+        elif hasattr(self.reference, "probe"):
             got = {p: self.reference.probe(run) for p, run in got.items()}
         elif hasattr(runner, "probe"):
             want = {p: runner.probe(run) for p, run in want.items()}
@@ -214,6 +216,10 @@ class _Holder:
         indices = golden.indices(endpoint, count) if golden is not None else np.arange(count)
         names = [n for n in theirs if n in ours]
         before = names[names.index(endpoint) - 1] if names.index(endpoint) else None
+        order = list(want[precision])
+        gone = [n for n in order[: order.index(endpoint)] if n not in ours]
+        if gone and gone[-1] == order[order.index(endpoint) - 1]:
+            return SKIPPED.format(names=", ".join(gone[-3:]), are="is" if len(gone) == 1 else "are")
         peaks = None
         if golden is self.reference:
             upto = names[: names.index(endpoint) + 1]

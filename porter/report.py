@@ -17,7 +17,7 @@ from porter.errors import PorterError
 from porter.load import require_package
 from porter.pictures import open_picture
 from porter.plots import depth_plot, logit_plot
-from porter.showing import numbers
+from porter.showing import numbers, verdict_of
 from porter.verification import Verification
 
 THUMBNAIL = 320
@@ -70,7 +70,7 @@ def _port(result: Verification, name: str) -> dict[str, Any]:
         "verdict": str(report).removeprefix("parity holds ").removeprefix("parity fails: "),
         "departure": report.first_departure,
         "head": head + (["float32 rms ×", "largest ×"] if ratios else []),
-        "rows": [(row.endpoint, row.ok, numbers(row, ratios)) for row in report.rows],
+        "rows": [(row.endpoint, row.ok, verdict_of(report, row), numbers(row, ratios)) for row in report.rows],
         "logits": None
         if want is None or got is None
         else logit_plot(want, got, result.reference_label, result.name_of(name)),

@@ -62,11 +62,18 @@ def _show_endpoints(out: Console, report: Report, name: str) -> None:
     rounding = ("float32 rms", "largest") if ratios else ()
     grid = new_grid(f"endpoint in {name}", largest, "mean", "cosine", "growth", *rounding, "")
     for row in report.rows:
-        verdict = Text("ok", style="green") if row.ok else Text("departs", style="bold red")
+        verdict = Text(verdict_of(report, row), style="green" if row.ok else "bold red")
         grid.add_row(row.endpoint, *numbers(row, ratios), verdict)
     out.print(grid)
     unit = "  differences in deviations of the original's values; growth against the endpoint before"
     out.print(unit + ("; float32 in times the original's own rounding" if ratios else ""), soft_wrap=True)
+
+
+def verdict_of(report: Report, row: Row) -> str:
+    """Return ok, departs, or begins: within the bounds, but where a departure comes from."""
+    if not row.ok:
+        return "departs"
+    return "begins" if row is report.first_departure else "ok"
 
 
 def numbers(row: Row, ratios: bool) -> list[str]:

@@ -25,7 +25,7 @@ ELLIPSIS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 def masked(text: str) -> str:
     """Hide measured numbers, whose last places differ from machine to machine, and sizes, which versions change."""
-    return re.sub(r"\([\d,]+ bytes\)|\d+\.\d+(e[-+]\d+)?(?=\s)", "N", text + "\n")
+    return re.sub(r"\([\d,]+ bytes\)|\d+\.\d+(e[-+]\d+)?(?=[\s,)])", "N", text + "\n")
 
 
 @pytest.fixture
@@ -35,6 +35,8 @@ def folder(save: Saver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
         pytest.skip("the README's commands need `make weights`")
     save(training_checkpoint())
     (tmp_path / "retrained_graph.pb").symlink_to(REAL)
+    (tmp_path / "espresso.png").symlink_to(ROOT / "golden/images/coffee.png")
+    (tmp_path / "net.py").write_text(re.findall(r"```python\n# net.py\n((?:.*\n)*?)```", README)[0], encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -1,0 +1,149 @@
+"""Correct ports are never failed: random pictures over every model, in both frameworks, however they are run.
+
+    python benchmarks/false_alarms.py                    100 pictures
+    python benchmarks/false_alarms.py --pictures 8       fewer
+
+The reference is TensorFlow running the original's recorded graph, filled with the name-seeded weights. Each picture has
+a verdict of its own, which is harder than one for all: rounding is not averaged over pictures. Exits with 1 on an
+alarm.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from porter.archs import ARCHS, find_arch
+from porter.compare import Tally
+from porter.endpoints import runner_of
+from porter.graph.freeze import freeze
+from porter.graph.graphdef import load_graph
+from porter.load import build
+from porter.mapping import Table
+from porter.recorded import recorded, seeded_checkpoint
+from porter.runners import Runner, run_all
+from porter.runners.settings import before_tensorflow
+from porter.translate import translate
+
+MODELS = ("mobilenet_v1_1.0_224", "mobilenet_v1_0.25_128", "nasnet_mobile")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How a port is run."""
+
+    framework: str
+    batch: int
+    threads: int | None = None
+    channels_last: bool = False
+
+    def __str__(self) -> str:
+        threads = f", {self.threads} thread{'' if self.threads == 1 else 's'}" if self.threads else ""
+        return f"{self.framework}, batch {self.batch}{threads}{', channels_last' if self.channels_last else ''}"
+
+
+# Keras' TensorFlow takes its threads from the process; PyTorch's are set for each run.
+SETTINGS = [
+    *(Setting("torch", batch, threads) for batch in (1, 8) for threads in (1, 2)),
+    Setting("torch", 8, 2, channels_last=True),
+    *(Setting("keras", batch) for batch in (1, 8)),
+]
+
+
+def random_pictures(count: int, size: int) -> np.ndarray:
+    """Return pictures in [-1, 1]: noise, smooth fields, flat grounds and extremes in turn, each another."""
+    pictures = []
+    for number in range(count):
+        draw = np.random.default_rng(number)
+        noise = draw.uniform(-1, 1, (size, size, 3))
+        coarse = draw.uniform(-1, 1, (size // 16 + 2, size // 16 + 2, 3))
+        smooth = np.kron(coarse, np.ones((16, 16, 1)))[:size, :size]
+        flat = np.broadcast_to(draw.uniform(-1, 1, (1, 1, 3)), (size, size, 3))
+        extreme = np.sign(noise)
+        pictures.append((noise, smooth, 0.9 * flat + 0.1 * noise, extreme)[number % 4])
+    return np.stack(pictures).astype(np.float32)
+
+
+def original(model: str) -> Runner:
+    """Return TensorFlow running the recorded graph, filled."""
+    from porter.runners.tf import TFRunner
+
+    golden = recorded(model)
+    graph = freeze(load_graph(golden.graph), dict(seeded_checkpoint(golden)))
+    return TFRunner(graph, Table.load(find_arch(model).table), golden.graph)
+
+
+def port(model: str, setting: Setting) -> Runner:
+    """Return the port as ``setting`` runs it."""
+    arch, seeds = find_arch(model), seeded_checkpoint(recorded(model))
+    tensors = translate(seeds, arch, "tf", setting.framework).as_checkpoint(seeds)
+    network: Any = build(arch, setting.framework, tensors)
+    if setting.channels_last:
+        import torch
+
+        network = network.to(memory_format=torch.channels_last)
+    return runner_of(network, Table.load(arch.table))
+
+
+def alarms(model: str, count: int, settings: list[Setting]) -> Iterator[tuple[Setting, int, float, float]]:
+    """Yield of each setting the alarms, the largest float64 difference and the largest ratio of rounding."""
+    import torch
+
+    before_tensorflow()
+    arch = find_arch(model)
+    logits = Table.load(arch.table).logits
+    pictures = random_pictures(count, recorded(model).input_size)
+    reference = original(model)
+    settings = [setting for setting in settings if setting.framework in arch.builders]
+    ports = {setting: port(model, setting) for setting in settings}
+    found = dict.fromkeys(settings, (0, 0.0, 0.0))
+    threads = torch.get_num_threads()
+    for at in range(0, count, 8):
+        batch = pictures[at : at + 8]
+        want = run_all(reference, batch)
+        for setting, runner in ports.items():
+            torch.set_num_threads(setting.threads or threads)
+            parts = [run_all(runner, batch[i : i + setting.batch]) for i in range(0, len(batch), setting.batch)]
+            for i in range(len(batch)):
+                part, place = parts[i // setting.batch], i % setting.batch
+                tally = Tally(logits)
+                tally.add(_one(part, place), _one(want, i))
+                report = tally.report()
+                exact = max(row.exact or 0.0 for row in report.rows)
+                rounding = max(row.rounding_rms or 0.0 for row in report.rows)
+                failed, far, rough = found[setting]
+                found[setting] = (failed + (not report), max(far, exact), max(rough, rounding))
+    torch.set_num_threads(threads)
+    for setting, (failed, far, rough) in found.items():
+        yield setting, failed, far, rough
+
+
+def _one(runs: dict[str, dict[str, np.ndarray]], place: int) -> dict[str, dict[str, np.ndarray]]:
+    return {p: {name: values[place : place + 1] for name, values in run.items()} for p, run in runs.items()}
+
+
+def main() -> int:
+    """Run the benchmark and print its table."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--pictures", type=int, default=100)
+    count, total = parser.parse_args().pictures, 0
+    for model in (model for model in MODELS if model in ARCHS):
+        started = time.monotonic()
+        for setting, failed, far, rough in alarms(model, count, SETTINGS):
+            total += failed
+            print(
+                f"{model} in {setting}: {failed} alarms in {count}; float64 {far:.1e}, float32 {rough:.2f}", flush=True
+            )
+        print(f"{model}: {time.monotonic() - started:.0f} s", flush=True)
+    print(f"{total} false alarms")
+    return 1 if total else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

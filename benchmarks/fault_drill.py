@@ -1,0 +1,141 @@
+"""Plants single mistakes, and tells for each whether verify catches it, where, and what it guesses.
+
+    python benchmarks/fault_drill.py                 all faults of all architectures
+    python benchmarks/fault_drill.py --write         and put the table into docs/verify.md
+
+Every network is held in both precisions against its own sound twin, which the goldens prove, on the three sample
+pictures: for the sake of whole activations, of which a golden keeps probes. Exits with 1 where a fault is not caught,
+or not located.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from faults import FAULTS, Fault, planted
+
+from porter.archs import find_arch
+from porter.checkpoint import Checkpoint, Entry
+from porter.endpoints import runner_of
+from porter.load import build
+from porter.mapping import Table
+from porter.parity import hold
+from porter.recorded import recorded, seeded_checkpoint
+from porter.runners import PRECISIONS, Runner, run_all
+from porter.runners.golden import golden_pictures
+from porter.runners.settings import before_tensorflow
+from porter.translate import translate
+
+DOCS = Path(__file__).parent.parent / "docs/verify.md"
+BEGIN, END = "<!-- drill: written by fault_drill.py -->\n", "<!-- end of drill -->\n"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What verify made of one fault."""
+
+    fault: Fault
+    departs: str | None
+    cause: str | None
+
+    @property
+    def caught(self) -> bool:
+        return self.departs is not None
+
+    @property
+    def located(self) -> bool:
+        return self.departs == self.fault.departs
+
+
+class Remembered:
+    """A sound network's outputs, computed before a fault is planted that might change its code too."""
+
+    precisions = PRECISIONS
+
+    def __init__(self, runner: Runner, pictures: np.ndarray) -> None:
+        self.pictures = pictures
+        self.outputs = run_all(runner, pictures)
+
+    def __call__(self, pictures: np.ndarray) -> dict[str, np.ndarray]:
+        chosen = [
+            next(n for n, known in enumerate(self.pictures) if np.array_equal(known, picture)) for picture in pictures
+        ]
+        return {name: values[chosen] for name, values in self.outputs[pictures.dtype.name].items()}
+
+
+@cache
+def sound(model: str, framework: str) -> tuple[dict[str, np.ndarray], Remembered]:
+    """Return the ported tensors and the runner of the network without a mistake."""
+    before_tensorflow()
+    arch, seeds = find_arch(model), seeded_checkpoint(recorded(model))
+    translated = translate(seeds, arch, "tf", framework).as_checkpoint(seeds)
+    runner = runner_of(build(arch, framework, translated), Table.load(arch.table))
+    return dict(translated), Remembered(runner, golden_pictures(recorded(model).input_size))
+
+
+def drill(model: str, fault: Fault) -> Outcome:
+    """Plant ``fault`` in ``model`` and return what is seen of it."""
+    arch, size = find_arch(model), recorded(model).input_size
+    table = Table.load(arch.table)
+    tensors, reference = sound(model, fault.framework)
+    tensors = dict(tensors)
+    if fault.weights is not None:
+        fault.weights(tensors)
+    entries = {name: Entry(v.shape, v.dtype, lambda v=v: v) for name, v in tensors.items()}  # type: ignore[misc]
+    with planted(fault):
+        network = build(arch, fault.framework, Checkpoint(Path("drill"), "drill", entries))
+        if fault.network is not None:
+            network = fault.network(network) or network
+        pictures = golden_pictures(size)
+        held = hold({"fault": runner_of(network, table)}, reference, pictures, arch, table)
+    report = held.reports["fault"]
+    departure = report.first_departure
+    return Outcome(fault, departure.endpoint if departure else None, report.cause)
+
+
+def rows(outcomes: list[Outcome]) -> list[str]:
+    """Return the table in Markdown."""
+    lines = ["| fault | in | sits in | caught | located | cause guessed |", "| --- | --- | --- | --- | --- | --- |"]
+    for outcome in outcomes:
+        fault = outcome.fault
+        located = "yes" if outcome.located else f"at {outcome.departs}" if outcome.caught else ""
+        caught = "yes" if outcome.caught else "**no**"
+        lines.append(
+            f"| {fault.name} | {fault.framework} | {fault.departs} | {caught} | {located} | {outcome.cause or ''} |"
+        )
+    return lines
+
+
+def main() -> int:
+    """Run the drill and print its table."""
+    text, everything = "", []
+    for model, faults in FAULTS.items():
+        outcomes = []
+        for fault in faults:
+            outcome = drill(model, fault)
+            outcomes.append(outcome)
+            print(rows([outcome])[-1], flush=True)
+        everything += outcomes
+        caught, located = (sum(getattr(o, what) for o in outcomes) for what in ("caught", "located"))
+        guessed = sum(outcome.cause is not None for outcome in outcomes)
+        summary = (
+            f"{model}: {len(outcomes)} faults, {caught} caught, {located} located, {guessed} with a cause guessed."
+        )
+        print(summary)
+        text += f"{summary}\n\n" + "\n".join(rows(outcomes)) + "\n"
+    if "--write" in sys.argv:
+        page = DOCS.read_text(encoding="utf-8")
+        before, rest = page.split(BEGIN)
+        DOCS.write_text(before + BEGIN + text + END + rest.split(END)[1], encoding="utf-8")
+    return 0 if all(outcome.caught and outcome.located for outcome in everything) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

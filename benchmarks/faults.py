@@ -1,0 +1,498 @@
+"""Single mistakes, planted one at a time: what each changes, where it sits, and what the guess should say.
+
+A fault is planted by changing the code, the weights, or the network that was built; ``departs`` is the endpoint in
+which the changed layer sits. FAULTS has a list for every architecture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Tensors = dict[str, np.ndarray]
+Network = Any
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One mistake in ``framework``.
+
+    ``weights`` changes the ported tensors, ``network`` the network that was built, ``module`` attributes of porter's
+    modules while it is built and run. ``cause`` is a word that the guessed cause has, empty where none is expected.
+    """
+
+    name: str
+    framework: str
+    departs: str
+    cause: str
+    weights: Callable[[Tensors], None] | None = None
+    network: Callable[[Network], Any] | None = None
+    module: Mapping[str, Any] | None = None
+
+
+@contextmanager
+def planted(fault: Fault) -> Iterator[None]:
+    """Change the attributes that ``fault.module`` names, as "module:Class.attribute", and restore them."""
+    from importlib import import_module
+
+    changed = []
+    for place, value in (fault.module or {}).items():
+        module, _, path = place.partition(":")
+        owner: Any = import_module(module)
+        *outer, attribute = path.split(".")
+        for name in outer:
+            owner = getattr(owner, name)
+        changed.append((owner, attribute, getattr(owner, attribute)))
+        setattr(owner, attribute, value)
+    try:
+        yield
+    finally:
+        for owner, attribute, value in changed:
+            setattr(owner, attribute, value)
+
+
+# ---- weights, the same in every framework: names are found by what they hold
+
+
+def _swap(one: str, other: str) -> Callable[[Tensors], None]:
+    def plant(tensors: Tensors) -> None:
+        tensors[one], tensors[other] = tensors[other], tensors[one]
+
+    return plant
+
+
+def _change(name: str, change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Tensors], None]:
+    def plant(tensors: Tensors) -> None:
+        tensors[name] = np.ascontiguousarray(change(tensors[name]))
+
+    return plant
+
+
+def _both(*plants: Callable[[Tensors], None]) -> Callable[[Tensors], None]:
+    def plant(tensors: Tensors) -> None:
+        for one in plants:
+            one(tensors)
+
+    return plant
+
+
+def _every(leaf: str, change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Tensors], None]:
+    def plant(tensors: Tensors) -> None:
+        for name in [name for name in tensors if name.endswith(leaf)]:
+            tensors[name] = np.ascontiguousarray(change(tensors[name]))
+
+    return plant
+
+
+def _raw_for_average(tensors: Tensors) -> None:
+    """Move every tensor a little, as its last steps of training would have, and not all alike."""
+    for name, value in tensors.items():
+        draw = np.random.default_rng(len(name) + value.size)
+        tensors[name] = (value * (1 + 1e-3 * draw.standard_normal(value.shape))).astype(value.dtype)
+
+
+# ---- PyTorch
+
+
+def _torch_epsilon(name: str, epsilon: float) -> Callable[[Network], None]:
+    def plant(network: Network) -> None:
+        network.get_submodule(name).eps = epsilon
+
+    return plant
+
+
+def _torch_forward(name: str, forward: Callable[..., Any]) -> Callable[[Network], None]:
+    """Replace a layer's forward by ``forward(layer, original, x)``."""
+
+    def plant(network: Network) -> None:
+        layer = network.get_submodule(name)
+        original = layer.forward
+        layer.forward = lambda x: forward(layer, original, x)
+
+    return plant
+
+
+def _padded(before: int, after: int, mode: str = "constant") -> Callable[..., Any]:
+    def forward(layer: Any, _original: Any, x: Any) -> Any:
+        import torch.nn.functional as F
+
+        x = F.pad(x, (before, after, before, after), mode=mode)
+        return F.conv2d(x, layer.weight, layer.bias, layer.stride, 0, layer.dilation, layer.groups)
+
+    return forward
+
+
+def _plain_relu(layer: Any, _original: Any, x: Any) -> Any:
+    import torch
+    from torch import nn
+
+    return torch.relu(nn.BatchNorm2d.forward(layer, x))
+
+
+def _no_activation(layer: Any, _original: Any, x: Any) -> Any:
+    from torch import nn
+
+    return nn.BatchNorm2d.forward(layer, x)
+
+
+def _counting_pool(_layer: Any, _original: Any, x: Any) -> Any:
+    """A 3x3 average pool in front of the last one, padded with zeros that are counted."""
+    import torch.nn.functional as F
+
+    return F.avg_pool2d(x, 3, 1, 1, count_include_pad=True).mean((-2, -1))
+
+
+def _padded_pool(_layer: Any, _original: Any, x: Any) -> Any:
+    """The padding's zeros counted in the whole map's average."""
+    area = x.shape[-1] * x.shape[-2]
+    return x.sum((-2, -1)) / (area + 2 * (x.shape[-1] + x.shape[-2]) + 4)
+
+
+def _identity(_layer: Any, _original: Any, x: Any) -> Any:
+    return x
+
+
+def _shuffled(_layer: Any, original: Any, x: Any) -> Any:
+    return original(x).flip(1)
+
+
+def _turned(_layer: Any, original: Any, x: Any) -> Any:
+    return original(x).transpose(-2, -1)
+
+
+def _in_float32(_layer: Any, original: Any, x: Any) -> Any:
+    return original(x).float().to(x.dtype)
+
+
+def _scaled_input(network: Network) -> Any:
+    """The module preprocesses once more."""
+    network.register_forward_pre_hook(lambda _module, inputs: (inputs[0] / 2 + 0.5,))
+    return network
+
+
+def _bgr(network: Network) -> Any:
+    network.register_forward_pre_hook(lambda _module, inputs: (inputs[0].flip(1),))
+    return network
+
+
+def _training_mode(network: Network) -> Any:
+    for layer in network.modules():
+        if type(layer).__name__ == "BatchNormReLU6":
+            layer.training = True
+    return network
+
+
+# ---- Keras: a network is rebuilt from its configuration, layer by layer
+
+
+def _keras_config(layer: str, **changes: Any) -> Callable[[Network], Any]:
+    def plant(network: Network) -> Any:
+        import keras
+
+        config = network.get_config()
+        for entry in config["layers"]:
+            if entry["config"]["name"] == layer or (
+                layer.startswith("*") and entry["config"]["name"].endswith(layer[1:])
+            ):
+                entry["config"].update(changes)
+        changed = keras.Model.from_config(config)
+        changed.set_weights(network.get_weights())
+        return changed
+
+    return plant
+
+
+DW5, PW5, DW3 = "blocks.2.1.conv_dw.weight", "blocks.2.1.conv_pw.weight", "blocks.2.0.conv_dw.weight"
+NORM = "blocks.2.1.bn1"
+T, K = "porter.nets.torch", "porter.nets.keras"
+
+MOBILENET_V1 = [
+    Fault(
+        "epsilon 1e-5 in every batch norm", "torch", "Conv2d_0", "epsilon", module={f"{T}.mobilenet_v1:EPSILON": 1e-5}
+    ),
+    Fault(
+        "epsilon 1e-5 in one batch norm", "torch", "Conv2d_5_depthwise", "epsilon", network=_torch_epsilon(NORM, 1e-5)
+    ),
+    Fault(
+        "epsilon rounded to float32",
+        "torch",
+        "Conv2d_0",
+        "float32",
+        module={f"{T}.mobilenet_v1:EPSILON": float(np.float32(1e-3))},
+    ),
+    Fault(
+        "symmetric padding, stride 2",
+        "torch",
+        "Conv2d_0",
+        "padding",
+        module={f"{T}.layers:same_padding": lambda _size, kernel, _stride: ((kernel - 1) // 2, (kernel - 1) // 2)},
+    ),
+    Fault(
+        "padding before instead of after",
+        "torch",
+        "Conv2d_6_depthwise",
+        "padding",
+        network=_torch_forward("blocks.3.0.conv_dw", _padded(1, 0)),
+    ),
+    Fault(
+        "padding that replicates the border",
+        "torch",
+        "Conv2d_5_depthwise",
+        "borders",
+        network=_torch_forward("blocks.2.1.conv_dw", _padded(1, 1, "replicate")),
+    ),
+    Fault(
+        "padding that reflects the border",
+        "torch",
+        "Conv2d_5_depthwise",
+        "borders",
+        network=_torch_forward("blocks.2.1.conv_dw", _padded(1, 1, "reflect")),
+    ),
+    Fault(
+        "plain ReLU for ReLU6",
+        "torch",
+        "Conv2d_5_pointwise",
+        "ReLU6",
+        network=_torch_forward("blocks.2.1.bn2", _plain_relu),
+    ),
+    Fault(
+        "activation left out",
+        "torch",
+        "Conv2d_5_pointwise",
+        "activation",
+        network=_torch_forward("blocks.2.1.bn2", _no_activation),
+    ),
+    Fault(
+        "mean and variance swapped",
+        "torch",
+        "Conv2d_5_depthwise",
+        "",
+        weights=_swap(f"{NORM}.running_mean", f"{NORM}.running_var"),
+    ),
+    Fault(
+        "gamma and beta swapped",
+        "torch",
+        "Conv2d_5_depthwise",
+        "batch norm",
+        weights=_swap(f"{NORM}.weight", f"{NORM}.bias"),
+    ),
+    Fault(
+        "gamma left at 1", "torch", "Conv2d_5_depthwise", "batch norm", weights=_change(f"{NORM}.weight", np.ones_like)
+    ),
+    Fault("beta left at 0", "torch", "Conv2d_5_depthwise", "offset", weights=_change(f"{NORM}.bias", np.zeros_like)),
+    Fault(
+        "moving mean left at 0",
+        "torch",
+        "Conv2d_5_depthwise",
+        "offset",
+        weights=_change(f"{NORM}.running_mean", np.zeros_like),
+    ),
+    Fault(
+        "variance for its root",
+        "torch",
+        "Conv2d_5_depthwise",
+        "batch norm",
+        weights=_change(f"{NORM}.running_var", np.square),
+    ),
+    Fault("batch norm in training mode", "torch", "Conv2d_0", "", network=_training_mode),
+    Fault(
+        "depthwise kernel's H and W swapped",
+        "torch",
+        "Conv2d_5_depthwise",
+        "axis order",
+        weights=_change(DW5, lambda w: w.swapaxes(2, 3)),
+    ),
+    Fault(
+        "depthwise kernel flipped",
+        "torch",
+        "Conv2d_5_depthwise",
+        "axis order",
+        weights=_change(DW5, lambda w: w[..., ::-1, ::-1]),
+    ),
+    Fault(
+        "pointwise kernel's I and O mixed",
+        "torch",
+        "Conv2d_5_pointwise",
+        "axis order",
+        weights=_change(PW5, lambda w: w.swapaxes(0, 1).reshape(w.shape)),
+    ),
+    Fault(
+        "stem's input channels reversed",
+        "torch",
+        "Conv2d_0",
+        "",
+        weights=_change("conv_stem.weight", lambda w: w[:, ::-1]),
+    ),
+    Fault(
+        "output channels in another order",
+        "torch",
+        "Conv2d_5_pointwise",
+        "permuted",
+        network=_torch_forward("blocks.2.1.bn2", _shuffled),
+    ),
+    Fault(
+        "height and width swapped",
+        "torch",
+        "Conv2d_5_pointwise",
+        "height and width",
+        network=_torch_forward("blocks.2.1.bn2", _turned),
+    ),
+    Fault(
+        "two blocks' kernels swapped",
+        "torch",
+        "Conv2d_7_depthwise",
+        "weights",
+        weights=_swap("blocks.3.1.conv_dw.weight", "blocks.3.2.conv_dw.weight"),
+    ),
+    Fault(
+        "two blocks run in the other order",
+        "torch",
+        "Conv2d_7_depthwise",
+        "",
+        network=lambda network: _swap_blocks(network),
+    ),
+    # The block's own endpoints are not run: the first to see it is the one behind it.
+    Fault("a block skipped", "torch", "Conv2d_9_depthwise", "skipped", network=_torch_forward("blocks.3.2", _identity)),
+    Fault(
+        "a block's result left out",
+        "torch",
+        "Conv2d_7_pointwise",
+        "",
+        network=_torch_forward("blocks.3.1.bn2", lambda _l, _o, x: x * 0),
+    ),
+    Fault("a batch norm skipped", "torch", "Conv2d_5_depthwise", "", network=_torch_forward(NORM, _identity)),
+    Fault(
+        "the last pool counts its padding",
+        "torch",
+        "AvgPool_1a",
+        "pool",
+        network=_torch_forward("global_pool", _padded_pool),
+    ),
+    Fault(
+        "a padded pool before the last",
+        "torch",
+        "AvgPool_1a",
+        "pool",
+        network=_torch_forward("global_pool", _counting_pool),
+    ),
+    Fault("the last pool's window is 3x3", "torch", "AvgPool_1a", "pool", module={f"{T}.mobilenet_v1:POOL": 3}),
+    Fault(
+        "classes off by one",
+        "torch",
+        "Logits",
+        "background",
+        weights=_both(
+            *(_change(f"classifier.{leaf}", lambda v: np.roll(v, -1, axis=0)) for leaf in ("weight", "bias"))
+        ),
+    ),
+    Fault("the classifier's bias left out", "torch", "Logits", "", weights=_change("classifier.bias", np.zeros_like)),
+    Fault(
+        "the background class's row zeroed",
+        "torch",
+        "Logits",
+        "one class",
+        weights=_change("classifier.weight", lambda w: np.concatenate([w[:1] * 0, w[1:]])),
+    ),
+    Fault("raw weights for averages", "torch", "Conv2d_0", "averages", weights=_raw_for_average),
+    Fault(
+        "weights rounded to float16",
+        "torch",
+        "Conv2d_0",
+        "weights",
+        weights=_every("", lambda v: v.astype(np.float16).astype(v.dtype)),
+    ),
+    Fault(
+        "one layer computes in float32",
+        "torch",
+        "Conv2d_5_depthwise",
+        "float32",
+        network=_torch_forward(NORM, _in_float32),
+    ),
+    Fault("pictures in [0, 1] for [-1, 1]", "torch", "Conv2d_0", "", network=_scaled_input),
+    Fault("BGR for RGB", "torch", "Conv2d_0", "", network=_bgr),
+    Fault(
+        "epsilon 1e-5 in every batch norm", "keras", "Conv2d_0", "epsilon", module={f"{K}.mobilenet_v1:EPSILON": 1e-5}
+    ),
+    Fault(
+        "epsilon 1e-2 in one batch norm",
+        "keras",
+        "Conv2d_5_depthwise",
+        "epsilon",
+        network=_keras_config("conv_dw_5_bn", epsilon=1e-2),
+    ),
+    Fault(
+        "plain ReLU for ReLU6",
+        "keras",
+        "Conv2d_5_pointwise",
+        "ReLU6",
+        network=_keras_config("conv_pw_5_relu", max_value=None),
+    ),
+    Fault(
+        "leaky ReLU",
+        "keras",
+        "Conv2d_5_pointwise",
+        "below 0",
+        network=_keras_config("conv_pw_5_relu", negative_slope=0.1),
+    ),
+    Fault(
+        "gamma and beta swapped",
+        "keras",
+        "Conv2d_5_depthwise",
+        "batch norm",
+        weights=_swap("conv_dw_5_bn/gamma", "conv_dw_5_bn/beta"),
+    ),
+    Fault(
+        "mean and variance swapped",
+        "keras",
+        "Conv2d_5_depthwise",
+        "",
+        weights=_swap("conv_dw_5_bn/moving_mean", "conv_dw_5_bn/moving_variance"),
+    ),
+    Fault(
+        "depthwise kernel's H and W swapped",
+        "keras",
+        "Conv2d_5_depthwise",
+        "axis order",
+        weights=_change("conv_dw_5/kernel", lambda w: w.swapaxes(0, 1)),
+    ),
+    Fault(
+        "two blocks' kernels swapped",
+        "keras",
+        "Conv2d_7_depthwise",
+        "weights",
+        weights=_swap("conv_dw_7/kernel", "conv_dw_8/kernel"),
+    ),
+    Fault(
+        "classes off by one",
+        "keras",
+        "Logits",
+        "background",
+        weights=_both(
+            _change("conv_preds/kernel", lambda v: np.roll(v, -1, axis=-1)),
+            _change("conv_preds/bias", lambda v: np.roll(v, -1, axis=0)),
+        ),
+    ),
+]
+
+
+def _swap_blocks(network: Network) -> Network:
+    """Run two neighbouring blocks in the other order; each keeps its name, and so its endpoints."""
+    stage = network.blocks[3]
+    blocks = list(stage)
+    blocks[1], blocks[2] = blocks[2], blocks[1]
+
+    def forward(x: Any) -> Any:
+        for block in blocks:
+            x = block(x)
+        return x
+
+    stage.forward = forward
+    return network
+
+
+FAULTS: dict[str, list[Fault]] = {"mobilenet_v1_0.25_128": MOBILENET_V1}
+"""By architecture: add a list, and the drill, the table in docs/verify.md and the tests take it up."""
