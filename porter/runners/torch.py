@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -17,7 +18,7 @@ from porter.runners import PRECISIONS, in_graph_order
 class TorchRunner:
     """A runner of ``module``, ours or anybody's with the same names, in either precision.
 
-    A copy is run, in eval mode and in the pictures' dtype: the module itself stays as it was.
+    The module is run in eval mode and in the pictures' dtype; behind a run it is exactly what it was before.
     """
 
     precisions = PRECISIONS
@@ -28,17 +29,41 @@ class TorchRunner:
 
     def __call__(self, pictures: np.ndarray) -> dict[str, np.ndarray]:
         images = torch.from_numpy(np.ascontiguousarray(pictures.transpose(0, 3, 1, 2)))
-        module = copy.deepcopy(self.module).eval().to(images.dtype)
-        modules = dict(module.named_modules())
+        modules = dict(self.module.named_modules())
         outputs: dict[str, np.ndarray] = {}
-        for endpoint in self.table.endpoints:
-            path = endpoint.where.get("torch")
-            if path in modules:
-                modules[path].register_forward_hook(partial(_keep, outputs, endpoint.name))
-        with torch.inference_mode():
-            parameter = next(module.parameters(), images)
-            module(images.to(parameter.device))
+        hooks = []
+        try:
+            for endpoint in self.table.endpoints:
+                path = endpoint.where.get("torch")
+                if path in modules:
+                    hooks.append(modules[path].register_forward_hook(partial(_keep, outputs, endpoint.name)))
+            with _evaluating(self.module, images.dtype), torch.inference_mode():
+                self.module(images.to(next(self.module.parameters(), images).device))
+        finally:
+            for hook in hooks:
+                hook.remove()
         return in_graph_order(outputs, self.table)
+
+
+@contextmanager
+def _evaluating(module: nn.Module, dtype: torch.dtype) -> Iterator[None]:
+    """Have ``module`` in eval mode and in ``dtype``; then give it back its own tensors and modes.
+
+    Not a copy of it, because a module may hold functions of its own parts, which copying leaves behind.
+    """
+    tensors = [tensor for tensor in (*module.parameters(), *module.buffers()) if tensor.is_floating_point()]
+    own = [tensor.data for tensor in tensors]
+    modes = [(part, part.training) for part in module.modules()]
+    try:
+        for tensor in tensors:
+            tensor.data = tensor.data.to(dtype)
+        module.eval()
+        yield
+    finally:
+        for tensor, data in zip(tensors, own, strict=True):
+            tensor.data = data
+        for part, training in modes:
+            part.training = training
 
 
 def _keep(outputs: dict[str, np.ndarray], name: str, _module: nn.Module, _inputs: Any, output: torch.Tensor) -> None:
