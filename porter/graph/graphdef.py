@@ -20,7 +20,8 @@ from porter.errors import FormatError
 LARGEST = 1 << 31
 """Protobuf's own bound on a message, and so on a graph."""
 _OP = re.compile(r"[A-Za-z_>][A-Za-z0-9_>]*")
-_TEXT = re.compile(rb"\s*(#[^\n]*\s*)*(node|versions|library|meta_info_def|graph_def|meta_graphs|saved_model_schema)")
+# Each comment ends its line, so that there is one way to match: a hostile file cannot make it try others.
+_TEXT = re.compile(rb"\s*(#[^\n]*\n\s*)*(node|versions|library|meta_info_def|graph_def)\s*[:{]")
 _SAVED_MODEL_GRAPHS = 2  # meta_graphs in tensorflow/core/protobuf/saved_model.proto
 
 
