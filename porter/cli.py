@@ -22,6 +22,7 @@ from porter.archs import ARCHS, find_arch
 from porter.casting import DTYPES
 from porter.errors import PorterError
 from porter.kinds import SEPARATORS
+from porter.mapping import Table
 from porter.parity import BATCH
 from porter.pictures import PREPROCESSING
 from porter.render.terminal import console, new_grid, print_json
@@ -117,6 +118,7 @@ prefix_option = click.option(
 @click.option("--no-head", is_flag=True, help="Leave the classifier out: the backbone alone.")
 @click.option("--num-classes", type=int, metavar="N", help="Put a fresh classifier of N classes in its place.")
 @click.option("--classes", type=click.Choice(["1000"]), help="Drop the background class, index 0 of 1001.")
+@click.option("--aux", is_flag=True, help="Take the auxiliary head along, which only training uses.")
 @click.option("--dtype", type=click.Choice(DTYPES), help="Round the weights to this dtype when they are written.")
 @click.option("--verify", is_flag=True, help="Run the original and the port, and write only where parity holds.")
 @images_option
@@ -367,6 +369,9 @@ def show_port(result: Any) -> None:
         out.print(Text(f"  prefix   {found.prefix} stands before the model's names"), soft_wrap=True)
     if found.ignored:
         out.print(Text(f"  ignored  {', '.join(found.ignored)}"), soft_wrap=True)
+    for part, count in found.left_out.items():
+        what = Table.load(find_arch(result.model).table).parts[part]
+        out.print(Text(f"  left out the {what}, {count} variables: --{part} takes it along"), soft_wrap=True)
     taken = "the moving averages" if found.weights == "ema" else "the raw values"
     if found.averaged_only:
         taken += f", but the averages of {found.averaged_only} variables that have nothing else"

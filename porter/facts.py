@@ -65,6 +65,7 @@ def gather(
             "prefix": translation.prefix or None,
             "roles": translation.roles,
             "ignored": list(translation.ignored),
+            "left_out": translation.left_out or None,
             "versions": versions(target),
         }
     )

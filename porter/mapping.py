@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -20,7 +20,11 @@ from porter.kinds import KINDS, SEPARATORS
 
 
 class Pair(NamedTuple):
-    """One tensor in two dialects. ``head`` tensors have the classes as their axis O."""
+    """One tensor in two dialects. ``head`` tensors have the classes as their axis O.
+
+    ``part`` is the optional part of the network that it belongs to, if any. A ``sized`` kernel covers a whole map,
+    so that its H and W follow from the size of the pictures.
+    """
 
     source: str
     source_axes: str
@@ -29,6 +33,8 @@ class Pair(NamedTuple):
     kind: str
     trainable: bool
     head: bool
+    part: str | None = None
+    sized: bool = False
 
 
 class Endpoint(NamedTuple):
@@ -45,13 +51,17 @@ class Endpoint(NamedTuple):
 
 @dataclass(frozen=True)
 class Table:
-    """One architecture's names. Build it with ``Table.load``, which also checks it."""
+    """One architecture's names. Build it with ``Table.load``, which also checks it.
+
+    ``parts`` are those parts of the network that are there only where they are asked for, and what a reader calls them.
+    """
 
     name: str
     dialects: tuple[str, ...]
     layers: tuple[Mapping[str, Any], ...]
     endpoints: tuple[Endpoint, ...]
     ignore: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    parts: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def load(cls, name: str) -> Table:
@@ -63,23 +73,36 @@ class Table:
         """Read the table in ``path``, and the one beside it that it extends."""
         return _Reader(path).table()
 
-    def pairs(self, source: str, target: str) -> list[Pair]:
-        """Return every tensor's name and axes in the dialects ``source`` and ``target``."""
+    def pairs(self, source: str, target: str, parts: Collection[str] = ()) -> list[Pair]:
+        """Return every tensor's name and axes in the dialects ``source`` and ``target``, with those of ``parts``."""
         self._require(source)
         self._require(target)
         return [
             Pair(
-                _join(source, row[source], tensor.leaf(source).name),
+                _join(source, _names(row[source])[0], tensor.leaf(source).name),
                 tensor.leaf(source).axes,
-                _join(target, row[target], tensor.leaf(target).name),
+                _join(target, _names(row[target])[0], tensor.leaf(target).name),
                 tensor.leaf(target).axes,
                 row["kind"],
                 tensor.trainable,
                 row.get("head", False),
+                row.get("part"),
+                row.get("sized", False),
             )
             for row in self.layers
+            if row.get("part") is None or row["part"] in parts
             for tensor in KINDS[row["kind"]]
         ]
+
+    def other_names(self, dialect: str) -> dict[str, list[str]]:
+        """Return ``{name: others}`` of the tensors that some files of ``dialect`` call otherwise."""
+        return {
+            _join(dialect, first, leaf): [_join(dialect, other, leaf) for other in others]
+            for row in self.layers
+            for first, *others in [_names(row[dialect])]
+            for leaf in (tensor.leaf(dialect).name for tensor in KINDS[row["kind"]])
+            if others
+        }
 
     def ignored(self, dialect: str, name: str) -> bool:
         """Tell whether the table leaves the tensor ``name`` of ``dialect`` out on purpose."""
@@ -96,12 +119,16 @@ class Table:
             raise MappingError(f"mappings/{self.name}.toml has no dialect {dialect!r}: it has {known}")
 
 
+def _names(names: str | list[str]) -> list[str]:
+    return names if isinstance(names, list) else [names]
+
+
 def _join(dialect: str, layer: str, leaf: str) -> str:
     return f"{layer}{SEPARATORS[dialect]}{leaf}" if leaf else layer
 
 
 _ROW_KEYS = {
-    "layer": {"kind", "over", "head"},
+    "layer": {"kind", "over", "head", "part", "sized"},
     "endpoint": {"name", "over", "logits", "softmax"},
 }
 
@@ -116,7 +143,7 @@ class _Reader:
         self.axes = self.raw.get("axis", {})
 
     def table(self) -> Table:
-        unknown = set(self.raw) - {"source", "dialects", "ignore", "axis", "layer", "endpoint"}
+        unknown = set(self.raw) - {"source", "dialects", "ignore", "part", "axis", "layer", "endpoint"}
         if unknown:
             self.fail(f"has unknown keys {sorted(unknown)}")
         for dialect in (*self.dialects, *self.raw.get("ignore", {})):
@@ -135,7 +162,8 @@ class _Reader:
             )
             for row in self._expand("endpoint")
         )
-        table = Table(self.path.stem, self.dialects, layers, endpoints, self.raw.get("ignore", {}))
+        raw = self.raw
+        table = Table(self.path.stem, self.dialects, layers, endpoints, raw.get("ignore", {}), raw.get("part", {}))
         self._check_layers(table)
         self._check_endpoints(endpoints)
         return table
@@ -157,7 +185,7 @@ class _Reader:
             return raw
         base = self._parse(path.parent / f"{raw.pop('extends')}.toml", (*seen, path))
         merged = base | raw
-        for key in ("axis", "ignore"):
+        for key in ("axis", "ignore", "part"):
             merged[key] = base.get(key, {}) | raw.get(key, {})
         for key in ("layer", "endpoint"):
             merged[key] = base.get(key, []) + raw.get(key, [])
@@ -195,6 +223,8 @@ class _Reader:
             yield values
 
     def _fill(self, value: Any, values: Mapping[str, Any]) -> Any:
+        if isinstance(value, list):
+            return [self._fill(item, values) for item in value]
         if not isinstance(value, str):
             return value
         try:
@@ -211,11 +241,14 @@ class _Reader:
         for row in table.layers:
             if row.get("kind") not in KINDS:
                 self.fail(f"has a layer of unknown kind {row.get('kind')!r}; the kinds are {', '.join(KINDS)}")
-            missing = [dialect for dialect in self.dialects if dialect not in row]
+            missing = [dialect for dialect in self.dialects if not row.get(dialect)]
             if missing:
                 self.fail(f"has a {row['kind']} layer without a name in {missing}")
+            if row.get("part") not in (None, *table.parts):
+                self.fail(f"has a layer of the part {row['part']!r}, which [part] does not declare")
         for dialect in self.dialects:
-            self._check_unique([pair.source for pair in table.pairs(dialect, dialect)], dialect)
+            names = [pair.source for pair in table.pairs(dialect, dialect, table.parts)]
+            self._check_unique([*names, *itertools.chain(*table.other_names(dialect).values())], dialect)
 
     def _check_endpoints(self, endpoints: Sequence[Endpoint]) -> None:
         names = [endpoint.name for endpoint in endpoints]

@@ -20,13 +20,20 @@ def locate(
     if dialect == "keras":
         if prefix:
             raise MappingError("Keras' files have no prefixes: leave --prefix out")
-        return _scopeless(stored, names), ""
+        return stored_names(stored, names, dialect), ""
     if prefix is None:
         prefix = find_prefix(stored, names)
     elif not any(present(prefix + name, stored) for name in names):
         found = ", ".join(repr(other) for other, tails in _behind(stored, names).items() if tails) or "nothing"
         raise MappingError(f"none of the model's names stands behind {prefix!r}: they stand behind {found}")
-    return {name: prefix + name for name in names}, prefix
+    return stored_names(stored, names, dialect, prefix), prefix
+
+
+def stored_names(stored: Collection[str], names: Sequence[str], dialect: str, prefix: str = "") -> dict[str, str]:
+    """Return ``{table's name: stored name}`` for a ``prefix`` that is known."""
+    if dialect == "keras":
+        return _scopeless(stored, names)
+    return {name: prefix + name for name in names}
 
 
 def find_prefix(stored: Collection[str], names: Sequence[str]) -> str:

@@ -69,6 +69,7 @@ class PortResult:
             "dtype": self.dtype,
             "roles": self.translation.roles,
             "ignored": list(self.translation.ignored),
+            "left_out": self.translation.left_out,
             "out": str(self.out) if self.out else None,
             "verification": self.verification.as_dict() if self.verification else None,
         }
@@ -85,6 +86,7 @@ def port(
     ignore: Sequence[str] = (),
     prefix: str | None = None,
     head: Head | None = None,
+    aux: bool = False,
     dtype: str | None = None,
     verify: bool = False,
     images: Sequence[str | Path] = (),
@@ -94,8 +96,9 @@ def port(
 
     Without ``checkpoint`` it is the released one, fetched if it is not in the cache. ``weights`` is ``auto``,
     ``ema`` or ``raw``; ``ignore`` holds patterns of variables to leave out; ``prefix`` is what stands before the
-    model's names, found where it is None; ``dtype`` is ``float16`` or ``bfloat16``. An ``out`` that ends in / or is
-    a folder is filled with config.json, weights, labels and a model card.
+    model's names, found where it is None; ``aux`` takes the auxiliary head along, which only training uses; ``dtype``
+    is ``float16`` or ``bfloat16``. An ``out`` that ends in / or is a folder is filled with config.json, weights,
+    labels and a model card.
 
     With ``verify`` the port is held against TensorFlow, and renamed to ``out`` only where parity holds: the
     written file itself, or, where ``dtype`` rounds it, the weights before that, with the file read back as those
@@ -126,7 +129,9 @@ def port(
     opened = open_checkpoint(checkpoint)
     if destination and into_folder:
         folder.check(destination, opened.files or (opened.path,))
-    options = Options(weights, ignore, prefix, headless=not head.is_original)
+    if aux and head.none:
+        raise PorterError("--aux is a second classifier and --no-head leaves classifiers out: take one of them")
+    options = Options(weights, ignore, prefix, headless=not head.is_original, parts=("aux",) if aux else ())
     translation = head.apply(translate(opened, arch, source, target, options), arch, target)
     tensors = translation.as_checkpoint(opened)
 
@@ -140,7 +145,9 @@ def port(
             return None
         judged = tensors if output.dtype else written
         found = verify_checkpoint(arch, opened, translation, {target: judged}, images, head)
-        return replace(found, inputs=f"{found.inputs}; weights as they are before {dtype}") if dtype else found
+        notes = [f"weights as they are before {dtype}"] if output.dtype else []
+        notes += ["the auxiliary head was not run, which the original has in training alone"] if aux else []
+        return replace(found, inputs="; ".join([found.inputs, *notes]))
 
     facts = gather(arch, opened, source, target, translation, head, dtype)
     names = head.class_names(arch, translation.num_classes)

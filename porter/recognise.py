@@ -58,7 +58,8 @@ def _match_in(
 ) -> Match | None:
     if any(prefix + pair.source not in shapes for pair in pairs if not pair.head):
         return None
-    want = expected_shapes(arch, Table.load(arch.table), "tf")
+    table = Table.load(arch.table)
+    want = expected_shapes(arch, table, "tf")
     whole, classes = True, None
     for pair in pairs:
         shape = shapes.get(prefix + pair.source)
@@ -69,7 +70,7 @@ def _match_in(
                 classes = shape[-1]
         elif shape != want[pair.source]:
             return None
-    known = {prefix + pair.source for pair in pairs}
+    known = {prefix + pair.source for pair in table.pairs("tf", "tf", table.parts)}
     return Match(arch, prefix, classes, whole, tuple(name for name in shapes if name not in known))
 
 

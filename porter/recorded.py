@@ -52,6 +52,11 @@ class Recorded:
         return {name: tuple(shape) for name, shape in self.recipe["train_only_variables"]}
 
     @property
+    def all_variables(self) -> dict[str, tuple[int, ...]]:
+        """The variables of both graphs, and their shapes."""
+        return self.variables | self.training_variables
+
+    @property
     def endpoint_shapes(self) -> dict[str, tuple[int, ...]]:
         """The endpoints in graph order, without the batch."""
         return {name: tuple(shape) for name, shape in self.recipe["endpoints"].items()}
@@ -85,7 +90,7 @@ def seeded_checkpoint(golden: Recorded) -> Checkpoint:
 
 def seeded_entries(golden: Recorded, training: bool = False) -> dict[str, Entry]:
     """Return the name-seeded weights with which ``golden`` was recorded, those of its training graph too if asked."""
-    shapes = golden.variables | (golden.training_variables if training else {})
+    shapes = golden.all_variables if training else golden.variables
     entries = {}
     for name, shape in shapes.items():
         if name == "global_step":

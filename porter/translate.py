@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -14,7 +15,7 @@ from porter.checkpoint import Checkpoint, Entry
 from porter.errors import MappingError, PorterError, listing
 from porter.layout import parse_axes, relayout
 from porter.mapping import Pair, Table
-from porter.naming import locate, why_none
+from porter.naming import locate, stored_names, why_none
 from porter.recorded import recorded
 from porter.roles import SHADOW, SHADOW_SUFFIX, VARIABLE, counts, present, roles, shadowed
 
@@ -27,13 +28,14 @@ class Options:
 
     ``weights`` is ``auto``, ``ema`` or ``raw``; ``ignore`` holds patterns of variables to leave out;
     ``prefix`` is what stands before the model's names, found where it is None. With ``headless`` no classifier is
-    wanted: whatever the checkpoint has of it is left out.
+    wanted: whatever the checkpoint has of it is left out. ``parts`` are the optional parts of the table to take.
     """
 
     weights: str = "auto"
     ignore: Sequence[str] = ()
     prefix: str | None = None
     headless: bool = False
+    parts: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,8 @@ class Translation:
 
     ``taken`` gives, for each of the table's names in the dialect ``source``, the checkpoint entry that is read for
     it: the variable, or its moving average. ``averaged_only`` counts raw weights that only have an average, which
-    was taken. ``ema_difference`` is the largest ``|raw - ema|``, None without both. ``num_classes`` are those of the
+    was taken. ``left_out`` counts the variables of every optional part that is there and was not asked for.
+    ``ema_difference`` is the largest ``|raw - ema|``, None without both. ``num_classes`` are those of the
     checkpoint's head, 0 without one; ``head`` are the classifier's pairs, ``head_note`` what became of them if they
     are not as they were.
     """
@@ -56,6 +59,7 @@ class Translation:
     num_classes: int
     roles: dict[str, int]
     ignored: tuple[str, ...]
+    left_out: dict[str, int]
     prefix: str
     head: tuple[Pair, ...]
     head_note: str | None = None
@@ -91,23 +95,46 @@ class _Translator:
         self.table = Table.load(arch.table)
         self.source = source
         self.options = options
-        self.pairs = self.table.pairs(source, target)
+        for part in options.parts:
+            if part not in self.table.parts:
+                raise PorterError(f"{arch.name} has no part {part!r}: leave --{part} out")
+        self.pairs = self.table.pairs(source, target, options.parts)
         self.sizes = _axis_sizes(arch, self.table, source)
-        names = [pair.source for pair in self.pairs]
         try:
-            self.stored, self.prefix = locate(self.entries, names, source, options.prefix)
+            names, self.prefix = locate(self.entries, [pair.source for pair in self.pairs], source, options.prefix)
         except MappingError as error:
             raise MappingError(f"{checkpoint.path}: {error}") from None
+        self.stored = names | self._otherwise(names)
+        unasked = [pair for pair in self.table.pairs(source, source, self.table.parts) if self._unasked(pair)]
+        names = stored_names(self.entries, [pair.source for pair in unasked], source, self.prefix)
+        names |= self._otherwise(names)
+        self.mapped = frozenset(self.stored.values())
+        self.unasked = {names[pair.source]: str(pair.part) for pair in unasked}
         self.head = tuple(pair for pair in self.pairs if pair.head)
         self.wanted = [pair for pair in self.pairs if not (pair.head and options.headless)]
+
+    def _unasked(self, pair: Pair) -> bool:
+        return pair.part is not None and pair.part not in self.options.parts
+
+    def _otherwise(self, names: Mapping[str, str]) -> dict[str, str]:
+        """Return ``{table's name: stored name}`` of those of ``names`` that the file has under another name."""
+        others = self.table.other_names(self.source)
+        spelled = [other for name in names for other in others.get(name, ())]
+        stored = stored_names(self.entries, spelled, self.source, self.prefix)
+        return {
+            name: stored[other]
+            for name in names
+            if not present(names[name], self.entries)
+            for other in others.get(name, ())
+            if present(stored[other], self.entries)
+        }
 
     def translation(self) -> Translation:
         found = roles(self.entries)
         ignored = self._left_out(found)
         taken, kind, averaged_only = self._choose()
         num_classes = self._check_shapes(taken)
-        mapped = set(self.stored.values())
-        shown = {n: "ignored variable" if role == VARIABLE and n not in mapped else role for n, role in found.items()}
+        parts = [self.unasked[name] for name in self.unasked if present(name, self.entries)]
         return Translation(
             {pair.target: self._entry(taken[pair.source], pair) for pair in self.wanted},
             self.source,
@@ -116,28 +143,37 @@ class _Translator:
             averaged_only,
             self._ema_difference(),
             num_classes,
-            counts(shown, self.checkpoint.asides),
+            counts({name: self._shown(name, role) for name, role in found.items()}, self.checkpoint.asides),
             ignored,
+            dict(Counter(parts)),
             self.prefix,
             self.head,
         )
 
+    def _shown(self, name: str, role: str) -> str:
+        """Return what a reader is told of a role: variables that the port does not take are told apart."""
+        if role != VARIABLE or name in self.mapped:
+            return role
+        part = self.unasked.get(name)
+        return f"{self.table.parts[part]} variable" if part else "ignored variable"
+
     def _left_out(self, found: Mapping[str, str]) -> tuple[str, ...]:
-        """Return the variables left out on purpose; raise where one is left over."""
-        mapped = set(self.stored.values())
+        """Return the variables left out on purpose, optional parts aside; raise where one is left over."""
         left_out, left_over = [], []
         # A variable of which only the average is there is a variable all the same.
         for name in dict.fromkeys(shadowed(n) for n, role in found.items() if role in (VARIABLE, SHADOW)):
             asked = any(fnmatchcase(name, pattern) for pattern in self.options.ignore)
-            if name in mapped:
+            if name in self.mapped:
                 if asked:
                     raise MappingError(f"--ignore would leave out {name}, which the model needs: narrow the pattern")
+            elif name in self.unasked:
+                continue
             elif asked or self.table.ignored(self.source, name.removeprefix(self.prefix)):
                 left_out.append(name)
             else:
                 left_over.append(name)
         # Where the model itself is not there, that is what to say, and not that all the rest is unknown.
-        if left_over and any(present(name, self.entries) for name in mapped):
+        if left_over and any(present(name, self.entries) for name in self.mapped):
             shown = (f"{n} {self.entries[n if n in self.entries else n + SHADOW_SUFFIX].shape}" for n in left_over)
             raise MappingError(
                 f"{_plural(len(left_over), 'variable')} in {self.checkpoint.path.name} "
@@ -160,10 +196,11 @@ class _Translator:
         if len(missing) == len(names):
             raise MappingError(f"{path} {why_none(self.entries, self.table, self.source, self.arch.name)}")
         if missing:
-            heads = {self.stored[pair.source] for pair in self.head}
-            remedy = (
-                "take --no-head or --num-classes N" if heads.issuperset(missing) else "name the model that it is of"
-            )
+            remedy = "name the model that it is of"
+            if {self.stored[pair.source] for pair in self.head}.issuperset(missing):
+                remedy = "take --no-head or --num-classes N"
+            if parts := {pair.part for pair in self.wanted if self.stored[pair.source] in missing} - {None}:
+                remedy = f"leave --{min(map(str, parts))} out, or {remedy}"
             raise MappingError(
                 f"{path} lacks {len(missing)} of the {len(names)} tensors of {self.arch.name}:"
                 f"{listing(map(self._as_is, missing))}\n  {remedy}"
@@ -206,10 +243,15 @@ class _Translator:
                     f"{self.checkpoint.path}: {taken[pair.source]} is of {entry.dtype}, where {self.arch.name} has "
                     "floats; save the weights that the network computes with"
                 )
-            if pair.head and len(entry.shape) == len(want):
-                axis = parse_axes(pair.source_axes).index("O")
-                found.setdefault(entry.shape[axis], pair.source)
-                want = (*want[:axis], entry.shape[axis], *want[axis + 1 :])
+            if len(entry.shape) == len(want):
+                free = ("O" if pair.head else "") + ("HW" if pair.sized else "")
+                axes = parse_axes(pair.source_axes)
+                want = tuple(
+                    size if axis and axis in free else wanted
+                    for size, wanted, axis in zip(entry.shape, want, axes, strict=True)
+                )
+                if pair.head:
+                    found.setdefault(entry.shape[axes.index("O")], pair.source)
             if entry.shape != want:
                 what = "the head has another shape than the target's" if pair.head else "a shape is not the model's"
                 raise MappingError(
@@ -229,6 +271,13 @@ class _Translator:
         both = [name for name in self.stored.values() if name in checkpoint and name + SHADOW_SUFFIX in checkpoint]
         if not both:
             return None
+        for name in both:
+            value, average = self.entries[name].shape, self.entries[name + SHADOW_SUFFIX].shape
+            if value != average:
+                raise MappingError(
+                    f"{checkpoint.path}: {name} is {value}, but its moving average {average}: "
+                    "the file is damaged or not of one training; take another"
+                )
         # numpy's maximum, because Python's would pass over a NaN.
         return float(np.max([np.max(np.abs(checkpoint[n] - checkpoint[n + SHADOW_SUFFIX]), initial=0) for n in both]))
 
@@ -249,19 +298,19 @@ def _plural(count: int, noun: str) -> str:
 
 def expected_shapes(arch: Arch, table: Table, dialect: str) -> dict[str, tuple[int, ...]]:
     """Return every tensor's shape in ``dialect``, for the released number of classes, as recorded of the original."""
-    variables = recorded(arch.name).variables
+    variables = recorded(arch.name).all_variables
     return {
         pair.target: relayout(
             np.broadcast_to(np.int8(0), variables[pair.source]), pair.source_axes, pair.target_axes
         ).shape
-        for pair in table.pairs("tf", dialect)
+        for pair in table.pairs("tf", dialect, table.parts)
     }
 
 
 def _axis_sizes(arch: Arch, table: Table, dialect: str) -> dict[str, dict[str, int]]:
     """Return, for every tensor of ``dialect``, the size of each of its axis letters in the original."""
-    variables = recorded(arch.name).variables
+    variables = recorded(arch.name).all_variables
     return {
         pair.target: dict(zip("".join(parse_axes(pair.source_axes)), variables[pair.source], strict=True))
-        for pair in table.pairs("tf", dialect)
+        for pair in table.pairs("tf", dialect, table.parts)
     }

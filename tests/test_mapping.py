@@ -34,6 +34,8 @@ torch = "b"
 def test_a_table_names_every_variable_and_endpoint_of_the_original(arch: Arch) -> None:
     table, golden = Table.load(arch.table), recorded(arch.name)
     assert {pair.source for pair in table.pairs("tf", "torch")} == set(golden.variables)
+    with_parts = {pair.source for pair in table.pairs("tf", "torch", table.parts)}
+    assert with_parts == set(golden.all_variables) - {"global_step"}
     assert [endpoint.name for endpoint in table.endpoints] == list(golden.endpoint_shapes)
 
 
@@ -48,8 +50,9 @@ def test_every_dialect_translates_into_every_other_and_back(path: Path) -> None:
 @pytest.mark.parametrize("name", ["mobilenet_v1_1.0_224", "nasnet_large", "nasnet_mobile", "nasnet_cifar"])
 def test_trainable_tensors_are_those_that_the_original_trains(name: str) -> None:
     golden = recorded(name)
-    pairs = Table.load(find_arch(name).table).pairs("tf", "torch")
-    assert {pair.source for pair in pairs if pair.trainable} == set(golden.recipe["trainable"]) & set(golden.variables)
+    table = Table.load(find_arch(name).table)
+    pairs = table.pairs("tf", "torch", table.parts)
+    assert {pair.source for pair in pairs if pair.trainable} == set(golden.recipe["trainable"])
 
 
 def test_a_row_over_an_empty_axis_is_gone(tmp_path: Path) -> None:
@@ -57,6 +60,12 @@ def test_a_row_over_an_empty_axis_is_gone(tmp_path: Path) -> None:
     layer = '[[layer]]\nkind = "conv"\ntf = "c"\ntorch = "c"\n'
     table = Table.read(write(tmp_path, f'extends = "base"\n[axis.block]\ni = []\n{layer}'))
     assert [pair.source for pair in table.pairs("tf", "torch")] == ["c/weights"]
+
+
+def test_a_tensor_may_have_other_names_in_older_files(tmp_path: Path) -> None:
+    table = Table.read(write(tmp_path, BASE.replace('torch = "b.{i}"', 'torch = ["b.{i}", "old.{i}"]')))
+    assert table.other_names("torch") == {"b.1.weight": ["old.1.weight"], "b.2.weight": ["old.2.weight"]}
+    assert table.other_names("tf") == {}
 
 
 def write(folder: Path, text: str, name: str = "table") -> Path:
@@ -92,6 +101,8 @@ def test_a_table_that_extends_another_replaces_axes_and_adds_rows(tmp_path: Path
         (('over = ["block"]', 'over = ["bock"]'), "axis 'bock', which it does not declare"),
         (('kind = "conv"', 'kind = "convolution"'), "unknown kind 'convolution'"),
         (('"tf", "torch"', '"tf", "jax"'), "dialect 'jax', which porter does not know"),
+        (('over = ["block"]', 'over = ["block"]\npart = "aux"'), "the part 'aux', which [part] does not declare"),
+        (('torch = "b.{i}"', 'torch = ["b.{i}", "b.1"]'), "has the torch name 'b.1.weight' more than once"),
         (("logits = true", ""), "exactly one endpoint with `logits = true`"),
         (("logits = true", 'logits = true\nsoftmax = "Lojits"'), "softmax of 'Lojits'"),
         (("[axis.block]", "[axes.block]"), "unknown keys ['axes']"),

@@ -324,15 +324,14 @@ def test_a_network_of_other_numbers_is_built_from_the_same_parts() -> None:
 @pytest.mark.slow
 def test_a_training_checkpoint_is_ported_and_verified_against_tensorflow(tf: Any, save: Saver, tmp_path: Path) -> None:
     tensors = training_checkpoint("nasnet_cifar")
-    for name, shape in recorded("nasnet_cifar").recipe["train_only_variables"]:
+    for name, shape in recorded("nasnet_cifar").training_variables.items():
         if name != "global_step":
             tensors[name] = tensors[name + SHADOW_SUFFIX] = np.zeros(shape, np.float32)
     out = tmp_path / "cifar.safetensors"
     result = port("nasnet_cifar", checkpoint=save(tensors), out=out, verify=True)
     assert result.verification, str(result.verification and result.verification.report)
     assert result.translation.weights == "ema"
-    assert result.translation.roles["ignored variable"] == len(result.translation.ignored) == 12
-    assert all(name.startswith("aux_11/aux_logits/") for name in result.translation.ignored)
+    assert result.translation.left_out == {"aux": 12}
 
 
 # ---- other ports: the names are the same, the arithmetic is not always

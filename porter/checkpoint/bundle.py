@@ -6,9 +6,10 @@ Source: tensorflow/core/protobuf/tensor_bundle.proto and core/util/tensor_bundle
 from __future__ import annotations
 
 import math
-import mmap
+import os
 from dataclasses import dataclass, field
 from functools import partial
+from io import BufferedReader
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +59,7 @@ class _Record:
 
 
 def read_bundle(index: Path) -> Checkpoint:
-    """Read a checkpoint's ``.index``; its shards are mapped when a tensor is read. Raises FormatError.
+    """Read a checkpoint's ``.index``; its shards are opened when a tensor is read. Raises FormatError.
 
     Of an object-based checkpoint the object graph is read at once: it has the variables' names.
     """
@@ -137,14 +138,16 @@ def _record(message: Buffer) -> _Record:
 
 
 class _Shards:
-    """The data files beside an index, each mapped into memory when first asked for."""
+    """The data files beside an index, each opened to read a tensor.
+
+    They are read and not mapped, so that memory holds one tensor at a time and not all that were ever read.
+    """
 
     def __init__(self, index: Path, header: _Header) -> None:
         self.index = index
         self.count = header.shards
         self.big_endian = header.big_endian
         self.prefix = self._prefix()
-        self._mapped: dict[int, memoryview] = {}
 
     def _prefix(self) -> Path:
         """Return the index's name without ``.index``; where it was renamed, the name that its data files have."""
@@ -158,31 +161,34 @@ class _Shards:
     def path(self, shard: int) -> Path:
         return self._named(self.prefix, shard)
 
-    def __getitem__(self, shard: int) -> memoryview:
-        if shard not in self._mapped:
-            path = self.path(shard)
-            try:
-                with path.open("rb") as file:
-                    size = path.stat().st_size
-                    mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b""
-            except FileNotFoundError:
-                raise FormatError(
-                    f"{path} is missing: {self.index.name} says that the checkpoint has {self.count} data file(s); "
-                    "copy all of them beside it"
-                ) from None
-            self._mapped[shard] = memoryview(mapped)
-        return self._mapped[shard]
+    def size(self, shard: int) -> int:
+        """Return how many bytes a data file holds."""
+        with self._open(shard) as file:
+            return os.fstat(file.fileno()).st_size
 
     def raw(self, name: str, record: _Record) -> memoryview:
         """Return a record's bytes, not yet checked. Raises FormatError where the file ends before them."""
         end = record.offset + record.size
-        data = self[record.shard]
-        if end > len(data):
+        with self._open(record.shard) as file:
+            size = os.fstat(file.fileno()).st_size
+            if end <= size:
+                raw = np.empty(record.size, np.uint8).data
+                file.seek(record.offset)
+                if file.readinto(raw) == record.size:
+                    return raw
+        raise FormatError(
+            f"{self.path(record.shard)} is cut off: {name} ends at byte {end}, the file at {size}; "
+            "copy or download it again"
+        )
+
+    def _open(self, shard: int) -> BufferedReader:
+        try:
+            return self.path(shard).open("rb")
+        except FileNotFoundError:
             raise FormatError(
-                f"{self.path(record.shard)} is cut off: {name} ends at byte {end}, the file at {len(data)}; "
-                "copy or download it again"
-            )
-        return data[record.offset : end]
+                f"{self.path(shard)} is missing: {self.index.name} says that the checkpoint has {self.count} data "
+                "file(s); copy all of them beside it"
+            ) from None
 
 
 def _names(shards: _Shards, records: dict[str, _Record]) -> tuple[dict[str, str], dict[str, str]]:
@@ -290,7 +296,7 @@ def _stitched(shards: _Shards, name: str, shape: tuple[int, ...], parts: list[_S
     try:
         # Slices that share bytes could make a terabyte of a small file.
         taken = sum(record.size for _, _, record in parts)
-        held = sum(len(shards[shard]) for shard in {record.shard for _, _, record in parts})
+        held = sum(shards.size(shard) for shard in {record.shard for _, _, record in parts})
         if taken > held:
             raise FormatError(f"its slices take {taken} bytes, and their data files hold {held}")
         return stitch(shape, read)

@@ -11,7 +11,7 @@ from porter.checkpoint import Checkpoint
 from porter.errors import MappingError, PorterError, listing
 from porter.layout import parse_axes
 from porter.mapping import Table
-from porter.naming import locate, why_none
+from porter.naming import locate, stored_names, why_none
 
 
 def head_classes(arch: Arch, table: Table, dialect: str, tensors: Checkpoint | None, asked: int | None) -> int:
@@ -40,28 +40,29 @@ def head_classes(arch: Arch, table: Table, dialect: str, tensors: Checkpoint | N
 def fitting(table: Table, dialect: str, tensors: Checkpoint, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, str]:
     """Return ``{network's name: stored name}`` of the network's tensors, ``{name: shape}``, ignored ones aside.
 
-    A head that ``tensors`` lack stays as it was built. Raises MappingError unless all the rest is there, nothing
-    is left over, and every shape is the network's.
+    A head that ``tensors`` lack stays as it was built, and an optional part that the network lacks is left out.
+    Raises MappingError unless all the rest is there, nothing is left over, and every shape is the network's.
     """
+    pairs = {pair.source: pair for pair in table.pairs(dialect, dialect, table.parts)}
     wanted = [name for name in shapes if not table.ignored(dialect, name)]
     stored, _ = locate(tensors.entries, wanted, dialect, prefix="")
-    heads = {pair.source for pair in table.pairs(dialect, dialect) if pair.head}
+    heads = {name for name, pair in pairs.items() if pair.head}
     if not heads & {name for name in wanted if stored[name] in tensors}:
         wanted = [name for name in wanted if name not in heads]
     missing = [name for name in wanted if stored[name] not in tensors]
     if missing:
         raise MappingError(f"{tensors.path} lacks {len(missing)} tensors of the network:{listing(missing)}")
-    used = {stored[name] for name in wanted}
+    unbuilt = [name for name, pair in pairs.items() if pair.part and name not in shapes]
+    used = {stored[name] for name in wanted} | set(stored_names(tensors.entries, unbuilt, dialect).values())
     extra = [name for name in tensors if name not in used and not table.ignored(dialect, name)]
     if extra:
         raise MappingError(f"{tensors.path} has {len(extra)} tensors that the network lacks:{listing(extra)}")
     for name in wanted:
         shape = tensors.entries[stored[name]].shape
         if shape != shapes[name]:
-            raise MappingError(
-                f"{tensors.path}: {name} has shape {shape}, the network's is {shapes[name]}: "
-                "name the model that the file belongs to"
-            )
+            sized = name in pairs and pairs[name].sized
+            remedy = "build it for the input_size of its training" if sized else "name the model that the file is of"
+            raise MappingError(f"{tensors.path}: {name} has shape {shape}, the network's is {shapes[name]}: {remedy}")
     return {name: stored[name] for name in wanted}
 
 

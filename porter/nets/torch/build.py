@@ -26,12 +26,14 @@ def build(
 
     Without ``tensors`` the weights are PyTorch's initial ones. ``dtype`` is that of ``tensors`` where it is left
     out, the number of classes that of the head; 0 classes end at the features. The networks take pictures of any
-    size, so that ``input_size`` changes nothing.
+    size: only the table's optional parts are built for those of ``input_size``, the model's own where it is left out.
 
     Raises MappingError where a tensor is missing, left over or of another shape.
     """
     table = Table.load(arch.table)
     classes = head_classes(arch, table, "torch", tensors, num_classes)
+    if any(options.get(part) for part in table.parts):
+        options["input_size"] = input_size or arch.input_size
     module: nn.Module = arch.builder("torch")(num_classes=classes, **{**arch.options, **options})
     module.to(getattr(torch, dtype or common_dtype(tensors)))
     if tensors is not None:

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
 import torch
@@ -298,13 +299,35 @@ def plan(config: Config) -> list[Step]:
     return steps
 
 
+class AuxiliaryHead(nn.Module):
+    """A second classifier on a cell's output, for training: (N, channels, H, W) in, (N, num_classes) logits out.
+
+    Its last convolution covers the whole pooled map, so that it takes maps of ``side`` x ``side`` alone.
+    """
+
+    def __init__(self, channels: int, num_classes: int, side: int, norm: Norm) -> None:
+        super().__init__()
+        self.pool = nn.AvgPool2d(5, stride=3)
+        self.proj = nn.Conv2d(channels, 128, 1, bias=False)
+        self.bn_0 = norm(128)
+        self.conv = nn.Conv2d(128, 768, (side - 5) // 3 + 1, bias=False)
+        self.bn_1 = norm(768)
+        self.last_linear = nn.Linear(768, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.bn_0(self.proj(self.pool(F.relu(x)))))
+        return self.last_linear(F.relu(self.bn_1(self.conv(x))).flatten(1))
+
+
 class NASNet(nn.Module):
     """NASNet-A: (N, 3, H, W) in, (N, num_classes) logits out; 0 classes end at the (N, channels) features.
 
-    In training mode it has dropout, and drop path once ``set_step`` has been called.
+    With ``aux`` it has the auxiliary head, for pictures of ``input_size``, and returns both logits, its own second;
+    their losses are added with the weight 0.4 (nasnet.py). In training mode it has dropout, and drop path once
+    ``set_step`` has been called.
     """
 
-    def __init__(self, config: Config, num_classes: int) -> None:
+    def __init__(self, config: Config, num_classes: int, aux: bool = False, input_size: int = 0) -> None:
         super().__init__()
         self.config = config
         norm = partial(nn.BatchNorm2d, eps=config.batch_norm_epsilon, momentum=1 - config.batch_norm_decay)
@@ -317,6 +340,9 @@ class NASNet(nn.Module):
         self.conv0 = nn.Sequential(OrderedDict(conv=stem, bn=norm(channels)))
 
         self.steps = plan(config)
+        # The auxiliary head hangs on the last cell before the second reduction.
+        self.aux_behind = next(a.name for a, b in pairwise(self.steps) if b.name == "reduction_cell_1") if aux else None
+        size = (input_size - 1) // 2 if config.stem == "imagenet" else input_size
         halvings = 0
         # Of every output so far; before the first cell there is only the stem's.
         outputs: list[tuple[int | None, int]] = [(None, halvings), (channels, halvings)]
@@ -329,18 +355,24 @@ class NASNet(nn.Module):
             channels = len(wiring.output) * filters
             halvings += wiring.stride == 2
             outputs.append((channels, halvings))
+            if name == self.aux_behind:
+                self.aux = AuxiliaryHead(channels, num_classes, -(-size // 2**halvings), norm)
 
         self.relu = nn.ReLU()
         self.global_pool = GlobalAveragePool()
         self.dropout = nn.Dropout(1 - config.dense_dropout_keep_prob)
         self.last_linear = nn.Linear(channels, num_classes) if num_classes else nn.Identity()
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         outputs = [None, self.conv0(x)]
+        aux_logits = None
         for step in self.steps:
             outputs.append(self.get_submodule(step.name)(outputs[-1], outputs[step.previous]))
             del outputs[:-3]  # no cell looks farther back
-        return self.last_linear(self.dropout(self.global_pool(self.relu(outputs[-1]))))
+            if step.name == self.aux_behind:
+                aux_logits = self.aux(outputs[-1])
+        logits = self.last_linear(self.dropout(self.global_pool(self.relu(outputs[-1]))))
+        return logits if aux_logits is None else (logits, aux_logits)
 
     def set_step(self, step: int) -> None:
         """Tell drop path how many steps of training are done, of the ``total_training_steps`` of its schedule."""
@@ -349,16 +381,16 @@ class NASNet(nn.Module):
                 module.progress = min(1.0, step / self.config.total_training_steps)
 
 
-def nasnet_large(num_classes: int = 1001) -> NASNet:
+def nasnet_large(num_classes: int = 1001, aux: bool = False, input_size: int = 331) -> NASNet:
     """NASNet-A (6 @ 4032), for pictures of 331x331 in [-1, 1]."""
-    return NASNet(LARGE, num_classes)
+    return NASNet(LARGE, num_classes, aux, input_size)
 
 
-def nasnet_mobile(num_classes: int = 1001) -> NASNet:
+def nasnet_mobile(num_classes: int = 1001, aux: bool = False, input_size: int = 224) -> NASNet:
     """NASNet-A (4 @ 1056), for pictures of 224x224 in [-1, 1]."""
-    return NASNet(MOBILE, num_classes)
+    return NASNet(MOBILE, num_classes, aux, input_size)
 
 
-def nasnet_cifar(num_classes: int = 10) -> NASNet:
+def nasnet_cifar(num_classes: int = 10, aux: bool = False, input_size: int = 32) -> NASNet:
     """NASNet-A (6 @ 768), for pictures of 32x32, standardized."""
-    return NASNet(CIFAR, num_classes)
+    return NASNet(CIFAR, num_classes, aux, input_size)
