@@ -6,13 +6,11 @@ JOBS ?= 2
 
 .PHONY: demo test lint weights clean
 
-demo: .venv/ready $(GRAPH)
-	$(BIN)/port mobilenet_v1_1.0_224 --from tf --to torch --checkpoint $(GRAPH) \
-	    --ignore 'final_training_ops/*' --out build/mobilenet.safetensors --verify
-	$(BIN)/port mobilenet_v1_1.0_224 --from tf --to keras --checkpoint $(GRAPH) \
-	    --ignore 'final_training_ops/*' --out build/mobilenet.keras
-	$(BIN)/port verify mobilenet_v1_1.0_224 --checkpoint $(GRAPH) --ignore 'final_training_ops/*' \
-	    --framework torch --framework keras
+demo: export PORTER_CACHE := build/cache
+demo: .venv/ready
+	$(BIN)/port mobilenet_v1_1.0_224 --from tf --to torch --verify
+	$(BIN)/port verify mobilenet_v1_1.0_224 --checkpoint build/cache/mobilenet_v1_1.0_224 \
+	    --ignore 'final_training_ops/*' --framework torch --framework keras
 
 test: .venv/ready $(GRAPH)
 	$(BIN)/python -m pytest -n $(JOBS)
