@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from graphs import Maker, analysed, analysis_of
 from porter.archs import ARCHS, find_arch
+from porter.cli import main
 from porter.graph.shapes import broadcast
 from porter.nets.torch.build import build
 from porter.recorded import recorded
@@ -29,6 +31,11 @@ PARAMETERS = {
     "mobilenet_v1_0.25_128": 475_801,
     "nasnet_large": 88_953_851,
 }
+
+
+TABLES: dict[str, list[str]] = {}
+for arch in ARCHS.values():
+    TABLES.setdefault(arch.table, []).append(arch.name)
 
 
 @pytest.mark.parametrize(("name", "millions"), WORK.items())
@@ -56,7 +63,8 @@ def test_every_variable_belongs_to_one_layer(name: str) -> None:
     assert sum(layer.parameters for layer in analysis.layers) == sum(v.size for v in analysis.variables.values())
 
 
-@pytest.mark.parametrize("name", [arch.name for arch in ARCHS.values() if arch.table == "mobilenet_v1"][::5])
+# Of an architecture's many sizes every fifth.
+@pytest.mark.parametrize("name", [name for table in TABLES for name in TABLES[table][::5]])
 def test_multiply_adds_are_half_the_flops_that_torch_counts(name: str) -> None:
     from porter.graph.analysis import Analysis
     from porter.graph.source import read_graph
@@ -137,3 +145,16 @@ def test_grouped_transposed_and_batched_products() -> None:
     products = {layer.kind: layer.multiply_adds for layer in analysis.layers}
     assert products == {"conv": 8 * 8 * 12 * 9 * 2, "transposed conv": 8 * 8 * 6 * 4 * 4 * 5}
     assert analysis.shapes.of(up) == (1, 16, 16, 5)
+
+
+def test_what_a_loop_computes_is_not_known(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make = Maker()
+    x = make.conv("conv", make.placeholder("input", -1, 8, 8, 3), 3, 3, 3, 8)
+    make("While", "while", x)
+    assert analysed(make.graph).multiply_adds is None
+    path = tmp_path / "loop.pb"
+    path.write_bytes(make.graph.SerializeToString())
+    with pytest.raises(SystemExit):
+        main(["inspect", str(path)])
+    work = "13,824 multiply-adds at least, as the data says how often the functions of while run"
+    assert work in capsys.readouterr().out

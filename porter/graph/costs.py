@@ -10,13 +10,18 @@ import math
 from porter.graph.model import Node
 from porter.graph.shapes import Shape, Shapes
 
+CONTROL_FLOW = frozenset("While StatelessWhile If StatelessIf Case StatelessCase".split())
+"""Ops that run functions of the graph's library as often as the data says: what these compute is not known."""
+
 COUNTED = frozenset(
     "Conv2D DepthwiseConv2dNative Conv3D Conv2DBackpropInput MatMul BatchMatMul BatchMatMulV2 BatchMatMulV3".split()
 )
 
 
 def multiply_adds(node: Node, shapes: Shapes) -> int | None:
-    """Return how many products ``node`` computes: 0 for an op that is not counted, None where a shape is unknown."""
+    """Return how many products ``node`` computes: 0 for an op that is not counted, None where that is unknown."""
+    if node.op in CONTROL_FLOW:
+        return None
     if node.op not in COUNTED:
         return 0
     out, first, second = shapes.of(node.name), *(shapes.shapes.get(ref) for ref in node.inputs[:2])

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from porter.graph.analysis import Analysis, producer_text
 from porter.graph.blocks import Group, cost, widths
+from porter.graph.costs import CONTROL_FLOW
 from porter.graph.layers import spatial
 from porter.inspect import GraphInspection, Inspection, LogsInspection, Recognised, Scope, shell
 from porter.render.terminal import amount, bar, fact, printable, shorten, show_table
@@ -212,6 +213,9 @@ def _work(analysis: Analysis) -> str:
         shapes = [analysis.shapes.of(name) for name in analysis.paths.inputs]
         open_ = any(shape is None or None in shape for shape in shapes) and analysis.size is None
         advice = ": give --size, the side of the pictures" if open_ else ""
+        looping = [layer for layer in unknown if layer.kind in CONTROL_FLOW]
+        if looping:
+            return f"{some}, as the data says how often the functions of {shorten(looping[0].name)} run"
         return (
             f"{some}, as {plural(len(unknown), 'layer')} such as {shorten(unknown[0].name)} have no known shape{advice}"
         )
