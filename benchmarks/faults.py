@@ -494,5 +494,211 @@ def _swap_blocks(network: Network) -> Network:
     return network
 
 
-FAULTS: dict[str, list[Fault]] = {"mobilenet_v1_0.25_128": MOBILENET_V1}
+# ---- NASNet-A
+
+
+def _swap_scopes(one: str, other: str) -> Callable[[Tensors], None]:
+    """Swap all tensors of two scopes that hold the same."""
+
+    def plant(tensors: Tensors) -> None:
+        for name in [name for name in tensors if name.startswith(one)]:
+            twin = other + name.removeprefix(one)
+            tensors[name], tensors[twin] = tensors[twin], tensors[name]
+
+    return plant
+
+
+def _rewire(cell: str, change: Callable[[Any], Any]) -> Callable[[Network], None]:
+    """Change the wiring of one cell."""
+
+    def plant(network: Network) -> None:
+        module = network.get_submodule(cell)
+        module.wiring = change(module.wiring)
+
+    return plant
+
+
+def _swapped_inputs(wiring: Any) -> Any:
+    """The first combination's two branches on each other's state."""
+    (left, right), *others = wiring.combinations
+    first = (left._replace(state=right.state), right._replace(state=left.state))
+    return wiring._replace(combinations=(first, *others))
+
+
+def _cell_before_last(network: Network) -> None:
+    """cell_3 takes the output of the cell before the one that it should take."""
+    at = next(number for number, step in enumerate(network.steps) if step.name == "cell_3")
+    network.steps[at] = network.steps[at]._replace(previous=-3)
+
+
+def _unshifted(network: Network) -> None:
+    network.get_submodule("cell_6.path_2.pixels").offset = 0
+
+
+def _counted(layer: Any, _original: Any, x: Any) -> Any:
+    import torch.nn.functional as F
+
+    return F.avg_pool2d(x, layer.kernel, layer.stride, layer.padding(x), ceil_mode=True, count_include_pad=True)
+
+
+def _counted_everywhere(self: Any, x: Any) -> Any:
+    return _counted(self, None, x)
+
+
+def _zeros_then_valid(layer: Any, _original: Any, x: Any) -> Any:
+    """Zeros on both sides, then a pool without padding, as keras.applications has it."""
+    import torch.nn.functional as F
+
+    pool = F.max_pool2d if type(layer).__name__.startswith("Max") else F.avg_pool2d
+    padded = F.pad(x, (1, 1, 1, 1))
+    return pool(padded[..., padded.shape[-2] % 2 == 0 :, padded.shape[-1] % 2 == 0 :], layer.kernel, layer.stride)
+
+
+def _without_relu(layer: Any, _original: Any, x: Any) -> Any:
+    """Separables whose first ReLU is forgotten."""
+    x = layer.bn_sep_1(layer.separable_1(x))
+    return layer.bn_sep_2(layer.separable_2(x.clamp(min=0)))
+
+
+def _nothing(_layer: Any, original: Any, x: Any) -> Any:
+    return original(x) * 0
+
+
+def _no_last_relu(network: Network) -> None:
+    from torch import nn
+
+    network.relu = nn.Identity()
+
+
+LEFT, RIGHT = "cell_2.comb_iter_0_left", "cell_2.comb_iter_0_right"
+
+NASNET = [
+    Fault(
+        "epsilon 1e-3 in one batch norm of a branch",
+        "torch",
+        "Cell_2",
+        "",
+        network=_torch_epsilon(f"{LEFT}.bn_sep_1", 1e-3),
+    ),
+    Fault(
+        "two branches' depthwise kernels swapped",
+        "torch",
+        "Cell_2",
+        "branch",
+        weights=_swap(
+            "cell_2.comb_iter_0_left.separable_1.depthwise_conv2d.weight",
+            "cell_2.comb_iter_1_left.separable_1.depthwise_conv2d.weight",
+        ),
+    ),
+    Fault(
+        "two branches swapped whole",
+        "torch",
+        "Cell_2",
+        "branch",
+        weights=_swap_scopes("cell_2.comb_iter_0_left.", "cell_2.comb_iter_1_left."),
+    ),
+    Fault(
+        "a branch's first and second separable swapped",
+        "torch",
+        "Cell_2",
+        "branch",
+        weights=_swap_scopes(f"{LEFT}.separable_1.", f"{LEFT}.separable_2."),
+    ),
+    Fault("two cells swapped", "torch", "Cell_2", "", weights=_swap_scopes("cell_2.", "cell_3.")),
+    Fault(
+        "a combination's two inputs swapped", "torch", "Cell_2", "branch", network=_rewire("cell_2", _swapped_inputs)
+    ),
+    Fault("the wrong cell before", "torch", "Cell_3", "", network=_cell_before_last),
+    Fault(
+        "an add skipped: the right branch left out",
+        "torch",
+        "Cell_2",
+        "branch",
+        network=_torch_forward(RIGHT, _nothing),
+    ),
+    Fault(
+        "an add skipped: an identity left out",
+        "torch",
+        "Cell_2",
+        "branch",
+        network=_torch_forward("cell_2.comb_iter_4_right", _nothing),
+    ),
+    Fault(
+        "outputs concatenated in another order",
+        "torch",
+        "Cell_2",
+        "other places",
+        network=_rewire("cell_2", lambda wiring: wiring._replace(output=(*wiring.output[1:], wiring.output[0]))),
+    ),
+    Fault("factorized reduction without its shift", "torch", "Cell_6", "", network=_unshifted),
+    Fault(
+        "factorized reduction's paths swapped",
+        "torch",
+        "Cell_6",
+        "",
+        weights=_swap("cell_6.path_1.conv.weight", "cell_6.path_2.conv.weight"),
+    ),
+    Fault(
+        "average pools that count their padding",
+        "torch",
+        "Cell_0",
+        "",
+        module={f"{T}.layers:AvgPool2dSame.forward": _counted_everywhere},
+    ),
+    Fault(
+        "one average pool that counts its padding",
+        "torch",
+        "Cell_2",
+        "border",
+        network=_torch_forward("cell_2.comb_iter_2_left", _counted),
+    ),
+    Fault(
+        "a reduction's average pool: zeros, then valid",
+        "torch",
+        "Reduction_Cell_0",
+        "",
+        network=_torch_forward("reduction_cell_0.comb_iter_2_left", _zeros_then_valid),
+    ),
+    Fault(
+        "a reduction's maximum pool: zeros, then valid",
+        "torch",
+        "Reduction_Cell_0",
+        "",
+        network=_torch_forward("reduction_cell_0.comb_iter_1_left", _zeros_then_valid),
+    ),
+    Fault("a branch's first ReLU left out", "torch", "Cell_2", "branch", network=_torch_forward(LEFT, _without_relu)),
+    Fault(
+        "a 5x5 kernel padded 1 before and 3 after",
+        "torch",
+        "Cell_2",
+        "branch",
+        network=_torch_forward(f"{LEFT}.separable_1.depthwise_conv2d", _padded(1, 3)),
+    ),
+    Fault(
+        "a separable's H and W swapped",
+        "torch",
+        "Cell_2",
+        "branch",
+        weights=_change(f"{LEFT}.separable_1.depthwise_conv2d.weight", lambda w: w.swapaxes(2, 3)),
+    ),
+    Fault(
+        "batch norms of the two inputs swapped",
+        "torch",
+        "Cell_2",
+        "",
+        weights=_swap_scopes("cell_2.conv_1x1.bn.", "cell_2.conv_prev_1x1.bn."),
+    ),
+    Fault("the last ReLU left out", "torch", "global_pool", "", network=_no_last_relu),
+    Fault(
+        "NASNet's classes off by one",
+        "torch",
+        "Logits",
+        "background",
+        weights=_both(
+            *(_change(f"last_linear.{leaf}", lambda v: np.roll(v, -1, axis=0)) for leaf in ("weight", "bias"))
+        ),
+    ),
+]
+
+FAULTS: dict[str, list[Fault]] = {"mobilenet_v1_0.25_128": MOBILENET_V1, "nasnet_cifar": NASNET}
 """By architecture: add a list, and the drill, the table in docs/verify.md and the tests take it up."""
