@@ -97,6 +97,13 @@ prefix_option = click.option(
     "--prefix", metavar="TEXT", help="What stands before the model's names, as in 'import/'. Default: found."
 )
 
+expect_option = click.option(
+    "--expect-sha256",
+    multiple=True,
+    metavar="[NAME=]HEX",
+    help="Refuse a file of another SHA-256; of several files NAME=HEX for each.",
+)
+
 
 @click.command(name="port", cls=SeveralCommand)
 @click.argument("model", metavar="")  # the usage line names it already: port MODEL
@@ -120,6 +127,7 @@ prefix_option = click.option(
 @click.option("--dtype", type=click.Choice(DTYPES), help="Round the weights to this dtype when they are written.")
 @click.option("--verify", is_flag=True, help="Run the original and the port, and write only where parity holds.")
 @images_option
+@expect_option
 @json_option
 def port_model(as_json: bool, no_head: bool, num_classes: int | None, classes: str | None, **options: Any) -> int:
     """Port MODEL's checkpoint from one dialect to another."""
@@ -182,6 +190,7 @@ SIDE = "SIDE"
 @weights_option
 @ignore_option
 @prefix_option
+@expect_option
 @json_option
 def verify(
     as_json: bool,

@@ -14,7 +14,7 @@ from typing import Any
 
 from porter.archs import find_arch
 from porter.errors import PorterError, listing
-from porter.facts import digest
+from porter.inputs import digest
 from porter.released import Release, Source, release_of
 from porter.unpack import unpack
 from porter.writing import Track, replacing, untracked

@@ -17,6 +17,7 @@ from porter.errors import PorterError
 from porter.facts import gather
 from porter.fetch import fetch
 from porter.head import Head
+from porter.inputs import Inputs
 from porter.kinds import SEPARATORS
 from porter.naming import locate
 from porter.plain import to_json
@@ -34,6 +35,7 @@ VERDICT_ROOM = 4096
 class PortResult:
     """What was ported, and the evidence; true unless parity was checked and failed.
 
+    ``digests`` are the SHA-256 of the checkpoint's files.
     ``out`` is None where no file was asked for, or where parity failed: then none was written.
     """
 
@@ -41,6 +43,7 @@ class PortResult:
     source: str
     target: str
     checkpoint: Checkpoint
+    digests: dict[Path, str]
     translation: Translation
     dtype: str | None
     out: Path | None
@@ -58,6 +61,7 @@ class PortResult:
             "to": self.target,
             "checkpoint": str(self.checkpoint.path),
             "format": self.checkpoint.format,
+            "sha256": {str(path): digest for path, digest in self.digests.items()},
             "prefix": self.translation.prefix,
             "weights": self.translation.weights,
             "averaged_only": self.translation.averaged_only,
@@ -88,6 +92,7 @@ def port(
     dtype: str | None = None,
     verify: bool = False,
     images: Sequence[str | Path] = (),
+    expect_sha256: Sequence[str] = (),
     track: Track[Any] = untracked,
 ) -> PortResult:
     """Port ``checkpoint`` of ``model`` from the dialect ``source`` to ``target`` and write it to ``out``.
@@ -95,7 +100,8 @@ def port(
     Without ``checkpoint`` it is the released one, fetched if it is not in the cache. ``weights`` is ``auto``,
     ``ema`` or ``raw``; ``ignore`` holds patterns of variables to leave out; ``prefix`` is what stands before the
     model's names, found where it is None; ``dtype`` is ``float16`` or ``bfloat16``. An ``out`` that ends in / or is
-    a folder is filled with config.json, weights, labels and a model card.
+    a folder is filled with config.json, weights, labels and a model card. ``expect_sha256`` are the SHA-256 that the
+    checkpoint's files must have, see porter.inputs.
 
     With ``verify`` the port is held against TensorFlow, and renamed to ``out`` only where parity holds: the
     written file itself, or, where ``dtype`` rounds it, the weights before that, with the file read back as those
@@ -123,7 +129,9 @@ def port(
             raise PorterError(f"only TensorFlow's released checkpoints are fetched: --from {source} needs --checkpoint")
         released = fetch(arch.name, track)
         checkpoint, ignore = released.checkpoint, (*ignore, *released.ignore)
-    opened = open_checkpoint(checkpoint)
+    inputs = Inputs(expect_sha256)
+    opened = inputs.open(checkpoint)
+    inputs.close()
     if destination and into_folder:
         folder.check(destination, opened.files or (opened.path,))
     options = Options(weights, ignore, prefix, headless=not head.is_original)
@@ -139,10 +147,11 @@ def port(
         if not verify:
             return None
         judged = tensors if output.dtype else written
-        found = verify_checkpoint(arch, opened, translation, {target: judged}, images, head)
+        found = verify_checkpoint(arch, opened, translation, {target: judged}, images, head, track=track)
+        found = replace(found, digests=inputs.digests)
         return replace(found, inputs=f"{found.inputs}; weights as they are before {dtype}") if dtype else found
 
-    facts = gather(arch, opened, source, target, translation, head, dtype)
+    facts = gather(arch, opened, inputs.digests, source, target, translation, head, dtype)
     names = head.class_names(arch, translation.num_classes)
     output = Output(arch, tensors, facts, dtype, names, VERDICT_ROOM if verify else 0, track)
     verification = None
@@ -163,4 +172,4 @@ def port(
             if verify and not verification:
                 discard(temporary)
                 destination = None
-    return PortResult(arch.name, source, target, opened, translation, dtype, destination, verification)
+    return PortResult(arch.name, source, target, opened, inputs.digests, translation, dtype, destination, verification)
