@@ -11,6 +11,7 @@ import numpy as np
 
 from porter import folder
 from porter.archs import find_arch
+from porter.atomic import discard, replacing
 from porter.casting import DTYPES
 from porter.checkpoint import Checkpoint, open_checkpoint
 from porter.errors import PorterError
@@ -25,7 +26,7 @@ from porter.runners.settings import before_tensorflow
 from porter.translate import Options, Translation, translate
 from porter.verification import Verification
 from porter.verify import verify_checkpoint
-from porter.writing import Output, Track, add_metadata, discard, replacing, untracked, writer_of
+from porter.writing import Output, Track, add_metadata, untracked, writer_of
 
 VERDICT_ROOM = 4096
 """Bytes that a header leaves free for the verdict, which is known when the file is written."""

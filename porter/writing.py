@@ -1,12 +1,9 @@
-"""Writes a port beside its target and renames it: nothing half-written is ever there."""
+"""Writes a port's tensors, in the format that the target's suffix asks for."""
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -53,55 +50,6 @@ class Output:
     def entry(self, name: str) -> Entry:
         """Return the tensor ``name`` in the dtype that is asked for."""
         return round_to(name, self.tensors.entries[name], self.dtype)
-
-
-@contextmanager
-def replacing(target: Path) -> Iterator[Path]:
-    """Yield a path beside ``target`` to write a file or a folder to; what lies there at the end is renamed.
-
-    Nothing is renamed, and ``target`` stays as it was, where the body raises or leaves nothing.
-    """
-    target = target.resolve()  # what a link leads to, and not the link, is replaced
-    # The suffix stays last, because Keras' writers choose the format by it.
-    temporary = target.with_name(f".{os.getpid()}.partial.{target.name}")
-    try:
-        yield temporary
-        if temporary.exists():
-            for path in [temporary, *temporary.rglob("*")] if temporary.is_dir() else [temporary]:
-                _flush(path)
-            if target.is_dir():
-                _swap_folders(temporary, target)
-            else:
-                temporary.replace(target)
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error).splitlines()[0]
-        raise PorterError(f"{target} cannot be written: {reason}; name another --out") from error
-    finally:
-        discard(temporary)
-
-
-def discard(path: Path) -> None:
-    """Remove a file or a folder, if it is there."""
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _swap_folders(new: Path, old: Path) -> None:
-    """Put ``new`` where ``old`` is; a folder that is not empty cannot be renamed over."""
-    aside = old.with_name(f".{os.getpid()}.replaced.{old.name}")
-    old.rename(aside)
-    new.rename(old)
-    shutil.rmtree(aside)
 
 
 _SAFETENSORS = {
