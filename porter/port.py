@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,12 @@ from porter.archs import find_arch
 from porter.atomic import discard, replacing
 from porter.casting import DTYPES
 from porter.checkpoint import Checkpoint, open_checkpoint
+from porter.digests import record_of, write_record
 from porter.errors import PorterError
 from porter.facts import gather
 from porter.fetch import fetch
 from porter.head import Head
-from porter.inputs import Inputs
+from porter.inputs import Inputs, digest
 from porter.kinds import SEPARATORS
 from porter.naming import locate
 from porter.plain import to_json
@@ -101,8 +103,9 @@ def port(
     Without ``checkpoint`` it is the released one, fetched if it is not in the cache. ``weights`` is ``auto``,
     ``ema`` or ``raw``; ``ignore`` holds patterns of variables to leave out; ``prefix`` is what stands before the
     model's names, found where it is None; ``dtype`` is ``float16`` or ``bfloat16``. An ``out`` that ends in / or is
-    a folder is filled with config.json, weights, labels and a model card. ``expect_sha256`` are the SHA-256 that the
-    checkpoint's files must have, see porter.inputs.
+    a folder is filled with config.json, weights, labels and a model card. The digests by which porter.checking checks
+    what was written are in a .safetensors file itself, else in ``out``.json beside it or in config.json.
+    ``expect_sha256`` are the SHA-256 that the checkpoint's files must have, see porter.inputs.
 
     With ``verify`` the port is held against TensorFlow, and renamed to ``out`` only where parity holds: the
     written file itself, or, where ``dtype`` rounds it, the weights before that, with the file read back as those
@@ -124,7 +127,10 @@ def port(
     head = head or Head()
     destination = Path(out) if out is not None else None
     into_folder = destination is not None and (str(out).endswith("/") or destination.is_dir())
-    write = writer_of(destination, target) if destination and not into_folder else None
+    record = None
+    if destination and not into_folder:
+        writer_of(destination, target)
+        record = record_of(destination)
     if checkpoint is None:
         if source != "tf":
             raise PorterError(f"only TensorFlow's released checkpoints are fetched: --from {source} needs --checkpoint")
@@ -159,18 +165,29 @@ def port(
     if destination is None:
         verification = check(tensors) if verify else None
     else:
-        with replacing(destination) as temporary:
-            if write is not None:
-                written = temporary
-                write(temporary, output)
-            else:
-                written = folder.write_weights(temporary, output, target)
+        with ExitStack() as stack:
+            # A record is renamed after its file, and an older one removed before that: it is never another file's.
+            new_record = stack.enter_context(replacing(record)) if record else None
+            temporary = stack.enter_context(replacing(destination))
+            if into_folder:
+                temporary.mkdir()
+            written = temporary / folder.WEIGHTS[target] if into_folder else temporary
+            digests = writer_of(written, target)(written, output)
             verification = check(open_checkpoint(written))
-            if verification and written.suffix == ".safetensors":
-                add_metadata(written, "parity", to_json(folder.parity(verification)))
-            if write is None:
-                folder.write_papers(temporary, output, verification)
+            said = {**facts.values, "parity": folder.parity(verification) if verification is not None else None}
+            if written.suffix == ".safetensors":
+                digests = {}  # it holds them itself
+                if verification:
+                    add_metadata(written, {"parity": to_json(said["parity"])})
+            if into_folder:
+                folder.write_papers(temporary, said, names, digests)
+            if new_record:
+                write_record(new_record, said, {destination.name: digest(written)}, digests)
             if verify and not verification:
                 discard(temporary)
+                if new_record:
+                    discard(new_record)
                 destination = None
+            elif record:
+                record.unlink(missing_ok=True)
     return PortResult(arch.name, source, target, opened, inputs.digests, translation, dtype, destination, verification)

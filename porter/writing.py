@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -14,9 +15,11 @@ import numpy as np
 from porter.archs import Arch
 from porter.casting import bfloat16_bits, round_to
 from porter.checkpoint import Checkpoint, Entry
+from porter.digests import BLANK, SEAL, TENSORS, sealed
 from porter.errors import PorterError
 from porter.facts import Facts
 from porter.load import build, require_package
+from porter.plain import to_json
 
 T = TypeVar("T")
 
@@ -51,6 +54,13 @@ class Output:
         """Return the tensor ``name`` in the dtype that is asked for."""
         return round_to(name, self.tensors.entries[name], self.dtype)
 
+    def stored(self, name: str) -> np.ndarray:
+        """Return the tensor ``name`` as files hold it: little-endian, in C order, a bfloat16 as its uint16 bits."""
+        values = self.entry(name).load()
+        if self.dtype == "bfloat16" and values.dtype.kind == "f":
+            values = bfloat16_bits(values)
+        return np.require(values.astype(values.dtype.newbyteorder("<"), copy=False), requirements=["C"])
+
 
 _SAFETENSORS = {
     "float16": "F16", "float32": "F32", "float64": "F64", "bool": "BOOL",
@@ -59,7 +69,7 @@ _SAFETENSORS = {
 }  # fmt: skip
 
 
-def write_safetensors(path: Path, output: Output) -> None:
+def write_safetensors(path: Path, output: Output) -> dict[str, str]:
     """Write a .safetensors file one tensor at a time: the package's own writer wants all in memory.
 
     Source of the format: huggingface/safetensors, README.
@@ -69,7 +79,9 @@ def write_safetensors(path: Path, output: Output) -> None:
     sizes = {n: 2 if halve and e.dtype.kind == "f" else e.dtype.itemsize for n, e in entries.items()}
     # The package's order: aligned for every dtype, then by name.
     names = sorted(entries, key=lambda name: (-sizes[name], name))
-    header: dict[str, object] = {"__metadata__": output.facts.as_metadata()}
+    digests = dict.fromkeys(names, BLANK)
+    metadata = {**output.facts.as_metadata(), TENSORS: to_json(digests), SEAL: BLANK}
+    header: dict[str, object] = {"__metadata__": metadata}
     end = 0
     for name in names:
         shape, dtype, _ = entries[name]
@@ -81,10 +93,11 @@ def write_safetensors(path: Path, output: Output) -> None:
     with path.open("wb") as file:
         file.write(_header(header, output.room))
         for name in output.track(names, "writing"):
-            values = entries[name].load()
-            if halve and values.dtype.kind == "f":
-                values = bfloat16_bits(values)
-            file.write(np.ascontiguousarray(values.astype(values.dtype.newbyteorder("<"), copy=False)).data)
+            raw = output.stored(name)
+            file.write(raw.data)
+            digests[name] = sha256(raw.data).hexdigest()
+    add_metadata(path, {TENSORS: to_json(digests)})
+    return digests
 
 
 def _header(fields: Mapping[str, object], room: int) -> bytes:
@@ -94,34 +107,38 @@ def _header(fields: Mapping[str, object], room: int) -> bytes:
     return len(text).to_bytes(8, "little") + text
 
 
-def add_metadata(path: Path, key: str, value: str) -> None:
-    """Put one more fact into the header of a .safetensors file that was written with room for it."""
+def add_metadata(path: Path, facts: Mapping[str, str]) -> None:
+    """Put more facts into the header of a .safetensors file that was written with room for them, and seal it anew."""
     with path.open("r+b") as file:
-        size = int.from_bytes(file.read(8), "little")
+        length = file.read(8)
+        size = int.from_bytes(length, "little")
         fields = json.loads(file.read(size))
-        fields["__metadata__"][key] = value
+        fields["__metadata__"] |= {**facts, SEAL: BLANK}
         text = json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode()
         if len(text) > size:
-            raise PorterError(f"{path} has no room for {key} in its header: this is a mistake in porter, report it")
-        file.seek(8)
-        file.write(text.ljust(size))
+            raise PorterError(f"{path} has no room for {', '.join(facts)}: this is a mistake in porter, report it")
+        file.seek(0)
+        file.write(sealed(length + text.ljust(size)))
 
 
-def write_pth(path: Path, output: Output) -> None:
+def write_pth(path: Path, output: Output) -> dict[str, str]:
     """Write a .pth state dict; the format has no place for the facts."""
     require_package("torch", "torch")
     import torch
 
-    state = {}
+    state, digests = {}, {}
     for name in output.track(list(output.tensors), "writing"):
-        tensor = torch.from_numpy(np.require(output.entry(name).load(), requirements=["C", "W"]))
-        halve = output.dtype == "bfloat16" and tensor.is_floating_point()
-        state[name] = tensor.bfloat16() if halve else tensor
+        values = output.stored(name)
+        digests[name] = sha256(values.data).hexdigest()
+        tensor = torch.from_numpy(np.require(values, requirements=["W"]))
+        halved = output.dtype == "bfloat16" and output.tensors.entries[name].dtype.kind == "f"
+        state[name] = tensor.view(torch.bfloat16) if halved else tensor
     with path.open("wb") as file:  # given a path, PyTorch hides what went wrong
         torch.save(state, file)
+    return digests
 
 
-def write_keras(path: Path, output: Output, weights_only: bool = False) -> None:
+def write_keras(path: Path, output: Output, weights_only: bool = False) -> dict[str, str]:
     """Write the Keras model, or its weights, through Keras itself; the format follows the suffix."""
     options: dict[str, Any] = {"dtype": output.dtype} if output.dtype else {}
     model = build(output.arch, "keras", output.tensors, **options)
@@ -129,9 +146,11 @@ def write_keras(path: Path, output: Output, weights_only: bool = False) -> None:
         model.save_weights(path)
     else:
         model.save(path)
+    return {name: sha256(output.stored(name).data).hexdigest() for name in output.tensors}
 
 
-Writer = Callable[[Path, Output], None]
+Writer = Callable[[Path, Output], dict[str, str]]
+"""Writes the output to a path and returns each tensor's SHA-256, see porter.digests."""
 WRITERS: dict[str, dict[str, Writer]] = {
     "tf": {".safetensors": write_safetensors},
     "torch": {".safetensors": write_safetensors, ".pth": write_pth},
