@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import math
+import os
+import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -61,6 +65,9 @@ class Output:
             values = bfloat16_bits(values)
         return np.require(values.astype(values.dtype.newbyteorder("<"), copy=False), requirements=["C"])
 
+
+_OVERHEAD, _ARCHITECTURE = 1 << 11, 1 << 18
+"""Bytes that HDF5 takes for each tensor, besides its values, and Keras for a network's config; both rounded up."""
 
 _SAFETENSORS = {
     "float16": "F16", "float32": "F32", "float64": "F64", "bool": "BOOL",
@@ -121,6 +128,14 @@ def add_metadata(path: Path, facts: Mapping[str, str]) -> None:
         file.write(sealed(length + text.ljust(size)))
 
 
+def _require_room(path: Path, output: Output) -> None:
+    """Raise OSError where a disk is too full for ``output``: libraries say it in many ways, some on standard error."""
+    widest = 2 if output.dtype else 8
+    sizes = (min(e.dtype.itemsize, widest) * math.prod(e.shape) + _OVERHEAD for e in output.tensors.entries.values())
+    if shutil.disk_usage(path.parent).free < sum(sizes) + _ARCHITECTURE:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 def write_pth(path: Path, output: Output) -> dict[str, str]:
     """Write a .pth state dict; the format has no place for the facts."""
     require_package("torch", "torch")
@@ -133,14 +148,18 @@ def write_pth(path: Path, output: Output) -> dict[str, str]:
         tensor = torch.from_numpy(np.require(values, requirements=["W"]))
         halved = output.dtype == "bfloat16" and output.tensors.entries[name].dtype.kind == "f"
         state[name] = tensor.view(torch.bfloat16) if halved else tensor
-    with path.open("wb") as file:  # given a path, PyTorch hides what went wrong
-        torch.save(state, file)
+    _require_room(path, output)
+    try:
+        torch.save(state, path)
+    except RuntimeError as error:  # PyTorch's word for a disk that does not take it
+        raise OSError(f"PyTorch could not ({str(error).splitlines()[0]})") from error
     return digests
 
 
 def write_keras(path: Path, output: Output, weights_only: bool = False) -> dict[str, str]:
     """Write the Keras model, or its weights, through Keras itself; the format follows the suffix."""
     options: dict[str, Any] = {"dtype": output.dtype} if output.dtype else {}
+    _require_room(path, output)
     model = build(output.arch, "keras", output.tensors, **options)
     if weights_only:
         model.save_weights(path)

@@ -24,7 +24,7 @@ from typing import Any
 # A child of fork has neither TensorFlow's threads nor OpenMP's.
 os.environ |= {"KERAS_BACKEND": "torch", "OMP_NUM_THREADS": "1"}
 
-from porter import port, verify
+from porter import port, verify, writing
 from porter.checkpoint import open_checkpoint
 from porter.errors import PorterError
 from porter.graph.analysis import Analysis
@@ -63,6 +63,15 @@ def page(path: Path) -> str:
 
 def port_to(target: str) -> Callable[[Path], Write]:
     def writer(work: Path) -> Write:
+        # Networks are built once, so that what is killed is the writing.
+        build, built = writing.build, {}
+
+        def once(arch: Any, framework: str, tensors: Any, **options: Any) -> Any:
+            if len(tensors) not in built:
+                built[len(tensors)] = build(arch, framework, tensors, **options)
+            return built[len(tensors)]
+
+        writing.build = once
         source = seed(MODEL, work / "seeded.ckpt").out
         return lambda out, older: port(MODEL, target=target, checkpoint=source, out=out, head=Head(none=older))
 
