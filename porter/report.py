@@ -12,8 +12,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from porter.atomic import replacing
 from porter.compare import EXACT_BOUND, LARGEST_BOUND, RMS_BOUND
-from porter.errors import PorterError
 from porter.load import require_package
 from porter.pictures import open_picture
 from porter.plots import depth_plot, logit_plot
@@ -27,12 +27,8 @@ PACKAGES = ("porter", "numpy", "torch", "keras", "tensorflow", "tensorflow-cpu",
 def write_report(path: Path, result: Verification, command: Sequence[str] = ()) -> None:
     """Write the report of ``result`` to ``path``; ``command`` is how it was run. Raises PorterError."""
     html = render(result, command)
-    try:
-        path.write_text(html, encoding="utf-8")
-    except OSError as error:
-        raise PorterError(
-            f"--report {path} cannot be written ({error.strerror}): name a file in a folder that is there"
-        ) from None
+    with replacing(path) as temporary:
+        temporary.write_text(html, encoding="utf-8")
 
 
 def render(result: Verification, command: Sequence[str] = ()) -> str:

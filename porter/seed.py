@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from porter.archs import find_arch
+from porter.atomic import replacing
 from porter.checkpoint.bundle_writer import data_file, in_order, index_file, write_bundle
 from porter.errors import PorterError
 from porter.recorded import recorded, seeded_entries
-from porter.writing import Track, replacing, untracked
+from porter.writing import Track, untracked
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ def seed(model: str, out: str | Path, training: bool = False, track: Track[str] 
     """Write the checkpoint ``out`` (.index and .data) of ``model`` with the goldens' name-seeded weights.
 
     ``training`` adds what slim's trainer saves besides: an auxiliary head, the moving average of every variable
-    and global_step. The averages are 1.01 times the values, so that taking the one for the other shows.
+    and global_step. The averages are 1.01 times the values, so that taking the one for the other shows. Raises
+    PorterError where ``out`` is another checkpoint already: two files are not replaced in one step.
     """
     prefix = Path(out)
     if not prefix.absolute().parent.is_dir():
@@ -41,4 +43,6 @@ def seed(model: str, out: str | Path, training: bool = False, track: Track[str] 
     # The index is renamed last: without it there is no checkpoint.
     with replacing(index) as new_index, replacing(data) as new_data:
         write_bundle(new_data, new_index, entries, track(in_order(entries), "writing"))
+        if index.is_file() and index.read_bytes() != new_index.read_bytes():
+            raise PorterError(f"--out {prefix} is another checkpoint already: remove {index} or name another --out")
     return SeedResult(find_arch(model).name, prefix, len(entries), index.stat().st_size + data.stat().st_size)

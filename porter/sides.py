@@ -18,6 +18,7 @@ import numpy as np
 from porter.archs import Arch
 from porter.checkpoint import Checkpoint
 from porter.errors import PorterError
+from porter.inputs import Inputs
 from porter.mapping import Table
 from porter.recorded import Recorded, recorded, seeded_checkpoint
 from porter.runners import Runner
@@ -41,7 +42,10 @@ class Side:
 
 @dataclass(frozen=True)
 class Context:
-    """What a spec is read with. ``beside`` is the spec of the other side, ``endpoints`` a user's table of names."""
+    """What a spec is read with. ``beside`` is the spec of the other side, ``endpoints`` a user's table of names.
+
+    ``inputs`` gathers the files that are read.
+    """
 
     arch: Arch
     table: Table
@@ -51,6 +55,7 @@ class Context:
     trust_graph: bool = False
     beside: str | None = None
     endpoints: Mapping[str, str] | str | Path | None = None
+    inputs: Inputs = field(default_factory=Inputs)
 
 
 def open_side(spec: str, context: Context) -> Side:
@@ -69,6 +74,7 @@ def open_side(spec: str, context: Context) -> Side:
     if path.endswith(".py") and function:
         from porter.foreign import foreign_runner
 
+        context.inputs.add([Path(path)] if Path(path).is_file() else [])
         return Side(function, f"{function} of {Path(path).name}", foreign_runner(Path(path), function, context))
     raise PorterError(f"{spec!r} names no side: take golden, torch:FILE, keras:FILE, tf:GRAPH or module.py:function")
 
@@ -83,11 +89,10 @@ def golden_side(context: Context, golden: Recorded | None = None) -> Side:
 
 
 def _file_side(framework: str, path: Path, context: Context) -> Side:
-    from porter.checkpoint import open_checkpoint
     from porter.load import require_framework
 
     require_framework(context.arch, framework)
-    tensors = open_checkpoint(path)
+    tensors = context.inputs.open(path)
     runner = network_runner(framework, tensors, context)
     return Side(framework, f"{path.name} in {NAMES[framework]}", runner)
 

@@ -72,7 +72,8 @@ class Verification:
     """What was compared with what, and each port's verdict; true where parity holds in all.
 
     ``ports`` are reports by framework, or by the name of a side; ``titles`` say what those that are no ports of
-    porter's are. ``logits`` holds both sides' logits, the reference's as ``""``; it is no part of the JSON.
+    porter's are; ``digests`` are the SHA-256 of all files that were read. ``logits`` holds both sides' logits, the
+    reference's as ``""``; it is no part of the JSON.
     """
 
     model: str
@@ -84,6 +85,7 @@ class Verification:
     reference_label: str = "TensorFlow"
     titles: Mapping[str, str] = field(default_factory=dict)
     logits: Mapping[str, np.ndarray] = field(default_factory=dict)
+    digests: Mapping[Path, str] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.ports) and all(self.ports.values())
@@ -99,6 +101,7 @@ class Verification:
             "model": self.model,
             "reference": self.reference,
             "inputs": self.inputs,
+            "sha256": {str(path): digest for path, digest in self.digests.items()},
             "ports": {port: report.as_dict() for port, report in self.ports.items()},
             "sides": dict(self.titles),
             "pictures": [picture.as_dict() for picture in self.pictures],

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from porter.archs import Arch, find_arch
-from porter.checkpoint import Checkpoint, open_checkpoint
+from porter.checkpoint import Checkpoint
 from porter.decoding import own_inputs
 from porter.errors import PorterError
 from porter.head import Head, has_background
+from porter.inputs import Inputs
 from porter.layout import relayout
 from porter.load import require_framework, require_package
 from porter.mapping import Table
@@ -40,6 +41,7 @@ def verify(
     right: str | None = None,
     table: Mapping[str, str] | str | Path | None = None,
     preprocessing: str | None = None,
+    expect_sha256: Sequence[str] = (),
     settings: Settings | None = None,
     trust_graph: bool = False,
     track: Track = untracked,
@@ -52,12 +54,13 @@ def verify(
     original's recorded graph filled by TensorFlow's own reader.
 
     ``left`` and ``right`` name other sides, see porter.sides; ``table`` says where a user's network has its endpoints.
-    ``preprocessing`` is a preset of porter.pictures, the model's own where it is None. Raises PorterError where
-    that cannot be done.
+    ``preprocessing`` is a preset of porter.pictures, the model's own where it is None. ``expect_sha256`` are those that
+    the files read must have, see porter.inputs. Raises PorterError where that cannot be done.
     """
     arch = find_arch(model)
     before_tensorflow()
     settings = settings or Settings()
+    inputs = Inputs(expect_sha256)
     if graph is not None:
         if left is not None:
             raise PorterError("--graph and --left both name the reference: take one of them")
@@ -77,17 +80,23 @@ def verify(
         }
         for option in (name for name, value in given.items() if value):
             raise PorterError(f"without a checkpoint the goldens are compared: give --checkpoint to use {option}")
+        inputs.close()
         return verify_golden(arch, frameworks, settings=settings, track=track)
-    opened = open_checkpoint(checkpoint) if checkpoint is not None else None
+    opened = inputs.open(checkpoint) if checkpoint is not None else None
     chosen = replace(arch, preprocessing=preprocessing) if preprocessing else arch
     if left is None and right is None:
         assert opened is not None
         translations = {f: translate(opened, arch, "tf", f, options) for f in frameworks}
         ports = {f: translation.as_checkpoint(opened) for f, translation in translations.items()}
         first = next(iter(translations.values()))
-        return verify_checkpoint(chosen, opened, first, ports, images, None, settings, trust_graph, track)
-    context = Context(arch, Table.load(arch.table), arch.input_size, opened, options, trust_graph, endpoints=table)
-    return _verify_sides(chosen, context, left, right, frameworks, images, settings, track)
+        inputs.close()
+        result = verify_checkpoint(chosen, opened, first, ports, images, None, settings, trust_graph, track)
+    else:
+        size = arch.input_size
+        context = Context(arch, Table.load(arch.table), size, opened, options, trust_graph, None, table, inputs)
+        result = _verify_sides(chosen, context, left, right, frameworks, images, settings, track)
+    inputs.add(map(Path, images), held=False)
+    return replace(result, digests=inputs.digests)
 
 
 def _verify_sides(
@@ -124,6 +133,7 @@ def _verify_sides(
         )
         require_framework(arch, framework)
         sides.append(Side(framework, "", network_runner(framework, tensors, context)))
+    context.inputs.close()
     paths = None if golden or right == "golden" else [Path(image) for image in images] or sample_paths()
     return _held(arch, context.table, reference, sides, paths, context.size, settings, track=track)
 

@@ -1,14 +1,16 @@
-"""Writes a port beside its target and renames it: nothing half-written is ever there."""
+"""Writes a port's tensors, in the format that the target's suffix asks for."""
 
 from __future__ import annotations
 
+import errno
 import json
+import math
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -17,9 +19,11 @@ import numpy as np
 from porter.archs import Arch
 from porter.casting import bfloat16_bits, round_to
 from porter.checkpoint import Checkpoint, Entry
+from porter.digests import BLANK, SEAL, TENSORS, sealed
 from porter.errors import PorterError
 from porter.facts import Facts
 from porter.load import build, require_package
+from porter.plain import to_json
 
 T = TypeVar("T")
 
@@ -54,55 +58,16 @@ class Output:
         """Return the tensor ``name`` in the dtype that is asked for."""
         return round_to(name, self.tensors.entries[name], self.dtype)
 
-
-@contextmanager
-def replacing(target: Path) -> Iterator[Path]:
-    """Yield a path beside ``target`` to write a file or a folder to; what lies there at the end is renamed.
-
-    Nothing is renamed, and ``target`` stays as it was, where the body raises or leaves nothing.
-    """
-    target = target.resolve()  # what a link leads to, and not the link, is replaced
-    # The suffix stays last, because Keras' writers choose the format by it.
-    temporary = target.with_name(f".{os.getpid()}.partial.{target.name}")
-    try:
-        yield temporary
-        if temporary.exists():
-            for path in [temporary, *temporary.rglob("*")] if temporary.is_dir() else [temporary]:
-                _flush(path)
-            if target.is_dir():
-                _swap_folders(temporary, target)
-            else:
-                temporary.replace(target)
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error).splitlines()[0]
-        raise PorterError(f"{target} cannot be written: {reason}; name another --out") from error
-    finally:
-        discard(temporary)
+    def stored(self, name: str) -> np.ndarray:
+        """Return the tensor ``name`` as files hold it: little-endian, in C order, a bfloat16 as its uint16 bits."""
+        values = self.entry(name).load()
+        if self.dtype == "bfloat16" and values.dtype.kind == "f":
+            values = bfloat16_bits(values)
+        return np.require(values.astype(values.dtype.newbyteorder("<"), copy=False), requirements=["C"])
 
 
-def discard(path: Path) -> None:
-    """Remove a file or a folder, if it is there."""
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _swap_folders(new: Path, old: Path) -> None:
-    """Put ``new`` where ``old`` is; a folder that is not empty cannot be renamed over."""
-    aside = old.with_name(f".{os.getpid()}.replaced.{old.name}")
-    old.rename(aside)
-    new.rename(old)
-    shutil.rmtree(aside)
-
+_OVERHEAD, _ARCHITECTURE = 1 << 11, 1 << 18
+"""Bytes that HDF5 takes for each tensor, besides its values, and Keras for a network's config; both rounded up."""
 
 _SAFETENSORS = {
     "float16": "F16", "float32": "F32", "float64": "F64", "bool": "BOOL",
@@ -111,7 +76,7 @@ _SAFETENSORS = {
 }  # fmt: skip
 
 
-def write_safetensors(path: Path, output: Output) -> None:
+def write_safetensors(path: Path, output: Output) -> dict[str, str]:
     """Write a .safetensors file one tensor at a time: the package's own writer wants all in memory.
 
     Source of the format: huggingface/safetensors, README.
@@ -121,7 +86,9 @@ def write_safetensors(path: Path, output: Output) -> None:
     sizes = {n: 2 if halve and e.dtype.kind == "f" else e.dtype.itemsize for n, e in entries.items()}
     # The package's order: aligned for every dtype, then by name.
     names = sorted(entries, key=lambda name: (-sizes[name], name))
-    header: dict[str, object] = {"__metadata__": output.facts.as_metadata()}
+    digests = dict.fromkeys(names, BLANK)
+    metadata = {**output.facts.as_metadata(), TENSORS: to_json(digests), SEAL: BLANK}
+    header: dict[str, object] = {"__metadata__": metadata}
     end = 0
     for name in names:
         shape, dtype, _ = entries[name]
@@ -133,10 +100,11 @@ def write_safetensors(path: Path, output: Output) -> None:
     with path.open("wb") as file:
         file.write(_header(header, output.room))
         for name in output.track(names, "writing"):
-            values = entries[name].load()
-            if halve and values.dtype.kind == "f":
-                values = bfloat16_bits(values)
-            file.write(np.ascontiguousarray(values.astype(values.dtype.newbyteorder("<"), copy=False)).data)
+            raw = output.stored(name)
+            file.write(raw.data)
+            digests[name] = sha256(raw.data).hexdigest()
+    add_metadata(path, {TENSORS: to_json(digests)})
+    return digests
 
 
 def _header(fields: Mapping[str, object], room: int) -> bytes:
@@ -146,44 +114,62 @@ def _header(fields: Mapping[str, object], room: int) -> bytes:
     return len(text).to_bytes(8, "little") + text
 
 
-def add_metadata(path: Path, key: str, value: str) -> None:
-    """Put one more fact into the header of a .safetensors file that was written with room for it."""
+def add_metadata(path: Path, facts: Mapping[str, str]) -> None:
+    """Put more facts into the header of a .safetensors file that was written with room for them, and seal it anew."""
     with path.open("r+b") as file:
-        size = int.from_bytes(file.read(8), "little")
+        length = file.read(8)
+        size = int.from_bytes(length, "little")
         fields = json.loads(file.read(size))
-        fields["__metadata__"][key] = value
+        fields["__metadata__"] |= {**facts, SEAL: BLANK}
         text = json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode()
         if len(text) > size:
-            raise PorterError(f"{path} has no room for {key} in its header: this is a mistake in porter, report it")
-        file.seek(8)
-        file.write(text.ljust(size))
+            raise PorterError(f"{path} has no room for {', '.join(facts)}: this is a mistake in porter, report it")
+        file.seek(0)
+        file.write(sealed(length + text.ljust(size)))
 
 
-def write_pth(path: Path, output: Output) -> None:
+def _require_room(path: Path, output: Output) -> None:
+    """Raise OSError where a disk is too full for ``output``: libraries say it in many ways, some on standard error."""
+    widest = 2 if output.dtype else 8
+    sizes = (min(e.dtype.itemsize, widest) * math.prod(e.shape) + _OVERHEAD for e in output.tensors.entries.values())
+    if shutil.disk_usage(path.parent).free < sum(sizes) + _ARCHITECTURE:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def write_pth(path: Path, output: Output) -> dict[str, str]:
     """Write a .pth state dict; the format has no place for the facts."""
     require_package("torch", "torch")
     import torch
 
-    state = {}
+    state, digests = {}, {}
     for name in output.track(list(output.tensors), "writing"):
-        tensor = torch.from_numpy(np.require(output.entry(name).load(), requirements=["C", "W"]))
-        halve = output.dtype == "bfloat16" and tensor.is_floating_point()
-        state[name] = tensor.bfloat16() if halve else tensor
-    with path.open("wb") as file:  # given a path, PyTorch hides what went wrong
-        torch.save(state, file)
+        values = output.stored(name)
+        digests[name] = sha256(values.data).hexdigest()
+        tensor = torch.from_numpy(np.require(values, requirements=["W"]))
+        halved = output.dtype == "bfloat16" and output.tensors.entries[name].dtype.kind == "f"
+        state[name] = tensor.view(torch.bfloat16) if halved else tensor
+    _require_room(path, output)
+    try:
+        torch.save(state, path)
+    except RuntimeError as error:  # PyTorch's word for a disk that does not take it
+        raise OSError(f"PyTorch could not ({str(error).splitlines()[0]})") from error
+    return digests
 
 
-def write_keras(path: Path, output: Output, weights_only: bool = False) -> None:
+def write_keras(path: Path, output: Output, weights_only: bool = False) -> dict[str, str]:
     """Write the Keras model, or its weights, through Keras itself; the format follows the suffix."""
     options: dict[str, Any] = {"dtype": output.dtype} if output.dtype else {}
+    _require_room(path, output)
     model = build(output.arch, "keras", output.tensors, **options)
     if weights_only:
         model.save_weights(path)
     else:
         model.save(path)
+    return {name: sha256(output.stored(name).data).hexdigest() for name in output.tensors}
 
 
-Writer = Callable[[Path, Output], None]
+Writer = Callable[[Path, Output], dict[str, str]]
+"""Writes the output to a path and returns each tensor's SHA-256, see porter.digests."""
 WRITERS: dict[str, dict[str, Writer]] = {
     "tf": {".safetensors": write_safetensors},
     "torch": {".safetensors": write_safetensors, ".pth": write_pth},

@@ -93,7 +93,7 @@ def test_verify_in_the_same_call_writes_the_file_it_checked(tf: Any, run: Any, s
     assert len(result["verification"]["ports"]["torch"]["endpoints"]) == 30
     assert result["roles"] == {"optimizer slot": 274, "variable": 137, "EMA shadow": 137, "step counter": 1}
     assert result["out"] == str(out)
-    assert out.is_file()
+    assert run("verify", out).code == 0
 
 
 def test_failed_parity_is_1_and_leaves_no_file(
@@ -273,3 +273,29 @@ def test_a_mistyped_verb_is_named(run: Any) -> None:
     assert "did you mean mobilenet_v1" in run("mobilenet_v11").err
     assert run().code == 0
     assert "Usage: port" in run().out
+
+
+@pytest.mark.parametrize("module", ["porter", "numpy", "porter.cli"])
+def test_an_interrupt_while_porter_is_imported_is_one_line(module: str) -> None:
+    script = f"""
+import sys, port_command
+class Interrupt:
+    def find_spec(self, name, *_):
+        if name == {module!r}:
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupt())
+port_command.main()"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (130, "port: interrupted\n")
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a terminal")
+def test_port_verify_shows_progress_on_a_terminal(tf: Any, save: Saver, tmp_path: Path) -> None:
+    terminal, other_end = os.openpty()
+    command = [sys.executable, "-m", "porter.cli", *map(str, arguments(save(seeded_variables()), "--verify"))]
+    with subprocess.Popen(command, stderr=other_end, stdout=subprocess.DEVNULL, env=os.environ | {"TERM": "xterm"}):
+        os.close(other_end)
+        shown = b""
+        while chunk := read(terminal):
+            shown += chunk
+    assert b"verifying" in shown

@@ -77,7 +77,7 @@ def test_a_picture_of_one_scope_takes_both_options(run: Run, tmp_path: Path) -> 
         (("--scope", "cell_99"), "did you mean"),
         (("--find", "("), "is no regular expression"),
         (("--diff", "absent.pb"), "absent.pb does not exist"),
-        (("--html", "absent/page.html"), "absent/page.html: No such file or directory"),
+        (("--html", "absent/page.html"), "absent/page.html cannot be written: No such file or directory"),
     ],
 )
 def test_a_mistake_is_one_sentence(run: Run, args: tuple[str, ...], message: str) -> None:

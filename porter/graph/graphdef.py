@@ -36,7 +36,7 @@ def parse_graph(raw: bytes) -> Any | None:
 
 def load_graph(path: Path) -> Any:
     """Read the GraphDef in ``path``, gzipped or not, a MetaGraphDef's, or that of a SavedModel. Raises FormatError."""
-    path = _file(path)
+    path = graph_file(path)
     raw = path.read_bytes()
     try:
         raw = _unpacked(raw, path) if raw[:2] == b"\x1f\x8b" else raw
@@ -58,11 +58,11 @@ def _unpacked(raw: bytes, path: Path) -> bytes:
 
 def saved_variables(path: Path) -> Path | None:
     """Return the prefix of the variables beside a SavedModel's graph, None where there are none."""
-    prefix = _file(path).parent / "variables" / "variables"
+    prefix = graph_file(path).parent / "variables" / "variables"
     return prefix if prefix.with_name("variables.index").is_file() else None
 
 
-def _file(path: Path) -> Path:
+def graph_file(path: Path) -> Path:
     """Return ``path``, or the graph of the SavedModel in the folder that it is."""
     if not path.is_dir():
         return path

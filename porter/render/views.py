@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from porter.atomic import replacing
 from porter.draft import write_draft
 from porter.graph.analysis import Analysis
 from porter.graph.blocks import Block
@@ -65,7 +66,8 @@ def tensorboard(analysis: Analysis, folder: Path, as_json: bool) -> None:
     now = time.time()
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"events.out.tfevents.{int(now):010d}.porter"
-    write_graph_event(path, analysis.source.graph, now)
+    with replacing(path) as temporary:
+        write_graph_event(temporary, analysis.source.graph, now)
     _wrote(path, as_json, f"open it with  tensorboard --logdir {shell(str(folder))}")
 
 
@@ -73,7 +75,9 @@ def html(analysis: Analysis, target: Path, as_json: bool) -> None:
     """Write one HTML page of the graph."""
     from porter.render.html import write_html
 
-    target.write_text(write_html(inspect_graph(analysis)), encoding="utf-8", errors="replace")
+    page = write_html(inspect_graph(analysis))
+    with replacing(target) as temporary:
+        temporary.write_text(page, encoding="utf-8", errors="replace")
     _wrote(target, as_json, "open it in a browser; it needs no network")
 
 
@@ -87,14 +91,17 @@ def svg(analysis: Analysis, target: Path, as_json: bool, name: str | None = None
     else:
         view = scope_view(analysis, name)
         picture = draw_layers(Block(view.name, list(view.layers)))
-    target.write_text(write_svg(picture, name or analysis.source.path.name), encoding="utf-8", errors="replace")
+    drawn = write_svg(picture, name or analysis.source.path.name)
+    with replacing(target) as temporary:
+        temporary.write_text(drawn, encoding="utf-8", errors="replace")
     _wrote(target, as_json, f"{len(picture.boxes)} boxes, {len(picture.wires)} wires")
 
 
 def mapping(path: Path, target: Path, as_json: bool) -> None:
     """Write a first mapping table for the graph or checkpoint at ``path``."""
     drafted, names = draft(path)
-    write_draft(target, drafted, names)
+    with replacing(target) as temporary:
+        write_draft(temporary, drafted, names)
     rows = f"{drafted.variables:,} variables in {drafted.rows} rows over {drafted.axes} axes"
     _wrote(target, as_json, f"covers {rows}; {len(drafted.unnamed):,} have no kind yet")
 

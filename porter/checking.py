@@ -1,0 +1,189 @@
+"""Checks a file that porter wrote by the digests that it wrote with it, without any framework."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from porter.digests import FILES, TENSORS, is_sealed, record_beside
+from porter.errors import FormatError, PorterError, listing
+from porter.inputs import Inputs
+
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_RECORD = "config.json"
+"""The record of a folder."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What was checked, true where all of it is as porter wrote it.
+
+    ``files`` are the SHA-256 of what was read, ``tensors`` the number of tensors that have digests, ``damaged`` what
+    differs: tensors by name, files by name, or the rest of a file in words.
+    """
+
+    path: Path
+    files: Mapping[Path, str]
+    tensors: int
+    damaged: tuple[str, ...]
+
+    def __bool__(self) -> bool:
+        return not self.damaged
+
+    def __str__(self) -> str:
+        if self:
+            return f"{self.path} is whole: {self.tensors} tensors and all else are as porter wrote them"
+        return f"{self.path} is damaged: port it again or copy it again; what differs is{listing(self.damaged)}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything as plain values for JSON."""
+        return {
+            "ok": bool(self),
+            "path": str(self.path),
+            "sha256": {str(path): digest for path, digest in self.files.items()},
+            "tensors": self.tensors,
+            "damaged": list(self.damaged),
+        }
+
+
+def check(path: Path, inputs: Inputs | None = None) -> Checked:
+    """Check the file or folder ``path`` by its own digests; ``inputs`` may expect others of it.
+
+    Raises PorterError where it has none, because porter did not write it or they are damaged.
+    """
+    inputs = inputs or Inputs()
+    if path.is_dir():
+        record = path / _RECORD
+        names = sorted(_read(record).get(FILES, ()))
+        if not names:
+            raise _none(path)
+        inputs.add(file for file in (record, *map(path.joinpath, names)) if file.is_file())
+        inputs.close()
+        return _by_record(path, record, inputs)
+    inputs.add([path])
+    inputs.close()
+    with path.open("rb") as file:
+        if file.read(9)[8:] == b"{":
+            tensors, damaged = _safetensors(path, file)
+            return Checked(path, inputs.digests, tensors, tuple(damaged))
+    for record in (record_beside(path), path.with_name(_RECORD)):
+        if path.name in _read(record).get(FILES, ()):
+            return _by_record(path, record, inputs)
+    raise _none(path, f" nor is there a {record_beside(path).name} beside it that does;")
+
+
+def _none(path: Path, more: str = "") -> PorterError:
+    return PorterError(
+        f"{path} holds no digests of porter's,{more} it was not written by porter, or they are damaged: "
+        "give --expect-sha256 to hold it against a digest that you know"
+    )
+
+
+def _read(record: Path) -> dict[str, Any]:
+    """Return what a record says, nothing where it is none. Raises FormatError where its seal is broken."""
+    text = record.read_bytes() if record.is_file() else b""
+    whole = is_sealed(text)
+    if whole is False:
+        raise FormatError(f"{record}, which holds the digests, is damaged itself: port again, or copy it again")
+    fields: dict[str, Any] = json.loads(text) if whole else {}
+    return fields
+
+
+def _by_record(path: Path, record: Path, inputs: Inputs) -> Checked:
+    """Check ``path``, or all files of it where it is a folder, by ``record``."""
+    fields = _read(record)
+    tensors = fields.get(TENSORS, {})
+    count, damaged = len(tensors), []
+    for name, want in fields[FILES].items():
+        file = record.with_name(name)
+        if not path.is_dir() and name != path.name:
+            continue
+        if not file.is_file():
+            damaged.append(f"{name}, which is not there")
+        elif file.suffix == ".safetensors":
+            with file.open("rb") as opened:
+                count, found = _safetensors(file, opened)
+            damaged += found or ([f"{name}, which is another"] if inputs.digests[file] != want else [])
+        elif inputs.digests[file] != want:
+            damaged += _which(file, tensors) if name.endswith((".pth", ".keras", ".h5")) else [name]
+    return Checked(path, inputs.digests, count, tuple(damaged))
+
+
+def _safetensors(path: Path, file: BinaryIO) -> tuple[int, list[str]]:
+    """Return the number of tensors and what is damaged of a .safetensors file."""
+    size = path.stat().st_size
+    file.seek(0)
+    length = file.read(8)
+    data = 8 + int.from_bytes(length, "little")
+    if data > size:
+        raise FormatError(f"{path} is not a whole safetensors file, its header is cut off: port it or copy it again")
+    header = length + file.read(data - 8)
+    whole = is_sealed(header)
+    if whole is None:
+        raise _none(path)
+    if not whole:
+        return 0, ["the header, which holds the tensors' names, shapes and digests"]
+    fields = json.loads(header[8:])
+    digests = json.loads(fields["__metadata__"][TENSORS])
+    damaged, end = [], data
+    for name, want in digests.items():
+        begin, after = (data + offset for offset in fields[name]["data_offsets"])
+        end = max(end, after)
+        file.seek(begin)
+        if _digest(file, after - begin) != want:
+            damaged.append(name)
+    if size > end:
+        damaged.append(f"{size - end} bytes behind the last tensor")
+    return len(digests), damaged
+
+
+def _digest(file: BinaryIO, size: int) -> str:
+    found = hashlib.sha256()
+    while size and (chunk := file.read(min(size, 1 << 20))):
+        found.update(chunk)
+        size -= len(chunk)
+    return found.hexdigest()
+
+
+def _which(path: Path, tensors: Mapping[str, str]) -> list[str]:
+    """Return the tensors whose bytes are no longer found in ``path``, or that it is something else that differs."""
+    try:
+        with path.open("rb") as file:
+            there = {hashlib.sha256(raw).hexdigest() for raw in _contents(file)}
+    except Exception:  # libraries raise anything on a damaged file, which is known to be damaged
+        return [f"the structure of {path.name}, so that its tensors are not found"]
+    lost = [name for name, digest in tensors.items() if digest not in there]
+    return lost or [f"something in {path.name} besides the tensors"]
+
+
+def _contents(file: BinaryIO) -> Iterator[bytes]:
+    """Yield what a zip archive stores, checksums aside, and the values of every HDF5 dataset."""
+    head = file.read(8)
+    if head == _HDF5:
+        yield from _datasets(file)
+        return
+    with zipfile.ZipFile(file) as archive:
+        for member in archive.infolist():
+            file.seek(member.header_offset + 26)  # APPNOTE.TXT 4.3.7: the lengths of the name and the extra field
+            name, extra = (int.from_bytes(file.read(2), "little") for _ in range(2))
+            file.seek(name + extra, io.SEEK_CUR)
+            raw = file.read(member.compress_size)
+            if raw[:8] == _HDF5:
+                yield from _datasets(io.BytesIO(raw))
+            else:
+                yield raw
+
+
+def _datasets(file: BinaryIO) -> Iterator[bytes]:
+    import h5py
+
+    found: list[bytes] = []
+    with h5py.File(file, "r") as opened:
+        opened.visititems(lambda _, node: found.append(node[()].tobytes()) if isinstance(node, h5py.Dataset) else None)
+    yield from found

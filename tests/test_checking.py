@@ -1,0 +1,199 @@
+"""What porter writes can be checked: any changed bit is found, by the digests that were written with it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
+
+from porter import load, port
+from porter.checking import check
+from porter.cli import main
+from porter.errors import PorterError
+from porter.seed import seed
+
+MODEL = "mobilenet_v1_0.25_128"
+FORMATS = [
+    ("torch", "m.safetensors"),
+    ("torch", "m.pth"),
+    ("torch", "m/"),
+    ("keras", "m.keras"),
+    ("keras", "m.weights.h5"),
+    ("keras", "m.h5"),
+    ("keras", "m/"),
+]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return seed(MODEL, tmp_path_factory.mktemp("seeded") / "s.ckpt").out
+
+
+def files_of(path: Path) -> list[Path]:
+    """Return the file and its record, or the folder's files."""
+    return sorted(path.iterdir() if path.is_dir() else path.parent.glob(f"{path.name}*"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("target", "name"), FORMATS)
+def test_300_of_300_changed_bits_are_found(tf: Any, checkpoint: Path, tmp_path: Path, target: str, name: str) -> None:
+    out = port(MODEL, target=target, checkpoint=checkpoint, out=f"{tmp_path}/{name}").out
+    assert out is not None
+    whole = check(out)
+    assert (bool(whole), whole.tensors) == (True, 137)
+    files = files_of(out)
+    sizes = [file.stat().st_size for file in files]
+    draw = random.Random(name)
+    found = 0
+    for number in range(300):
+        # Every other one in whatever is smaller than the weights: headers, records, labels.
+        file = draw.choices(files, sizes if number % 2 else None)[0]
+        place = draw.randrange(file.stat().st_size if number % 2 else min(file.stat().st_size, 40_000))
+        with file.open("r+b") as opened:
+            flip(opened, place, 1 << number % 8)
+            opened.flush()
+            try:
+                found += not check(out)
+            except PorterError:
+                found += 1
+            flip(opened, place, 1 << number % 8)
+    assert found == 300
+    assert check(out)
+
+
+def flip(file: Any, place: int, bit: int) -> None:
+    file.seek(place)
+    (byte,) = file.read(1)
+    file.seek(place)
+    file.write(bytes([byte ^ bit]))
+
+
+@pytest.mark.parametrize("dtype", [None, "bfloat16", "float16"])
+@pytest.mark.parametrize(("target", "name"), FORMATS)
+def test_the_tensor_that_differs_is_named(
+    tf: Any, checkpoint: Path, tmp_path: Path, target: str, name: str, dtype: str | None
+) -> None:
+    out = port(MODEL, target=target, checkpoint=checkpoint, out=f"{tmp_path}/{name}", dtype=dtype).out
+    assert out is not None
+    assert check(out)
+    weights = max(files_of(out), key=lambda file: file.stat().st_size)
+    tensor = "classifier.bias" if target == "torch" else "conv_preds/bias"
+    values = load(MODEL, target, weights=out)
+    bias = values.classifier.bias.detach() if target == "torch" else values.get_layer("conv_preds").bias
+    kind = {"bfloat16": torch.bfloat16, "float16": torch.float16, None: torch.float32}[dtype]
+    raw = torch.tensor(np.asarray(bias, np.float32)).to(kind).view(torch.uint8).numpy().tobytes()
+    content = weights.read_bytes()
+    assert content.count(raw) == 1
+    at = content.index(raw) + 5
+    weights.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+    assert check(out).damaged == (tensor,)
+
+
+def test_digests_are_what_anybody_computes(checkpoint: Path, tmp_path: Path) -> None:
+    out = tmp_path / "m.safetensors"
+    port(MODEL, checkpoint=checkpoint, out=out)
+    with safe_open(out, "numpy") as file:
+        metadata = file.metadata()
+    digests = json.loads(metadata["tensors_sha256"])
+    want = {name: hashlib.sha256(value.tobytes()).hexdigest() for name, value in load_file(out).items()}
+    assert digests == want
+    raw = out.read_bytes()
+    header = raw[: 8 + int.from_bytes(raw[:8], "little")]
+    blank = header.replace(metadata["sha256"].encode(), b"0" * 64)
+    assert hashlib.sha256(blank).hexdigest() == metadata["sha256"]
+    port(MODEL, checkpoint=checkpoint, out=tmp_path / "m.pth")
+    record = json.loads((tmp_path / "m.pth.json").read_text())
+    assert record["tensors_sha256"] == want
+    assert record["files_sha256"] == {"m.pth": hashlib.sha256((tmp_path / "m.pth").read_bytes()).hexdigest()}
+    assert record["source"].keys() == {"s.ckpt.index", "s.ckpt.data-00000-of-00001"}
+
+
+@pytest.mark.slow
+def test_a_record_holds_the_parity(tf: Any, checkpoint: Path, tmp_path: Path) -> None:
+    assert port(MODEL, checkpoint=checkpoint, out=tmp_path / "m.pth", verify=True)
+    assert check(tmp_path / "m.pth")
+    assert json.loads((tmp_path / "m.pth.json").read_text())["parity"]["ok"]
+
+
+def test_cut_longer_missing_and_swapped_files_are_found(checkpoint: Path, tmp_path: Path) -> None:
+    out, folder = tmp_path / "m.safetensors", tmp_path / "m"
+    port(MODEL, checkpoint=checkpoint, out=out)
+    port(MODEL, checkpoint=checkpoint, out=f"{folder}/")
+    raw = out.read_bytes()
+    out.write_bytes(raw + b"\0")
+    assert check(out).damaged == ("1 bytes behind the last tensor",)
+    out.write_bytes(raw[:-1])
+    assert len(check(out).damaged) == 1
+    out.write_bytes(raw[:100])
+    with pytest.raises(PorterError, match="its header is cut off"):
+        check(out)
+    (folder / "labels.txt").unlink()
+    assert check(folder).damaged == ("labels.txt, which is not there",)
+    port(MODEL, checkpoint=checkpoint, out=f"{folder}/")
+    port(MODEL, checkpoint=checkpoint, out=folder / "model.safetensors", dtype="float16")
+    assert check(folder / "model.safetensors")
+    assert check(folder).damaged == ("model.safetensors, which is another",)
+
+
+def test_a_strangers_file_has_no_digests(tmp_path: Path) -> None:
+    save_file({"w": np.zeros(3, np.float32)}, tmp_path / "theirs.safetensors", {"format": "pt"})
+    torch.save({"w": torch.zeros(3)}, tmp_path / "theirs.pth")
+    for name in ("theirs.safetensors", "theirs.pth", ""):
+        with pytest.raises(PorterError, match="holds no digests of porter's"):
+            check(tmp_path / name)
+
+
+def test_a_strangers_json_is_not_written_over(checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "m.pth.json").write_text('{"years": "of work"}')
+    with pytest.raises(PorterError, match=r"keeps its digests in m.pth.json, which is not porter's: name another"):
+        port(MODEL, checkpoint=checkpoint, out=tmp_path / "m.pth")
+    assert (tmp_path / "m.pth.json").read_text() == '{"years": "of work"}'
+    assert not (tmp_path / "m.pth").exists()
+
+
+def test_the_command_line(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "m.safetensors"
+    port(MODEL, checkpoint=checkpoint, out=out)
+
+    def run(*args: object) -> tuple[Any, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(["verify", *map(str, args)])
+        return ended.value.code, *capsys.readouterr()
+
+    assert run(out) == (0, f"{out} is whole: 137 tensors and all else are as porter wrote them\n", "")
+    digest = hashlib.sha256(out.read_bytes()).hexdigest()
+    code, said, _ = run(out, "--json", "--expect-sha256", digest)
+    assert (code, json.loads(said)["sha256"]) == (0, {str(out): digest})
+    assert run(out, "--expect-sha256", "0" * 64)[0] == 2
+    assert "--atol is for models, leave it out" in run(out, "--atol", 1)[2]
+    with out.open("r+b") as file:
+        flip(file, out.stat().st_size - 1, 1)
+    code, said, _ = run(out)
+    assert code == 1
+    assert said.startswith(f"{out} is damaged: port it again or copy it again; what differs is\n  ")
+    code, said, _ = run(out, "--json")
+    assert (code, json.loads(said)["ok"], len(json.loads(said)["damaged"])) == (1, False, 1)
+    assert "porter knows no model" in run("absent.safetensors")[2]
+
+
+@pytest.mark.parametrize("name", ["m.safetensors", "m.pth", "m.h5"])
+def test_no_framework_is_imported(tf: Any, checkpoint: Path, tmp_path: Path, name: str) -> None:
+    out = tmp_path / name
+    port(MODEL, target="keras" if name == "m.h5" else "torch", checkpoint=checkpoint, out=out)
+    with out.open("r+b") as file:
+        flip(file, out.stat().st_size - 1, 1)
+    script = f"""import sys; from porter.cli import main
+try: main(["verify", {str(out)!r}])
+except SystemExit as ended: assert ended.code == 1, ended.code
+assert not {{"torch", "keras", "tensorflow"}} & set(sys.modules)"""
+    subprocess.run([sys.executable, "-c", script], check=True, stdout=subprocess.DEVNULL)
