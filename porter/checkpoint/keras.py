@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import json
 import re
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -20,6 +19,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from porter.checkpoint.archive import open_archive, whole
 from porter.checkpoint.dtypes import BFLOAT16, decode
 from porter.checkpoint.entry import Checkpoint, Entry
 from porter.errors import FormatError
@@ -39,25 +39,12 @@ _LARGEST_RATIO = 64
 
 def read_keras(path: Path) -> Checkpoint:
     """Read a ``.keras`` archive: its config names the layers, its HDF5 file holds the weights. Raises FormatError."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            size = path.stat().st_size
-            config = json.loads(_member(archive, "config.json", size))
-            weights = _member(archive, "model.weights.h5", size)
-    except (zipfile.BadZipFile, NotImplementedError, KeyError, ValueError, OSError) as error:
-        raise FormatError(f"{path} is not a whole .keras file ({error}); copy or download it again") from None
+    with open_archive(path, ".keras file", _LARGEST_RATIO) as archive, whole(path, ".keras file"):
+        config = json.loads(archive.read("config.json"))
+        weights = archive.read("model.weights.h5")
     with _well_formed(path):
         file = _open(io.BytesIO(weights), path)
         return Checkpoint(path, "Keras archive", _numbered(file, path, _layer_names(config)))
-
-
-def _member(archive: zipfile.ZipFile, name: str, size: int) -> bytes:
-    """Return a member's bytes. Raises ValueError where an archive of ``size`` bytes cannot hold what it claims."""
-    stated = archive.getinfo(name)
-    packed = min(stated.compress_size, size)
-    if stated.file_size > _LARGEST_RATIO * packed:
-        raise ValueError(f"{name} claims to unpack from {packed} bytes to {stated.file_size}")
-    return archive.read(name)
 
 
 def read_h5(path: Path) -> Checkpoint:
