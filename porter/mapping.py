@@ -29,6 +29,7 @@ class Pair(NamedTuple):
     kind: str
     trainable: bool
     head: bool
+    variance: bool
 
 
 class Endpoint(NamedTuple):
@@ -76,6 +77,7 @@ class Table:
                 row["kind"],
                 tensor.trainable,
                 row.get("head", False),
+                tensor.variance,
             )
             for row in self.layers
             for tensor in KINDS[row["kind"]]

@@ -69,6 +69,7 @@ class PortResult:
             "dtype": self.dtype,
             "roles": self.translation.roles,
             "ignored": list(self.translation.ignored),
+            "odd": list(self.translation.odd.values()),
             "out": str(self.out) if self.out else None,
             "verification": self.verification.as_dict() if self.verification else None,
         }

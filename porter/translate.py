@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import partial
 
@@ -15,6 +15,7 @@ from porter.errors import MappingError, PorterError, listing
 from porter.layout import parse_axes, relayout
 from porter.mapping import Pair, Table
 from porter.naming import locate, why_none
+from porter.odd import watch
 from porter.recorded import recorded
 from porter.roles import SHADOW, SHADOW_SUFFIX, VARIABLE, counts, present, roles, shadowed
 
@@ -44,7 +45,7 @@ class Translation:
     it: the variable, or its moving average. ``averaged_only`` counts raw weights that only have an average, which
     was taken. ``ema_difference`` is the largest ``|raw - ema|``, None without both. ``num_classes`` are those of the
     checkpoint's head, 0 without one; ``head`` are the classifier's pairs, ``head_note`` what became of them if they
-    are not as they were.
+    are not as they were. ``odd`` fills up while the entries are read: a sentence for each stored tensor that is odd.
     """
 
     entries: dict[str, Entry]
@@ -59,6 +60,7 @@ class Translation:
     prefix: str
     head: tuple[Pair, ...]
     head_note: str | None = None
+    odd: dict[str, str] = field(default_factory=dict)
 
     @property
     def parameters(self) -> int:
@@ -107,9 +109,10 @@ class _Translator:
         taken, kind, averaged_only = self._choose()
         num_classes = self._check_shapes(taken)
         mapped = set(self.stored.values())
+        odd: dict[str, str] = {}
         shown = {n: "ignored variable" if role == VARIABLE and n not in mapped else role for n, role in found.items()}
         return Translation(
-            {pair.target: self._entry(taken[pair.source], pair) for pair in self.wanted},
+            {pair.target: self._entry(taken[pair.source], pair, odd) for pair in self.wanted},
             self.source,
             taken,
             kind,
@@ -120,6 +123,7 @@ class _Translator:
             ignored,
             self.prefix,
             self.head,
+            odd=odd,
         )
 
     def _left_out(self, found: Mapping[str, str]) -> tuple[str, ...]:
@@ -232,8 +236,8 @@ class _Translator:
         # numpy's maximum, because Python's would pass over a NaN.
         return float(np.max([np.max(np.abs(checkpoint[n] - checkpoint[n + SHADOW_SUFFIX]), initial=0) for n in both]))
 
-    def _entry(self, name: str, pair: Pair) -> Entry:
-        stored, sizes = self.entries[name], self.sizes[pair.source]
+    def _entry(self, name: str, pair: Pair, odd: dict[str, str]) -> Entry:
+        stored, sizes = watch(self.entries[name], name, pair.variance, odd), self.sizes[pair.source]
         blank = np.broadcast_to(np.zeros((), stored.dtype), stored.shape)
         shape = relayout(blank, pair.source_axes, pair.target_axes, sizes).shape
         return Entry(shape, stored.dtype, partial(_relaid, stored, pair, sizes))
