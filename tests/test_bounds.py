@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import gzip
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from porter.checkpoint import open_checkpoint
 from porter.errors import FormatError
+from porter.graph.source import read_graph
 
 
-def test_a_graph_that_unpacks_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("read", [open_checkpoint, read_graph])
+def test_a_graph_that_unpacks_without_end(tmp_path: Path, read: Callable[[Path], object]) -> None:
     path = tmp_path / "bomb.pb"
-    path.write_bytes(gzip.compress(bytes(1 << 20)))
-    monkeypatch.setattr("porter.graph.graphdef.LARGEST", 1 << 19)
-    with pytest.raises(FormatError, match=r"bomb.pb unpacks to more than 524288 bytes, .*; name another file"):
-        open_checkpoint(path)
+    path.write_bytes(gzip.compress(bytes(1 << 27)))
+    with pytest.raises(
+        FormatError, match=r"bomb.pb unpacks from [\d,]+ bytes to more than [\d,]+, which no graph does"
+    ):
+        read(path)
 
 
 @pytest.mark.parametrize("member", ["config.json", "model.weights.h5"])
