@@ -158,15 +158,24 @@ def keras_archive(path: Path, layers: list[dict[str, Any]]) -> Path:
     return path
 
 
-def test_a_lambda_layer_is_not_deserialized(tmp_path: Path) -> None:
-    """Only the names of layers are taken from a config: nothing builds them."""
-    code = "4wEAAAAAAAAAAAAAAAEAAAADAAAA8wsAAACXAHQBAACuAA=="
-    layers = [
-        {"class_name": "Conv2D", "config": {"name": "conv1"}},
-        {"class_name": "Lambda", "config": {"name": "l", "function": {"config": {"code": code}}}},
-    ]
-    path = keras_archive(tmp_path / "model.keras", layers)
-    assert set(open_checkpoint(path)) == {"conv1/kernel"}
+LAMBDA = {"class_name": "Lambda", "config": {"name": "scale", "function": {"config": {"code": "4wEAAAAA"}}}}
+CONV = {"class_name": "Conv2D", "config": {"name": "conv1"}}
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_lambda_layer_is_refused_by_name(tmp_path: Path, nested: bool) -> None:
+    """Its code is never looked at; weights without it would be those of another network."""
+    inner = {"class_name": "Functional", "config": {"name": "inner", "layers": [LAMBDA]}} if nested else LAMBDA
+    with pytest.raises(
+        FormatError, match=r"model.keras: its layer scale is a Lambda, Python code .*: save the weights"
+    ):
+        open_checkpoint(keras_archive(tmp_path / "model.keras", [CONV, inner]))
+    path = write(tmp_path / "model.h5", "legacy", whole)
+    with h5py.File(path, "a") as file:
+        file.attrs["model_config"] = json.dumps({"class_name": "Functional", "config": {"layers": [CONV, inner]}})
+    with pytest.raises(FormatError, match=r"model.h5: its layer scale is a Lambda, Python code"):
+        open_checkpoint(path)
+    assert set(open_checkpoint(keras_archive(tmp_path / "model.keras", [CONV]))) == {"conv1/kernel"}
 
 
 def test_a_config_that_is_nested_without_end(tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ def read_keras(path: Path) -> Checkpoint:
     with open_archive(path, ".keras file", _LARGEST_RATIO) as archive, whole(path, ".keras file"):
         config = json.loads(archive.read("config.json"))
         weights = archive.read("model.weights.h5")
+    _check_config(config, path)
     with _well_formed(path):
         file = open_h5(io.BytesIO(weights), path)
         return Checkpoint(path, "Keras archive", _numbered(file, path, _layer_names(config)))
@@ -52,6 +53,8 @@ def read_h5(path: Path) -> Checkpoint:
         if member(file, "layers", path) is not None:
             return Checkpoint(path, "Keras weights", _numbered(file, path, {}))
         root = member(file, "model_weights", path) or file
+        if "model_config" in file.attrs:
+            _check_config(json.loads(file.attrs["model_config"]), path)
         if "layer_names" not in root.attrs:
             raise FormatError(f"{path} is HDF5, but not of Keras: name a .weights.h5 or .h5 that Keras wrote")
         return Checkpoint(path, "Keras legacy HDF5", _legacy(root, path))
@@ -64,6 +67,22 @@ def _well_formed(path: Path) -> Iterator[None]:
         yield
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, OSError) as error:
         raise FormatError(f"{path} is not laid out as Keras does ({error}); copy or download it again") from None
+
+
+def _check_config(config: Any, path: Path) -> None:
+    """Raise FormatError where a model has a Lambda layer: Python code, which no port of the weights would compute."""
+    waiting = [config]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict) and part.get("class_name") in ("Lambda", "__lambda__"):
+            settings = part.get("config")
+            name = settings.get("name", "one") if isinstance(settings, dict) else "one"
+            raise FormatError(
+                f"{path}: its layer {name} is a Lambda, Python code that porter does not run: "
+                "save the weights alone, model.save_weights('name.weights.h5')"
+            )
+        if isinstance(part, (dict, list)):
+            waiting.extend(part.values() if isinstance(part, dict) else part)
 
 
 def _layer_names(config: Any) -> dict[str, str]:

@@ -21,6 +21,7 @@ _TEXT = re.compile(rb"\s*(#[^\n]*\n\s*)*(node|versions|library|meta_info_def|gra
 _NODES = 1  # node in tensorflow/core/framework/graph.proto
 _SMALLEST_NODE = 6
 """A name and an op of one letter each, behind their tags and lengths."""
+_SAVED_MODEL = b"\x08\x01\x12"  # saved_model_schema_version 1, and the tag of the first of the meta_graphs
 _SAVED_MODEL_GRAPHS = 2  # meta_graphs in tensorflow/core/protobuf/saved_model.proto
 
 
@@ -81,6 +82,8 @@ def _parse_meta(raw: bytes) -> Any | None:
 
 
 def _parse_saved(raw: bytes) -> Any | None:
+    if not raw.startswith(_SAVED_MODEL):
+        return None
     try:
         graphs = [value for number, value in fields(raw) if number == _SAVED_MODEL_GRAPHS]
     except FormatError:

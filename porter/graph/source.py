@@ -156,7 +156,9 @@ def _text(path: Path, raw: bytes) -> Source:
             return meta_source(path, meta, "TensorFlow MetaGraphDef as text")
         return graph_source(path, text_format.Parse(text, GraphDef(), allow_unknown_field=True), " as text")
     except (text_format.ParseError, UnicodeDecodeError, RecursionError) as error:
-        raise FormatError(f"{path} is not a whole graph in protobuf's text format: {error}") from None
+        raise FormatError(
+            f"{path} is not a whole graph in protobuf's text format: {error}; copy or download it again"
+        ) from None
 
 
 def _text_metas(text: str) -> list[Any]:
