@@ -7,7 +7,7 @@ import gc
 import signal
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -416,12 +416,20 @@ def show_port(result: Any) -> None:
     size = f"{len(found.entries)} tensors, {found.parameters:,} values, {found.num_classes} classes"
     rounded = f", rounded to {result.dtype}" if result.dtype else ""
     out.print(Text(f"  ported   {size}, {result.source} -> {result.target}{rounded}"))
+    for sentence in shortened(found.odd.values()):
+        out.print(Text(f"  odd      {sentence}", style="bold"), soft_wrap=True)
     if result.verification is not None:
         show_verification(result.verification)
     if result.out is not None:
         out.print(Text(f"wrote {written(result.out)}"), soft_wrap=True)
     elif not result:
         out.print("nothing was written, because parity failed", soft_wrap=True)
+
+
+def shortened(sentences: Collection[str], limit: int = 10) -> list[str]:
+    """Return the first of ``sentences``, and how many there are besides."""
+    left = len(sentences) - limit
+    return [*list(sentences)[:limit], *([f"… and {left} more, which --json lists"] if left > 0 else [])]
 
 
 def written(path: Path) -> str:

@@ -21,12 +21,13 @@ class Leaf(NamedTuple):
 
 
 class Tensor(NamedTuple):
-    """One tensor of a layer. Statistics are updated by running, not trained."""
+    """One tensor of a layer. Statistics are updated by running, not trained; a variance is never below zero."""
 
     tf: Leaf
     torch: Leaf
     keras: Leaf
     trainable: bool = True
+    variance: bool = False
 
     def leaf(self, dialect: str) -> Leaf:
         """Return the tensor's name and axes in ``dialect``."""
@@ -34,8 +35,8 @@ class Tensor(NamedTuple):
         return leaf
 
 
-def _vector(tf: str, torch: str, keras: str, trainable: bool = True) -> Tensor:
-    return Tensor(Leaf(tf, "O"), Leaf(torch, "O"), Leaf(keras, "O"), trainable)
+def _vector(tf: str, torch: str, keras: str, trainable: bool = True, variance: bool = False) -> Tensor:
+    return Tensor(Leaf(tf, "O"), Leaf(torch, "O"), Leaf(keras, "O"), trainable, variance)
 
 
 _CONV = Tensor(Leaf("weights", "HWIO"), Leaf("weight", "OIHW"), Leaf("kernel", "HWIO"))
@@ -61,7 +62,7 @@ KINDS: dict[str, tuple[Tensor, ...]] = {
         _vector("gamma", "weight", "gamma"),
         _vector("beta", "bias", "beta"),
         _vector("moving_mean", "running_mean", "moving_mean", trainable=False),
-        _vector("moving_variance", "running_var", "moving_variance", trainable=False),
+        _vector("moving_variance", "running_var", "moving_variance", trainable=False, variance=True),
     ),
     "classifier": (
         Tensor(Leaf("weights", "IO"), Leaf("weight", "OI"), Leaf("kernel", "IO")),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,6 +12,8 @@ from typing import Any
 from porter.archs import Arch, find_arch
 from porter.checkpoint import Checkpoint, open_checkpoint
 from porter.errors import MissingPackageError, PorterError
+from porter.kinds import KINDS, SEPARATORS
+from porter.odd import watch
 
 
 def load(
@@ -27,11 +31,29 @@ def load(
     without a head gives the features, or a fresh head of ``num_classes``. Other ``options`` go to the network's
     builder, such as ``multiplier=0.35`` of MobileNet V1.
 
-    Raises PorterError where the weights are not the model's, or the framework is not installed.
+    Warns of weights that are not finite, or that are no variances where those belong. Raises PorterError where the
+    weights are not the model's, or the framework is not installed.
     """
     arch = find_arch(model)
-    checkpoint = open_checkpoint(weights) if weights is not None else None
-    return build(arch, framework, checkpoint, num_classes=num_classes, dtype=dtype, **options)
+    if weights is None:
+        return build(arch, framework, None, num_classes=num_classes, dtype=dtype, **options)
+    require_framework(arch, framework)
+    odd: dict[str, str] = {}
+    checkpoint = _watched(open_checkpoint(weights), framework, odd)
+    network = build(arch, framework, checkpoint, num_classes=num_classes, dtype=dtype, **options)
+    for sentence in odd.values():
+        warnings.warn(f"{checkpoint.path}: {sentence}", stacklevel=2)
+    return network
+
+
+def _watched(checkpoint: Checkpoint, framework: str, odd: dict[str, str]) -> Checkpoint:
+    """Return ``checkpoint``, which leaves in ``odd`` what is odd about the tensors that are read."""
+    variances = {tensor.leaf(framework).name for kind in KINDS.values() for tensor in kind if tensor.variance}
+    watched = {
+        name: watch(entry, name, name.split(SEPARATORS[framework])[-1] in variances, odd)
+        for name, entry in checkpoint.entries.items()
+    }
+    return replace(checkpoint, entries=watched)
 
 
 def build(

@@ -33,6 +33,7 @@ class Pair(NamedTuple):
     kind: str
     trainable: bool
     head: bool
+    variance: bool = False
     part: str | None = None
     sized: bool = False
 
@@ -86,6 +87,7 @@ class Table:
                 row["kind"],
                 tensor.trainable,
                 row.get("head", False),
+                tensor.variance,
                 row.get("part"),
                 row.get("sized", False),
             )

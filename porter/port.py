@@ -77,6 +77,7 @@ class PortResult:
             "roles": self.translation.roles,
             "ignored": list(self.translation.ignored),
             "left_out": self.translation.left_out,
+            "odd": list(self.translation.odd.values()),
             "out": str(self.out) if self.out else None,
             "verification": self.verification.as_dict() if self.verification else None,
         }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import partial
 
@@ -16,6 +16,7 @@ from porter.errors import MappingError, PorterError, listing
 from porter.layout import parse_axes, relayout
 from porter.mapping import Pair, Table
 from porter.naming import locate, stored_names, why_none
+from porter.odd import watch
 from porter.recorded import recorded
 from porter.roles import SHADOW, SHADOW_SUFFIX, VARIABLE, counts, present, roles, shadowed
 
@@ -47,7 +48,7 @@ class Translation:
     was taken. ``left_out`` counts the variables of every optional part that is there and was not asked for.
     ``ema_difference`` is the largest ``|raw - ema|``, None without both. ``num_classes`` are those of the
     checkpoint's head, 0 without one; ``head`` are the classifier's pairs, ``head_note`` what became of them if they
-    are not as they were.
+    are not as they were. ``odd`` fills up while the entries are read: a sentence for each stored tensor that is odd.
     """
 
     entries: dict[str, Entry]
@@ -63,6 +64,7 @@ class Translation:
     prefix: str
     head: tuple[Pair, ...]
     head_note: str | None = None
+    odd: dict[str, str] = field(default_factory=dict)
 
     @property
     def parameters(self) -> int:
@@ -135,8 +137,9 @@ class _Translator:
         taken, kind, averaged_only = self._choose()
         num_classes = self._check_shapes(taken)
         parts = [self.unasked[name] for name in self.unasked if present(name, self.entries)]
+        odd: dict[str, str] = {}
         return Translation(
-            {pair.target: self._entry(taken[pair.source], pair) for pair in self.wanted},
+            {pair.target: self._entry(taken[pair.source], pair, odd) for pair in self.wanted},
             self.source,
             taken,
             kind,
@@ -148,6 +151,7 @@ class _Translator:
             dict(Counter(parts)),
             self.prefix,
             self.head,
+            odd=odd,
         )
 
     def _shown(self, name: str, role: str) -> str:
@@ -281,8 +285,8 @@ class _Translator:
         # numpy's maximum, because Python's would pass over a NaN.
         return float(np.max([np.max(np.abs(checkpoint[n] - checkpoint[n + SHADOW_SUFFIX]), initial=0) for n in both]))
 
-    def _entry(self, name: str, pair: Pair) -> Entry:
-        stored, sizes = self.entries[name], self.sizes[pair.source]
+    def _entry(self, name: str, pair: Pair, odd: dict[str, str]) -> Entry:
+        stored, sizes = watch(self.entries[name], name, pair.variance, odd), self.sizes[pair.source]
         blank = np.broadcast_to(np.zeros((), stored.dtype), stored.shape)
         shape = relayout(blank, pair.source_axes, pair.target_axes, sizes).shape
         return Entry(shape, stored.dtype, partial(_relaid, stored, pair, sizes))

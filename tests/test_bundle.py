@@ -388,10 +388,12 @@ HOSTILE = {
     "a size that is not the shape's": ("takes 20 bytes, but float32 of shape (2, 3) takes 24", sized(20, 2, 3)),
     "no size": ("takes 0 bytes", sized(0, 2, 3)),
     "a negative size": (f"takes {NEGATIVE} bytes", sized(NEGATIVE, 2, 3)),
-    "an offset behind the file": ("ends at byte 25, the file at 24", placed(offset=1)),
-    "an offset far behind the file": ("is cut off", placed(offset=2**40)),
-    "a negative offset": ("is cut off", placed(offset=NEGATIVE)),
-    "an offset that wraps around": ("is cut off", placed(offset=2**64 - 24)),
+    "an offset behind the file": ("the bytes 0 to 1, before w, belong to no tensor", placed(offset=1)),
+    "an offset far behind the file": (f"the bytes 0 to {2**40}, before w, belong to no", placed(offset=2**40)),
+    "a negative offset": (f"the bytes 0 to {NEGATIVE}, before w, belong to no", placed(offset=NEGATIVE)),
+    "an offset that wraps around": (f"the bytes 0 to {2**64 - 24}, before w, belong", placed(offset=2**64 - 24)),
+    "two tensors of the same bytes": ("v and w share the bytes 0 to 24", holding((b"v", GOOD), (b"w", GOOD))),
+    "an end behind the file": ("w ends at byte 48, the file at 24", sized(48, 12)),
     "a shard that is not there": ("lies in data file 1 of 1", placed(shard=1)),
     "a negative shard": (f"lies in data file {NEGATIVE} of 1", placed(shard=NEGATIVE)),
     "an unknown dtype": ("dtype number 99", placed(dtype=99)),
@@ -443,6 +445,42 @@ def test_keys_cannot_outgrow_their_file(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="brings its keys beyond") as caught:
         open_checkpoint(prefix)
     assert str(prefix) in str(caught.value)
+
+
+def laid_out(folder: Path, *starts: int, more: int = 0) -> Path:
+    """Write a bundle of float32 tensors that begin at these bytes, the last of one value, and more bytes behind it."""
+    whole = bytes(starts[-1] + 4 + more)
+    ends = (*starts[1:], starts[-1] + 4)
+    pairs = []
+    for name, start, end in zip("abcdef", starts, ends, strict=False):
+        size = (end - start) // 4 if end - start < 12 else 2
+        pairs.append((name.encode(), tables.record(bytes(4 * size), [size], offset=start)))
+    prefix = folder / "laid.ckpt"
+    index_of(prefix).write_bytes(holding(*pairs))
+    shard_of(prefix).write_bytes(whole)
+    return prefix
+
+
+def test_a_writers_padding_is_no_hole(tf: Any, tmp_path: Path) -> None:
+    """BundleWriter can align its tensors; then every one begins at the next multiple."""
+    for starts in ((0, 8, 16), (0, 16, 32), (0, 64, 128), (0, 4096, 8192)):
+        assert_as_tensorflow_reads_it(tf, laid_out(tmp_path, *starts))
+
+
+@pytest.mark.parametrize("starts", [(4, 12), (0, 12, 24), (0, 16, 48), (0, 8, 1 << 20)], ids=str)
+def test_bytes_of_no_tensor(tmp_path: Path, starts: tuple[int, ...]) -> None:
+    prefix = laid_out(tmp_path, *starts)
+    with pytest.raises(FormatError, match=r"laid.ckpt.index: in laid.ckpt.data-00000-of-00001, the bytes \d+ to \d+"):
+        open_checkpoint(prefix)
+
+
+def test_bytes_behind_the_last_tensor(tmp_path: Path) -> None:
+    prefix = laid_out(tmp_path, 0, 8, more=4)
+    with pytest.raises(
+        FormatError, match=r"has 16 bytes, of which its index names 12: it belongs to another index"
+    ) as caught:
+        open_checkpoint(prefix)
+    assert str(shard_of(prefix)) in str(caught.value)
 
 
 def write_hostile(folder: Path, index: bytes) -> Path:

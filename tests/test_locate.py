@@ -22,7 +22,7 @@ from porter.checkpoint import Checkpoint, open_checkpoint
 from porter.errors import FormatError, PorterError
 
 TENSORS = {"conv/weights": np.arange(6, dtype=np.float32).reshape(2, 3), "step": np.asarray(41, np.int64)}
-FORMATS = "name a TensorFlow checkpoint, a frozen graph, a SavedModel, a .safetensors, .pth, .keras or .h5 file"
+FORMATS = "name a TensorFlow checkpoint, a frozen graph, a SavedModel, a .safetensors, .pth, .npz, .keras or .h5 file"
 
 
 def assert_holds(checkpoint: Checkpoint, tensors: dict[str, np.ndarray]) -> None:

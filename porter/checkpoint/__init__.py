@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
+from porter.checkpoint.archive import members_of
 from porter.checkpoint.entry import Checkpoint, Entry
 from porter.checkpoint.locate import READS, Place, locate
 from porter.checkpoint.sstable import FOOTER, is_table
@@ -46,11 +46,9 @@ def _read(place: Place) -> Checkpoint:
         from porter.checkpoint.keras import read_h5
 
         return read_h5(path)
-    if head[:2] == b"PK" and _has_member(path, "config.json"):
-        from porter.checkpoint.keras import read_keras
-
-        return read_keras(path)
-    if head[:2] == b"PK" or head[:2] == b"\x80\x02":  # a zip, or the pickles of PyTorch before 1.6
+    if head[:2] == b"PK":
+        return _read_archive(path)
+    if head[:2] == b"\x80\x02":  # the pickles of PyTorch before 1.6
         from porter.checkpoint.pth import read_pth
 
         return read_pth(path)
@@ -69,10 +67,17 @@ def _read(place: Place) -> Checkpoint:
     )
 
 
-def _has_member(path: Path, name: str) -> bool:
-    """Tell whether a zip archive has the member ``name``; a damaged one, for its reader to refuse, has none."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return name in archive.namelist()
-    except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError):
-        return False
+def _read_archive(path: Path) -> Checkpoint:
+    """Choose a zip archive's format by its members' names."""
+    members = members_of(path)
+    if "config.json" in members:
+        from porter.checkpoint.keras import read_keras
+
+        return read_keras(path)
+    if any(name.endswith(".npy") for name in members):
+        from porter.checkpoint.npz import read_npz
+
+        return read_npz(path)
+    from porter.checkpoint.pth import read_pth
+
+    return read_pth(path)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from io import BufferedReader
@@ -22,6 +23,7 @@ from porter.checkpoint.slices import (
     Extents,
     Region,
     check_cover,
+    name_of_slice,
     read_extents,
     read_shape,
     region_of,
@@ -32,6 +34,7 @@ from porter.checkpoint.slices import (
 )
 from porter.checkpoint.sstable import Table
 from porter.checkpoint.strings import read_strings
+from porter.checkpoint.tiles import Span, check_tiles
 from porter.checkpoint.wire import Buffer, fields, integer, nested
 from porter.errors import FormatError, unreadable
 
@@ -92,6 +95,7 @@ def read_bundle(index: Path) -> Checkpoint:
             entries[name] = _sliced(shards, key, record, slices)
         else:
             entries[name] = _entry(shards, key, record)
+    _check_tiles(shards, (*records.items(), *slices.items()))
     # Only those that hold something: a hostile index may claim any number of them.
     used = sorted({record.shard for record in (*records.values(), *slices.values()) if record.shard < header.shards})
     files = (index, *filter(Path.is_file, map(shards.path, used)))
@@ -240,6 +244,26 @@ def _check_place(shards: _Shards, record: _Record) -> None:
         raise FormatError(f"it lies in data file {record.shard} of {shards.count}")
 
 
+def _check_tiles(shards: _Shards, records: Iterable[tuple[str | bytes, _Record]]) -> None:
+    """Hold the records against each data file that is there: no byte is of two tensors, and none of no tensor."""
+    spans: dict[int, list[Span]] = {}
+    for name, record in records:
+        if record.size and record.shard < shards.count:
+            shown = name if isinstance(name, str) else name_of_slice(name)
+            spans.setdefault(record.shard, []).append(Span(record.offset, record.size, shown))
+    for shard, its in spans.items():
+        path = shards.path(shard)
+        try:
+            end = check_tiles(its)
+        except FormatError as error:
+            raise FormatError(f"{shards.index}: in {path.name}, {error}; copy or download it again") from None
+        if path.is_file() and path.stat().st_size > end:
+            raise FormatError(
+                f"{path} has {path.stat().st_size} bytes, of which its index names {end}: it belongs to another index, "
+                "or was appended to; copy or download both again"
+            )
+
+
 def _entry(shards: _Shards, name: str, record: _Record) -> Entry:
     kind, shape = TYPES[record.dtype], record.shape
     try:
@@ -266,7 +290,7 @@ def _load(shards: _Shards, name: str, record: _Record) -> np.ndarray:
     return decode(values.astype(stored) if shards.big_endian else values, record.dtype)
 
 
-_Slice = tuple[Region, Entry, _Record]
+_Slice = tuple[Region, Entry]
 
 
 def _sliced(shards: _Shards, name: str, record: _Record, slices: dict[bytes, _Record]) -> Entry:
@@ -287,18 +311,13 @@ def _sliced(shards: _Shards, name: str, record: _Record, slices: dict[bytes, _Re
         check_cover([region for region, _, _ in found], shape)
     except FormatError as error:
         raise unreadable(shards.index, name, error) from None
-    parts = [(region, _entry(shards, of, part), part) for region, of, part in found]
+    parts = [(region, _entry(shards, of, part)) for region, of, part in found]
     return Entry(shape, kind.loaded, partial(_stitched, shards, name, shape, parts))
 
 
 def _stitched(shards: _Shards, name: str, shape: tuple[int, ...], parts: list[_Slice]) -> np.ndarray:
-    read = [(region, entry.load()) for region, entry, _ in parts]  # before the whole takes memory
+    read = [(region, entry.load()) for region, entry in parts]  # before the whole takes memory
     try:
-        # Slices that share bytes could make a terabyte of a small file.
-        taken = sum(record.size for _, _, record in parts)
-        held = sum(shards.size(shard) for shard in {record.shard for _, _, record in parts})
-        if taken > held:
-            raise FormatError(f"its slices take {taken} bytes, and their data files hold {held}")
         return stitch(shape, read)
     except FormatError as error:
         raise unreadable(shards.index, name, error) from None

@@ -10,18 +10,16 @@ from __future__ import annotations
 import io
 import json
 import re
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import h5py
-import numpy as np
 
-from porter.checkpoint.dtypes import BFLOAT16, decode
+from porter.checkpoint.archive import open_archive, whole
 from porter.checkpoint.entry import Checkpoint, Entry
+from porter.checkpoint.hdf5 import dataset_entry, member, open_h5
 from porter.errors import FormatError
 
 # The order in which a layer's own save_own_variables numbers its weights (keras/src/layers/).
@@ -39,34 +37,24 @@ _LARGEST_RATIO = 64
 
 def read_keras(path: Path) -> Checkpoint:
     """Read a ``.keras`` archive: its config names the layers, its HDF5 file holds the weights. Raises FormatError."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            size = path.stat().st_size
-            config = json.loads(_member(archive, "config.json", size))
-            weights = _member(archive, "model.weights.h5", size)
-    except (zipfile.BadZipFile, NotImplementedError, KeyError, ValueError, OSError) as error:
-        raise FormatError(f"{path} is not a whole .keras file ({error}); copy or download it again") from None
+    with open_archive(path, ".keras file", _LARGEST_RATIO) as archive, whole(path, ".keras file"):
+        config = json.loads(archive.read("config.json"))
+        weights = archive.read("model.weights.h5")
+    _check_config(config, path)
     with _well_formed(path):
-        file = _open(io.BytesIO(weights), path)
+        file = open_h5(io.BytesIO(weights), path)
         return Checkpoint(path, "Keras archive", _numbered(file, path, _layer_names(config)))
-
-
-def _member(archive: zipfile.ZipFile, name: str, size: int) -> bytes:
-    """Return a member's bytes. Raises ValueError where an archive of ``size`` bytes cannot hold what it claims."""
-    stated = archive.getinfo(name)
-    packed = min(stated.compress_size, size)
-    if stated.file_size > _LARGEST_RATIO * packed:
-        raise ValueError(f"{name} claims to unpack from {packed} bytes to {stated.file_size}")
-    return archive.read(name)
 
 
 def read_h5(path: Path) -> Checkpoint:
     """Read ``.weights.h5``, or the legacy ``.h5`` of a model or its weights. Raises FormatError."""
     with _well_formed(path):
-        file = _open(path, path)
-        if "layers" in file:
+        file = open_h5(path, path)
+        if member(file, "layers", path) is not None:
             return Checkpoint(path, "Keras weights", _numbered(file, path, {}))
-        root = file.get("model_weights", file)
+        root = member(file, "model_weights", path) or file
+        if "model_config" in file.attrs:
+            _check_config(json.loads(file.attrs["model_config"]), path)
         if "layer_names" not in root.attrs:
             raise FormatError(f"{path} is HDF5, but not of Keras: name a .weights.h5 or .h5 that Keras wrote")
         return Checkpoint(path, "Keras legacy HDF5", _legacy(root, path))
@@ -81,11 +69,20 @@ def _well_formed(path: Path) -> Iterator[None]:
         raise FormatError(f"{path} is not laid out as Keras does ({error}); copy or download it again") from None
 
 
-def _open(file: Any, path: Path) -> h5py.File:
-    try:
-        return h5py.File(file, "r")
-    except OSError as error:
-        raise FormatError(f"{path} is not a whole HDF5 file ({error}); copy or download it again") from None
+def _check_config(config: Any, path: Path) -> None:
+    """Raise FormatError where a model has a Lambda layer: Python code, which no port of the weights would compute."""
+    waiting = [config]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict) and part.get("class_name") in ("Lambda", "__lambda__"):
+            settings = part.get("config")
+            name = settings.get("name", "one") if isinstance(settings, dict) else "one"
+            raise FormatError(
+                f"{path}: its layer {name} is a Lambda, Python code that porter does not run: "
+                "save the weights alone, model.save_weights('name.weights.h5')"
+            )
+        if isinstance(part, (dict, list)):
+            waiting.extend(part.values() if isinstance(part, dict) else part)
 
 
 def _layer_names(config: Any) -> dict[str, str]:
@@ -108,8 +105,8 @@ def _snake_case(name: str) -> str:
 
 def _numbered(file: h5py.File, path: Path, names: dict[str, str]) -> dict[str, Entry]:
     entries = {}
-    for group in file["layers"]:
-        stored = file["layers"][group].get("vars")
+    for group in member(file, "layers", path):
+        stored = member(file, f"layers/{group}/vars", path)
         if stored is None or not len(stored):
             continue
         kind = re.sub(r"_\d+$", "", group)
@@ -123,25 +120,22 @@ def _numbered(file: h5py.File, path: Path, names: dict[str, str]) -> dict[str, E
                 f"{path}: {layer} is a {kind} whose {len(stored)} weights porter does not know by order: save it as .h5"
             )
         for number, leaf in zip(sorted(stored, key=int), leaves, strict=False):
-            entries[f"{layer}/{leaf}"] = _entry(stored[number])
+            name = f"{layer}/{leaf}"
+            entries[name] = dataset_entry(member(stored, number, path), path, name)
     return entries
 
 
 def _legacy(root: h5py.Group, path: Path) -> dict[str, Entry]:
     entries = {}
     for layer in _text(root.attrs["layer_names"]):
-        for name in _text(root[layer].attrs["weight_names"]):
-            if not isinstance(root[layer].get(name), h5py.Dataset):
+        for name in _text(member(root, layer, path).attrs["weight_names"]):
+            dataset = member(root, f"{layer}/{name}", path)
+            if not isinstance(dataset, h5py.Dataset):
                 raise FormatError(f"{path}: the layer {layer} has no weight {name}; copy or download it again")
-            entries[name.removesuffix(":0")] = _entry(root[layer][name])
+            short = name.removesuffix(":0")
+            entries[short] = dataset_entry(dataset, path, short)
     return entries
 
 
 def _text(names: Any) -> list[str]:
     return [name.decode() if isinstance(name, bytes) else str(name) for name in names]
-
-
-def _entry(dataset: h5py.Dataset) -> Entry:
-    if dataset.dtype == "V2":  # neither HDF5 nor numpy has bfloat16, which Keras keeps as pairs of bytes
-        return Entry(tuple(dataset.shape), np.dtype(np.float32), lambda: decode(dataset[()].view(np.uint16), BFLOAT16))
-    return Entry(tuple(dataset.shape), np.dtype(dataset.dtype), partial(dataset.__getitem__, ()))

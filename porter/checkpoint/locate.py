@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 from porter.errors import PorterError, listing
 
-READS = "a TensorFlow checkpoint, a frozen graph, a SavedModel, a .safetensors, .pth, .keras or .h5 file"
+READS = "a TensorFlow checkpoint, a frozen graph, a SavedModel, a .safetensors, .pth, .npz, .keras or .h5 file"
 _SHARD = re.compile(r"(.+)\.data-\d{5}-of-\d{5}")
 _V1_SHARD = re.compile(r"(.+)-(?:\d{5}|\?{5})-of-(\d{5})")
 _STATE = re.compile(rb'model_checkpoint_path:\s*"((?:[^"\\]|\\.)*)"')
 _ESCAPE = re.compile(rb"\\([0-7]{1,3}|.)", re.DOTALL)
-_IN_FOLDERS = ("*.index", "*.pb", "*.safetensors", "*.pth", "*.keras", "*.h5", "*.ckpt", "*.meta")
+_IN_FOLDERS = ("*.index", "*.pb", "*.safetensors", "*.pth", "*.npz", "*.keras", "*.h5", "*.ckpt", "*.meta")
 
 
 class Place(NamedTuple):

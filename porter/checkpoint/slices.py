@@ -102,6 +102,11 @@ def slice_key(name: str, extents: Extents) -> bytes:
     return key + b"".join(_signed(start) + _signed(length) for start, length in extents)
 
 
+def name_of_slice(key: bytes) -> str:
+    """Return the name of the tensor whose slice a key of `slice_key` is for, or what is left of it where it is none."""
+    return key[1:].split(b"\0\1")[0].replace(b"\0\xff", b"\0").decode(errors="replace")
+
+
 def _unsigned(value: int) -> bytes:
     """Encode as OrderedCode::WriteNumIncreasing: how many bytes, then those, the highest first."""
     size = (value.bit_length() + 7) // 8

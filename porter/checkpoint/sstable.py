@@ -20,7 +20,7 @@ _TRAILER = 5
 """Behind each block: its compression, one byte, and the masked CRC-32C of both, four."""
 _LONGEST_COPY = 64
 """No byte of Snappy's unpacks to more."""
-_LONGEST_KEYS = 1 << 28
+_LONGEST_KEYS = 1 << 26
 """All keys together, because each repeats its prefix at no cost to the file."""
 
 

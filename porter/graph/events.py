@@ -202,7 +202,8 @@ def newest_graph(path: Path) -> Source:
             return replace(source, format="TensorBoard event file", notes=(*notes, *file.damage))
     damage = " ".join(sentence for file in files for sentence in file.damage)
     raise PorterError(
-        f"{path} has no graph in its events" + (f": {damage}" if damage else ": its steps are all it holds")
+        f"{path} has no graph in its events: "
+        + (f"{damage} Copy it again" if damage else "its steps are all it holds; name another")
     )
 
 

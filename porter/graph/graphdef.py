@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
-import io
 import re
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -14,46 +11,45 @@ from google.protobuf.message import DecodeError
 from tensorboard.compat.proto.graph_pb2 import GraphDef
 from tensorboard.compat.proto.meta_graph_pb2 import MetaGraphDef
 
-from porter.checkpoint.wire import fields
+from porter.checkpoint.wire import Buffer, fields
 from porter.errors import FormatError
+from porter.graph.gzipped import is_gzipped, unpack
 
-LARGEST = 1 << 31
-"""Protobuf's own bound on a message, and so on a graph."""
 _OP = re.compile(r"[A-Za-z_>][A-Za-z0-9_>]*")
 # Each comment ends its line, so that there is one way to match: a hostile file cannot make it try others.
 _TEXT = re.compile(rb"\s*(#[^\n]*\n\s*)*(node|versions|library|meta_info_def|graph_def)\s*[:{]")
+_NODES = 1  # node in tensorflow/core/framework/graph.proto
+_SMALLEST_NODE = 6
+"""A name and an op of one letter each, behind their tags and lengths."""
+_SAVED_MODEL = b"\x08\x01\x12"  # saved_model_schema_version 1, and the tag of the first of the meta_graphs
 _SAVED_MODEL_GRAPHS = 2  # meta_graphs in tensorflow/core/protobuf/saved_model.proto
 
 
 def parse_graph(raw: bytes) -> Any | None:
     """Return the GraphDef in ``raw``, or None where the bytes are something else."""
     try:
+        # An empty message of two bytes takes a hundred in memory: such a file is refused before it is parsed.
+        if any(number == _NODES and _size(value) < _SMALLEST_NODE for number, value in fields(memoryview(raw))):
+            return None
         graph = GraphDef.FromString(raw)
-    except DecodeError:
+    except (DecodeError, FormatError):
         return None
     return graph if _has_nodes(graph) else None
+
+
+def _size(value: int | Buffer) -> int:
+    return 0 if isinstance(value, int) else len(value)
 
 
 def load_graph(path: Path) -> Any:
     """Read the GraphDef in ``path``, gzipped or not, a MetaGraphDef's, or that of a SavedModel. Raises FormatError."""
     path = graph_file(path)
     raw = path.read_bytes()
-    try:
-        raw = _unpacked(raw, path) if raw[:2] == b"\x1f\x8b" else raw
-    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise FormatError(f"{path} does not unpack ({error}); copy or download it again") from None
+    raw = unpack(raw, path) if is_gzipped(raw) else raw
     graph = _parse_text(raw, path) if _TEXT.match(raw) else parse_graph(raw) or _parse_meta(raw) or _parse_saved(raw)
     if graph is None:
         raise FormatError(f"{path} is not a whole TensorFlow GraphDef; copy or download it again")
     return graph
-
-
-def _unpacked(raw: bytes, path: Path) -> bytes:
-    with gzip.GzipFile(fileobj=io.BytesIO(raw)) as file:
-        unpacked = file.read(LARGEST + 1)
-    if len(unpacked) > LARGEST:
-        raise FormatError(f"{path} unpacks to more than {LARGEST} bytes, which no graph has; name another file")
-    return unpacked
 
 
 def saved_variables(path: Path) -> Path | None:
@@ -86,6 +82,8 @@ def _parse_meta(raw: bytes) -> Any | None:
 
 
 def _parse_saved(raw: bytes) -> Any | None:
+    if not raw.startswith(_SAVED_MODEL):
+        return None
     try:
         graphs = [value for number, value in fields(raw) if number == _SAVED_MODEL_GRAPHS]
     except FormatError:
@@ -97,7 +95,9 @@ def _parse_text(raw: bytes, path: Path) -> Any | None:
     kind = MetaGraphDef if _TEXT.match(raw)[2] in (b"meta_info_def", b"graph_def") else GraphDef  # type: ignore[index]
     try:
         message = text_format.Parse(raw.decode(), kind())
-    except (text_format.ParseError, UnicodeDecodeError) as error:
-        raise FormatError(f"{path} is not a GraphDef in text: {str(error).splitlines()[0]}") from None
+    except (text_format.ParseError, UnicodeDecodeError, RecursionError) as error:
+        raise FormatError(
+            f"{path} is not a GraphDef in text: {str(error).splitlines()[0]}; copy or download it again"
+        ) from None
     graph = message.graph_def if kind is MetaGraphDef else message
     return graph if _has_nodes(graph) else None

@@ -6,8 +6,6 @@ not, and event files. Large files are mapped, and nothing of TensorFlow is impor
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +19,7 @@ from tensorboard.compat.proto.meta_graph_pb2 import MetaGraphDef
 from porter.checkpoint.wire import fields
 from porter.errors import FormatError, PorterError
 from porter.graph.graphdef import parse_graph
+from porter.graph.gzipped import is_gzipped, unpack
 from porter.graph.records import is_records
 
 LIMIT = (1 << 31) - 1
@@ -78,7 +77,7 @@ def sniff_graph(path: Path) -> bool:
         return (path / "saved_model.pb").is_file() or (path / "saved_model.pbtxt").is_file()
     with path.open("rb") as file:
         head = file.read(4096)
-    if head[:2] == b"\x1f\x8b" or is_records(head[:12]) or _is_text(head):
+    if is_gzipped(head) or is_records(head[:12]) or _is_text(head):
         return True
     return head[:1] == b"\n" or head[:3] == b"\x08\x01\x12"
 
@@ -96,16 +95,9 @@ def _contents(path: Path) -> tuple[bytes, bool]:
                 "a checkpoint beside the graph, and inspect either"
             )
         file.seek(0)
-        if head[:2] != b"\x1f\x8b":
-            # Of an event file only the head is wanted here; its reader maps it.
-            return (head if is_records(head) else file.read()), False
-        try:
-            raw = gzip.GzipFile(fileobj=file).read(LIMIT + 1)
-        except (gzip.BadGzipFile, zlib.error, EOFError) as error:
-            raise FormatError(f"{path} does not unpack ({error}); copy or download it again") from None
-    if len(raw) > LIMIT:
-        raise FormatError(f"{path} unpacks to more than {LIMIT:,} bytes (2 GB), which no TensorFlow graph is")
-    return raw, True
+        # Of an event file only the head is wanted here; its reader maps it.
+        raw = head if is_records(head) else file.read()
+    return (unpack(raw, path), True) if is_gzipped(raw) else (raw, False)
 
 
 def _is_text(raw: bytes) -> bool:
@@ -164,7 +156,9 @@ def _text(path: Path, raw: bytes) -> Source:
             return meta_source(path, meta, "TensorFlow MetaGraphDef as text")
         return graph_source(path, text_format.Parse(text, GraphDef(), allow_unknown_field=True), " as text")
     except (text_format.ParseError, UnicodeDecodeError, RecursionError) as error:
-        raise FormatError(f"{path} is not a whole graph in protobuf's text format: {error}") from None
+        raise FormatError(
+            f"{path} is not a whole graph in protobuf's text format: {error}; copy or download it again"
+        ) from None
 
 
 def _text_metas(text: str) -> list[Any]:

@@ -1,0 +1,396 @@
+"""Damaged files: what porter and the library that one would otherwise use make of flipped bits and cut ends.
+
+    python benchmarks/reliability.py                      every format, 300 flips and 50 cuts each, as a table
+    python benchmarks/reliability.py --flips 20 --cuts 5  fewer
+    python benchmarks/reliability.py --form .pth          one format
+
+The file is that of one small MobileNet with name-seeded weights. A reader runs in a process of its own, which may
+crash or hang. Of each damaged file it either refuses to read it, or reads the same as before, or reads something else
+and does not say so: silent. porter's reading is what a port takes: names, shapes and dtypes are held against the
+architecture's. Exits with 1 where porter is silent, crashes or hangs over a format that has checksums.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import random
+import select
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+
+import numpy as np
+
+from porter.recorded import recorded, seeded_entries
+
+MODEL = "mobilenet_v1_0.25_128"
+SEED = 20
+PATIENCE = 60
+"""Seconds that a reader may take over one file: it hangs if it takes more."""
+
+OUTCOMES = ("refused", "identical", "silent", "crash", "hang")
+
+
+def weights() -> dict[str, np.ndarray]:
+    """Return the variables by their TensorFlow names."""
+    return {name: entry.load() for name, entry in seeded_entries(recorded(MODEL)).items()}
+
+
+# Writers: each writes the weights into a folder and returns what to open and which file to damage.
+
+
+def write_v2(folder: Path) -> Path:
+    import tensorflow as tf
+
+    tensors = weights()
+    tf.raw_ops.SaveV2(
+        prefix=str(folder / "model.ckpt"),
+        tensor_names=list(tensors),
+        shape_and_slices=[""] * len(tensors),
+        tensors=list(tensors.values()),
+    )
+    return folder / "model.ckpt"
+
+
+def write_v1(folder: Path) -> Path:
+    import tensorflow as tf
+
+    tensors = weights()
+    tf.raw_ops.Save(filename=str(folder / "model.v1"), tensor_names=list(tensors), data=list(tensors.values()))
+    return folder / "model.v1"
+
+
+def ported(target: str, name: str) -> Callable[[Path], Path]:
+    def write(folder: Path) -> Path:
+        from porter import port
+        from porter.seed import seed
+
+        prefix = folder / "source.ckpt"
+        seed(MODEL, prefix)
+        port(MODEL, "tf", target, checkpoint=prefix, out=folder / name)
+        return folder / name
+
+    return write
+
+
+def write_npz(folder: Path) -> Path:
+    np.savez(folder / "model.npz", **weights())
+    return folder / "model.npz"
+
+
+def write_tensornets(folder: Path) -> Path:
+    tensors = weights()
+    values = np.empty(len(tensors), object)
+    values[:] = list(tensors.values())
+    np.savez(folder / "tensornets.npz", names=np.array([f"{name}:0" for name in tensors]), values=values)
+    return folder / "tensornets.npz"
+
+
+def write_frozen(folder: Path) -> Path:
+    import tensorflow as tf
+
+    with tf.Graph().as_default() as graph:
+        for name, value in weights().items():
+            tf.identity(tf.constant(value, name=name), name=f"{name}/read")
+    (folder / "frozen.pb").write_bytes(graph.as_graph_def().SerializeToString())
+    return folder / "frozen.pb"
+
+
+def write_events(folder: Path) -> Path:
+    import tensorflow as tf
+
+    with tf.Graph().as_default() as graph:
+        for name in weights():
+            tf.compat.v1.placeholder(tf.float32, name=name)
+        writer = tf.compat.v1.summary.FileWriter(str(folder), graph)
+        for step in range(400):
+            value = tf.compat.v1.Summary.Value(tag="loss", simple_value=1 / (1 + step))
+            writer.add_summary(tf.compat.v1.Summary(value=[value]), step)
+        writer.close()
+    (found,) = folder.glob("events*")
+    return found
+
+
+# Readers: each returns what it read as bytes by name.
+
+
+def read_with_porter(path: Path, dialect: str = "tf") -> dict[str, Any]:
+    from porter.archs import find_arch
+    from porter.checkpoint import open_checkpoint
+    from porter.translate import translate
+
+    translation = translate(open_checkpoint(path), find_arch(MODEL), dialect, "tf")
+    return {name: entry.load() for name, entry in translation.entries.items()}
+
+
+def read_events_with_porter(path: Path) -> dict[str, Any]:
+    from porter.graph.events import read_events
+
+    found = read_events(path)
+    if found.damage:
+        raise ValueError(found.damage[0])
+    graphs = [source.graph.SerializeToString(deterministic=True) for _, _, source in found.graphs]
+    return {"events": repr((found.records, found.tags, found.version)), **{str(n): g for n, g in enumerate(graphs)}}
+
+
+def read_with_tensorflow(path: Path) -> dict[str, Any]:
+    import tensorflow as tf
+
+    reader = tf.train.load_checkpoint(str(path))
+    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+
+
+def read_with_torch(path: Path) -> dict[str, Any]:
+    import torch
+
+    return {name: value.numpy() for name, value in torch.load(path, weights_only=True).items()}
+
+
+def read_with_numpy(path: Path) -> dict[str, Any]:
+    with np.load(path, allow_pickle=True) as stored:
+        found = dict(stored)
+    values = found.pop("values", [])
+    return found | {str(number): value for number, value in enumerate(values)}
+
+
+def read_with_safetensors(path: Path) -> dict[str, Any]:
+    from safetensors.numpy import load_file
+
+    return dict(load_file(path))
+
+
+def read_with_protobuf(path: Path) -> dict[str, Any]:
+    import tensorflow as tf
+
+    graph = tf.compat.v1.GraphDef.FromString(path.read_bytes())
+    return {node.name: tf.make_ndarray(node.attr["value"].tensor) for node in graph.node if node.op == "Const"}
+
+
+_KERAS_MODEL: list[Any] = []
+
+
+def read_with_keras(path: Path) -> dict[str, Any]:
+    from porter.load import load
+
+    if not _KERAS_MODEL:
+        _KERAS_MODEL.append(load(MODEL, "keras"))
+    model = _KERAS_MODEL[0]
+    for variable in model.weights:
+        variable.assign(np.zeros(variable.shape))
+    model.load_weights(path)
+    return {variable.path: variable.numpy() for variable in model.weights}
+
+
+def read_events_with_tensorboard(path: Path) -> dict[str, Any]:
+    from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+
+    return {str(number): event.SerializeToString() for number, event in enumerate(EventFileLoader(str(path)).Load())}
+
+
+READERS: dict[str, Callable[[Path], dict[str, Any]]] = {
+    "porter": read_with_porter,
+    "porter from torch": lambda path: read_with_porter(path, "torch"),
+    "porter from keras": lambda path: read_with_porter(path, "keras"),
+    "porter's events": read_events_with_porter,
+    "TensorFlow": read_with_tensorflow,
+    "torch.load, weights only": read_with_torch,
+    "numpy": read_with_numpy,
+    "safetensors": read_with_safetensors,
+    "TensorFlow's GraphDef": read_with_protobuf,
+    "Keras": read_with_keras,
+    "tensorboard": read_events_with_tensorboard,
+}
+
+
+class Form(NamedTuple):
+    """A format: how it is written, which file is damaged, and who reads it. ``checked`` says that it has checksums."""
+
+    name: str
+    write: Callable[[Path], Path]
+    reader: str
+    peer: str
+    checked: bool = True
+    damaged: Callable[[Path], Path] = lambda path: path
+    forged: bool = False
+
+
+def _index(prefix: Path) -> Path:
+    return prefix.with_name(f"{prefix.name}.index")
+
+
+def _shard(prefix: Path) -> Path:
+    return prefix.with_name(f"{prefix.name}.data-00000-of-00001")
+
+
+FORMS = (
+    Form("V2 index", write_v2, "porter", "TensorFlow", damaged=_index),
+    Form("V2 index, checksum forged", write_v2, "porter", "TensorFlow", damaged=_index, forged=True),
+    Form("V2 data", write_v2, "porter", "TensorFlow", damaged=_shard),
+    Form("V1", write_v1, "porter", "TensorFlow"),
+    Form("event file", write_events, "porter's events", "tensorboard"),
+    Form(".pth", ported("torch", "model.pth"), "porter from torch", "torch.load, weights only"),
+    Form(".npz", write_npz, "porter", "numpy"),
+    Form(".npz of tensornets", write_tensornets, "porter", "numpy"),
+    Form(".keras", ported("keras", "model.keras"), "porter from keras", "Keras"),
+    Form(".weights.h5", ported("keras", "model.weights.h5"), "porter from keras", "Keras", checked=False),
+    Form(".h5", ported("keras", "model.h5"), "porter from keras", "Keras", checked=False),
+    Form(".safetensors", ported("torch", "model.safetensors"), "porter from torch", "safetensors", checked=False),
+    Form("frozen graph", write_frozen, "porter", "TensorFlow's GraphDef", checked=False),
+)
+
+
+def forge(whole: bytes, bit: int) -> bytes:
+    """Flip a bit of an index's one block of entries, and make its checksum fit again."""
+    from porter.checkpoint.crc import masked_crc32c
+    from porter.checkpoint.sstable import FOOTER, Table
+
+    table = Table(whole)
+    ((offset, size),) = [block for _, block in table._blocks]
+    damaged = bytearray(whole)
+    damaged[offset + bit // 8 % size] ^= 1 << bit % 8
+    end = offset + size + 1  # the kind of compression counts too
+    damaged[end : end + 4] = masked_crc32c(bytes(damaged[offset:end])).to_bytes(4, "little")
+    return bytes(damaged[: len(whole) - FOOTER]) + whole[-FOOTER:]
+
+
+def damages(whole: bytes, flips: int, cuts: int, forged: bool = False) -> Iterator[tuple[str, bytes]]:
+    """Yield what was done, and the damaged bytes."""
+    noise = random.Random(SEED)
+    for bit in noise.sample(range(8 * len(whole)), flips):
+        if forged:
+            yield f"bit {bit}", forge(whole, bit)
+            continue
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        yield f"bit {bit}", bytes(damaged)
+    if not forged:
+        for size in noise.sample(range(len(whole)), cuts):
+            yield f"cut at {size}", whole[:size]
+
+
+def digest(found: Mapping[str, Any]) -> str:
+    """Return one number for all names, dtypes, shapes and bits."""
+    total = hashlib.sha256()
+    for name in sorted(found):
+        value = found[name]
+        kind = (str(value.dtype), value.shape) if isinstance(value, np.ndarray) else ()
+        raw = (
+            value.tobytes() if isinstance(value, np.ndarray) else value if isinstance(value, bytes) else value.encode()
+        )
+        total.update(repr((name, kind, len(raw))).encode() + raw)
+    return total.hexdigest()
+
+
+def serve(reader: str) -> None:
+    """Read the files that the lines of stdin name; answer each with its digest, or with why it is refused."""
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # what libraries print is no answer
+    for line in sys.stdin:
+        try:
+            print("read", digest(READERS[reader](Path(line.strip()))), file=answers)
+        except Exception as error:
+            print("refused", type(error).__name__, " ".join(str(error).split()), file=answers)
+
+
+class Reader:
+    """A reader in a process of its own, started anew where it crashed or hung."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.process: subprocess.Popen[str] | None = None
+
+    def read(self, path: Path) -> str:
+        """Return ``read DIGEST``, ``refused WHY``, ``crash`` or ``hang``."""
+        if self.process is None:
+            command = [sys.executable, __file__, "--serve", self.name]
+            pipe = subprocess.PIPE
+            self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True)
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(f"{path}\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline() if select.select([self.process.stdout], [], [], PATIENCE)[0] else None
+        if answer:
+            return answer.strip()
+        self.close()
+        return "hang" if answer is None else "crash"
+
+    def close(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            for pipe in (self.process.stdin, self.process.stdout):
+                assert pipe is not None
+                pipe.close()
+            self.process = None
+
+
+def drill(form: Form, reader: str, folder: Path, flips: int, cuts: int) -> tuple[Counter[str], list[str]]:
+    """Return how often a reader did what, and what it said where it refused a file, or what was done where not."""
+    opened = form.write(folder)
+    path = form.damaged(opened)
+    whole = path.read_bytes()
+    found: Counter[str] = Counter()
+    told: list[str] = []
+    one = Reader(reader)
+    try:
+        honest = one.read(opened)
+        if not honest.startswith("read"):
+            raise RuntimeError(f"{reader} does not read a whole {form.name}: {honest}")
+        for what, damaged in damages(whole, flips, cuts, form.forged):
+            path.unlink()  # the reader may have mapped it
+            path.write_bytes(damaged)
+            answer = one.read(opened)
+            outcome = answer.split()[0]
+            if outcome == "read":
+                outcome = "identical" if answer == honest else "silent"
+            found[outcome] += 1
+            told.append(f"{outcome} {what}: {answer}")
+    finally:
+        one.close()
+    return found, told
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--flips", type=int, default=300)
+    parser.add_argument("--cuts", type=int, default=50)
+    parser.add_argument("--form", action="append", choices=[form.name for form in FORMS])
+    parser.add_argument("--porter-only", action="store_true", help="leave the other libraries out")
+    parser.add_argument("--tell", action="store_true", help="list every outcome")
+    parser.add_argument("--serve", metavar="READER", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.serve:
+        serve(options.serve)
+        return 0
+    failed = 0
+    print("| file | read by | tries | refused | identical | silent | crash | hang |")
+    print("|---|---|--:|--:|--:|--:|--:|--:|")
+    for form in FORMS:
+        if options.form and form.name not in options.form:
+            continue
+        for reader in (form.reader,) if options.porter_only else (form.reader, form.peer):
+            with tempfile.TemporaryDirectory() as folder:
+                found, told = drill(form, reader, Path(folder), options.flips, options.cuts)
+            shown = "porter" if reader == form.reader else reader
+            counts = " | ".join(str(found[outcome]) for outcome in OUTCOMES)
+            print(f"| {form.name} | {shown} | {found.total()} | {counts} |", flush=True)
+            if options.tell:
+                print(*told, sep="\n")
+            if reader == form.reader:
+                failed += found["crash"] + found["hang"] + (found["silent"] if form.checked else 0)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

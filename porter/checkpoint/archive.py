@@ -1,0 +1,102 @@
+"""Zip archives from strangers: names, sizes and overlaps are checked before a member is read, its CRC with it.
+
+Nothing is ever unpacked onto the disk. Source: APPNOTE.TXT, PKWARE's description of the format.
+"""
+
+from __future__ import annotations
+
+import stat
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from porter.errors import FormatError
+
+DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError, KeyError)
+"""What zipfile raises about a damaged archive, and json about what stands in it."""
+_CHUNK = 1 << 20
+_ENCRYPTED = 1
+"""The lowest of a member's flag bits."""
+
+
+def members_of(path: Path) -> list[str]:
+    """Return the names of an archive's members. Raises FormatError where its directory cannot be read."""
+    with whole(path, "zip archive"), zipfile.ZipFile(path) as archive:
+        return archive.namelist()
+
+
+def open_archive(path: Path, what: str, ratio: int, room: int = 0) -> zipfile.ZipFile:
+    """Open an archive, a ``what``, whose members are safe to read.
+
+    A member may unpack to ``ratio`` times its stored bytes, or to ``room`` bytes where that is more. Raises
+    FormatError, naming the member, where one claims more, climbs out, is there twice, is a link or is encrypted.
+    """
+    with whole(path, what):
+        archive = zipfile.ZipFile(path)
+    _check(archive, path, ratio, room)
+    return archive
+
+
+def check_contents(archive: zipfile.ZipFile, path: Path) -> None:
+    """Read every member, chunk by chunk, and raise FormatError where one does not match its CRC-32."""
+    for member in archive.infolist():
+        try:
+            with archive.open(member) as file:
+                while file.read(_CHUNK):
+                    pass
+        except DAMAGE:
+            raise FormatError(
+                f"{path}: its member {member.filename!r}, at byte {member.header_offset}, does not match its CRC-32; "
+                "copy or download it again"
+            ) from None
+
+
+@contextmanager
+def whole(path: Path, what: str) -> Iterator[None]:
+    """Raise FormatError, that ``path`` is not a whole ``what``, for the damage that is found within the block."""
+    try:
+        yield
+    except DAMAGE as error:
+        raise FormatError(f"{path} is not a whole {what} ({said(error)}); copy or download it again") from None
+
+
+def said(error: Exception) -> str:
+    """Return a library's message as one line without quotes around it, or the error's kind where it has none."""
+    message = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    return " ".join(message.split()) or type(error).__name__
+
+
+def _check(archive: zipfile.ZipFile, path: Path, ratio: int, room: int) -> None:
+    size, stored, seen = path.stat().st_size, 0, set()
+    for member in archive.infolist():
+        name = member.filename
+        wrong = _wrong(member, name in seen)
+        if wrong:
+            raise FormatError(f"{path}: its member {name!r} {wrong}: do not trust it, get it from where it was made")
+        seen.add(name)
+        stored += member.compress_size
+        packed = min(member.compress_size, size)
+        if member.file_size > max(ratio * packed, room):
+            raise FormatError(
+                f"{path}: its member {name} claims to unpack from {packed} bytes to {member.file_size}; "
+                "copy or download it again"
+            )
+    if stored > size:
+        raise FormatError(f"{path}: its members share bytes: they claim {stored} of {size}; copy or download it again")
+
+
+def _wrong(member: zipfile.ZipInfo, seen: bool) -> str | None:
+    """Return what is wrong with a member, apart from its size."""
+    given = PurePosixPath(member.filename)
+    kind = stat.S_IFMT(member.external_attr >> 16)
+    if given.is_absolute() or ".." in given.parts or "\\" in member.filename or ":" in member.filename[:2]:
+        return "lies outside the archive"
+    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+        return "is a link or a device"
+    if seen:
+        return "is there twice"
+    if member.flag_bits & _ENCRYPTED:
+        return "is encrypted"
+    return None

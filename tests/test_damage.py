@@ -1,0 +1,42 @@
+"""Flipped bits and cut ends: each is refused, or reads the same; where a format has no checksum, cuts are refused."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
+reliability = importlib.import_module("reliability")
+FORMS = {form.name: form for form in reliability.FORMS}
+
+
+def drill(name: str, folder: Path, flips: int, cuts: int) -> tuple[Any, list[str]]:
+    form = FORMS[name]
+    return reliability.drill(form, form.reader, folder, flips, cuts)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [form.name for form in FORMS.values() if form.checked])
+def test_300_flips_and_50_cuts_are_refused_or_harmless(tf: Any, tmp_path: Path, name: str) -> None:
+    found, told = drill(name, tmp_path, 300, 50)
+    bad = [line for line in told if line.split()[0] not in ("refused", "identical")]
+    assert not bad
+    assert found.total() == (300 if FORMS[name].forged else 350)
+    assert found["refused"] > 200
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [form.name for form in FORMS.values() if not form.checked])
+def test_without_checksums_every_cut_is_refused_and_no_flip_crashes(tf: Any, tmp_path: Path, name: str) -> None:
+    found, told = drill(name, tmp_path, 100, 50)
+    assert all(line.startswith("refused cut") for line in told if " cut at" in line)
+    assert found["crash"] + found["hang"] == 0
+
+
+def test_the_drill_tells_a_silent_reader(tf: Any, tmp_path: Path) -> None:
+    found, _ = reliability.drill(FORMS[".safetensors"], "safetensors", tmp_path, 20, 0)
+    assert found["silent"] > 15

@@ -1,0 +1,187 @@
+"""Keras' HDF5 files from strangers: links, other files' values and claims are refused, and nothing is deserialized."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from porter.checkpoint import open_checkpoint
+from porter.errors import FormatError
+
+KERNEL = np.arange(36, dtype=np.float32).reshape(3, 3, 2, 2)
+
+
+def numbered(file: h5py.File, fill: Callable[[h5py.Group], None]) -> None:
+    """Lay ``file`` out as Keras 3 does, with one layer whose kernel ``fill`` writes."""
+    stored = file.create_group("layers/conv2d/vars")
+    stored.attrs["name"] = "conv1"
+    fill(stored)
+
+
+def legacy(file: h5py.File, fill: Callable[[h5py.Group], None]) -> None:
+    """Lay ``file`` out as Keras 2 does."""
+    file.attrs["layer_names"] = [b"conv1"]
+    file.create_group("conv1").attrs["weight_names"] = [b"conv1/0"]
+    fill(file["conv1"].create_group("conv1"))
+
+
+LAYOUTS = {"numbered": numbered, "legacy": legacy}
+
+
+def write(path: Path, layout: str, fill: Callable[[h5py.Group], None]) -> Path:
+    with h5py.File(path, "w") as file:
+        LAYOUTS[layout](file, fill)
+    return path
+
+
+def whole(group: h5py.Group) -> None:
+    group["0"] = KERNEL
+
+
+def other_file(folder: Path) -> Path:
+    """Write a file of the same kernel, and its values alone."""
+    with h5py.File(folder / "secret.h5", "w") as file:
+        file["kernel"] = KERNEL
+    (folder / "secret.raw").write_bytes(KERNEL.tobytes())
+    return folder
+
+
+def virtual(group: h5py.Group, folder: Path) -> None:
+    layout = h5py.VirtualLayout(KERNEL.shape, KERNEL.dtype)
+    layout[...] = h5py.VirtualSource(folder / "secret.h5", "kernel", KERNEL.shape)
+    group.create_virtual_dataset("0", layout)
+
+
+def external(group: h5py.Group, folder: Path) -> None:
+    place = [(str(folder / "secret.raw"), 0, KERNEL.nbytes)]
+    group.create_dataset("0", KERNEL.shape, KERNEL.dtype, external=place)
+
+
+def link(group: h5py.Group, folder: Path) -> None:
+    group["0"] = h5py.ExternalLink(folder / "secret.h5", "kernel")
+
+
+def soft_link(group: h5py.Group, folder: Path) -> None:
+    group["0"] = h5py.SoftLink("/elsewhere")
+
+
+def linked_group(group: h5py.Group, folder: Path) -> None:
+    parent, name = group.parent, group.name.rsplit("/", 1)[-1]
+    del parent[name]
+    parent[name] = h5py.ExternalLink(folder / "secret.h5", "/")
+
+
+def terabytes(group: h5py.Group, folder: Path) -> None:
+    group.create_dataset("0", (1 << 38,), "f4", chunks=(1 << 20,), compression="gzip")
+
+
+def unwritten(group: h5py.Group, folder: Path) -> None:
+    group.create_dataset("0", (1 << 38,), "f4")
+
+
+def compressed(group: h5py.Group, folder: Path) -> None:
+    group.create_dataset("0", data=np.zeros(1 << 25, "f4"), chunks=(1 << 22,), compression="gzip")
+
+
+def words(group: h5py.Group, folder: Path) -> None:
+    group["0"] = "words"
+
+
+HOSTILE = {
+    "a virtual dataset": (virtual, "is a virtual dataset, whose values lie in other files"),
+    "external storage": (external, r"its values lie in another file, .*secret.raw, which porter does not open"),
+    "an external link": (link, r"/0 is a link to .*secret.h5, which porter does not follow: save the model again"),
+    "a soft link": (soft_link, "/0 is a link, which porter does not follow: save the model again"),
+    "a linked group": (linked_group, r"is a link to .*secret.h5, which porter does not follow"),
+    "terabytes in chunks": (terabytes, "claims 1099511627776 bytes, of which the file stores 0"),
+    "terabytes never written": (unwritten, "claims 1099511627776 bytes, of which the file stores 0"),
+    "a packed bomb": (compressed, r"claims 134217728 bytes, of which the file stores \d+"),
+    "words": (words, "is of object, where numbers belong"),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("case", HOSTILE)
+def test_what_leads_out_or_claims_too_much_is_refused(tmp_path: Path, layout: str, case: str) -> None:
+    fill, why = HOSTILE[case]
+    other_file(tmp_path)
+    path = write(tmp_path / "model.h5", layout, lambda group: fill(group, tmp_path))
+    with pytest.raises(FormatError, match=why) as caught:
+        dict(open_checkpoint(path))
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("how", [{}, {"compression": "gzip"}, {"compression": "lzf", "shuffle": True}], ids=str)
+def test_what_they_vary_is_read(tmp_path: Path, layout: str, how: dict[str, Any]) -> None:
+    path = write(tmp_path / "model.h5", layout, lambda group: group.create_dataset("0", data=KERNEL, **how))
+    (got,) = dict(open_checkpoint(path)).values()
+    assert np.array_equal(got, KERNEL)
+
+
+def test_a_contiguous_dataset_behind_the_end(tmp_path: Path) -> None:
+    """HDF5 itself notices that the file is shorter than it says, whatever the claim."""
+    path = write(tmp_path / "model.h5", "numbered", whole)
+    raw = path.read_bytes()
+    place = raw.index(KERNEL.nbytes.to_bytes(8, "little"))
+    path.write_bytes(raw[:place] + (1 << 40).to_bytes(8, "little") + raw[place + 8 :])
+    with pytest.raises(FormatError, match=r"model.h5(: conv1/kernel cannot be read| is not laid out)"):
+        dict(open_checkpoint(path))
+
+
+def test_a_filter_of_somebody_elses(tmp_path: Path) -> None:
+    path = write(tmp_path / "model.h5", "numbered", lambda g: g.create_dataset("0", data=KERNEL, compression="lzf"))
+    raw = path.read_bytes()
+    place = raw.index(b"lzf\0")
+    number = raw.rindex((32000).to_bytes(2, "little"), 0, place)
+    path.write_bytes(raw[:number] + (32008).to_bytes(2, "little") + raw[number + 2 :])
+    with pytest.raises(FormatError, match="is packed with the filter 32008, which porter does not load; copy"):
+        dict(open_checkpoint(path))
+
+
+def keras_archive(path: Path, layers: list[dict[str, Any]]) -> Path:
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        numbered(file, whole)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("config.json", json.dumps({"class_name": "Functional", "config": {"layers": layers}}))
+        archive.writestr("model.weights.h5", buffer.getvalue())
+    return path
+
+
+LAMBDA = {"class_name": "Lambda", "config": {"name": "scale", "function": {"config": {"code": "4wEAAAAA"}}}}
+CONV = {"class_name": "Conv2D", "config": {"name": "conv1"}}
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_lambda_layer_is_refused_by_name(tmp_path: Path, nested: bool) -> None:
+    """Its code is never looked at; weights without it would be those of another network."""
+    inner = {"class_name": "Functional", "config": {"name": "inner", "layers": [LAMBDA]}} if nested else LAMBDA
+    with pytest.raises(
+        FormatError, match=r"model.keras: its layer scale is a Lambda, Python code .*: save the weights"
+    ):
+        open_checkpoint(keras_archive(tmp_path / "model.keras", [CONV, inner]))
+    path = write(tmp_path / "model.h5", "legacy", whole)
+    with h5py.File(path, "a") as file:
+        file.attrs["model_config"] = json.dumps({"class_name": "Functional", "config": {"layers": [CONV, inner]}})
+    with pytest.raises(FormatError, match=r"model.h5: its layer scale is a Lambda, Python code"):
+        open_checkpoint(path)
+    assert set(open_checkpoint(keras_archive(tmp_path / "model.keras", [CONV]))) == {"conv1/kernel"}
+
+
+def test_a_config_that_is_nested_without_end(tmp_path: Path) -> None:
+    path = tmp_path / "model.keras"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("config.json", "[" * 100_000)
+        archive.writestr("model.weights.h5", b"")
+    with pytest.raises(FormatError, match=r"is not a whole .keras file \(maximum recursion depth"):
+        open_checkpoint(path)
