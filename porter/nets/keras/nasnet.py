@@ -207,26 +207,28 @@ class Cell:
 
     def fit_previous(self, previous: Map, x: Map) -> Map:
         """Return ``previous`` with the cell's filters and the size of ``x``."""
-        make, id, filters = self.make, self.id, self.filters
+        make, id = self.make, self.id
         if previous.shape[1:3] != x.shape[1:3]:
-            # Factorized reduction: half of the filters from the even pixels, half (or one more) from the odd ones.
             with keras.name_scope(f"adjust_reduction_block_{id}"):
-                previous = make.relu(previous, f"adjust_relu_1_{id}")
-                paths = [
-                    make.convolution(
-                        make.every_second(previous, offset, f"adjust_avg_pool_{offset + 1}_{id}"),
-                        share,
-                        f"adjust_conv_{offset + 1}_{id}",
-                    )
-                    for offset, share in enumerate((filters // 2, filters - filters // 2))
-                ]
-                return make.norm(make.concatenate(paths, f"adjust_concat_{id}"), f"adjust_bn_{id}")
-        if previous.shape[-1] != filters:
+                return self.factorized_reduction(previous)
+        if previous.shape[-1] != self.filters:
             with keras.name_scope(f"adjust_projection_block_{id}"):
                 previous = make.relu(previous, f"adjust_relu_{id}")
-                previous = make.convolution(previous, filters, f"adjust_conv_projection_{id}")
+                previous = make.convolution(previous, self.filters, f"adjust_conv_projection_{id}")
                 return make.norm(previous, f"adjust_bn_{id}")
         return previous
+
+    def factorized_reduction(self, x: Map) -> Map:
+        """Return ``x`` halved: half of the filters from the even pixels, half (or one more) from the odd ones."""
+        make, id, filters = self.make, self.id, self.filters
+        x = make.relu(x, f"adjust_relu_1_{id}")
+        even = make.every_second(x, 0, f"adjust_avg_pool_1_{id}")
+        odd = make.every_second(x, 1, f"adjust_avg_pool_2_{id}")
+        halves = [
+            make.convolution(even, filters // 2, f"adjust_conv_1_{id}"),
+            make.convolution(odd, filters - filters // 2, f"adjust_conv_2_{id}"),
+        ]
+        return make.norm(make.concatenate(halves, f"adjust_concat_{id}"), f"adjust_bn_{id}")
 
     def _name(self, part: str) -> str:
         return f"{self.wiring.kind}_{part}_{self.id}"
