@@ -1,4 +1,4 @@
-"""Keras: goldens of every model; of MobileNet V1 keras.applications, files of three suffixes, and Keras' other backend."""
+"""Keras: goldens of every model, Keras' other backend; MobileNet V1's files, and keras.applications'."""
 
 from __future__ import annotations
 
