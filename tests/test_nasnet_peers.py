@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +20,13 @@ from porter.archs import find_arch
 from porter.checkpoint import Checkpoint
 from porter.endpoints import runner_of
 from porter.mapping import Table
-from porter.nets.torch.layers import AvgPool2dSame
 from porter.recorded import recorded
 from porter.runners.golden import GoldenRunner, golden_pictures
 from porter.translate import translate
 from porter.verify import seeded_checkpoint
 from slims_nasnet import distance
+
+PAGE = (Path(__file__).parent.parent / "docs/nasnet.md").read_text(encoding="utf-8")
 
 
 def peer(name: str) -> Any:
@@ -70,58 +73,57 @@ def test_cadenes_take_the_port_strictly_and_compute_the_same(file: str, builder:
     assert max(departures(model, name, without="global_pool").values()) < 1e-12  # not flattened there
 
 
+def code(name: str, folder: Path) -> Any:
+    """Import the file ``name`` that docs/nasnet.md shows."""
+    (folder / name).write_text(re.findall(rf"```python\n(# {name}\n(?:.*\n)*?)```", PAGE)[0], encoding="utf-8")
+    return module_of(folder / name, name.removesuffix(".py"))
+
+
+def stated(network: str) -> tuple[str, float]:
+    """Return the first endpoint that departs and how far the logits are off, as the table of docs/nasnet.md says."""
+    row = re.findall(
+        rf"^\| {re.escape(network)} \| [^|]* \| (\w+) \| ([\d.]+) % \| below 1e-12 \|$", PAGE, re.MULTILINE
+    )
+    return row[0][0], float(row[0][1]) / 100
+
+
 @pytest.mark.slow
-def test_timms_large_takes_the_port_strictly_but_counts_padding() -> None:
+def test_timms_large_takes_the_port_strictly_but_counts_padding(tmp_path: Path) -> None:
     torchvision_stand_in.install()
-    timm = pytest.importorskip("timm")
-    model = filled(timm.create_model("nasnetalarge", num_classes=1001), "nasnet_large")
-    before = departures(model, "nasnet_large")
-    assert before["Logits"] == pytest.approx(0.040, abs=0.0005)
-    assert first_departure(before) == "Stem"
-
-    # Its stride-2 average pools pad first, so that zeros are counted.
-    for parent in list(model.modules()):
-        for key, pool in parent.named_children():
-            if type(pool).__name__ == "AvgPool2dSame":
-                setattr(parent, key, AvgPool2dSame(3, stride=2))
-    assert max(departures(model, "nasnet_large").values()) < 1e-12
+    pytest.importorskip("timm")
+    endpoint, logits = stated("timm nasnetalarge")
+    theirs = code("timm_nasnet.py", tmp_path)
+    before = departures(filled(theirs.large(), "nasnet_large"), "nasnet_large")
+    assert before["Logits"] == pytest.approx(logits, abs=0.00005)
+    assert first_departure(before) == endpoint
+    assert max(departures(filled(theirs.large_with_same_pools(), "nasnet_large"), "nasnet_large").values()) < 1e-12
 
 
-def with_same_pools(model: Any) -> Any:
-    """Return keras.applications' network in float64 with SAME pools in place of zeros around and `valid` pools."""
+@pytest.fixture
+def keras_in_float64() -> Iterator[Any]:
     keras = pytest.importorskip("keras")
-
-    def changed(layer: Any) -> Any:
-        config = {**layer.get_config(), "dtype": "float64"}
-        if layer.name.startswith("reduction_pad_1_"):
-            return keras.layers.Identity(dtype="float64", name=layer.name)
-        if layer.name.startswith(("reduction_left2_", "reduction_left3_", "reduction_right5_")):
-            assert config["padding"] == "valid"
-            config["padding"] = "same"
-        return type(layer).from_config(config)
-
-    pictures = keras.Input(model.input_shape[1:], dtype="float64")
-    clone = keras.models.clone_model(model, input_tensors=pictures, clone_function=changed)
-    clone.set_weights(model.get_weights())
-    return clone
+    policy = keras.config.dtype_policy()
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
+    yield keras
+    keras.config.set_floatx("float32")
+    keras.config.set_dtype_policy(policy)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "builder", "logits"),
-    [
-        ("nasnet_mobile", "NASNetMobile", 0.1019),
-        ("nasnet_large", "NASNetLarge", 0.0608),
-    ],
-)
-def test_keras_applications_take_the_port_by_name_but_pool_zeros(name: str, builder: str, logits: float) -> None:
-    keras = pytest.importorskip("keras")
+@pytest.mark.parametrize("size", ["mobile", "large"])
+def test_keras_applications_take_the_port_by_name_but_pool_zeros(
+    keras_in_float64: Any, tmp_path: Path, size: str
+) -> None:
     from porter.nets.keras.build import fill
 
-    keras.utils.clear_session()  # so that its average pool has the name of a first one
-    model = getattr(keras.applications, builder)(weights=None, classes=1001, classifier_activation=None)
+    keras_in_float64.utils.clear_session()  # so that its average pool has the name of a first one
+    name = f"nasnet_{size}"
+    endpoint, logits = stated(f"keras.applications.NASNet{size.capitalize()}")
+    theirs = code("keras_nasnet.py", tmp_path)
+    model = getattr(theirs, size)()
     fill(model, Table.load(name), seeds(name, "keras"))
     before = departures(model, name)
     assert before["Logits"] == pytest.approx(logits, abs=0.00005)
-    assert first_departure(before) == "Stem"
-    assert max(departures(with_same_pools(model), name).values()) < 1e-12
+    assert first_departure(before) == endpoint
+    assert max(departures(theirs.with_same_pools(model), name).values()) < 1e-12
