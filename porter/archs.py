@@ -69,7 +69,7 @@ _NASNET = [
         num_classes=1001,
         preprocessing="inception",
         labels="imagenet_1001",
-        builders={"torch": f"porter.nets.torch.nasnet:{name}"},
+        builders={"torch": f"porter.nets.torch.nasnet:{name}", "keras": f"porter.nets.keras.nasnet:{name}"},
     )
     for name, size in (("nasnet_large", 331), ("nasnet_mobile", 224))
 ] + [
@@ -80,7 +80,7 @@ _NASNET = [
         num_classes=10,
         preprocessing="cifar",
         labels="cifar10",
-        builders={"torch": "porter.nets.torch.nasnet:nasnet_cifar"},
+        builders={"torch": "porter.nets.torch.nasnet:nasnet_cifar", "keras": "porter.nets.keras.nasnet:nasnet_cifar"},
     )
 ]
 

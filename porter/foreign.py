@@ -28,6 +28,7 @@ from porter.checkpoint import Checkpoint
 from porter.endpoints import framework_of, runner_of
 from porter.errors import PorterError
 from porter.mapping import Table
+from porter.naming import layer_name
 from porter.recorded import recorded, seeded_checkpoint
 from porter.runners import PRECISIONS, Runner, in_graph_order
 from porter.runners.settings import before_tensorflow
@@ -52,7 +53,8 @@ def foreign_runner(path: Path, function: str, context: Context) -> Runner:
     if context.beside == "golden" and not filled:
         filled = _fill(network, framework, context)
     runner = runner_of(network, table)
-    if not any(endpoint.where.get(framework) in _layers(network, framework) for endpoint in table.endpoints):
+    places = [endpoint.where.get(framework, "") for endpoint in table.endpoints]
+    if not {layer_name(place) for place in places} & _layers(network, framework):
         raise PorterError(
             f"{path}: no layer of {function} has a name of mappings/{table.name}.toml: give --table, a TOML file whose "
             '[endpoints] say where each endpoint is, as in Logits = "head.fc"'

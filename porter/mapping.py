@@ -96,6 +96,11 @@ class Table:
             for tensor in KINDS[row["kind"]]
         ]
 
+    def parts_in(self, dialect: str, names: Collection[str]) -> list[str]:
+        """Return the optional parts of which ``names`` of ``dialect`` hold a tensor."""
+        pairs = self.pairs(dialect, dialect, self.parts)
+        return [part for part in self.parts if any(pair.part == part and pair.source in names for pair in pairs)]
+
     def other_names(self, dialect: str) -> dict[str, list[str]]:
         """Return ``{name: others}`` of the tensors that some files of ``dialect`` call otherwise."""
         return {

@@ -77,6 +77,11 @@ def _scopeless(stored: Collection[str], names: Sequence[str]) -> dict[str, str]:
     return {name: by_layer.get(short(name), name) for name in names}
 
 
+def layer_name(path: str) -> str:
+    """Return the name of the Keras layer at ``path``: the last part, which is unique in a network."""
+    return path.rpartition("/")[2]
+
+
 def why_none(stored: Collection[str], table: Table, dialect: str, model: str) -> str:
     """Say why a file has none of the names of ``model`` in ``dialect``: another dialect, or another model."""
     for other in table.dialects:

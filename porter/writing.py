@@ -23,6 +23,7 @@ from porter.digests import BLANK, SEAL, TENSORS, sealed
 from porter.errors import PorterError
 from porter.facts import Facts
 from porter.load import build, require_package
+from porter.mapping import Table
 from porter.plain import to_json
 
 T = TypeVar("T")
@@ -158,7 +159,8 @@ def write_pth(path: Path, output: Output) -> dict[str, str]:
 
 def write_keras(path: Path, output: Output, weights_only: bool = False) -> dict[str, str]:
     """Write the Keras model, or its weights, through Keras itself; the format follows the suffix."""
-    options: dict[str, Any] = {"dtype": output.dtype} if output.dtype else {}
+    options: dict[str, Any] = dict.fromkeys(Table.load(output.arch.table).parts_in("keras", output.tensors), True)
+    options |= {"dtype": output.dtype} if output.dtype else {}
     _require_room(path, output)
     model = build(output.arch, "keras", output.tensors, **options)
     if weights_only:

@@ -12,13 +12,18 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import importlib
+import importlib.util
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from porter import data
 from porter.recorded import recorded
 from porter.roles import SHADOW_SUFFIX
 from porter.weights import seeded
@@ -29,6 +34,32 @@ Saver = Callable[..., Path]
 @pytest.fixture(scope="session")
 def tf() -> Any:
     return pytest.importorskip("tensorflow")
+
+
+def module_of(path: Path, name: str) -> Any:
+    """Import the file ``path`` alone, as the module ``name``."""
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look themselves up
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def slim(tf: Any) -> SimpleNamespace:
+    """slim's NASNet, importable through the recorder's stand-ins."""
+    pytest.importorskip("tf_slim", reason="needs golden/requirements.txt")
+    record = module_of(data.folder("golden") / "record.py", "golden_record")
+    record.nets_factory()
+    return SimpleNamespace(
+        tf=tf.compat.v1,
+        layers=importlib.import_module("tf_slim"),
+        nasnet=importlib.import_module("nets.nasnet.nasnet"),
+        utils=importlib.import_module("nets.nasnet.nasnet_utils"),
+        unfused_batch_norm=record.unfused_batch_norm,
+    )
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import Saver
+from conftest import Saver, module_of
 from porter import data, load, port
 from porter.archs import find_arch
 from porter.checkpoint import Checkpoint, Entry
@@ -20,6 +20,7 @@ from porter.cli import main
 from porter.errors import PorterError
 from porter.head import Head
 from porter.layout import relayout
+from porter.load import build
 from porter.mapping import Table
 from porter.nets.torch.nasnet import AuxiliaryHead
 from porter.recorded import recorded, seeded_entries
@@ -28,8 +29,8 @@ from porter.runners.golden import golden_pictures
 from porter.seed import seed
 from porter.translate import Options, translate
 from porter.weights import seeded
+from slims_nasnet import distance
 from test_layers import nchw
-from test_nasnet import distance, module_of, slim  # noqa: F401
 
 # tf-slim's, of tf-keras.
 pytestmark = pytest.mark.filterwarnings("ignore:`.*` is deprecated and will be removed:UserWarning")
@@ -68,8 +69,6 @@ def checkpoint_of(tensors: dict[str, np.ndarray]) -> Checkpoint:
 
 
 def ours(name: str, weights: dict[str, np.ndarray], size: int) -> Any:
-    from porter.load import build
-
     arch = find_arch(name)
     tensors = translate(checkpoint_of(weights), arch, "tf", "torch", Options(parts=("aux",)))
     filled = tensors.as_checkpoint(checkpoint_of(weights))
@@ -82,7 +81,7 @@ def ours(name: str, weights: dict[str, np.ndarray], size: int) -> Any:
     ids=["large at 331", "large at 299", "mobile at 224", "mobile at 256", "cifar at 32"],
 )
 def test_the_head_alone_is_slims(
-    slim: SimpleNamespace,  # noqa: F811
+    slim: SimpleNamespace,
     channels: int,
     side: int,
     kernel: int,
@@ -138,6 +137,31 @@ def test_its_gradients_reach_the_cells_before_it_alone() -> None:
     reached = {name.split(".")[0] for name, value in model.named_parameters() if value.grad is not None}
     assert "cell_11" in reached
     assert not reached & {"reduction_cell_1", "cell_12", "last_linear"}
+
+
+def test_keras_computes_what_pytorch_does() -> None:
+    """The two share no code but the table; PyTorch's is held against slim's above."""
+    golden, arch = recorded("nasnet_cifar"), find_arch("nasnet_cifar")
+    weights = {name: entry.load() for name, entry in seeded_entries(golden, training=True).items()}
+    logits = []
+    for framework in ("torch", "keras"):
+        source = checkpoint_of(weights)
+        tensors = translate(source, arch, "tf", framework, Options("raw", parts=("aux",))).as_checkpoint(source)
+        network = build(arch, framework, tensors, dtype="float64", aux=True)
+        pictures = golden_pictures(32).astype(np.float64)
+        if framework == "torch":
+            with torch.inference_mode():
+                logits.append([values.numpy() for values in network(nchw(pictures))])
+        else:
+            logits.append([np.asarray(values) for values in network(pictures, training=False)])
+    assert all(distance(*pair) < 1e-12 for pair in zip(*logits, strict=True))
+
+
+def test_a_keras_file_with_it_loads_with_it_and_without(training: Path, tmp_path: Path) -> None:
+    out = tmp_path / "cifar.keras"
+    port("nasnet_cifar", target="keras", checkpoint=training, out=out, aux=True)
+    assert len(load("nasnet_cifar", "keras", weights=out, aux=True).outputs) == 2
+    assert len(load("nasnet_cifar", "keras", weights=out).outputs) == 1
 
 
 # ---- its way through files

@@ -1,4 +1,4 @@
-"""MobileNet V1 in Keras: goldens, keras.applications, files of three suffixes, and Keras' other backend."""
+"""Keras: goldens of every model, Keras' other backend; MobileNet V1's files, and keras.applications'."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ TABLE = Table.load("mobilenet_v1")
 keras: Any = pytest.importorskip("keras")
 
 
-@pytest.mark.parametrize("name", [name for name in GOLDENS if "keras" in find_arch(recorded(name).model).builders])
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow if name.startswith("nasnet_large") else ()) for name in GOLDENS],
+)
 def test_keras_on_tensorflow_computes_what_the_original_computes(name: str) -> None:
     golden = recorded(name)
     report = verify_golden(find_arch(golden.model), ["keras"], golden).ports["keras"]

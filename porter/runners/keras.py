@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from porter.mapping import Table
+from porter.naming import layer_name
 from porter.runners import PRECISIONS, in_graph_order
 
 
@@ -34,7 +35,8 @@ class KerasRunner:
         if precision not in self.endpoints:
             model = in_precision(self.model, precision)
             layers = {layer.name: layer for layer in model.layers}
-            where = {endpoint.name: endpoint.where.get("keras") for endpoint in self.table.endpoints}
+            # By name, not by path: a model that Keras copied or loaded has its layers' names without their scopes.
+            where = {endpoint.name: layer_name(endpoint.where.get("keras", "")) for endpoint in self.table.endpoints}
             outputs = {name: layers[layer].output for name, layer in where.items() if layer in layers}
             self.endpoints[precision] = keras.Model(model.input, outputs)
         return self.endpoints[precision]
