@@ -61,7 +61,9 @@ def fitting(table: Table, dialect: str, tensors: Checkpoint, shapes: Mapping[str
         shape = tensors.entries[stored[name]].shape
         if shape != shapes[name]:
             sized = name in pairs and pairs[name].sized
-            remedy = "build it for the input_size of its training" if sized else "name the model that the file is of"
+            remedy = (
+                "build it for the input_size of its training" if sized else "name the model that the file belongs to"
+            )
             raise MappingError(f"{tensors.path}: {name} has shape {shape}, the network's is {shapes[name]}: {remedy}")
     return {name: stored[name] for name in wanted}
 
