@@ -35,7 +35,7 @@ from porter.recorded import recorded, seeded_entries
 
 MODEL = "mobilenet_v1_0.25_128"
 SEED = 20
-PATIENCE = 60
+PATIENCE = 10
 """Seconds that a reader may take over one file: it hangs if it takes more."""
 
 OUTCOMES = ("refused", "identical", "silent", "crash", "hang")

@@ -201,3 +201,13 @@ def test_every_view_of_a_checkpoint_is_an_answer_or_one_sentence(
         assert err.startswith("port: ")
         assert "graph" in err
         assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("op", ["Conv2D", "DepthwiseConv2dNative", "Conv2DBackpropInput", "MatMul", "BatchMatMulV2"])
+@pytest.mark.parametrize("inputs", [(), ("x",)], ids=str)
+def test_an_op_that_lacks_inputs_has_no_cost(tmp_path: Path, op: str, inputs: tuple[str, ...]) -> None:
+    graph = GraphDef()
+    graph.node.add(name="x", op="Placeholder").attr["shape"].shape.dim.add(size=3)
+    graph.node.add(name="y", op=op, input=inputs)
+    (tmp_path / "graph.pb").write_bytes(graph.SerializeToString())
+    assert inspect(tmp_path / "graph.pb").as_dict()["kind"] == "graph"

@@ -288,7 +288,9 @@ class _Folder:
 
     def _window(self, layer: Layer, node: Node) -> None:
         """Fill in what a convolution or pool says of itself."""
-        first = self.shapes.shapes.get(node.inputs[2 if node.op == "Conv2DBackpropInput" else 0])
+        place = 2 if node.op == "Conv2DBackpropInput" else 0
+        # A damaged graph may have ops that lack inputs.
+        first = self.shapes.shapes.get(node.inputs[place]) if len(node.inputs) > place else None
         weights = self.shapes.shapes.get(node.inputs[1]) if len(node.inputs) > 1 else None
         rank = len(layer.shape or first or (0,) * 4)
         at = 1 if channels_first(node) else rank - 1
