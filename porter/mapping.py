@@ -140,12 +140,20 @@ _ROW_KEYS = {
 }
 
 
+_ROW_TYPES = {"head": bool, "logits": bool}
+
+
+def _words(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(word, str) for word in value)
+
+
 class _Reader:
     """Reads and checks one file; every complaint names it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.raw = self._parse(path, seen=())
+        self._check_types()
         self.dialects = tuple(self.raw.get("dialects", ()))
         self.axes = self.raw.get("axis", {})
 
@@ -197,6 +205,28 @@ class _Reader:
         for key in ("layer", "endpoint"):
             merged[key] = base.get(key, []) + raw.get(key, [])
         return merged
+
+    def _check_types(self) -> None:
+        """Raise MappingError where a value is of another type than its place asks for."""
+        axes, ignored = self.raw.get("axis", {}), self.raw.get("ignore", {})
+        if not _words(self.raw.get("dialects", [])):
+            self.fail("has dialects that are no list of names")
+        if not isinstance(axes, dict) or not all(isinstance(axis, dict) for axis in axes.values()):
+            self.fail("has an axis that is no table of columns")
+        if not all(isinstance(column, list) for axis in axes.values() for column in axis.values()):
+            self.fail("has an axis whose columns are no lists")
+        if not isinstance(ignored, dict) or not all(map(_words, ignored.values())):
+            self.fail("has an ignore that is no list of patterns for each dialect")
+        for section in _ROW_KEYS:
+            rows = self.raw.get(section, [])
+            if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+                self.fail(f"has a {section} that is no row: begin each with [[{section}]]")
+            for row in rows:
+                for key, value in row.items():
+                    if not (_words(value) if key == "over" else isinstance(value, _ROW_TYPES.get(key, str))):
+                        self.fail(
+                            f"has a {section} whose {key} is {value!r}, which is of another type than it should be"
+                        )
 
     def _check_axes(self) -> None:
         for name, columns in self.axes.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +16,7 @@ from tensorboard.compat.proto.graph_pb2 import GraphDef
 
 from graphs import Maker, analysed
 from porter.cli import main
+from porter.graph import shapes
 from porter.inspect import GraphInspection, inspect, inspect_graph
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
@@ -201,3 +203,24 @@ def test_every_view_of_a_checkpoint_is_an_answer_or_one_sentence(
         assert err.startswith("port: ")
         assert "graph" in err
         assert "Traceback" not in err
+
+
+OP = re.compile(r"\b[A-Z][A-Za-z0-9]{2,}\b")
+OPS = sorted({op for path in Path(shapes.__file__).parent.glob("*.py") for op in OP.findall(path.read_text())})
+
+
+@pytest.mark.parametrize("inputs", [(), ("x",), ("x", "c"), ("c", "x"), ("c",)], ids=str)
+def test_ops_that_lack_inputs_or_have_others(tmp_path: Path, inputs: tuple[str, ...]) -> None:
+    """Every op that is known to the reader, with inputs of a shape that no such op takes."""
+    assert {"Conv2D", "Conv2DBackpropInput", "MirrorPad", "SpaceToBatchND", "StridedSlice", "TopKV2"} <= set(OPS)
+    for op in OPS:
+        graph = GraphDef()
+        graph.node.add(name="x", op="Placeholder").attr["shape"].shape.dim.add(size=3)
+        constant = graph.node.add(name="c", op="Const")
+        constant.attr["dtype"].type = constant.attr["value"].tensor.dtype = 3
+        constant.attr["value"].tensor.tensor_shape.dim.add(size=3)
+        constant.attr["value"].tensor.int_val.extend([1, 2, 3])
+        graph.node.add(name="y", op=op, input=inputs)
+        graph.node.add(name="z", op="Relu", input=["y"])
+        (tmp_path / "graph.pb").write_bytes(graph.SerializeToString())
+        assert inspect(tmp_path / "graph.pb").as_dict()["kind"] == "graph", op

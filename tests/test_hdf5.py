@@ -185,3 +185,27 @@ def test_a_config_that_is_nested_without_end(tmp_path: Path) -> None:
         archive.writestr("model.weights.h5", b"")
     with pytest.raises(FormatError, match=r"is not a whole .keras file \(maximum recursion depth"):
         open_checkpoint(path)
+
+
+def test_a_heap_of_strings_without_end(tmp_path: Path) -> None:
+    """HDF5 1.14 itself reads an entry of no size for ever."""
+    path = write(tmp_path / "model.h5", "numbered", whole)
+    assert set(open_checkpoint(path)) == {"conv1/kernel"}
+    raw = bytearray(path.read_bytes())
+    heap = raw.index(b"GCOL")
+    free = heap + 16 + 16 + 8  # behind the heap's header, and the one name with its own
+    assert int.from_bytes(raw[free + 8 : free + 16], "little") == 4096 - 40
+    raw[free + 8 : free + 16] = bytes(8)
+    path.write_bytes(raw)
+    with pytest.raises(FormatError, match=rf"model.h5: the heap at byte {heap} has an entry without end; copy"):
+        open_checkpoint(path)
+
+
+def test_offsets_of_another_width(tmp_path: Path) -> None:
+    path = write(tmp_path / "model.h5", "numbered", whole)
+    raw = bytearray(path.read_bytes())
+    assert raw[13] == 8
+    raw[13] = 4
+    path.write_bytes(raw)
+    with pytest.raises(FormatError, match="has offsets of 4 bytes, where HDF5 writes 8; copy or download it again"):
+        open_checkpoint(path)

@@ -6,10 +6,13 @@ import itertools
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from porter import data
 from porter.archs import ARCHS, Arch, find_arch
 from porter.errors import MappingError
+from porter.kinds import KINDS, UNNAMED
 from porter.mapping import Table
 from porter.recorded import recorded
 
@@ -117,3 +120,46 @@ def test_a_wrong_table_is_refused_by_name(tmp_path: Path, change: tuple[str, str
         Table.read(write(tmp_path, BASE.replace(*change)))
     assert complaint in str(caught.value)
     assert str(tmp_path) in str(caught.value)
+
+
+WORD = st.text("abcxyz", min_size=1, max_size=4)
+KIND = st.sampled_from(sorted(KINDS.keys() - UNNAMED.keys()))
+
+
+def read_or_told(path: Path) -> tuple[Table | None, str]:
+    """Return a table, or what is said where it is refused."""
+    try:
+        return Table.read(path), ""
+    except MappingError as error:
+        return None, str(error)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.lists(st.tuples(KIND, WORD, WORD, st.booleans()), min_size=1, max_size=6), st.integers(0, 4))
+def test_any_table_names_each_tensor_once_or_is_refused(
+    tmp_path: Path, rows: list[tuple[str, str, str, bool]], size: int
+) -> None:
+    """What is read goes there and back; what would give one name to two tensors is refused by that name."""
+    text = ['dialects = ["tf", "torch"]', "[axis.n]", f"i = {list(range(size))}", f"j = {list(range(3, size + 3))}"]
+    for kind, tf, torch, repeated in rows:
+        over = 'over = ["n"]' if repeated else ""
+        suffix = ("/{i}", ".{j}") if repeated else ("", "")
+        text += ["[[layer]]", f'kind = "{kind}"', over, f'tf = "{tf}{suffix[0]}"', f'torch = "{torch}{suffix[1]}"']
+    text += ["[[endpoint]]", 'name = "Logits"', "logits = true", 'tf = "a"', 'torch = "b"']
+    tensors = sum(len(KINDS[kind]) * (size if repeated else 1) for kind, _, _, repeated in rows)
+    path = write(tmp_path, "\n".join(text), "any")
+    table, told = read_or_told(path)
+    assert (table is None) == ("more than once" in told)
+    if table is None:
+        return
+    there, back = table.pairs("tf", "torch"), table.pairs("torch", "tf")
+    assert len({pair.source for pair in there}) == len({pair.target for pair in there}) == tensors
+    assert {(pair.source, pair.target) for pair in there} == {(pair.target, pair.source) for pair in back}
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.integers(0, len(BASE) - 1), st.integers(0, 12), st.text('ab[]{}="\n. 1', max_size=6))
+def test_a_damaged_table_is_refused_or_read(tmp_path: Path, at: int, cut: int, put: str) -> None:
+    path = write(tmp_path, BASE[:at] + put + BASE[at + cut :], "damaged")
+    table, told = read_or_told(path)
+    assert table is not None or str(path) in told

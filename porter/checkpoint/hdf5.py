@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import mmap
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,8 @@ _LARGEST_RATIO = 64
 """Trained weights hardly pack; deflate's own bound is 1032."""
 _ROOM = 1 << 26
 """Bytes to which a packed dataset may unpack all the same: slots and biases may be all alike."""
+_HEAP, _HEADER, _WIDE = b"GCOL\1\0\0\0", 16, 8
+"""How a heap of strings begins, how long its header and those of its entries are, and what they align to."""
 _FILTERS = {
     h5py.h5z.FILTER_DEFLATE: "deflate",
     h5py.h5z.FILTER_SHUFFLE: "shuffle",
@@ -26,12 +30,41 @@ _FILTERS = {
 """The filters that h5py brings along; HDF5 looks for any other in shared libraries."""
 
 
-def open_h5(file: Any, path: Path) -> h5py.File:
-    """Open an HDF5 file, a path or an open file, that is called ``path``. Raises FormatError."""
+def open_h5(path: Path, contents: bytes | None = None) -> h5py.File:
+    """Open the HDF5 file ``path``, or the ``contents`` of one within it. Raises FormatError."""
     try:
-        return h5py.File(file, "r")
-    except OSError as error:
+        if contents is None:
+            with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+                _check_heaps(mapped, path)
+        else:
+            _check_heaps(contents, path)
+        return h5py.File(path if contents is None else io.BytesIO(contents), "r")
+    except (OSError, RuntimeError, ValueError) as error:
         raise FormatError(f"{path} is not a whole HDF5 file ({error}); copy or download it again") from None
+
+
+def _check_heaps(buffer: bytes | mmap.mmap, path: Path) -> None:
+    """Raise FormatError where a heap of strings does not end: HDF5 itself never stops reading an entry of no size.
+
+    Source: HDF5 File Format Specification, II.A superblock and III.E global heap.
+    """
+    sizes = buffer[13:15] if buffer[8] < 2 else buffer[9:11]
+    if sizes != bytes((_WIDE, _WIDE)):
+        raise FormatError(
+            f"{path} has offsets of {sizes[0]} bytes, where HDF5 writes {_WIDE}; copy or download it again"
+        )
+    at = buffer.find(_HEAP)
+    while at >= 0:
+        end = at + int.from_bytes(buffer[at + 8 : at + 16], "little")
+        entry = at + _HEADER
+        while entry + _HEADER <= min(end, len(buffer)):
+            number = int.from_bytes(buffer[entry : entry + 2], "little")
+            size = int.from_bytes(buffer[entry + 8 : entry + _HEADER], "little")
+            step = _HEADER + -(-size // _WIDE) * _WIDE if number else size  # the free entry counts its own header
+            if not step or entry + step > end:
+                raise FormatError(f"{path}: the heap at byte {at} has an entry without end; copy or download it again")
+            entry += step
+        at = buffer.find(_HEAP, at + 1)
 
 
 def member(group: h5py.Group, name: str, path: Path) -> Any:
@@ -91,6 +124,6 @@ def _check(dataset: h5py.Dataset) -> None:
 def _load(dataset: h5py.Dataset, path: Path, name: str) -> np.ndarray:
     try:
         values: np.ndarray = dataset[()]
-    except (OSError, ValueError, MemoryError) as error:
+    except (OSError, ValueError, RuntimeError, MemoryError) as error:
         raise unreadable(path, name, FormatError(" ".join(str(error).split()))) from None
     return decode(values.view(np.uint16), BFLOAT16) if dataset.dtype == "V2" else values

@@ -7,7 +7,6 @@ a legacy file has the variables' whole paths.
 
 from __future__ import annotations
 
-import io
 import json
 import re
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from typing import Any
 
 import h5py
 
-from porter.checkpoint.archive import open_archive, whole
+from porter.checkpoint.archive import open_archive, said, whole
 from porter.checkpoint.entry import Checkpoint, Entry
 from porter.checkpoint.hdf5 import dataset_entry, member, open_h5
 from porter.errors import FormatError
@@ -42,14 +41,14 @@ def read_keras(path: Path) -> Checkpoint:
         weights = archive.read("model.weights.h5")
     _check_config(config, path)
     with _well_formed(path):
-        file = open_h5(io.BytesIO(weights), path)
+        file = open_h5(path, weights)
         return Checkpoint(path, "Keras archive", _numbered(file, path, _layer_names(config)))
 
 
 def read_h5(path: Path) -> Checkpoint:
     """Read ``.weights.h5``, or the legacy ``.h5`` of a model or its weights. Raises FormatError."""
     with _well_formed(path):
-        file = open_h5(path, path)
+        file = open_h5(path)
         if member(file, "layers", path) is not None:
             return Checkpoint(path, "Keras weights", _numbered(file, path, {}))
         root = member(file, "model_weights", path) or file
@@ -65,8 +64,8 @@ def _well_formed(path: Path) -> Iterator[None]:
     """Turn what a file of another structure leads to into one sentence."""
     try:
         yield
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OSError) as error:
-        raise FormatError(f"{path} is not laid out as Keras does ({error}); copy or download it again") from None
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OSError, RuntimeError, MemoryError) as error:
+        raise FormatError(f"{path} is not laid out as Keras does ({said(error)}); copy or download it again") from None
 
 
 def _check_config(config: Any, path: Path) -> None:

@@ -24,17 +24,18 @@ def multiply_adds(node: Node, shapes: Shapes) -> int | None:
         return None
     if node.op not in COUNTED:
         return 0
-    out, first, second = shapes.of(node.name), *(shapes.shapes.get(ref) for ref in node.inputs[:2])
+    out = shapes.of(node.name)
+    # A damaged graph may have ops that lack inputs.
+    first, second, third = [*(shapes.shapes.get(ref) for ref in node.inputs[:3]), None, None, None][:3]
     match node.op:
         case "Conv2D" | "Conv3D":  # each output value is a dot product over the kernel and its input channels
             return _product(out, second[:-1] if second else None)
         case "DepthwiseConv2dNative":
             return _product(out, second[:2] if second else None)
         case "Conv2DBackpropInput":  # (sizes, filter HWOI, values): each input value meets the whole kernel
-            values = shapes.shapes.get(node.inputs[2])
-            return _product(values, first_of(second, 3))
+            return _product(third, first_of(second, 3))
     transposed = any(flag is not None and flag.b for flag in (node.attr("transpose_a"), node.attr("adj_x")))
-    return _product(out, (first[-2 if transposed else -1],) if first else None)
+    return _product(out, (first[-2 if transposed else -1],) if first and len(first) > 1 else None)
 
 
 def first_of(shape: Shape, count: int) -> Shape:

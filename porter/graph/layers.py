@@ -11,6 +11,8 @@ import math
 import re
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from porter.graph.costs import multiply_adds
 from porter.graph.model import Graph, Node
 from porter.graph.paths import Paths
@@ -265,7 +267,7 @@ class _Folder:
         elif node.op in _MAIN or node.op in POOLS:
             self._window(layer, node)
         elif node.op == "Mean":
-            axes = self.shapes.values.get(node.inputs[1]) if len(node.inputs) > 1 else None
+            axes = self._second_value(node)
             spatial = axes is not None and sorted(axes.reshape(-1).tolist()) in ([1, 2], [2, 3])
             layer.kind = "global avg pool" if spatial else "mean"
         elif node.op in ("Mul", "Add", "AddV2", "Sub", "RealDiv") and len(sources) == 1:
@@ -275,20 +277,28 @@ class _Folder:
                 layer.detail = f"{value.item():.6g}"
             elif node.inputs[0] == node.inputs[-1]:
                 layer.detail = "by itself"
-        elif node.op in ("Pad", "PadV2", "MirrorPad") and node.inputs[1] in self.shapes.values:
-            pads = self.shapes.values[node.inputs[1]].reshape(-1, 2)[1:3].tolist()
-            layer.detail = ", ".join(f"{a}+{b}" for a, b in pads)
-        elif node.op in ("SpaceToBatchND",) and node.inputs[1] in self.shapes.values:
-            layer.dilation = tuple(int(n) for n in self.shapes.values[node.inputs[1]].reshape(-1))
+        elif node.op in ("Pad", "PadV2", "MirrorPad"):
+            pads = self._second_value(node)
+            if pads is not None and pads.size % 2 == 0:
+                layer.detail = ", ".join(f"{a}+{b}" for a, b in pads.reshape(-1, 2)[1:3].tolist())
+        elif node.op == "SpaceToBatchND":
+            sizes = self._second_value(node)
+            layer.dilation = tuple(int(n) for n in sizes.reshape(-1)) if sizes is not None else layer.dilation
         self.owner[node.name] = layer
         self.found.append(layer)
         if layer.shape:
             layer.channels = layer.channels or layer.shape[-1]
         return layer
 
+    def _second_value(self, node: Node) -> np.ndarray | None:
+        """Return what is known of a node's second input; a damaged graph may have none."""
+        return self.shapes.values.get(node.inputs[1]) if len(node.inputs) > 1 else None
+
     def _window(self, layer: Layer, node: Node) -> None:
         """Fill in what a convolution or pool says of itself."""
-        first = self.shapes.shapes.get(node.inputs[2 if node.op == "Conv2DBackpropInput" else 0])
+        place = 2 if node.op == "Conv2DBackpropInput" else 0
+        # A damaged graph may have ops that lack inputs.
+        first = self.shapes.shapes.get(node.inputs[place]) if len(node.inputs) > place else None
         weights = self.shapes.shapes.get(node.inputs[1]) if len(node.inputs) > 1 else None
         rank = len(layer.shape or first or (0,) * 4)
         at = 1 if channels_first(node) else rank - 1
@@ -303,13 +313,14 @@ class _Folder:
             layer.kernel = node.ints("ksize")[space]
         elif node.op != "MatMul":
             layer.kernel = tuple(weights[: rank - 2]) if weights else ()
-        layer.in_channels = first[at] if first else None
+        layer.in_channels = first[at] if first and len(first) > at else None
         layer.channels = layer.shape[at] if layer.shape else None
         if layer.padding == "EXPLICIT":
-            pads = node.ints("explicit_paddings")
+            pads = [*node.ints("explicit_paddings"), *[0] * 2 * rank]
             layer.padding = "explicit " + ", ".join(f"{pads[2 * i]}+{pads[2 * i + 1]}" for i in range(rank)[space])
-        if node.op == "Conv2D" and weights and layer.in_channels and weights[2] and layer.in_channels != weights[2]:
-            layer.detail = f"{layer.in_channels // weights[2]} groups"
+        depth = weights[2] if node.op == "Conv2D" and weights and len(weights) == 4 else None
+        if depth and layer.in_channels and layer.in_channels != depth:
+            layer.detail = f"{layer.in_channels // depth} groups"
 
     # ---- several nodes at a time
     def _find_swishes(self) -> dict[str, tuple[list[str], tuple[str, str]]]:
