@@ -23,7 +23,7 @@ from porter.archs import ARCHS, find_arch
 from porter.compare import Tally
 from porter.endpoints import runner_of
 from porter.graph.freeze import freeze
-from porter.graph.graphdef import load_graph
+from porter.graph.source import load_graph
 from porter.load import build
 from porter.mapping import Table
 from porter.recorded import recorded, seeded_checkpoint

@@ -27,8 +27,8 @@ def live_runner(path: Path, context: Context) -> tuple[TFRunner, str]:
     """
     require_package("tensorflow", "tf")
     from porter.graph.freeze import freeze, variables
-    from porter.graph.graphdef import graph_file, load_graph, saved_variables
     from porter.graph.prune import prune
+    from porter.graph.source import graph_file, load_graph, saved_variables
     from porter.runners import tf
 
     if not path.exists():

@@ -140,7 +140,7 @@ _ROW_KEYS = {
 }
 
 
-_ROW_TYPES = {"head": bool, "logits": bool}
+_FLAGS = {"head", "sized", "logits"}
 
 
 def _words(value: Any) -> bool:
@@ -217,13 +217,17 @@ class _Reader:
             self.fail("has an axis whose columns are no lists")
         if not isinstance(ignored, dict) or not all(map(_words, ignored.values())):
             self.fail("has an ignore that is no list of patterns for each dialect")
+        parts = self.raw.get("part", {})
+        if not isinstance(parts, dict) or not all(isinstance(name, str) for name in parts.values()):
+            self.fail("has a [part] that does not name each part in words")
         for section in _ROW_KEYS:
             rows = self.raw.get(section, [])
             if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
                 self.fail(f"has a {section} that is no row: begin each with [[{section}]]")
             for row in rows:
                 for key, value in row.items():
-                    if not (_words(value) if key == "over" else isinstance(value, _ROW_TYPES.get(key, str))):
+                    listed = key == "over" or (section == "layer" and key in SEPARATORS and isinstance(value, list))
+                    if not (_words(value) if listed else isinstance(value, bool if key in _FLAGS else str)):
                         self.fail(
                             f"has a {section} whose {key} is {value!r}, which is of another type than it should be"
                         )

@@ -230,9 +230,9 @@ def _tensorflow(
     """Return the runner of the original, and what it is."""
     from porter.checkpoint import frozen
     from porter.graph.freeze import freeze
-    from porter.graph.graphdef import load_graph
     from porter.graph.prune import prune
     from porter.graph.quantized import without_fake_quant
+    from porter.graph.source import load_graph
     from porter.runners import tf
 
     if checkpoint.format == frozen.FORMAT:

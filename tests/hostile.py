@@ -183,7 +183,7 @@ def h5_lambda(path: Path) -> None:
 def frozen() -> Any:
     """Return the model's own graph, with its weights, as a GraphDef."""
     from porter.graph.freeze import freeze
-    from porter.graph.graphdef import load_graph
+    from porter.graph.source import load_graph
     from porter.recorded import recorded, seeded_checkpoint
 
     golden = recorded(MODEL)
@@ -351,12 +351,12 @@ CORPUS = (
     Hostile("writefile.pb", graph_on_the_way("WriteFile"), "WriteFile at payload", "verify"),
     Hostile("pyfunc.pb", graph_on_the_way("PyFunc"), "PyFunc at payload", "verify"),
     Hostile("main-op", saved_model, "values lie in variables/ beside it"),
-    Hostile("nested.pb", lambda p: p.write_bytes(nested(20_000)), "is not a whole TensorFlow GraphDef"),
+    Hostile("nested.pb", lambda p: p.write_bytes(nested(20_000)), "is not a whole TensorFlow graph"),
     Hostile("nested.pbtxt", raw(b"node { name: 'a' op: 'B' attr { value " + b"{ list { func { attr { value " * 5000),
             "is not a whole graph in protobuf's text format", "inspect"),
     Hostile("splat.pb", splat, "leaves out 8589934590 of its values", "read"),
     Hostile("gzip-bomb.pb", gzipped(bytes(1 << 29)), "which no graph does"),
-    Hostile("tiny-nodes.pb", raw(b"\n\0" * (1 << 22)), "is not a whole TensorFlow GraphDef"),
+    Hostile("tiny-nodes.pb", raw(b"\n\0" * (1 << 22)), "is not a whole TensorFlow graph"),
     Hostile("terabyte.index", bundle((b"MobilenetV1/Conv2d_0/weights", claiming((1 << 38,), 1 << 40))),
             "is cut off: MobilenetV1/Conv2d_0/weights ends at byte 1099511627776", "read"),
     Hostile("overlap.index", bundle((b"v", W), (b"w", W)), "v and w share the bytes 0 to 24"),

@@ -13,7 +13,7 @@ import pytest
 
 from porter.checkpoint import Checkpoint, open_checkpoint
 from porter.errors import FormatError, PorterError
-from porter.graph.graphdef import load_graph
+from porter.graph.source import load_graph
 
 
 def assert_same_bits(got: np.ndarray, want: np.ndarray, name: str) -> None:
@@ -345,5 +345,5 @@ def test_a_file_of_comment_signs_does_not_hang(tmp_path: Path) -> None:
     path = tmp_path / "graph.pb"
     for raw in (b"# " * 50_000, b"#\n" * 50_000, b"# " * 50_000 + b"\nnod"):
         path.write_bytes(raw)
-        with pytest.raises(FormatError, match="is not a whole TensorFlow GraphDef"):
+        with pytest.raises(FormatError, match="is not a whole TensorFlow graph"):
             load_graph(path)

@@ -13,9 +13,9 @@ from porter.errors import PorterError
 from porter.graph.analysis import Analysis
 from porter.graph.describe import describe
 from porter.graph.difference import compare_graphs
-from porter.graph.graphdef import load_graph
 from porter.graph.scope import scope_view
 from porter.graph.search import find_nodes
+from porter.graph.source import load_graph
 
 
 def blocks(analysis: Analysis) -> list[tuple[str, int]]:

@@ -17,9 +17,8 @@ from graphs import Maker, path_of
 from porter import inspect
 from porter.errors import FormatError, PorterError
 from porter.graph.events import find_event_files, read_events, read_logs, write_graph_event
-from porter.graph.graphdef import load_graph
 from porter.graph.records import read_records, record
-from porter.graph.source import read_graph
+from porter.graph.source import load_graph, read_graph
 from porter.inspect import GraphInspection, LogsInspection, open_graph
 
 NAME = "mobilenet_v1_0.25_128"

@@ -142,7 +142,7 @@ def test_empty_and_truncated_files_are_refused(tf: Any, save: Saver, tmp_path: P
 
 def frozen(folder: Path) -> Path:
     from porter.graph.freeze import freeze
-    from porter.graph.graphdef import load_graph
+    from porter.graph.source import load_graph
     from porter.recorded import recorded
 
     path = folder / "frozen.pb"

@@ -16,7 +16,7 @@ import pytest
 from conftest import Saver
 from graphs import path_of
 from porter.cli import main
-from porter.graph.graphdef import load_graph
+from porter.graph.source import load_graph
 
 Run = Callable[..., tuple[int, str, str]]
 LARGE, SMALL = path_of("nasnet_large"), path_of("mobilenet_v1_0.25_128")

@@ -11,8 +11,8 @@ import pytest
 from conftest import Saver, seeded_variables
 from porter import inspect, port, verify
 from porter.graph.freeze import constant, freeze
-from porter.graph.graphdef import load_graph
 from porter.graph.quantized import without_fake_quant
+from porter.graph.source import load_graph
 from porter.recorded import recorded
 from porter.roles import RANGE, SHADOW_SUFFIX, VARIABLE, roles
 

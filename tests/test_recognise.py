@@ -7,7 +7,7 @@ import pytest
 from conftest import Saver, seeded_variables
 from graphs import analysed, path_of
 from porter import inspect
-from porter.graph.graphdef import load_graph
+from porter.graph.source import load_graph
 from porter.inspect import GraphInspection, Inspection, inspect_graph
 from porter.recognise import recognise, title
 from porter.recorded import recorded

@@ -19,8 +19,8 @@ from porter import port, verify
 from porter.cli import main
 from porter.errors import FormatError, PorterError
 from porter.graph.freeze import freeze
-from porter.graph.graphdef import load_graph
 from porter.graph.prune import prune
+from porter.graph.source import load_graph
 from porter.mapping import Table
 from porter.parity import Settings
 from porter.pictures import sample_paths
@@ -97,7 +97,7 @@ def test_a_graph_without_values_is_told(tf: Any, save: Saver, tmp_path: Path) ->
     with pytest.raises(PorterError, match=r"absent.pb does not exist: name a .pb, .pbtxt or .meta file"):
         verify(MODEL, left="tf:absent.pb", right=ported(save, tmp_path))
     (tmp_path / "bad.pbtxt").write_text("node { name: 3 }", encoding="utf-8")
-    with pytest.raises(FormatError, match=r"bad.pbtxt is not a GraphDef in text"):
+    with pytest.raises(FormatError, match=r"bad.pbtxt is not a whole graph in protobuf"):
         load_graph(tmp_path / "bad.pbtxt")
 
 

@@ -13,9 +13,10 @@ from porter import verify
 from porter.compare import compare
 from porter.errors import FormatError, PorterError
 from porter.graph.freeze import freeze
-from porter.graph.graphdef import load_graph, parse_graph
+from porter.graph.graphdef import parse_graph
 from porter.graph.prune import prune
 from porter.graph.safety import check_ops
+from porter.graph.source import load_graph
 from porter.graph.widen import shortest
 from porter.mapping import Table
 from porter.recorded import recorded

@@ -13,7 +13,7 @@ import numpy as np
 from porter.checkpoint.dtypes import TYPES, TFType, decode, fits
 from porter.checkpoint.entry import Checkpoint, Entry
 from porter.errors import FormatError
-from porter.graph.graphdef import load_graph
+from porter.graph.source import load_graph
 
 FORMAT = "TensorFlow frozen graph"
 

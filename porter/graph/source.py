@@ -18,12 +18,15 @@ from tensorboard.compat.proto.meta_graph_pb2 import MetaGraphDef
 
 from porter.checkpoint.wire import fields
 from porter.errors import FormatError, PorterError
-from porter.graph.graphdef import parse_graph
+from porter.graph.graphdef import has_nodes, parse_graph
 from porter.graph.gzipped import is_gzipped, unpack
 from porter.graph.records import is_records
 
 LIMIT = (1 << 31) - 1
 """The size of the largest protobuf message, which TensorFlow's graphs cannot be above."""
+_SAVED_MODELS = ("saved_model.pb", "saved_model.pbtxt")
+_SAVED_MODEL = b"\x08\x01\x12"  # saved_model_schema_version 1, and the tag of the first of the meta_graphs
+_META_GRAPHS = 2  # meta_graphs in tensorflow/core/protobuf/saved_model.proto
 
 
 @dataclass(frozen=True)
@@ -53,15 +56,32 @@ class Source:
     notes: tuple[str, ...] = ()
 
 
-def read_graph(path: Path) -> Source:
-    """Read the graph in ``path``, a file or a SavedModel folder. Raises FormatError, PorterError."""
+def load_graph(path: Path) -> Any:
+    """Return the GraphDef in ``path`` alone; see read_graph."""
+    return read_graph(path).graph
+
+
+def graph_file(path: Path) -> Path:
+    """Return ``path``, or the graph of the SavedModel in the folder that it is. Raises PorterError."""
     if path.is_dir():
-        for name in ("saved_model.pb", "saved_model.pbtxt"):
+        for name in _SAVED_MODELS:
             if (path / name).is_file():
-                return read_graph(path / name)
+                return path / name
         raise PorterError(f"{path} holds no saved_model.pb: name a graph file, a SavedModel or a folder of event files")
     if not path.is_file():
         raise PorterError(f"{path} does not exist: name a graph, a SavedModel, a checkpoint or a folder of event files")
+    return path
+
+
+def saved_variables(path: Path) -> Path | None:
+    """Return the prefix of the variables beside a SavedModel's graph, None where there are none."""
+    prefix = graph_file(path).parent / "variables" / "variables"
+    return prefix if prefix.with_name("variables.index").is_file() else None
+
+
+def read_graph(path: Path) -> Source:
+    """Read the graph in ``path``, a file or a SavedModel folder. Raises FormatError, PorterError."""
+    path = graph_file(path)
     raw, zipped = _contents(path)
     if is_records(raw[:12]):
         from porter.graph.events import newest_graph
@@ -74,12 +94,12 @@ def read_graph(path: Path) -> Source:
 def sniff_graph(path: Path) -> bool:
     """Tell whether ``path`` may be a graph rather than a checkpoint; reads its first bytes."""
     if path.is_dir():
-        return (path / "saved_model.pb").is_file() or (path / "saved_model.pbtxt").is_file()
+        return any((path / name).is_file() for name in _SAVED_MODELS)
     with path.open("rb") as file:
         head = file.read(4096)
     if is_gzipped(head) or is_records(head[:12]) or _is_text(head):
         return True
-    return head[:1] == b"\n" or head[:3] == b"\x08\x01\x12"
+    return head[:1] == b"\n" or head.startswith(_SAVED_MODEL)
 
 
 def _contents(path: Path) -> tuple[bytes, bool]:
@@ -112,13 +132,13 @@ def _binary(path: Path, raw: bytes) -> Source:
     graph = parse_graph(raw)
     if graph is not None:
         return graph_source(path, graph)
-    if raw[:3] == b"\x08\x01\x12":
+    if raw.startswith(_SAVED_MODEL):
         return _saved_model(path, raw)
     try:
         meta = MetaGraphDef.FromString(raw)
     except DecodeError:
         meta = MetaGraphDef()
-    if not meta.graph_def.node:
+    if not has_nodes(meta.graph_def):
         raise FormatError(
             f"{path} is not a whole TensorFlow graph: porter reads .pb, .pbtxt and .meta files, SavedModels and event "
             "files; copy or download it again"
@@ -129,7 +149,7 @@ def _binary(path: Path, raw: bytes) -> Source:
 def _saved_model(path: Path, raw: bytes) -> Source:
     """Read the SavedModel message: schema version (1) and MetaGraphDefs (2)."""
     try:
-        metas = [MetaGraphDef.FromString(value) for number, value in fields(raw) if number == 2]
+        metas = [MetaGraphDef.FromString(value) for number, value in fields(raw) if number == _META_GRAPHS]
     except (DecodeError, FormatError, TypeError):
         metas = []
     if not metas:
@@ -156,8 +176,9 @@ def _text(path: Path, raw: bytes) -> Source:
             return meta_source(path, meta, "TensorFlow MetaGraphDef as text")
         return graph_source(path, text_format.Parse(text, GraphDef(), allow_unknown_field=True), " as text")
     except (text_format.ParseError, UnicodeDecodeError, RecursionError) as error:
+        why = str(error).splitlines()[0]
         raise FormatError(
-            f"{path} is not a whole graph in protobuf's text format: {error}; copy or download it again"
+            f"{path} is not a whole graph in protobuf's text format ({why}); copy or download it again"
         ) from None
 
 
