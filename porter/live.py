@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -52,13 +52,13 @@ def live_runner(path: Path, context: Context) -> tuple[TFRunner, str]:
     if checkpoint is None:
         raise PorterError(f"{path} is not frozen, and its {len(names)} variables need values: give --checkpoint")
     values = _values(names, prefix, checkpoint, context)
-    title += f", filled by its own reader of {checkpoint.path.name}"
+    reader = "its own" if checkpoint.opens_as else "porter's"
+    title += f", filled by {reader} reader of {checkpoint.path.name}"
     return tf.TFRunner(freeze(pruned, values), context.table, path, prefix, context.trust_graph), title
 
 
 def _values(names: list[str], prefix: str, checkpoint: Checkpoint, context: Context) -> dict[str, np.ndarray]:
-    """Return the graph's variables: the entries that a port takes for them, as TensorFlow reads them."""
-    from porter.checkpoint import bundle
+    """Return the graph's variables: the entries that a port takes for them, as TensorFlow reads them where it can."""
     from porter.runners import tf
 
     options = Options(context.options.weights, context.options.ignore)
@@ -69,7 +69,8 @@ def _values(names: list[str], prefix: str, checkpoint: Checkpoint, context: Cont
             f"the graph's variable {missing[0]} is none of {context.arch.name}'s: name the model's own inference graph"
         )
     wanted = {name: taken[name.removeprefix(prefix)] for name in names}
-    read: Any = checkpoint
-    if checkpoint.format == bundle.FORMAT:
-        read = tf.read_variables(checkpoint.path, set(wanted.values()))
-    return {name: read[entry] for name, entry in wanted.items()}
+    if checkpoint.opens_as is None:
+        return {name: checkpoint[entry] for name, entry in wanted.items()}
+    keys = {name: checkpoint.stored_as.get(entry, entry) for name, entry in wanted.items()}
+    read = tf.read_variables(checkpoint.opens_as, set(keys.values()))
+    return {name: read[key] for name, key in keys.items()}

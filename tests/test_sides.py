@@ -75,6 +75,17 @@ def test_a_graph_of_any_form_is_filled_with_the_checkpoint(tf: Any, save: Saver,
     )
 
 
+def test_a_graph_is_filled_with_a_v1_checkpoint_by_tensorflow_too(tf: Any, tmp_path: Path) -> None:
+    v1, path = tf.compat.v1, tmp_path / "model-v1.ckpt"
+    with v1.Graph().as_default(), v1.Session() as session:
+        variables = {name: v1.Variable(value, name=name) for name, value in seeded_variables().items()}
+        session.run(v1.global_variables_initializer())
+        v1.train.Saver(variables, write_version=v1.train.SaverDef.V1).save(session, str(path), write_meta_graph=False)
+    result = verify(MODEL, checkpoint=path, graph=write_graph(tf, ".pb", tmp_path), images=ONE, settings=QUICK)
+    assert result, str(result.ports)
+    assert result.reference.endswith("running graph.pb, filled by its own reader of model-v1.ckpt")
+
+
 def ported(save: Saver, folder: Path, target: str = "torch", suffix: str = ".safetensors") -> str:
     """Return the spec of a side: the seeded weights, ported."""
     out = folder / f"port{suffix}"
