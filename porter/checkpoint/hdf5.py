@@ -89,7 +89,7 @@ def member(group: h5py.Group, name: str, path: Path) -> Any:
 
 
 def attribute(group: h5py.Group, name: str, path: Path) -> Any:
-    """Return an attribute. Raises FormatError where it claims more than the file has, KeyError where it is not there."""
+    """Return an attribute. Raises FormatError where it claims more than the file has, KeyError where it is missing."""
     size = h5py.h5a.open(group.id, name.encode()).get_storage_size()
     if size > group.file.id.get_filesize():
         raise FormatError(f"{path}: {name} of {group.name} claims {size} bytes; copy or download it again")
