@@ -6,6 +6,7 @@ which the changed layer sits. FAULTS has a list for every architecture.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -570,6 +571,24 @@ def _no_last_relu(network: Network) -> None:
     network.relu = nn.Identity()
 
 
+def _swap_keras_cells(tensors: Tensors) -> None:
+    """Swap the cells 2 and 3, whose number ends the name of every layer and scope."""
+    for name in [name for name in tensors if name.startswith("normal_A_block_2/")]:
+        twin = "/".join(re.sub("_2$", "_3", part) if part != "block_2" else part for part in name.split("/"))
+        tensors[name], tensors[twin] = tensors[twin], tensors[name]
+
+
+def _keras_zeros_then_valid(x: Any, stride: int, dtype: str, name: str) -> Any:
+    """Zeros on both sides, then a pool without padding, as keras.applications has it."""
+    from keras import layers
+
+    if stride == 1:
+        return layers.AveragePooling2D(3, 1, "same", "channels_last", dtype=dtype, name=name)(x)
+    before = x.shape[1] % 2
+    pad = layers.ZeroPadding2D(((before, 1), (before, 1)), "channels_last", dtype=dtype, name=f"{name}_pad")
+    return layers.AveragePooling2D(3, 2, "valid", "channels_last", dtype=dtype, name=name)(pad(x))
+
+
 LEFT, RIGHT = "cell_2.comb_iter_0_left", "cell_2.comb_iter_0_right"
 
 NASNET = [
@@ -696,6 +715,71 @@ NASNET = [
         "background",
         weights=_both(
             *(_change(f"last_linear.{leaf}", lambda v: np.roll(v, -1, axis=0)) for leaf in ("weight", "bias"))
+        ),
+    ),
+]
+
+KLEFT = "separable_conv_block_normal_left1_2/separable_conv_1_normal_left1_2"
+BLOCK = "normal_A_block_2/block_1"
+
+NASNET += [
+    Fault(
+        "two branches' depthwise kernels swapped",
+        "keras",
+        "Cell_2",
+        "branch",
+        weights=_swap(
+            f"{BLOCK}/{KLEFT}/depthwise_kernel",
+            "normal_A_block_2/block_2/separable_conv_block_normal_left2_2/separable_conv_1_normal_left2_2/depthwise_kernel",
+        ),
+    ),
+    Fault("two cells swapped", "keras", "Cell_2", "", weights=_swap_keras_cells),
+    Fault(
+        "a separable's H and W swapped",
+        "keras",
+        "Cell_2",
+        "branch",
+        weights=_change(f"{BLOCK}/{KLEFT}/depthwise_kernel", lambda w: w.swapaxes(0, 1)),
+    ),
+    Fault(
+        "epsilon 1e-3 in one batch norm of a branch",
+        "keras",
+        "Cell_2",
+        "branch",
+        network=_keras_config("separable_conv_1_bn_normal_left1_2", epsilon=1e-3),
+    ),
+    Fault(
+        "a reduction's average pool: VALID for SAME's padding, zeros first",
+        "keras",
+        "Reduction_Cell_0",
+        "",
+        module={f"{K}.nasnet:average_pool_same": _keras_zeros_then_valid},
+    ),
+    Fault(
+        "factorized reduction's paths swapped",
+        "keras",
+        "Cell_6",
+        "",
+        weights=_swap(
+            "normal_A_block_7/adjust_block/adjust_reduction_block_7/adjust_conv_1_7/kernel",
+            "normal_A_block_7/adjust_block/adjust_reduction_block_7/adjust_conv_2_7/kernel",
+        ),
+    ),
+    Fault(
+        "factorized reduction without its shift",
+        "keras",
+        "Cell_6",
+        "",
+        network=_keras_config("adjust_avg_pool_2_7_crop", cropping=((0, 1), (0, 1))),
+    ),
+    Fault(
+        "NASNet's classes off by one",
+        "keras",
+        "Logits",
+        "background",
+        weights=_both(
+            _change("predictions/kernel", lambda v: np.roll(v, -1, axis=-1)),
+            _change("predictions/bias", lambda v: np.roll(v, -1, axis=0)),
         ),
     ),
 ]

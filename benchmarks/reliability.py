@@ -3,6 +3,7 @@
     python benchmarks/reliability.py                      every format, 300 flips and 50 cuts each, as a table
     python benchmarks/reliability.py --flips 20 --cuts 5  fewer
     python benchmarks/reliability.py --form .pth          one format
+    python benchmarks/reliability.py --write              the table in docs/reliability.md too
 
 The file is that of one small MobileNet with name-seeded weights. A reader runs in a process of its own, which may
 crash or hang. Of each damaged file it either refuses to read it, or reads the same as before, or reads something else
@@ -38,8 +39,15 @@ MODEL = "mobilenet_v1_0.25_128"
 SEED = 20
 PATIENCE = 10
 """Seconds that a reader may take over one file: it hangs if it takes more."""
+START = 180
+"""Seconds that it may take over its first file, for which it imports its library."""
 
 OUTCOMES = ("refused", "identical", "told", "silent", "crash", "hang")
+
+
+HEAD = (f"| file | read by | tries | {' | '.join(OUTCOMES)} |", f"|---|---|--:|{'--:|' * len(OUTCOMES)}")
+DOCS = Path(__file__).parent.parent / "docs" / "reliability.md"
+BEGIN, END = "<!-- drill: written by reliability.py -->", "<!-- end of drill -->"
 
 
 def weights() -> dict[str, np.ndarray]:
@@ -319,6 +327,7 @@ class Reader:
 
     def read(self, path: Path) -> str:
         """Return ``read DIGEST``, ``refused WHY``, ``crash`` or ``hang``."""
+        patience = PATIENCE if self.process else START
         if self.process is None:
             command = [sys.executable, __file__, "--serve", self.name]
             pipe = subprocess.PIPE
@@ -327,7 +336,7 @@ class Reader:
         assert self.process.stdout is not None
         self.process.stdin.write(f"{path}\n")
         self.process.stdin.flush()
-        answer = self.process.stdout.readline() if select.select([self.process.stdout], [], [], PATIENCE)[0] else None
+        answer = self.process.stdout.readline() if select.select([self.process.stdout], [], [], patience)[0] else None
         if answer:
             return answer.strip()
         self.close()
@@ -376,6 +385,7 @@ def main() -> int:
     parser.add_argument("--cuts", type=int, default=50)
     parser.add_argument("--form", action="append", choices=[form.name for form in FORMS])
     parser.add_argument("--porter-only", action="store_true", help="leave the other libraries out")
+    parser.add_argument("--write", action="store_true", help="write the table into docs/reliability.md")
     parser.add_argument("--tell", action="store_true", help="list every outcome")
     parser.add_argument("--serve", metavar="READER", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -383,8 +393,8 @@ def main() -> int:
         serve(options.serve)
         return 0
     failed = 0
-    print(f"| file | read by | tries | {' | '.join(OUTCOMES)} |")
-    print(f"|---|---|--:|{'--:|' * len(OUTCOMES)}")
+    print(*HEAD, sep="\n")
+    rows = []
     for form in FORMS:
         if options.form and form.name not in options.form:
             continue
@@ -393,12 +403,23 @@ def main() -> int:
                 found, told = drill(form, reader, Path(folder), options.flips, options.cuts)
             shown = "porter" if reader == form.reader else reader
             counts = " | ".join(str(found[outcome]) for outcome in OUTCOMES)
-            print(f"| {form.name} | {shown} | {found.total()} | {counts} |", flush=True)
+            rows.append(f"| {form.name} | {shown} | {found.total()} | {counts} |")
+            print(rows[-1], flush=True)
             if options.tell:
                 print(*told, sep="\n")
             if reader == form.reader:
                 failed += found["crash"] + found["hang"] + (found["silent"] + found["told"] if form.checked else 0)
+    if options.write:
+        write_table(rows)
     return 1 if failed else 0
+
+
+def write_table(rows: list[str]) -> None:
+    """Put the table between its marks in docs/reliability.md."""
+    text = DOCS.read_text(encoding="utf-8")
+    before, rest = text.split(BEGIN)
+    after = rest.split(END)[1]
+    DOCS.write_text("\n".join([before + BEGIN, *HEAD, *rows, END + after]), encoding="utf-8")
 
 
 if __name__ == "__main__":

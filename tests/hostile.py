@@ -173,7 +173,7 @@ def h5_lambda(path: Path) -> None:
     import h5py
 
     with h5py.File(path, "w") as file:
-        file.attrs["model_config"] = json.dumps(LAMBDA)
+        file.attrs["model_config"] = json.dumps(LAMBDA).encode()
         file.attrs["layer_names"] = []
 
 

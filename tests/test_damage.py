@@ -40,3 +40,21 @@ def test_without_checksums_every_cut_is_refused_and_no_flip_crashes(tf: Any, tmp
 def test_the_drill_tells_a_silent_reader(tf: Any, tmp_path: Path) -> None:
     found, _ = reliability.drill(FORMS[".safetensors"], "safetensors", tmp_path, 20, 0)
     assert found["silent"] > 15
+
+
+def test_the_pages_table_is_the_drills() -> None:
+    """Every row is of a format and a reader of the drill, counts every try, and has no silence where checksums are."""
+    table = reliability.DOCS.read_text(encoding="utf-8").split(reliability.BEGIN)[1].split(reliability.END)[0]
+    lines = table.strip().splitlines()
+    assert lines[:2] == list(reliability.HEAD)
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[2:]]
+    assert len({(row[0], row[1]) for row in rows}) == len(rows) >= 18
+    for name, reader, tries, *counts in rows:
+        form = FORMS[name]
+        refused, identical, told, silent, crash, hang = map(int, counts)
+        assert refused + identical + told + silent + crash + hang == int(tries) == (300 if form.forged else 350)
+        if reader == "porter":
+            assert crash + hang == 0
+            assert not form.checked or told + silent == 0
+        else:
+            assert reader == form.peer

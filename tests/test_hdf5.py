@@ -172,7 +172,7 @@ def test_a_lambda_layer_is_refused_by_name(tmp_path: Path, nested: bool) -> None
         open_checkpoint(keras_archive(tmp_path / "model.keras", [CONV, inner]))
     path = write(tmp_path / "model.h5", "legacy", whole)
     with h5py.File(path, "a") as file:
-        file.attrs["model_config"] = json.dumps({"class_name": "Functional", "config": {"layers": [CONV, inner]}})
+        file.attrs["model_config"] = json.dumps({"config": {"layers": [CONV, inner]}}).encode()
     with pytest.raises(FormatError, match=r"model.h5: its layer scale is a Lambda, Python code"):
         open_checkpoint(path)
     assert set(open_checkpoint(keras_archive(tmp_path / "model.keras", [CONV]))) == {"conv1/kernel"}

@@ -88,6 +88,14 @@ def member(group: h5py.Group, name: str, path: Path) -> Any:
     return group
 
 
+def attribute(group: h5py.Group, name: str, path: Path) -> Any:
+    """Return an attribute. Raises FormatError where it claims more than the file has, KeyError where it is missing."""
+    size = h5py.h5a.open(group.id, name.encode()).get_storage_size()
+    if size > group.file.id.get_filesize():
+        raise FormatError(f"{path}: {name} of {group.name} claims {size} bytes; copy or download it again")
+    return group.attrs[name]
+
+
 def dataset_entry(dataset: h5py.Dataset, path: Path, name: str) -> Entry:
     """Return a dataset, which is called ``name``, as an entry. Raises FormatError where it is not safe to read."""
     try:

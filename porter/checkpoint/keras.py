@@ -18,7 +18,7 @@ import h5py
 
 from porter.checkpoint.archive import open_archive, said, whole
 from porter.checkpoint.entry import Checkpoint, Entry
-from porter.checkpoint.hdf5 import dataset_entry, member, open_h5
+from porter.checkpoint.hdf5 import attribute, dataset_entry, member, open_h5
 from porter.errors import FormatError
 
 # The order in which a layer's own save_own_variables numbers its weights (keras/src/layers/).
@@ -53,7 +53,7 @@ def read_h5(path: Path) -> Checkpoint:
             return Checkpoint(path, "Keras weights", _numbered(file, path, {}))
         root = member(file, "model_weights", path) or file
         if "model_config" in file.attrs:
-            _check_config(json.loads(file.attrs["model_config"]), path)
+            _check_config(json.loads(attribute(file, "model_config", path)), path)
         if "layer_names" not in root.attrs:
             raise FormatError(f"{path} is HDF5, but not of Keras: name a .weights.h5 or .h5 that Keras wrote")
         return Checkpoint(path, "Keras legacy HDF5", _legacy(root, path))
@@ -126,8 +126,8 @@ def _numbered(file: h5py.File, path: Path, names: dict[str, str]) -> dict[str, E
 
 def _legacy(root: h5py.Group, path: Path) -> dict[str, Entry]:
     entries = {}
-    for layer in _text(root.attrs["layer_names"]):
-        for name in _text(member(root, layer, path).attrs["weight_names"]):
+    for layer in _text(attribute(root, "layer_names", path)):
+        for name in _text(attribute(member(root, layer, path), "weight_names", path)):
             dataset = member(root, f"{layer}/{name}", path)
             if not isinstance(dataset, h5py.Dataset):
                 raise FormatError(f"{path}: the layer {layer} has no weight {name}; copy or download it again")
