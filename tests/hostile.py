@@ -412,7 +412,7 @@ WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 FORBIDDEN = (
     *("subprocess", "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.spawn", "os.startfile", "pty", "socket"),
     *("os.symlink", "os.link", "os.chmod", "os.chown", "shutil.copy", "shutil.move", "shutil.unpack"),
-    *("tempfile.mkdtemp", "urllib", "http", "ftplib", "smtplib", "webbrowser", "pickle.find_class"),
+    *("urllib", "http", "ftplib", "smtplib", "webbrowser", "pickle.find_class"),
     *("ctypes.dlopen", "code.__new__"),
 )  # fmt: skip
 
@@ -431,7 +431,10 @@ class Watch:
     def __call__(self, event: str, args: tuple[Any, ...]) -> None:
         if not self.on or threading.get_ident() != self.thread:
             return
-        if event.startswith(FORBIDDEN):
+        if event == "tempfile.mkdtemp":
+            if not str(args[0]).startswith(self.out):  # where porter itself begins to write a port
+                self.seen.append(f"{event} {args[0]}")
+        elif event.startswith(FORBIDDEN):
             self.seen.append(f"{event} {str(args)[:200]}")
         elif event == "exec" and not self._is_trusted(getattr(args[0], "co_filename", "")):
             self.seen.append(f"exec of {args[0]}")

@@ -21,8 +21,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-# A child of fork has neither TensorFlow's threads nor OpenMP's.
-os.environ |= {"KERAS_BACKEND": "torch", "OMP_NUM_THREADS": "1"}
+if __name__ == "__main__":  # a child of fork has neither TensorFlow's threads nor OpenMP's
+    os.environ |= {"KERAS_BACKEND": "torch", "OMP_NUM_THREADS": "1"}
 
 from porter import port, verify, writing
 from porter.checkpoint import open_checkpoint

@@ -90,7 +90,9 @@ def member(group: h5py.Group, name: str, path: Path) -> Any:
 
 def attribute(group: h5py.Group, name: str, path: Path) -> Any:
     """Return an attribute. Raises FormatError where it claims more than the file has, KeyError where it is missing."""
-    size = h5py.h5a.open(group.id, name.encode()).get_storage_size()
+    opened = h5py.h5a.open(group.id, name.encode())
+    # HDF5 takes the size of an empty attribute, such as the weights of a layer without any, for an error.
+    size = opened.get_storage_size() if opened.get_space().get_simple_extent_npoints() else 0
     if size > group.file.id.get_filesize():
         raise FormatError(f"{path}: {name} of {group.name} claims {size} bytes; copy or download it again")
     return group.attrs[name]
