@@ -396,13 +396,16 @@ def verbs(path: Path, out: Path) -> dict[str, Callable[[], object]]:
     import porter
     from porter.checkpoint import open_checkpoint
     from porter.graph.events import newest_graph
+    from porter.parity import Settings
+    from porter.pictures import sample_paths
     from porter.unpack import unpack
 
+    quick: dict[str, Any] = {"images": sample_paths()[:1], "settings": Settings(dtype="float32")}
     return {
         "port": lambda: porter.port(MODEL, "tf", "torch", checkpoint=path, out=out / "out.safetensors"),
         "read": lambda: dict(open_checkpoint(path)),
         "inspect": lambda: json.dumps(porter.inspect(path).as_dict(), default=str),
-        "verify": lambda: porter.verify(MODEL, graph=path),
+        "verify": lambda: porter.verify(MODEL, graph=path, **quick),
         "logs": lambda: newest_graph(path),
         "fetch": lambda: unpack(path, "model.ckpt", out),
     }
