@@ -29,7 +29,8 @@ def load(
     ``torch`` takes NCHW, ``keras`` NHWC, of ``input_size`` if that is given. ``weights`` is a file or folder that
     porter wrote; ``dtype`` is the file's where it is left out, and its head gives the number of classes. A file
     without a head gives the features, or a fresh head of ``num_classes``. Other ``options`` go to the network's
-    builder, such as ``multiplier=0.35`` of MobileNet V1.
+    builder, such as ``multiplier=0.35`` of MobileNet V1, or ``aux=True`` of NASNet, which then returns its auxiliary
+    head's logits too.
 
     Warns of weights that are not finite, or that are no variances where those belong. Raises PorterError where the
     weights are not the model's, or the framework is not installed.
