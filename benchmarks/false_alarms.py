@@ -97,7 +97,7 @@ def alarms(model: str, count: int, settings: list[Setting]) -> Iterator[tuple[Se
 
     before_tensorflow()
     arch = find_arch(model)
-    logits = Table.load(arch.table).logits
+    table = Table.load(arch.table)
     pictures = random_pictures(count, recorded(model).input_size)
     reference = original(model)
     settings = [setting for setting in settings if setting.framework in arch.builders]
@@ -112,7 +112,7 @@ def alarms(model: str, count: int, settings: list[Setting]) -> Iterator[tuple[Se
             parts = [run_all(runner, batch[i : i + setting.batch]) for i in range(0, len(batch), setting.batch)]
             for i in range(len(batch)):
                 part, place = parts[i // setting.batch], i % setting.batch
-                tally = Tally(logits)
+                tally = Tally(table.logits, softmaxes=table.softmaxes)
                 tally.add(_one(part, place), _one(want, i))
                 report = tally.report()
                 exact = max(row.exact or 0.0 for row in report.rows)

@@ -3,7 +3,8 @@
 - exact: in float64, no value is farther from the original's than 1e-9 of the standard deviation of
   the original's values. An epsilon rounded to float32 already shows 1e-9, a wrong pad 1e-3.
 - rounding: in float32, the port's distance from the float64 truth is at most 4 times (root mean
-  square) and 16 times (largest) that of the original's own float32 run.
+  square) and 16 times (largest) that of the original's own float32 run. A softmax is a few numbers, of which
+  the original's may be right by luck: its rounding is at least what its logits' rounding makes one expect.
 
 Where one side alone has a float64, that is the truth, and the side without it is judged by its rounding. Where
 neither has, float32 is held against float32 by a stated bound, which finds no difference below it.
@@ -21,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from porter.errors import PorterError
+from porter.softmax import softmax_rounding
 
 EXACT_BOUND = 1e-9
 RMS_BOUND = 4.0
@@ -174,10 +176,20 @@ def compare(
 
 
 class Tally:
-    """Differences pooled over batches of pictures: add each batch's runs, then ask for the report."""
+    """Differences pooled over batches of pictures: add each batch's runs, then ask for the report.
 
-    def __init__(self, logits: str | None, atol: float | None = None, strict: bool = True) -> None:
+    ``softmaxes`` says of which endpoint's values each softmax is.
+    """
+
+    def __init__(
+        self,
+        logits: str | None,
+        atol: float | None = None,
+        strict: bool = True,
+        softmaxes: Mapping[str, str] | None = None,
+    ) -> None:
         self.strict = strict
+        self.softmaxes = softmaxes or {}
         self.logits = logits
         self.atol = atol
         self.sums: dict[str, _Sums] = {}
@@ -196,6 +208,11 @@ class Tally:
             if name in ours:
                 pair = ({p: run[name] for p, run in runs.items()} for runs in (got, want))
                 self.sums.setdefault(name, _Sums(name)).add(*pair)
+        known = want if "float64" in want else got
+        for name, logits in self.softmaxes.items():
+            if name in self.sums and len(known) == 2 and logits in known["float64"]:
+                expected = softmax_rounding(*(known[precision][logits] for precision in ("float32", "float64")))
+                self.sums[name].expect(expected, known["float64"][name].size)
 
     def report(self) -> Report:
         """Return the verdict on everything added."""
@@ -212,8 +229,8 @@ class _Sums:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.largest = {"got": 0.0, "single": 0.0, "noise": 0.0}
-        self.square = {"got": 0.0, "single": 0.0, "noise": 0.0}
+        self.largest = {"got": 0.0, "single": 0.0, "noise": 0.0, "expected": 0.0}
+        self.square = {"got": 0.0, "single": 0.0, "noise": 0.0, "expected": 0.0}
         self.absolute = 0.0
         self.values = self.pictures = self.worst = 0
         self.shift: float | None = None  # close to the mean, so that the variance loses no digits
@@ -239,6 +256,12 @@ class _Sums:
             judged, known = (got, want) if "float64" in want else (want, got)
             for which, side in (("single", judged), ("noise", known)):
                 self._far(which, _flat(side["float32"]) - _flat(known["float64"]))
+
+    def expect(self, rounding: np.ndarray, size: int) -> None:
+        """Add how far the values of a batch, of which ``size`` were added, may be expected to be off."""
+        self.square["expected"] += float(np.square(rounding).mean()) * size
+        if rounding.size == size:  # not of probes, of which the largest value need not be one
+            self.largest["expected"] = max(self.largest["expected"], float(rounding.max()))
 
     def _pool(self, ours: np.ndarray, theirs: np.ndarray) -> None:
         difference = np.abs(ours - theirs)
@@ -268,6 +291,7 @@ class _Sums:
         largest = _ratio(self.largest["got"], deviation)
         norms = float(np.sqrt(self.norm_got) * np.sqrt(self.norm_want))
         rounding = self.truth and self.single
+        square, noise = (max(sums["noise"], sums["expected"]) for sums in (self.square, self.largest))
         row = Row(
             self.name,
             largest,
@@ -276,8 +300,8 @@ class _Sums:
             min(self.dot / norms, 1.0) if norms else float(self.norm_got == self.norm_want),
             None,
             largest if self.both else None,
-            _ratio(np.sqrt(self.square["single"]), np.sqrt(self.square["noise"])) if rounding else None,
-            _ratio(self.largest["single"], self.largest["noise"]) if rounding else None,
+            _ratio(np.sqrt(self.square["single"]), np.sqrt(square)) if rounding else None,
+            _ratio(self.largest["single"], noise) if rounding else None,
             _ratio(self.largest["single"], deviation) if rounding else None,
             _ratio(self.largest["noise"], deviation) if rounding else None,
             _ratio(np.sqrt(self.square["got"] / self.values), deviation) if not self.truth else None,

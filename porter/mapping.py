@@ -120,6 +120,11 @@ class Table:
         """The name of the endpoint that holds the logits."""
         return next(endpoint.name for endpoint in self.endpoints if endpoint.logits)
 
+    @property
+    def softmaxes(self) -> dict[str, str]:
+        """Each endpoint that is a softmax, and the endpoint whose values it is of."""
+        return {endpoint.name: endpoint.softmax for endpoint in self.endpoints if endpoint.softmax}
+
     def _require(self, dialect: str) -> None:
         if dialect not in self.dialects:
             known = ", ".join(self.dialects)

@@ -120,7 +120,8 @@ class _Holder:
                 self._keep(logits, name, got)
                 ours, theirs = self._comparable(name, runner, got, want)
                 if name not in tallies:
-                    tallies[name] = Tally(self._judged(theirs), self.settings.atol, name in NAMES)  # ours are whole
+                    strict = name in NAMES  # ours are whole
+                    tallies[name] = Tally(self._judged(theirs), self.settings.atol, strict, self.table.softmaxes)
                 tallies[name].add(ours, theirs)
         reports = {name: self._finished(name, tally.report()) for name, tally in tallies.items()}
         joined = {name: np.concatenate(parts) for name, parts in logits.items()}

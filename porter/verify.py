@@ -20,9 +20,10 @@ from porter.mapping import Table
 from porter.parity import Settings, Track, hold, untracked
 from porter.pictures import prepare, sample_paths, top_labels
 from porter.recorded import Recorded, recorded, seeded_checkpoint
-from porter.runners import Runner, softmax
+from porter.runners import Runner
 from porter.runners.settings import before_tensorflow
 from porter.sides import Context, Side, golden_side, network_runner, open_side
+from porter.softmax import softmax
 from porter.translate import Options, Translation, translate
 from porter.verification import NAMES, Labels, PictureResult, Verification
 

@@ -497,6 +497,7 @@ def read(folder: Path, names: list[str]) -> Iterator[dict[str, Any]]:
     out.mkdir(exist_ok=True)
     watch = Watch(folder, out)
     warm_up(folder / "honest", out)
+    gc.freeze()  # what is imported is not looked through again each time
     for hostile in CORPUS:
         if names and hostile.name not in names:
             continue

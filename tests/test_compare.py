@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from porter.compare import compare
+from porter.compare import Report, Tally, compare
 from porter.errors import PorterError
+from porter.softmax import softmax, softmax_rounding
 
 DRAW = np.random.default_rng(0)
 TRUTH = DRAW.standard_normal((3, 50))
@@ -73,3 +74,33 @@ def test_an_endpoint_that_the_port_does_not_compute_is_no_parity() -> None:
     assert not report
     assert str(report) == "parity is not shown: the port computes no a"
     assert compare(want, WANT, "Logits")  # what only the port computes is its own affair
+
+
+def test_a_softmaxs_rounding_is_what_its_logits_make_one_expect() -> None:
+    random = np.random.default_rng(0)
+    truth = 3 * random.standard_normal((2, 20))
+    single = truth + 1e-6 * random.standard_normal(truth.shape)
+    off = np.sqrt(np.square(single - truth).mean(-1, keepdims=True))
+    draws = [softmax(truth + off * random.standard_normal(truth.shape)) - softmax(truth) for _ in range(20_000)]
+    assert softmax_rounding(single, truth) == pytest.approx(np.sqrt(np.square(draws).mean(0)), rel=0.05)
+
+
+def test_a_softmax_that_the_original_hits_by_luck_is_no_departure() -> None:
+    random = np.random.default_rng(1)
+    truth = np.array([[9.0, 0.0, -1.0, 2.0]])
+    port = truth + 1e-6 * random.standard_normal(truth.shape)
+    lucky = truth + 1e-6 * np.array([[1.0, 1.0, 1.0, 0.999]])  # all off by the same, which a softmax does not see
+
+    def both(logits: np.ndarray, more: float = 0.0) -> dict[str, dict[str, np.ndarray]]:
+        rounded = {"Logits": logits, "P": softmax(logits) + more}
+        return {"float32": rounded, "float64": {"Logits": truth, "P": softmax(truth)}}
+
+    def report(logits: np.ndarray, softmaxes: dict[str, str], more: float = 0.0) -> Report:
+        tally = Tally("Logits", softmaxes=softmaxes)
+        tally.add(both(logits, more), both(lucky))
+        return tally.report()
+
+    assert not report(port, {})
+    assert report(port, {"P": "Logits"})
+    assert not report(port, {"P": "Logits"}, more=1e-6)
+    assert not report(truth + 100 * (port - truth), {"P": "Logits"})

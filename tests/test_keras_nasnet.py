@@ -280,7 +280,7 @@ def test_training_follows_the_schedule_through_a_file(tmp_path: Path) -> None:
     assert len(drop_paths(model)) == 3 * 8 + 2 * 9  # every branch that is no identity
     x, y = draw(16, 16, 16, 3).astype(np.float32), np.arange(16) % 10
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile("sgd", loss)
+    model.compile("sgd", loss, run_eagerly=True)
     before = [np.array(weight) for weight in model.trainable_weights]
     history = model.fit(x, y, batch_size=4, verbose=0, callbacks=[DropPathSchedule(12)])
     assert np.isfinite(history.history["loss"]).all()
@@ -290,7 +290,7 @@ def test_training_follows_the_schedule_through_a_file(tmp_path: Path) -> None:
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
     outer = keras.Sequential([again, keras.layers.Dense(10)])
-    outer.compile("sgd", loss)
+    outer.compile("sgd", loss, run_eagerly=True)
     outer.optimizer.iterations.assign(8)
     outer.fit(x, y, batch_size=8, verbose=0, callbacks=[DropPathSchedule(12)])
     assert {float(path.progress) for path in drop_paths(again)} == {np.float32(9 / 12)}

@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from porter.mapping import Table
+from porter.softmax import softmax
 
 PRECISIONS = ("float32", "float64")
 
@@ -35,9 +36,3 @@ def in_graph_order(outputs: dict[str, np.ndarray], table: Table) -> dict[str, np
         if endpoint.softmax in outputs and endpoint.name not in outputs:
             outputs[endpoint.name] = softmax(outputs[endpoint.softmax])
     return {endpoint.name: outputs[endpoint.name] for endpoint in table.endpoints if endpoint.name in outputs}
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Return the softmax over the last axis, in the logits' dtype."""
-    exponentials = np.exp(logits - logits.max(-1, keepdims=True))
-    return np.asarray(exponentials / exponentials.sum(-1, keepdims=True))

@@ -1,0 +1,27 @@
+"""softmax, and how far its float32 values are off where its logits are."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Return the softmax over the last axis, in the logits' dtype."""
+    exponentials = np.exp(logits - logits.max(-1, keepdims=True))
+    return np.asarray(exponentials / exponentials.sum(-1, keepdims=True))
+
+
+def softmax_rounding(single: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Return how far each value of the softmax may be expected to be off in float32, (pictures, classes).
+
+    ``single`` and ``truth`` are the logits in float32 and in float64. Each logit of a picture is taken to be off by the
+    root mean square of all of them; the derivative of value i by logit j is p_i (1 - p_i) where they are one, else
+    -p_i p_j. It is 0 where the logits are not finite.
+    """
+    truth = truth.astype(np.float64)
+    with np.errstate(all="ignore"):
+        off = np.sqrt(np.square(single - truth).mean(-1, keepdims=True))
+        values = softmax(truth)
+        squares = np.square(values)
+        expected = off * values * np.sqrt(np.maximum(1 - 2 * values + squares.sum(-1, keepdims=True), 0))
+    return np.asarray(np.nan_to_num(expected, nan=0.0, posinf=0.0))
