@@ -40,8 +40,8 @@ def downloader(part: Path, expected: int | None, watch: Watch) -> Callable[[str,
                     _tag_of(part).unlink(missing_ok=True)
                     return
                 reason = "the connection was cut"
-            except requests.ConnectionError as error:
-                reason = _first_words(error)
+            except requests.ConnectionError:
+                reason = "its host is not reached"
                 if not part.is_file():
                     break  # nobody is there at all
             except requests.Timeout:
