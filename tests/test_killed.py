@@ -34,6 +34,6 @@ def test_a_killed_writer_breaks_nothing_and_its_leavings_go(tf: object, tmp_path
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("writer", ["safetensors", "svg"])
-def test_the_drill_sees_what_writing_in_place_breaks(tmp_path: Path, writer: str) -> None:
-    assert drill(writer, tmp_path, "--in-place")["broken"] > 0
+def test_the_drill_sees_what_writing_in_place_breaks(tmp_path: Path) -> None:
+    # The longest writing there is: of a few kilobytes no kill may come in time.
+    assert drill("safetensors", tmp_path, "--in-place")["broken"] > 0
