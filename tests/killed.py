@@ -175,7 +175,7 @@ def drill(writer: str, work: Path, replace: Callable[[Path], Any] | None) -> dic
         child, begin = start(), time.monotonic()
         os.waitpid(child, 0)
         lasts.append(time.monotonic() - begin)
-    draw = random.Random(writer)
+    draw, span = random.Random(writer), min(lasts)
     counts = dict.fromkeys(("tries", "killed", "older", "new", "broken", "left"), 0)
     for _ in range(TRIES):
         if read(target) != good:
@@ -184,9 +184,12 @@ def drill(writer: str, work: Path, replace: Callable[[Path], Any] | None) -> dic
                     path.unlink()
             good = older()
         child = start()
-        time.sleep(draw.random() * min(lasts))
+        moment = draw.random() * span
+        time.sleep(moment)
         os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
+        if not os.WIFSIGNALED(status):
+            span = moment  # it took no longer
         counts["tries"] += 1
         counts["killed"] += os.WIFSIGNALED(status)
         try:
