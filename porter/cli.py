@@ -20,6 +20,7 @@ from rich.text import Text
 
 from porter.archs import ARCHS, find_arch, is_model
 from porter.casting import DTYPES
+from porter.digests import record_beside
 from porter.errors import PorterError
 from porter.kinds import SEPARATORS
 from porter.mapping import Table
@@ -435,7 +436,9 @@ def shortened(sentences: Collection[str], limit: int = 10) -> list[str]:
 def written(path: Path) -> str:
     if path.is_dir():
         return f"{path}/: {', '.join(sorted(file.name for file in path.iterdir()))}"
-    return f"{path} ({path.stat().st_size:,} bytes)"
+    beside = record_beside(path)
+    record = f", and its digests and facts in {beside.name}" if path.suffix != ".safetensors" else ""
+    return f"{path} ({path.stat().st_size:,} bytes){record}"
 
 
 def main(args: Sequence[str] | None = None) -> None:

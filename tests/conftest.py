@@ -26,9 +26,21 @@ import pytest
 from porter import data
 from porter.recorded import recorded
 from porter.roles import SHADOW_SUFFIX
+from porter.seed import seed
 from porter.weights import seeded
 
 Saver = Callable[..., Path]
+SMALL = "mobilenet_v1_0.25_128"
+OUTPUTS = [
+    ("torch", "m.safetensors"),
+    ("torch", "m.pth"),
+    ("torch", "m/"),
+    ("keras", "m.keras"),
+    ("keras", "m.weights.h5"),
+    ("keras", "m.h5"),
+    ("keras", "m/"),
+]
+"""Every form that a port is written in."""
 
 
 @pytest.fixture(scope="session")
@@ -60,6 +72,12 @@ def slim(tf: Any) -> SimpleNamespace:
         utils=importlib.import_module("nets.nasnet.nasnet_utils"),
         unfused_batch_norm=record.unfused_batch_norm,
     )
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A name-seeded checkpoint of SMALL, by its prefix."""
+    return seed(SMALL, tmp_path_factory.mktemp("seeded") / "s.ckpt").out
 
 
 @pytest.fixture

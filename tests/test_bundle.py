@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import shutil
@@ -251,6 +252,15 @@ def test_a_data_file_cut_anywhere_still_gives_what_lies_before(save: Saver) -> N
             with pytest.raises(FormatError, match=rf"cut off: {name} .*copy or download it again") as caught:
                 checkpoint[name]
             assert str(shard) in str(caught.value)
+
+
+def test_a_data_file_that_is_cut_while_it_is_open_is_refused(save: Saver) -> None:
+    prefix = save(SMALL)
+    checkpoint = open_checkpoint(prefix)
+    os.truncate(shard_of(prefix), 0)
+    for name in SMALL:
+        with pytest.raises(FormatError, match=rf"cut off: {name} .*copy or download it again"):
+            checkpoint[name]
 
 
 @pytest.mark.parametrize("name", SMALL)

@@ -16,27 +16,11 @@ import torch
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
+from conftest import OUTPUTS, SMALL
 from porter import load, port
 from porter.checking import check
 from porter.cli import main
 from porter.errors import PorterError
-from porter.seed import seed
-
-MODEL = "mobilenet_v1_0.25_128"
-FORMATS = [
-    ("torch", "m.safetensors"),
-    ("torch", "m.pth"),
-    ("torch", "m/"),
-    ("keras", "m.keras"),
-    ("keras", "m.weights.h5"),
-    ("keras", "m.h5"),
-    ("keras", "m/"),
-]
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return seed(MODEL, tmp_path_factory.mktemp("seeded") / "s.ckpt").out
 
 
 def files_of(path: Path) -> list[Path]:
@@ -45,9 +29,9 @@ def files_of(path: Path) -> list[Path]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("target", "name"), FORMATS)
-def test_300_of_300_changed_bits_are_found(tf: Any, checkpoint: Path, tmp_path: Path, target: str, name: str) -> None:
-    out = port(MODEL, target=target, checkpoint=checkpoint, out=f"{tmp_path}/{name}").out
+@pytest.mark.parametrize(("target", "name"), OUTPUTS)
+def test_300_of_300_changed_bits_are_found(tf: Any, small: Path, tmp_path: Path, target: str, name: str) -> None:
+    out = port(SMALL, target=target, checkpoint=small, out=f"{tmp_path}/{name}").out
     assert out is not None
     whole = check(out)
     assert (bool(whole), whole.tensors) == (True, 137)
@@ -79,16 +63,16 @@ def flip(file: Any, place: int, bit: int) -> None:
 
 
 @pytest.mark.parametrize("dtype", [None, "bfloat16", "float16"])
-@pytest.mark.parametrize(("target", "name"), FORMATS)
+@pytest.mark.parametrize(("target", "name"), OUTPUTS)
 def test_the_tensor_that_differs_is_named(
-    tf: Any, checkpoint: Path, tmp_path: Path, target: str, name: str, dtype: str | None
+    tf: Any, small: Path, tmp_path: Path, target: str, name: str, dtype: str | None
 ) -> None:
-    out = port(MODEL, target=target, checkpoint=checkpoint, out=f"{tmp_path}/{name}", dtype=dtype).out
+    out = port(SMALL, target=target, checkpoint=small, out=f"{tmp_path}/{name}", dtype=dtype).out
     assert out is not None
     assert check(out)
     weights = max(files_of(out), key=lambda file: file.stat().st_size)
     tensor = "classifier.bias" if target == "torch" else "conv_preds/bias"
-    values = load(MODEL, target, weights=out)
+    values = load(SMALL, target, weights=out)
     bias = values.classifier.bias.detach() if target == "torch" else values.get_layer("conv_preds").bias
     kind = {"bfloat16": torch.bfloat16, "float16": torch.float16, None: torch.float32}[dtype]
     raw = torch.tensor(np.asarray(bias, np.float32)).to(kind).view(torch.uint8).numpy().tobytes()
@@ -99,9 +83,9 @@ def test_the_tensor_that_differs_is_named(
     assert check(out).damaged == (tensor,)
 
 
-def test_digests_are_what_anybody_computes(checkpoint: Path, tmp_path: Path) -> None:
+def test_digests_are_what_anybody_computes(small: Path, tmp_path: Path) -> None:
     out = tmp_path / "m.safetensors"
-    port(MODEL, checkpoint=checkpoint, out=out)
+    port(SMALL, checkpoint=small, out=out)
     with safe_open(out, "numpy") as file:
         metadata = file.metadata()
     digests = json.loads(metadata["tensors_sha256"])
@@ -111,7 +95,7 @@ def test_digests_are_what_anybody_computes(checkpoint: Path, tmp_path: Path) -> 
     header = raw[: 8 + int.from_bytes(raw[:8], "little")]
     blank = header.replace(metadata["sha256"].encode(), b"0" * 64)
     assert hashlib.sha256(blank).hexdigest() == metadata["sha256"]
-    port(MODEL, checkpoint=checkpoint, out=tmp_path / "m.pth")
+    port(SMALL, checkpoint=small, out=tmp_path / "m.pth")
     record = json.loads((tmp_path / "m.pth.json").read_text())
     assert record["tensors_sha256"] == want
     assert record["files_sha256"] == {"m.pth": hashlib.sha256((tmp_path / "m.pth").read_bytes()).hexdigest()}
@@ -119,16 +103,16 @@ def test_digests_are_what_anybody_computes(checkpoint: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-def test_a_record_holds_the_parity(tf: Any, checkpoint: Path, tmp_path: Path) -> None:
-    assert port(MODEL, checkpoint=checkpoint, out=tmp_path / "m.pth", verify=True)
+def test_a_record_holds_the_parity(tf: Any, small: Path, tmp_path: Path) -> None:
+    assert port(SMALL, checkpoint=small, out=tmp_path / "m.pth", verify=True)
     assert check(tmp_path / "m.pth")
     assert json.loads((tmp_path / "m.pth.json").read_text())["parity"]["ok"]
 
 
-def test_cut_longer_missing_and_swapped_files_are_found(checkpoint: Path, tmp_path: Path) -> None:
+def test_cut_longer_missing_and_swapped_files_are_found(small: Path, tmp_path: Path) -> None:
     out, folder = tmp_path / "m.safetensors", tmp_path / "m"
-    port(MODEL, checkpoint=checkpoint, out=out)
-    port(MODEL, checkpoint=checkpoint, out=f"{folder}/")
+    port(SMALL, checkpoint=small, out=out)
+    port(SMALL, checkpoint=small, out=f"{folder}/")
     raw = out.read_bytes()
     out.write_bytes(raw + b"\0")
     assert check(out).damaged == ("1 bytes behind the last tensor",)
@@ -139,8 +123,8 @@ def test_cut_longer_missing_and_swapped_files_are_found(checkpoint: Path, tmp_pa
         check(out)
     (folder / "labels.txt").unlink()
     assert check(folder).damaged == ("labels.txt, which is not there",)
-    port(MODEL, checkpoint=checkpoint, out=f"{folder}/")
-    port(MODEL, checkpoint=checkpoint, out=folder / "model.safetensors", dtype="float16")
+    port(SMALL, checkpoint=small, out=f"{folder}/")
+    port(SMALL, checkpoint=small, out=folder / "model.safetensors", dtype="float16")
     assert check(folder / "model.safetensors")
     assert check(folder).damaged == ("model.safetensors, which is another",)
 
@@ -153,17 +137,17 @@ def test_a_strangers_file_has_no_digests(tmp_path: Path) -> None:
             check(tmp_path / name)
 
 
-def test_a_strangers_json_is_not_written_over(checkpoint: Path, tmp_path: Path) -> None:
+def test_a_strangers_json_is_not_written_over(small: Path, tmp_path: Path) -> None:
     (tmp_path / "m.pth.json").write_text('{"years": "of work"}')
     with pytest.raises(PorterError, match=r"keeps its digests in m.pth.json, which is not porter's: name another"):
-        port(MODEL, checkpoint=checkpoint, out=tmp_path / "m.pth")
+        port(SMALL, checkpoint=small, out=tmp_path / "m.pth")
     assert (tmp_path / "m.pth.json").read_text() == '{"years": "of work"}'
     assert not (tmp_path / "m.pth").exists()
 
 
-def test_the_command_line(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_line(small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "m.safetensors"
-    port(MODEL, checkpoint=checkpoint, out=out)
+    port(SMALL, checkpoint=small, out=out)
 
     def run(*args: object) -> tuple[Any, str, str]:
         with pytest.raises(SystemExit) as ended:
@@ -187,9 +171,9 @@ def test_the_command_line(checkpoint: Path, tmp_path: Path, capsys: pytest.Captu
 
 
 @pytest.mark.parametrize("name", ["m.safetensors", "m.pth", "m.h5"])
-def test_no_framework_is_imported(tf: Any, checkpoint: Path, tmp_path: Path, name: str) -> None:
+def test_no_framework_is_imported(tf: Any, small: Path, tmp_path: Path, name: str) -> None:
     out = tmp_path / name
-    port(MODEL, target="keras" if name == "m.h5" else "torch", checkpoint=checkpoint, out=out)
+    port(SMALL, target="keras" if name == "m.h5" else "torch", checkpoint=small, out=out)
     with out.open("r+b") as file:
         flip(file, out.stat().st_size - 1, 1)
     script = f"""import sys; from porter.cli import main

@@ -11,24 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from conftest import OUTPUTS, SMALL
 from porter.cli import main
-from porter.seed import seed
-
-MODEL = "mobilenet_v1_0.25_128"
-FORMATS = [
-    ("torch", "m.safetensors"),
-    ("torch", "m.pth"),
-    ("torch", "m/"),
-    ("keras", "m.keras"),
-    ("keras", "m.weights.h5"),
-    ("keras", "m.h5"),
-    ("keras", "m/"),
-]
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return seed(MODEL, tmp_path_factory.mktemp("seeded") / "s.ckpt").out
 
 
 def refused(capfd: pytest.CaptureFixture[str], *args: object) -> str:
@@ -42,33 +26,37 @@ def refused(capfd: pytest.CaptureFixture[str], *args: object) -> str:
 
 
 def ported(checkpoint: Path, target: str, out: str) -> tuple[object, ...]:
-    return MODEL, "--from", "tf", "--to", target, "--checkpoint", checkpoint, "--out", out
+    return SMALL, "--from", "tf", "--to", target, "--checkpoint", checkpoint, "--out", out
 
 
-@pytest.mark.parametrize(("target", "name"), FORMATS)
+@pytest.mark.parametrize(("target", "name"), OUTPUTS)
 @pytest.mark.parametrize("size", ["200k", "1m", "1800k"])
 def test_a_full_disk_is_one_sentence(
-    tf: object, checkpoint: Path, small_disk: Path, capfd: pytest.CaptureFixture[str], target: str, name: str, size: str
+    tf: object,
+    small: Path,
+    small_disk: Path,
+    capfd: pytest.CaptureFixture[str],
+    target: str,
+    name: str,
+    size: str,
 ) -> None:
     subprocess.run(["mount", "-o", f"remount,size={size}", small_disk], check=True)
-    said = refused(capfd, *ported(checkpoint, target, f"{small_disk}/{name}"))
+    said = refused(capfd, *ported(small, target, f"{small_disk}/{name}"))
     where = f"{small_disk}/{name}".rstrip("/")
     assert said == f"port: {where} cannot be written: No space left on device; name another place for it"
     assert not list(small_disk.iterdir())
 
 
-def test_a_full_disk_under_the_other_writers(
-    checkpoint: Path, small_disk: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_full_disk_under_the_other_writers(small: Path, small_disk: Path, capfd: pytest.CaptureFixture[str]) -> None:
     from porter.recorded import recorded
 
     subprocess.run(["mount", "-o", "remount,size=4k", small_disk], check=True)
-    graph = recorded(MODEL).graph
+    graph = recorded(SMALL).graph
     for args in (
-        ("seed", MODEL, "--out", small_disk / "s.ckpt"),
+        ("seed", SMALL, "--out", small_disk / "s.ckpt"),
         ("inspect", graph, "--html", small_disk / "g.html"),
         ("inspect", graph, "--tensorboard", small_disk / "logs"),
-        ("verify", MODEL, "--endpoints", "Logits", "--report", small_disk / "r.html"),
+        ("verify", SMALL, "--endpoints", "Logits", "--report", small_disk / "r.html"),
     ):
         assert refused(capfd, *args).endswith("cannot be written: No space left on device; name another place for it")
         assert {path.name for path in small_disk.iterdir()} <= {"logs"}
@@ -87,7 +75,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.parametrize("target", ["torch", "keras"])
 def test_a_disk_that_fills_while_it_is_written_is_one_sentence(
-    tf: object, checkpoint: Path, tmp_path: Path, target: str
+    tf: object, small: Path, tmp_path: Path, target: str
 ) -> None:
     """A bound on the size of files comes when the room was found large enough; no user needs to be root for it."""
     script = f"""
@@ -95,7 +83,7 @@ import resource, signal
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
 from porter.cli import main
-main({list(map(str, ported(checkpoint, target, str(tmp_path / ("m.pth" if target == "torch" else "m.keras")))))!r})
+main({list(map(str, ported(small, target, str(tmp_path / ("m.pth" if target == "torch" else "m.keras")))))!r})
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 2, done.stderr
@@ -103,9 +91,9 @@ main({list(map(str, ported(checkpoint, target, str(tmp_path / ("m.pth" if target
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(("target", "name"), FORMATS[:4])
+@pytest.mark.parametrize(("target", "name"), OUTPUTS[:4])
 def test_an_unwritable_folder_is_one_sentence(
-    checkpoint: Path,
+    small: Path,
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -121,7 +109,7 @@ def test_an_unwritable_folder_is_one_sentence(
         make(path, *mode)
 
     monkeypatch.setattr(os, "mkdir", forbidden)
-    said = refused(capfd, *ported(checkpoint, target, f"{tmp_path}/{name}"))
+    said = refused(capfd, *ported(small, target, f"{tmp_path}/{name}"))
     where = f"{tmp_path}/{name}".rstrip("/")
     beside = ".json" if name in ("m.pth", "m.keras") else ""
     assert said == f"port: {where}{beside} cannot be written: Permission denied; name another place for it"
