@@ -28,13 +28,19 @@ def live_runner(path: Path, context: Context) -> tuple[TFRunner, str]:
     require_package("tensorflow", "tf")
     from porter.graph.freeze import freeze, variables
     from porter.graph.prune import prune
-    from porter.graph.source import graph_file, load_graph, saved_variables
+    from porter.graph.safety import check_ops
+    from porter.graph.source import graph_file, read_graph, saved_variables
     from porter.runners import tf
 
     if not path.exists():
         raise PorterError(f"{path} does not exist: name a .pb, .pbtxt or .meta file, or a SavedModel's folder")
     context.inputs.add([graph_file(path)])
-    graph = load_graph(path)
+    source = read_graph(path)
+    graph = source.graph
+    if source.init_ops and not context.trust_graph:
+        # porter does not run them, but what does more than compute is no model to trust.
+        needed = f"{source.init_ops[0]} needs, which TensorFlow runs when it loads the model,"
+        check_ops(prune(graph, source.init_ops), path, needed)
     ops = [endpoint.where["tf"] for endpoint in context.table.endpoints if "tf" in endpoint.where]
     nodes = {node.name for node in graph.node}
     prefix = context.options.prefix

@@ -151,6 +151,15 @@ def h5_packed(group: Any, path: Path) -> None:
     group.create_dataset("0", data=np.zeros(1 << 27, "u1"), chunks=(1 << 24,), compression="gzip")
 
 
+def h5_text(path: Path) -> None:
+    """A name that claims 4 GiB."""
+    h5(lambda group, _: group.create_dataset("0", data=np.zeros(4, "f4")))(path)
+    raw = path.read_bytes()
+    text = len("conv1").to_bytes(4, "little") + raw.index(b"GCOL").to_bytes(8, "little")
+    assert raw.count(text) == 1
+    path.write_bytes(raw.replace(text, b"\xf0\xff\xff\xff" + text[4:]))
+
+
 LAMBDA = {
     "class_name": "Functional",
     "config": {"layers": [{"class_name": "Lambda", "config": {"name": "run", "function": {"code": "4wEA"}}}]},
@@ -219,6 +228,8 @@ def saved_model(path: Path) -> None:
     """A SavedModel whose main_op writes a file when TensorFlow loads it."""
     from tensorboard.compat.proto.meta_graph_pb2 import MetaGraphDef
 
+    from porter.seed import seed
+
     meta = MetaGraphDef(graph_def=frozen())
     meta.meta_info_def.tags.append("serve")
     payload = add_write(meta.graph_def, path, "WriteFile")
@@ -226,6 +237,8 @@ def saved_model(path: Path) -> None:
     path.mkdir()
     raw = meta.SerializeToString()
     (path / "saved_model.pb").write_bytes(tables.number(1, 1) + tables.message(2, raw))
+    (path / "variables").mkdir()
+    seed(MODEL, path / "variables" / "variables")
 
 
 def nested(depth: int) -> bytes:
@@ -348,9 +361,10 @@ CORPUS = (
     Hostile("virtual.h5", h5(h5_virtual), "is a virtual dataset"),
     Hostile("terabytes.h5", h5(h5_claims), "claims 4398046511104 bytes, of which the file stores 0"),
     Hostile("bomb.h5", h5(h5_packed), "claims 134217728 bytes, of which the file stores"),
+    Hostile("text.h5", h5_text, "name claims a text of 4294967280 bytes"),
     Hostile("writefile.pb", graph_on_the_way("WriteFile"), "WriteFile at payload", "verify"),
     Hostile("pyfunc.pb", graph_on_the_way("PyFunc"), "PyFunc at payload", "verify"),
-    Hostile("main-op", saved_model, "values lie in variables/ beside it"),
+    Hostile("main-op", saved_model, "the nodes that payload needs, which TensorFlow runs when it loads", "verify"),
     Hostile("nested.pb", lambda p: p.write_bytes(nested(20_000)), "is not a whole TensorFlow graph"),
     Hostile("nested.pbtxt", raw(b"node { name: 'a' op: 'B' attr { value " + b"{ list { func { attr { value " * 5000),
             "is not a whole graph in protobuf's text format", "inspect"),

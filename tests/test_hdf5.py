@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from porter.checkpoint import open_checkpoint
+from porter.checkpoint.heaps import check_texts
 from porter.errors import FormatError
 
 KERNEL = np.arange(36, dtype=np.float32).reshape(3, 3, 2, 2)
@@ -198,6 +199,57 @@ def test_a_heap_of_strings_without_end(tmp_path: Path) -> None:
     raw[free + 8 : free + 16] = bytes(8)
     path.write_bytes(raw)
     with pytest.raises(FormatError, match=rf"model.h5: the heap at byte {heap} has an entry without end; copy"):
+        open_checkpoint(path)
+
+
+def named_late(path: Path, version: str, others: int = 0) -> Path:
+    """Write a numbered file as another version of HDF5 does; each text but the name lies in a message before it."""
+    with h5py.File(path, "w", libver=version) as file:
+        stored = file.create_group("layers/conv2d/vars", track_order=others > 0)
+        for number in range(others):
+            stored.attrs[f"other{number}"] = "a text"
+        stored.attrs["name"] = "conv1"
+        whole(stored)
+    return path
+
+
+@pytest.mark.parametrize("others", [0, 1, 7])
+@pytest.mark.parametrize("version", ["earliest", "latest"])
+def test_a_text_that_claims_more_than_its_heap(tmp_path: Path, version: str, others: int) -> None:
+    """HDF5 itself takes the memory that is claimed, 4 GiB here, before it looks for the text."""
+    path = named_late(tmp_path / "model.h5", version, others)
+    assert set(open_checkpoint(path)) == {"conv1/kernel"}
+    with h5py.File(path) as file:
+        address = h5py.h5o.get_info(file["layers/conv2d/vars"].id).addr
+    raw = path.read_bytes()
+    text = len("conv1").to_bytes(4, "little") + raw.index(b"GCOL").to_bytes(8, "little")
+    assert raw.count(text) == 1
+    for claimed in (4096, 4097, 0xFFFFFFF0):
+        damaged = raw.replace(text, claimed.to_bytes(4, "little") + text[4:])
+        path.write_bytes(damaged)
+        if claimed > 4096:
+            with pytest.raises(FormatError, match=f"name claims a text of {claimed} bytes, in a heap of 4096"):
+                check_texts(lambda at, size, raw=damaged: raw[at : at + size], address, "name")
+        # The newer layout has a checksum for it.
+        newer = raw[address : address + 4] == b"OHDR"
+        checked = "vars: name claims" if claimed > 4096 else "size does not match"
+        says = "incorrect metadata checksum" if newer else checked
+        with pytest.raises(FormatError, match=rf"model.h5.*{says}.*; copy or download it again"):
+            open_checkpoint(path)
+
+
+def test_a_text_in_a_place_of_its_own(tmp_path: Path) -> None:
+    """The newest layout moves an object's ninth attribute, and all before it, to where nothing is checked."""
+    path = named_late(tmp_path / "model.h5", "latest", 9)
+    with pytest.raises(FormatError, match="vars: name is not stored beside the object it belongs to, as Keras does"):
+        open_checkpoint(path)
+
+
+def test_names_that_are_no_texts(tmp_path: Path) -> None:
+    path = write(tmp_path / "model.h5", "numbered", whole)
+    with h5py.File(path, "a") as file:
+        file["layers/conv2d/vars"].attrs["name"] = np.arange(3)
+    with pytest.raises(FormatError, match="/layers/conv2d/vars: name is no text; copy or download it again"):
         open_checkpoint(path)
 
 

@@ -18,8 +18,8 @@ ROOT = Path(__file__).parent.parent
 CORPUS = {one.name: one for one in hostile.CORPUS}
 MOST = 200 << 20
 """Bytes of memory that a refusal may take."""
-HONEST_WEIGHTS = {"writefile.pb", "pyfunc.pb"}
-"""Graphs that would do harm if they were run, and whose constants are the model's own."""
+HONEST_WEIGHTS = {"writefile.pb", "pyfunc.pb", "main-op"}
+"""Graphs that would do harm if they were run, and whose weights are the model's own."""
 
 
 @pytest.fixture(scope="session")

@@ -57,7 +57,10 @@ def write_graph(tf: Any, form: str, folder: Path) -> Path:
         path.mkdir()
         saved = saved_model_pb2.SavedModel(saved_model_schema_version=1)
         with graph.as_default():
-            saved.meta_graphs.add().CopyFrom(tf.compat.v1.train.export_meta_graph())
+            tf.no_op("loaded")  # what TensorFlow runs when it loads the model
+            meta = tf.compat.v1.train.export_meta_graph()
+        meta.collection_def["saved_model_main_op"].node_list.value.append("loaded")
+        saved.meta_graphs.add().CopyFrom(meta)
         (path / "saved_model.pb").write_bytes(saved.SerializeToString())
     return path
 

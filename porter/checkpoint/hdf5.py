@@ -13,14 +13,13 @@ import numpy as np
 
 from porter.checkpoint.dtypes import BFLOAT16, decode
 from porter.checkpoint.entry import Entry
+from porter.checkpoint.heaps import check_heaps, check_texts
 from porter.errors import FormatError, unreadable
 
 _LARGEST_RATIO = 64
 """Trained weights hardly pack; deflate's own bound is 1032."""
 _ROOM = 1 << 26
 """Bytes to which a packed dataset may unpack all the same: slots and biases may be all alike."""
-_HEAP, _HEADER, _WIDE = b"GCOL\1\0\0\0", 16, 8
-"""How a heap of strings begins, how long its header and those of its entries are, and what they align to."""
 _FILTERS = {
     h5py.h5z.FILTER_DEFLATE: "deflate",
     h5py.h5z.FILTER_SHUFFLE: "shuffle",
@@ -30,72 +29,75 @@ _FILTERS = {
 """The filters that h5py brings along; HDF5 looks for any other in shared libraries."""
 
 
-def open_h5(path: Path, contents: bytes | None = None) -> h5py.File:
-    """Open the HDF5 file ``path``, or the ``contents`` of one within it. Raises FormatError."""
-    try:
-        if contents is None:
-            with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-                _check_heaps(mapped, path)
-        else:
-            _check_heaps(contents, path)
-        return h5py.File(path if contents is None else io.BytesIO(contents), "r")
-    except (OSError, RuntimeError, ValueError) as error:
-        raise FormatError(f"{path} is not a whole HDF5 file ({error}); copy or download it again") from None
+class H5:
+    """The HDF5 file ``path``, or the ``contents`` of one within it, ``root`` its outermost group.
 
-
-def _check_heaps(buffer: bytes | mmap.mmap, path: Path) -> None:
-    """Raise FormatError where a heap of strings does not end: HDF5 itself never stops reading an entry of no size.
-
-    Source: HDF5 File Format Specification, II.A superblock and III.E global heap.
+    Raises FormatError where it is damaged, or could not be read safely.
     """
-    sizes = buffer[13:15] if buffer[8] < 2 else buffer[9:11]
-    if sizes != bytes((_WIDE, _WIDE)):
-        raise FormatError(
-            f"{path} has offsets of {sizes[0]} bytes, where HDF5 writes {_WIDE}; copy or download it again"
-        )
-    at = buffer.find(_HEAP)
-    while at >= 0:
-        end = at + int.from_bytes(buffer[at + 8 : at + 16], "little")
-        entry = at + _HEADER
-        while entry + _HEADER <= min(end, len(buffer)):
-            number = int.from_bytes(buffer[entry : entry + 2], "little")
-            size = int.from_bytes(buffer[entry + 8 : entry + _HEADER], "little")
-            step = _HEADER + -(-size // _WIDE) * _WIDE if number else size  # the free entry counts its own header
-            if not step or entry + step > end:
-                raise FormatError(f"{path}: the heap at byte {at} has an entry without end; copy or download it again")
-            entry += step
-        at = buffer.find(_HEAP, at + 1)
 
+    def __init__(self, path: Path, contents: bytes | None = None) -> None:
+        self.path = path
+        self._contents = contents
+        try:
+            if contents is None:
+                with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+                    check_heaps(mapped)
+            else:
+                check_heaps(contents)
+            self.root = h5py.File(path if contents is None else io.BytesIO(contents), "r")
+        except FormatError as error:
+            raise FormatError(f"{path}: {error}; copy or download it again") from None
+        except (OSError, RuntimeError, ValueError, IndexError) as error:
+            raise FormatError(f"{path} is not a whole HDF5 file ({error}); copy or download it again") from None
 
-def member(group: h5py.Group, name: str, path: Path) -> Any:
-    """Return the group or dataset ``name``, whose parts / separates, or None where it is not there.
+    def member(self, group: h5py.Group, name: str) -> Any:
+        """Return the group or dataset ``name``, whose parts / separates, or None where it is not there.
 
-    Raises FormatError where a link on the way leads anywhere but to what lies in the file.
-    """
-    for part in filter(None, name.split("/")):
-        if not isinstance(group, h5py.Group):
+        Raises FormatError where a link on the way leads anywhere but to what lies in the file.
+        """
+        for part in filter(None, name.split("/")):
+            if not isinstance(group, h5py.Group):
+                return None
+            link = group.get(part, getlink=True)
+            if link is None:
+                return None
+            if not isinstance(link, h5py.HardLink):
+                out = f" to {link.filename}" if isinstance(link, h5py.ExternalLink) else ""
+                raise FormatError(
+                    f"{self.path}: {group.name.rstrip('/')}/{part} is a link{out}, which porter does not follow: "
+                    "save the model again, into one file"
+                )
+            group = group[part]
+        return group
+
+    def text(self, group: h5py.Group, name: str) -> Any:
+        """Return an attribute of text, or of several texts; None where ``group`` has none of this name.
+
+        Raises FormatError where it is none, or claims more than the file has.
+        """
+        if name not in group.attrs:
             return None
-        link = group.get(part, getlink=True)
-        if link is None:
-            return None
-        if not isinstance(link, h5py.HardLink):
-            out = f" to {link.filename}" if isinstance(link, h5py.ExternalLink) else ""
-            raise FormatError(
-                f"{path}: {group.name.rstrip('/')}/{part} is a link{out}, which porter does not follow: "
-                "save the model again, into one file"
-            )
-        group = group[part]
-    return group
+        opened = h5py.h5a.open(group.id, name.encode())
+        # HDF5 takes the size of an empty attribute, such as the weights of a layer without any, for an error.
+        empty = not opened.get_space().get_simple_extent_npoints()
+        dtype = opened.get_type()
+        try:
+            if not empty and not isinstance(dtype, h5py.h5t.TypeStringID):
+                raise FormatError(f"{name} is no text")
+            if not empty and opened.get_storage_size() > group.file.id.get_filesize():
+                raise FormatError(f"{name} claims {opened.get_storage_size()} bytes")
+            if not empty and dtype.is_variable_str():
+                check_texts(self._read, h5py.h5o.get_info(group.id).addr, name)
+        except FormatError as error:
+            raise FormatError(f"{self.path}: {group.name}: {error}; copy or download it again") from None
+        return group.attrs[name]
 
-
-def attribute(group: h5py.Group, name: str, path: Path) -> Any:
-    """Return an attribute. Raises FormatError where it claims more than the file has, KeyError where it is missing."""
-    opened = h5py.h5a.open(group.id, name.encode())
-    # HDF5 takes the size of an empty attribute, such as the weights of a layer without any, for an error.
-    size = opened.get_storage_size() if opened.get_space().get_simple_extent_npoints() else 0
-    if size > group.file.id.get_filesize():
-        raise FormatError(f"{path}: {name} of {group.name} claims {size} bytes; copy or download it again")
-    return group.attrs[name]
+    def _read(self, offset: int, size: int) -> bytes:
+        if self._contents is not None:
+            return self._contents[offset : offset + size]
+        with self.path.open("rb") as file:
+            file.seek(offset)
+            return file.read(size)
 
 
 def dataset_entry(dataset: h5py.Dataset, path: Path, name: str) -> Entry:

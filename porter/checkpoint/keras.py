@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,7 @@ import h5py
 
 from porter.checkpoint.archive import open_archive, said, whole
 from porter.checkpoint.entry import Checkpoint, Entry
-from porter.checkpoint.hdf5 import attribute, dataset_entry, member, open_h5
+from porter.checkpoint.hdf5 import H5, dataset_entry
 from porter.errors import FormatError
 
 # The order in which a layer's own save_own_variables numbers its weights (keras/src/layers/).
@@ -41,22 +42,22 @@ def read_keras(path: Path) -> Checkpoint:
         weights = archive.read("model.weights.h5")
     _check_config(config, path)
     with _well_formed(path):
-        file = open_h5(path, weights)
-        return Checkpoint(path, "Keras archive", _numbered(file, path, _layer_names(config)))
+        return Checkpoint(path, "Keras archive", _numbered(H5(path, weights), _layer_names(config)))
 
 
 def read_h5(path: Path) -> Checkpoint:
     """Read ``.weights.h5``, or the legacy ``.h5`` of a model or its weights. Raises FormatError."""
     with _well_formed(path):
-        file = open_h5(path)
-        if member(file, "layers", path) is not None:
-            return Checkpoint(path, "Keras weights", _numbered(file, path, {}))
-        root = member(file, "model_weights", path) or file
-        if "model_config" in file.attrs:
-            _check_config(json.loads(attribute(file, "model_config", path)), path)
-        if "layer_names" not in root.attrs:
-            raise FormatError(f"{path} is HDF5, but not of Keras: name a .weights.h5 or .h5 that Keras wrote")
-        return Checkpoint(path, "Keras legacy HDF5", _legacy(root, path))
+        file = H5(path)
+        if file.member(file.root, "layers") is not None:
+            return Checkpoint(path, "Keras weights", _numbered(file, {}))
+        config = file.text(file.root, "model_config")
+        if config is not None:
+            _check_config(json.loads(config), path)
+        return Checkpoint(path, "Keras legacy HDF5", _legacy(file))
+
+
+_MALFORMED = (LookupError, TypeError, ValueError, AttributeError, OSError, RuntimeError, MemoryError, struct.error)
 
 
 @contextmanager
@@ -64,7 +65,7 @@ def _well_formed(path: Path) -> Iterator[None]:
     """Turn what a file of another structure leads to into one sentence."""
     try:
         yield
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OSError, RuntimeError, MemoryError) as error:
+    except _MALFORMED as error:
         raise FormatError(f"{path} is not laid out as Keras does ({said(error)}); copy or download it again") from None
 
 
@@ -102,39 +103,46 @@ def _snake_case(name: str) -> str:
     return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
-def _numbered(file: h5py.File, path: Path, names: dict[str, str]) -> dict[str, Entry]:
+def _numbered(file: H5, names: dict[str, str]) -> dict[str, Entry]:
     entries = {}
-    for group in member(file, "layers", path):
-        stored = member(file, f"layers/{group}/vars", path)
+    for group in file.member(file.root, "layers"):
+        stored = file.member(file.root, f"layers/{group}/vars")
         if stored is None or not len(stored):
             continue
         kind = re.sub(r"_\d+$", "", group)
-        layer = names.get(group) or stored.attrs.get("name")
+        layer = names.get(group) or file.text(stored, "name")
         if layer is None:
-            raise FormatError(f"{path} does not name the layer of {group}: save it with a newer Keras, or as .keras")
+            raise FormatError(
+                f"{file.path} does not name the layer of {group}: save it with a newer Keras, or as .keras"
+            )
         leaves = _LEAVES.get(kind)
         # Only a bias, the last, may be missing; a batch norm without gamma would shift all behind it.
         if leaves is None or len(stored) not in (len(leaves), len(leaves) - (leaves[-1] == "bias")):
             raise FormatError(
-                f"{path}: {layer} is a {kind} whose {len(stored)} weights porter does not know by order: save it as .h5"
+                f"{file.path}: {layer} is a {kind} whose {len(stored)} weights porter does not know by order: "
+                "save it as .h5"
             )
         for number, leaf in zip(sorted(stored, key=int), leaves, strict=False):
             name = f"{layer}/{leaf}"
-            entries[name] = dataset_entry(member(stored, number, path), path, name)
+            entries[name] = dataset_entry(file.member(stored, number), file.path, name)
     return entries
 
 
-def _legacy(root: h5py.Group, path: Path) -> dict[str, Entry]:
+def _legacy(file: H5) -> dict[str, Entry]:
+    root = file.member(file.root, "model_weights") or file.root
+    layers = file.text(root, "layer_names")
+    if layers is None:
+        raise FormatError(f"{file.path} is HDF5, but not of Keras: name a .weights.h5 or .h5 that Keras wrote")
     entries = {}
-    for layer in _text(attribute(root, "layer_names", path)):
-        for name in _text(attribute(member(root, layer, path), "weight_names", path)):
-            dataset = member(root, f"{layer}/{name}", path)
+    for layer in _decoded(layers):
+        for name in _decoded(file.text(file.member(root, layer), "weight_names")):
+            dataset = file.member(root, f"{layer}/{name}")
             if not isinstance(dataset, h5py.Dataset):
-                raise FormatError(f"{path}: the layer {layer} has no weight {name}; copy or download it again")
+                raise FormatError(f"{file.path}: the layer {layer} has no weight {name}; copy or download it again")
             short = name.removesuffix(":0")
-            entries[short] = dataset_entry(dataset, path, short)
+            entries[short] = dataset_entry(dataset, file.path, short)
     return entries
 
 
-def _text(names: Any) -> list[str]:
+def _decoded(names: Any) -> list[str]:
     return [name.decode() if isinstance(name, bytes) else str(name) for name in names]

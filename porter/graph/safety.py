@@ -26,12 +26,15 @@ PURE_OPS = frozenset(
 )
 
 
-def check_ops(graph: Any, path: Path | str) -> None:
-    """Raise FormatError, naming the nodes, where ``graph`` has an op that is not a pure tensor op."""
+def check_ops(graph: Any, path: Path | str, needed: str = "its logits need") -> None:
+    """Raise FormatError, naming the nodes, where ``graph`` has an op that is not a pure tensor op.
+
+    ``needed`` says what they are there for.
+    """
     others = sorted(f"{node.op} at {node.name}" for node in graph.node if node.op not in PURE_OPS)
     if others:
         raise FormatError(
-            f"{path} is not run: {len(others)} of the nodes that its logits need are not pure tensor ops, "
+            f"{path} is not run: {len(others)} of the nodes that {needed} are not pure tensor ops, "
             f"so that running it could touch files or the network:{listing(others)}\n"
             "  freeze the inference graph alone, or give --trust-graph where you know who made it"
         )

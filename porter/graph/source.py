@@ -6,7 +6,7 @@ not, and event files. Large files are mapped, and nothing of TensorFlow is impor
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,16 @@ from porter.checkpoint.wire import fields
 from porter.errors import FormatError, PorterError
 from porter.graph.graphdef import has_nodes, parse_graph
 from porter.graph.gzipped import is_gzipped, unpack
+from porter.graph.prune import node_of
 from porter.graph.records import is_records
 
 LIMIT = (1 << 31) - 1
 """The size of the largest protobuf message, which TensorFlow's graphs cannot be above."""
 _SAVED_MODELS = ("saved_model.pb", "saved_model.pbtxt")
 _SAVED_MODEL = b"\x08\x01\x12"  # saved_model_schema_version 1, and the tag of the first of the meta_graphs
+_INIT_SIGNATURE = "__saved_model_init_op"
+_INIT_COLLECTIONS = ("saved_model_main_op", "legacy_init_op")
+"""Where a SavedModel names what runs when it is loaded: tensorflow/python/saved_model/constants.py."""
 _META_GRAPHS = 2  # meta_graphs in tensorflow/core/protobuf/saved_model.proto
 
 
@@ -42,7 +46,8 @@ class Signature:
 class Source:
     """A graph as it lies in a file. ``wrote`` is the TensorFlow version where the file says so.
 
-    ``variable_names`` maps a variable of the graph to its name in the SavedModel's object graph. ``notes``
+    ``variable_names`` maps a variable of the graph to its name in the SavedModel's object graph. ``init_ops`` are the
+    nodes that TensorFlow runs when it loads a SavedModel. ``notes``
     are whole sentences about the file: damage, and what else it holds.
     """
 
@@ -53,6 +58,7 @@ class Source:
     signatures: tuple[Signature, ...] = ()
     variable_names: Mapping[str, str] = field(default_factory=dict)
     train_ops: tuple[str, ...] = ()
+    init_ops: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -220,12 +226,26 @@ def meta_source(path: Path, meta: Any, kind: str, notes: list[str] | None = None
             {key: info.name for key, info in sorted(signature.outputs.items())},
         )
         for name, signature in sorted(meta.signature_def.items())
-        if signature.outputs and name != "__saved_model_init_op"
+        if signature.outputs and name != _INIT_SIGNATURE
     )
-    collections = meta.collection_def
-    train_ops = tuple(collections["train_op"].node_list.value) if "train_op" in collections else ()
     wrote = meta.meta_info_def.tensorflow_version
-    return Source(path, kind, meta.graph_def, wrote, signatures, _object_names(meta), train_ops, tuple(notes or ()))
+    names, train_ops = _object_names(meta), _collected(meta, "train_op")
+    return Source(
+        path, kind, meta.graph_def, wrote, signatures, names, train_ops, tuple(_init_ops(meta)), tuple(notes or ())
+    )
+
+
+def _collected(meta: Any, name: str) -> tuple[str, ...]:
+    """Return the nodes of a collection."""
+    return tuple(meta.collection_def[name].node_list.value) if name in meta.collection_def else ()
+
+
+def _init_ops(meta: Any) -> Iterator[str]:
+    for name in _INIT_COLLECTIONS:
+        yield from map(node_of, _collected(meta, name))
+    if _INIT_SIGNATURE in meta.signature_def:
+        for info in meta.signature_def[_INIT_SIGNATURE].outputs.values():
+            yield node_of(info.name)
 
 
 def _object_names(meta: Any) -> dict[str, str]:

@@ -1,0 +1,111 @@
+"""HDF5's heaps, in which texts lie: none goes on without end, and no text claims more than its heap.
+
+HDF5 itself reads an entry of no size for ever, and takes the memory that a text claims before it looks for it.
+
+Source: HDF5 File Format Specification, II.A superblock, III.E global heap, IV.A object headers.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from collections.abc import Callable, Iterator
+from itertools import islice
+
+from porter.errors import FormatError
+
+Read = Callable[[int, int], bytes]
+"""Returns the bytes at an offset, as many as the second number says or as there are."""
+
+_WIDE = 8
+"""Bytes of an address, of a length, and what everything aligns to, as HDF5 writes them."""
+_HEAP, _HEADER = b"GCOL\1\0\0\0", 16
+"""How a heap begins, and how long its header and those of its entries are."""
+_ATTRIBUTE, _CONTINUATION = 0x0C, 0x10
+_SHARED = 2
+"""The flag of a message that lies elsewhere."""
+_MOST_CHUNKS = 1 << 12
+"""An object's messages lie in few places, of which a damaged file makes a circle."""
+
+
+def check_heaps(buffer: bytes | mmap.mmap) -> None:
+    """Raise FormatError where a heap of texts does not end, or addresses are not as wide as HDF5 writes them."""
+    sizes = buffer[13:15] if buffer[8] < 2 else buffer[9:11]
+    if sizes != bytes((_WIDE, _WIDE)):
+        raise FormatError(f"it has offsets of {sizes[0]} bytes, where HDF5 writes {_WIDE}")
+    at = buffer.find(_HEAP)
+    while at >= 0:
+        end = at + int.from_bytes(buffer[at + 8 : at + 16], "little")
+        entry = at + _HEADER
+        while entry + _HEADER <= min(end, len(buffer)):
+            number = int.from_bytes(buffer[entry : entry + 2], "little")
+            size = int.from_bytes(buffer[entry + 8 : entry + _HEADER], "little")
+            step = _HEADER + _aligned(size) if number else size  # the free entry counts its own header
+            if not step or entry + step > end:
+                raise FormatError(f"the heap at byte {at} has an entry without end")
+            entry += step
+        at = buffer.find(_HEAP, at + 1)
+
+
+def check_texts(read: Read, address: int, name: str) -> None:
+    """Raise FormatError where a text of the attribute ``name`` claims more than its heap.
+
+    ``address`` is that of the header of the object to which the attribute belongs.
+    """
+    found = False
+    for message in _attributes(read, address):
+        stated, values = _name_and_values(message)
+        if stated != name.encode():
+            continue
+        found = True
+        # Of each text: its length, the heap's address, and its number there.
+        for length, heap, _ in struct.iter_unpack("<IQI", values[: len(values) // 16 * 16]):
+            head = read(heap, _HEADER)
+            size = int.from_bytes(head[8:], "little") if head[:8] == _HEAP else 0
+            if length > size:
+                raise FormatError(f"{name} claims a text of {length} bytes, in a heap of {size}")
+    if not found:
+        raise FormatError(f"{name} is not stored beside the object it belongs to, as Keras does")
+
+
+def _attributes(read: Read, address: int) -> Iterator[bytes]:
+    """Yield the attribute messages of the object at ``address``."""
+    head = read(address, 16)
+    if head[:4] == b"OHDR":
+        flags = head[5]
+        wide = 1 << (flags & 3)
+        begin = address + 6 + (16 if flags & 0x20 else 0) + (4 if flags & 0x10 else 0)
+        chunks = [(begin + wide, int.from_bytes(read(begin, wide), "little"))]
+        form, signature, checksum = ("<BHBxx" if flags & 4 else "<BHB"), 4, 4
+    else:
+        chunks = [(address + 16, int.from_bytes(head[8:12], "little"))]
+        form, signature, checksum = "<HHBxxx", 0, 0
+    fixed = struct.calcsize(form)
+    for begin, size in islice(_growing(chunks), _MOST_CHUNKS):
+        chunk, at = read(begin, size), 0
+        while at + fixed <= len(chunk):
+            kind, length, flags = struct.unpack_from(form, chunk, at)
+            message = chunk[at + fixed : at + fixed + length]
+            at += fixed + length
+            if kind == _CONTINUATION and len(message) == 2 * _WIDE:
+                place, room = struct.unpack("<QQ", message)
+                chunks.append((place + signature, room - signature - checksum))
+            elif kind == _ATTRIBUTE and not flags & _SHARED:
+                yield message
+
+
+def _growing(chunks: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    yield from chunks  # a list that grows is walked to its new end
+
+
+def _name_and_values(message: bytes) -> tuple[bytes, bytes]:
+    """Return an attribute's name and its values as they are stored."""
+    version, name, dtype, shape = struct.unpack_from("<BxHHH", message)
+    begin = 9 if version == 3 else 8  # the third names its encoding too
+    step = _aligned if version == 1 else int
+    values = begin + step(name) + step(dtype) + step(shape)
+    return message[begin : begin + name].split(b"\0")[0], message[values:]
+
+
+def _aligned(size: int) -> int:
+    return -(-size // _WIDE) * _WIDE
