@@ -1,16 +1,22 @@
-"""Checks a file that porter wrote by the digests that it wrote with it, without any framework."""
+"""Checks what porter wrote by the digests that it wrote with it, and TensorFlow's checkpoints by their checksums.
+
+No framework is imported for it.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import json
+import os
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
+from porter.checkpoint.locate import locate
+from porter.checkpoint.sstable import FOOTER, is_table
 from porter.digests import FILES, TENSORS, is_sealed, record_beside
 from porter.errors import FormatError, PorterError, listing
 from porter.inputs import Inputs
@@ -24,19 +30,22 @@ _RECORD = "config.json"
 class Checked:
     """What was checked, true where all of it is as porter wrote it.
 
-    ``files`` are the SHA-256 of what was read, ``tensors`` the number of tensors that have digests, ``damaged`` what
-    differs: tensors by name, files by name, or the rest of a file in words.
+    ``files`` are the SHA-256 of what was read, ``tensors`` the number of tensors that were checked, ``damaged`` what
+    differs: tensors by name, files by name, or the rest of a file in words. ``by`` says what they were checked by.
     """
 
     path: Path
     files: Mapping[Path, str]
     tensors: int
     damaged: tuple[str, ...]
+    by: Literal["digests", "checksums"] = "digests"
 
     def __bool__(self) -> bool:
         return not self.damaged
 
     def __str__(self) -> str:
+        if self and self.by == "checksums":
+            return f"{self.path} is whole: {self.tensors} tensors match their checksums"
         if self:
             return f"{self.path} is whole: {self.tensors} tensors and all else are as porter wrote them"
         return f"{self.path} is damaged: port it again or copy it again; what differs is{listing(self.damaged)}"
@@ -46,6 +55,7 @@ class Checked:
         return {
             "ok": bool(self),
             "path": str(self.path),
+            "by": self.by,
             "sha256": {str(path): digest for path, digest in self.files.items()},
             "tensors": self.tensors,
             "damaged": list(self.damaged),
@@ -53,9 +63,10 @@ class Checked:
 
 
 def check(path: Path, inputs: Inputs | None = None) -> Checked:
-    """Check the file or folder ``path`` by its own digests; ``inputs`` may expect others of it.
+    """Check ``path`` by its own digests: a file, a folder, or a TensorFlow checkpoint, which has checksums instead.
 
-    Raises PorterError where it has none, because porter did not write it or they are damaged.
+    ``inputs`` may expect other digests of it. Raises PorterError where it has neither, because porter did not write it
+    or they are damaged.
     """
     inputs = inputs or Inputs()
     if path.is_dir():
@@ -66,6 +77,10 @@ def check(path: Path, inputs: Inputs | None = None) -> Checked:
         inputs.add(file for file in (record, *map(path.joinpath, names)) if file.is_file())
         inputs.close()
         return _by_record(path, record, inputs)
+    if is_table(_tail(locate(path).files[0])):
+        return _by_checksums(path, inputs)
+    if not path.is_file():
+        raise _none(path)
     inputs.add([path])
     inputs.close()
     with path.open("rb") as file:
@@ -76,6 +91,25 @@ def check(path: Path, inputs: Inputs | None = None) -> Checked:
         if path.name in _read(record).get(FILES, ()):
             return _by_record(path, record, inputs)
     raise _none(path, f" nor is there a {record_beside(path).name} beside it that does;")
+
+
+def _tail(path: Path) -> bytes:
+    with path.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - FOOTER))
+        return file.read()
+
+
+def _by_checksums(path: Path, inputs: Inputs) -> Checked:
+    """Check a TensorFlow checkpoint by reading all of it."""
+    opened = inputs.open(path)
+    inputs.close()
+    damaged = []
+    for name, entry in opened.entries.items():
+        try:
+            entry.load()
+        except FormatError:
+            damaged.append(name)
+    return Checked(path, inputs.digests, len(opened), tuple(damaged), "checksums")
 
 
 def _none(path: Path, more: str = "") -> PorterError:

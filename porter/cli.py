@@ -207,9 +207,11 @@ def verify(
 ) -> int:
     """Verify the port of MODEL: against the goldens of the original code, on a checkpoint, or any two sides.
 
-    With a FILE or folder that porter wrote in place of MODEL, check it by the digests that were written with it.
+    With a FILE or folder that porter wrote in place of MODEL, check it by the digests that were written with it, and a
+    TensorFlow checkpoint by its own checksums.
     """
-    if not is_model(options["model"]) and Path(options["model"]).exists():
+    named = options["model"]
+    if not is_model(named) and (Path(named).exists() or Path(f"{named}.index").is_file()):
         return check_written(Path(options["model"]), options["expect_sha256"], as_json)
     from porter.load import require_package
     from porter.parity import Settings
@@ -232,7 +234,7 @@ def verify(
 
 
 def check_written(path: Path, expected: Sequence[str], as_json: bool) -> int:
-    """Check what porter wrote, by its own digests."""
+    """Check what porter wrote, by its own digests, or a checkpoint by its checksums."""
     from porter.checking import check
     from porter.inputs import Inputs
 

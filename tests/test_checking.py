@@ -19,8 +19,10 @@ from safetensors.numpy import load_file, save_file
 from conftest import OUTPUTS, SMALL
 from porter import load, port
 from porter.checking import check
+from porter.checkpoint import open_checkpoint
 from porter.cli import main
 from porter.errors import PorterError
+from porter.seed import seed
 
 
 def files_of(path: Path) -> list[Path]:
@@ -53,6 +55,39 @@ def test_300_of_300_changed_bits_are_found(tf: Any, small: Path, tmp_path: Path,
             flip(opened, place, 1 << number % 8)
     assert found == 300
     assert check(out)
+
+
+@pytest.mark.parametrize("form", ["V2", "V1"])
+def test_300_of_300_changed_bits_of_a_checkpoint_are_found(tf: Any, tmp_path: Path, form: str) -> None:
+    """TensorFlow's checkpoints have checksums: those that `port seed` writes, and anybody's."""
+    prefix = tmp_path / "s.ckpt"
+    seed(SMALL, prefix)
+    if form == "V1":
+        stored = open_checkpoint(prefix)
+        prefix = tmp_path / "v1.ckpt"
+        tf.raw_ops.Save(filename=str(prefix), tensor_names=list(stored), data=list(stored.values()))
+    files = sorted(tmp_path.glob(f"{prefix.name}*"))
+    assert len(files) == {"V2": 2, "V1": 1}[form]
+    assert str(check(prefix)) == f"{prefix} is whole: 137 tensors match their checksums"
+    assert all(check(file) for file in files)
+    draw = random.Random(form)
+    found, named = 0, 0
+    for number in range(300):
+        file = files[number % len(files)]
+        with file.open("r+b") as opened:
+            place = draw.randrange(file.stat().st_size)
+            flip(opened, place, 1 << number % 8)
+            opened.flush()
+            try:
+                checked = check(prefix)
+                found += not checked
+                named += len(checked.damaged) == 1
+            except PorterError:
+                found += 1
+            flip(opened, place, 1 << number % 8)
+    assert found == 300
+    assert named > 100
+    assert check(prefix)
 
 
 def flip(file: Any, place: int, bit: int) -> None:
@@ -168,6 +203,8 @@ def test_the_command_line(small: Path, tmp_path: Path, capsys: pytest.CaptureFix
     code, said, _ = run(out, "--json")
     assert (code, json.loads(said)["ok"], len(json.loads(said)["damaged"])) == (1, False, 1)
     assert "porter knows no model" in run("absent.safetensors")[2]
+    assert run(small) == (0, f"{small} is whole: 137 tensors match their checksums\n", "")
+    assert json.loads(run(small, "--json")[1])["by"] == "checksums"
 
 
 @pytest.mark.parametrize("name", ["m.safetensors", "m.pth", "m.h5"])

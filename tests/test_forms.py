@@ -541,7 +541,7 @@ def test_v1_reads_only_the_blocks_it_needs(tf: Any, tmp_path: Path, monkeypatch:
     checkpoint = open_checkpoint(path)
     opened = len(read)
     assert max(offset for offset in read[:2]) > 20 * 64 * 64 * 4 * 0.9, "the directory, at the end"
-    assert opened <= 4
+    assert opened <= 6, "twice: the directory, what is there besides it, and the list of tensors"
     assert (checkpoint["layer_13"] == 13).all()
     assert len(read) == opened + 1
     assert all(a <= b for a, b in pairwise(sorted(read)))

@@ -41,8 +41,11 @@ class Table:
         if not is_table(footer):
             raise FormatError("its last eight bytes are not a table's: it is cut off or not an index")
         self._buffer = buffer
-        _, at = _handle(footer, 0)  # the metaindex, which TensorFlow leaves empty
-        index, _ = _handle(footer, at)
+        meta, at = _handle(footer, 0)
+        index, end = _handle(footer, at)
+        if any(footer[end:-8]) or not footer[end - 1]:  # nor may its last number be longer than it has to
+            raise FormatError("its footer says more than where its index is")
+        _block(buffer, *meta)  # which TensorFlow leaves empty
         entries = _within(_entries(_block(buffer, *index), index[0]), index[0])
         self._blocks = [(last, _handle(handle, 0)[0]) for last, handle in entries]
         self._last_keys = [last for last, _ in self._blocks]
