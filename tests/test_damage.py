@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from sentences import assert_reads_well
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 reliability = importlib.import_module("reliability")
@@ -15,8 +18,24 @@ FORMS = {form.name: form for form in reliability.FORMS}
 
 
 def drill(name: str, folder: Path, flips: int, cuts: int) -> tuple[Any, list[str]]:
-    form = FORMS[name]
-    return reliability.drill(form, form.reader, folder, flips, cuts)
+    """Return porter's outcomes, and what it told, each refusal in a sentence."""
+    form, opened = FORMS[name], []
+
+    def write(folder: Path) -> Path:
+        opened.append(form.write(folder))
+        return opened[0]
+
+    found, told = reliability.drill(form._replace(write=write), form.reader, folder, flips, cuts)
+    for line in told:
+        why = re.fullmatch(r"refused (?:bit|cut at) \d+: refused (\w+) (.*)", line)
+        if why is None:
+            assert not line.startswith("refused"), line
+        elif name == "event file":  # of which everything else is read: a note says what is left out
+            assert re.search(r"\bat byte \d+\b.*\.$", why[2]), line
+        else:
+            assert why[1] in ("FormatError", "MappingError"), line
+            assert_reads_well(why[2], opened[0])
+    return found, told
 
 
 @pytest.mark.slow

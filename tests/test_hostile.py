@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 
 import hostile
+from sentences import assert_reads_well
 
 ROOT = Path(__file__).parent.parent
 CORPUS = {one.name: one for one in hostile.CORPUS}
@@ -94,20 +94,6 @@ def test_bombs_are_refused_in_a_second_and_in_200_mb(outcomes: list[dict[str, An
             continue
         assert one["seconds"] < 1, one
         assert one["grew"] < MOST, one
-
-
-REMEDY = re.compile(
-    r"([:;,—]|\n) +(copy|download|save|name|do not trust|give|take|remove|get it|freeze|unpack it|port it|look|keep)\b"
-    r"|name the model|do not trust it|get it from|add a \[\[layer\]\]|or download it again|Copy it again"
-)
-NOISE = re.compile(r"Traceback|<class|object at 0x|Errno|\\x[0-9a-f]{2}.*\\x|b'|LIBRARY|weights_only=")
-
-
-def assert_reads_well(told: str, path: Path) -> None:
-    assert str(path) in told or str(path.with_suffix("")) in told, told
-    assert REMEDY.search(told), told
-    assert not NOISE.search(told), told
-    assert len(told) < 1200, told
 
 
 @pytest.mark.slow

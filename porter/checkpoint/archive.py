@@ -5,6 +5,7 @@ Nothing is ever unpacked onto the disk. Source: APPNOTE.TXT, PKWARE's descriptio
 
 from __future__ import annotations
 
+import re
 import stat
 import zipfile
 import zlib
@@ -17,6 +18,8 @@ from porter.errors import FormatError
 DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError, KeyError)
 """What zipfile raises about a damaged archive, and json about what stands in it."""
 _CHUNK = 1 << 20
+_LITERAL = re.compile(r"""\bb(["']).*\1""", re.DOTALL)
+"""Bytes as Python shows them: zipfile quotes what it found in a member's place, however long."""
 _ENCRYPTED = 1
 """The lowest of a member's flag bits."""
 
@@ -65,6 +68,7 @@ def whole(path: Path, what: str) -> Iterator[None]:
 def said(error: Exception) -> str:
     """Return a library's message as one line without quotes around it, or the error's kind where it has none."""
     message = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    message = _LITERAL.sub("other bytes", message)
     return " ".join(message.split()) or type(error).__name__
 
 
