@@ -1,10 +1,10 @@
-"""Kills a writer of porter's with SIGKILL at random moments, over an older good file, and tells what is left.
+"""Kills porter's writers with SIGKILL at random moments, over an older good file, and tells what is left.
 
-    python tests/killed.py WRITER FOLDER [--in-place]
+    python tests/killed.py FOLDER WRITER ... [--in-place]
 
-prints ``{"tries", "killed", "older", "new", "broken", "left"}``: how many tries were killed while they wrote, what lay
-at the target after each, and how many temporaries lay there after a last run that was not killed. ``--in-place`` lets
-the writer write to its target itself, as it must not: the drill must see what that breaks.
+prints of each ``{"writer", "tries", "killed", "older", "new", "broken", "left"}``: how many tries were killed while they
+wrote, what lay at the target after each, and how many temporaries lay there after a last run that was not killed.
+``--in-place`` lets the writers write to their targets themselves, as they must not: the drill must see what that breaks.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import importlib
 import json
 import os
 import random
+import shutil
 import signal
 import sys
 import time
@@ -24,16 +25,19 @@ from typing import Any
 if __name__ == "__main__":  # a child of fork has neither TensorFlow's threads nor OpenMP's
     os.environ |= {"KERAS_BACKEND": "torch", "OMP_NUM_THREADS": "1"}
 
-from porter import port, verify, writing
+from porter import fetch, port, verify, writing
+from porter.atomic import discard
 from porter.checkpoint import open_checkpoint
 from porter.errors import PorterError
 from porter.graph.analysis import Analysis
 from porter.head import Head
 from porter.inspect import open_graph
 from porter.recorded import recorded
+from porter.released import Source
 from porter.render import views
 from porter.report import write_report
 from porter.seed import seed
+from porter.writing import untracked
 
 MODEL = "mobilenet_v1_0.25_128"
 TRIES = 30
@@ -86,6 +90,21 @@ def seeding(_work: Path) -> Write:
     return write
 
 
+def fetching(work: Path) -> Write:
+    archives = []
+    for number in range(2):
+        made = work / f"release{number}"
+        made.mkdir()
+        seed(MODEL, made / "s.ckpt", training=bool(number))
+        archives.append(Path(shutil.make_archive(str(made), "gztar", made)))
+
+    def write(out: Path, older: bool) -> None:
+        fetch._download = lambda *_: archives[older]
+        fetch._fetch_from(Source("s.ckpt", url=archives[older].name), out.name, out.parent, untracked)
+
+    return write
+
+
 def reporting(_work: Path) -> Write:
     short = verify(MODEL, left="golden", right=None)
     return lambda out, older: write_report(out, short, ["older"] * 9 if older else [])
@@ -112,6 +131,7 @@ WRITERS: dict[str, tuple[str, Callable[[Path], Write], Callable[[Path], Any], st
     "h5": ("m.h5", port_to("keras"), values, "porter.port"),
     "folder": ("m", port_to("torch"), folder, "porter.port"),
     "seed": ("s.ckpt.index", seeding, values, "porter.seed"),
+    "fetch": (MODEL, fetching, lambda path: values(path / "s.ckpt"), "porter.fetch"),
     "report": ("r.html", reporting, page, "porter.report"),
     "svg": ("g.svg", drawing(views.svg), page, "porter.render.views"),
 }
@@ -131,12 +151,17 @@ def in_place(target: Path) -> Iterator[Path]:
     yield target
 
 
+def empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        discard(path)
+
+
 def drill(writer: str, work: Path, replace: Callable[[Path], Any] | None) -> dict[str, int]:
     name, make, read, where = WRITERS[writer]
     module: Any = importlib.import_module(where)
     original = module.replacing
     target = work / "out" / name
-    target.parent.mkdir()
+    target.parent.mkdir(parents=True)
     write = make(work)
     out = Path(f"{target}/") if writer == "folder" else target
     given: Any = f"{out}/" if writer == "folder" else out
@@ -144,17 +169,19 @@ def drill(writer: str, work: Path, replace: Callable[[Path], Any] | None) -> dic
     def run() -> None:
         write(given, False)
 
-    def older() -> Any:
-        write(given, True)
-        return read(target)
-
     run()
     new = read(target)
     if writer == "seed":
-        for path in target.parent.iterdir():
-            path.unlink()
-    good = older()
+        empty(target.parent)
+    write(given, True)
+    good = read(target)
     assert good != new
+    kept = shutil.copytree(target.parent, work / "older")
+
+    def older() -> None:
+        """Put the older good file there again, and all that was beside it."""
+        empty(target.parent)
+        shutil.copytree(kept, target.parent, dirs_exist_ok=True)
 
     def start() -> int:
         """Run in a child of fork, and return when it begins to write."""
@@ -177,12 +204,10 @@ def drill(writer: str, work: Path, replace: Callable[[Path], Any] | None) -> dic
         lasts.append(time.monotonic() - begin)
     draw, span = random.Random(writer), min(lasts)
     counts = dict.fromkeys(("tries", "killed", "older", "new", "broken", "left"), 0)
+    changed = True
     for _ in range(TRIES):
-        if read(target) != good:
-            if writer == "seed":
-                for path in target.parent.glob("s.*"):
-                    path.unlink()
-            good = older()
+        if changed:
+            older()
         child = start()
         moment = draw.random() * span
         time.sleep(moment)
@@ -195,17 +220,17 @@ def drill(writer: str, work: Path, replace: Callable[[Path], Any] | None) -> dic
         try:
             found = read(target)
         except Exception:
-            counts["broken"] += 1
-            for path in target.parent.iterdir():
-                path.unlink()
-            good = older()
-            continue
+            found = None
         counts["older" if found == good else "new" if found == new else "broken"] += 1
+        changed = found != good
     run()
     counts["left"] = sum(path.name.startswith(".") for path in target.parent.iterdir())
     return counts
 
 
 if __name__ == "__main__":
-    writer, work, *rest = sys.argv[1:]
-    print(json.dumps(drill(writer, Path(work), in_place if rest else None)))
+    work, *writers = sys.argv[1:]
+    replace = in_place if "--in-place" in writers else None
+    for writer in writers:
+        if writer in WRITERS:
+            print(json.dumps({"writer": writer, **drill(writer, Path(work) / writer, replace)}))
