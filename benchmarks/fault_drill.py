@@ -19,6 +19,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import pages
 from faults import FAULTS, Fault, planted
 
 from porter.archs import find_arch
@@ -32,9 +33,6 @@ from porter.runners import PRECISIONS, Runner, run_all
 from porter.runners.golden import golden_pictures
 from porter.runners.settings import before_tensorflow
 from porter.translate import translate
-
-DOCS = Path(__file__).parent.parent / "docs/verify.md"
-BEGIN, END = "<!-- drill: written by fault_drill.py -->\n", "<!-- end of drill -->\n"
 
 
 @dataclass(frozen=True)
@@ -115,7 +113,8 @@ def rows(outcomes: list[Outcome]) -> list[str]:
 
 def main() -> int:
     """Run the drill and print its table."""
-    text, everything = "", []
+    lines: list[str] = []
+    everything = []
     for model, faults in FAULTS.items():
         outcomes = []
         for fault in faults:
@@ -129,11 +128,9 @@ def main() -> int:
             f"{model}: {len(outcomes)} faults, {caught} caught, {located} located, {guessed} with a cause guessed."
         )
         print(summary)
-        text += f"{summary}\n\n" + "\n".join(rows(outcomes)) + "\n"
+        lines += [summary, "", *rows(outcomes)]
     if "--write" in sys.argv:
-        page = DOCS.read_text(encoding="utf-8")
-        before, rest = page.split(BEGIN)
-        DOCS.write_text(before + BEGIN + text + END + rest.split(END)[1], encoding="utf-8")
+        pages.write("verify.md", "fault_drill.py", lines)
     return 0 if all(outcome.caught and outcome.located for outcome in everything) else 1
 
 

@@ -33,6 +33,10 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+import pages
+
 from porter.recorded import recorded, seeded_entries
 
 MODEL = "mobilenet_v1_0.25_128"
@@ -46,8 +50,6 @@ OUTCOMES = ("refused", "identical", "told", "silent", "crash", "hang")
 
 
 HEAD = (f"| file | read by | tries | {' | '.join(OUTCOMES)} |", f"|---|---|--:|{'--:|' * len(OUTCOMES)}")
-DOCS = Path(__file__).parent.parent / "docs" / "reliability.md"
-BEGIN, END = "<!-- drill: written by reliability.py -->", "<!-- end of drill -->"
 
 
 def weights() -> dict[str, np.ndarray]:
@@ -410,16 +412,8 @@ def main() -> int:
             if reader == form.reader:
                 failed += found["crash"] + found["hang"] + (found["silent"] + found["told"] if form.checked else 0)
     if options.write:
-        write_table(rows)
+        pages.write("reliability.md", "reliability.py", [*HEAD, *rows])
     return 1 if failed else 0
-
-
-def write_table(rows: list[str]) -> None:
-    """Put the table between its marks in docs/reliability.md."""
-    text = DOCS.read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN)
-    after = rest.split(END)[1]
-    DOCS.write_text("\n".join([before + BEGIN, *HEAD, *rows, END + after]), encoding="utf-8")
 
 
 if __name__ == "__main__":

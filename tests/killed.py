@@ -2,9 +2,10 @@
 
     python tests/killed.py FOLDER WRITER ... [--in-place]
 
-prints of each ``{"writer", "tries", "killed", "older", "new", "broken", "left"}``: how many tries were killed while they
-wrote, what lay at the target after each, and how many temporaries lay there after a last run that was not killed.
-``--in-place`` lets the writers write to their targets themselves, as they must not: the drill must see what that breaks.
+prints of each ``{"writer", "tries", "killed", "older", "new", "broken", "left"}``: how many tries were killed while
+they wrote, what lay at the target after each, and how many temporaries lay there after a last run that was not killed.
+``--in-place`` lets the writers write to their targets themselves, as they must not: the drill must see what that
+breaks.
 """
 
 from __future__ import annotations

@@ -63,8 +63,7 @@ def test_the_drill_tells_a_silent_reader(tf: Any, tmp_path: Path) -> None:
 
 def test_the_pages_table_is_the_drills() -> None:
     """Every row is of a format and a reader of the drill, counts every try, and has no silence where checksums are."""
-    table = reliability.DOCS.read_text(encoding="utf-8").split(reliability.BEGIN)[1].split(reliability.END)[0]
-    lines = table.strip().splitlines()
+    lines = reliability.pages.written("reliability.md", "reliability.py")
     assert lines[:2] == list(reliability.HEAD)
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[2:]]
     assert len({(row[0], row[1]) for row in rows}) == len(rows) >= 18
