@@ -158,7 +158,6 @@ class _Reader:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.raw = self._parse(path, seen=())
-        self._check_types()
         self.dialects = tuple(self.raw.get("dialects", ()))
         self.axes = self.raw.get("axis", {})
 
@@ -199,8 +198,13 @@ class _Reader:
             raw = tomllib.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise MappingError(f"{path} does not exist: an architecture needs its mapping table") from None
-        except tomllib.TOMLDecodeError as error:
+        except OSError as error:
+            raise MappingError(
+                f"{path} cannot be read ({error.strerror}): name a mapping table, a .toml file"
+            ) from None
+        except ValueError as error:
             raise MappingError(f"{path} is not valid TOML: {error}") from None
+        self._check_types(raw)
         if "extends" not in raw:
             return raw
         base = self._parse(path.parent / f"{raw.pop('extends')}.toml", (*seen, path))
@@ -211,10 +215,12 @@ class _Reader:
             merged[key] = base.get(key, []) + raw.get(key, [])
         return merged
 
-    def _check_types(self) -> None:
+    def _check_types(self, raw: dict[str, Any]) -> None:
         """Raise MappingError where a value is of another type than its place asks for."""
-        axes, ignored = self.raw.get("axis", {}), self.raw.get("ignore", {})
-        if not _words(self.raw.get("dialects", [])):
+        axes, ignored = raw.get("axis", {}), raw.get("ignore", {})
+        if not isinstance(raw.get("extends", ""), str):
+            self.fail("extends what is not a name")
+        if not _words(raw.get("dialects", [])):
             self.fail("has dialects that are no list of names")
         if not isinstance(axes, dict) or not all(isinstance(axis, dict) for axis in axes.values()):
             self.fail("has an axis that is no table of columns")
@@ -222,11 +228,11 @@ class _Reader:
             self.fail("has an axis whose columns are no lists")
         if not isinstance(ignored, dict) or not all(map(_words, ignored.values())):
             self.fail("has an ignore that is no list of patterns for each dialect")
-        parts = self.raw.get("part", {})
+        parts = raw.get("part", {})
         if not isinstance(parts, dict) or not all(isinstance(name, str) for name in parts.values()):
             self.fail("has a [part] that does not name each part in words")
         for section in _ROW_KEYS:
-            rows = self.raw.get(section, [])
+            rows = raw.get(section, [])
             if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
                 self.fail(f"has a {section} that is no row: begin each with [[{section}]]")
             for row in rows:

@@ -112,14 +112,25 @@ def test_a_table_that_extends_another_replaces_axes_and_adds_rows(tmp_path: Path
         (("[axis.block]", "[axis.block"), "is not valid TOML"),
         (("dialects =", 'extends = "nothing"\ndialects ='), "nothing.toml does not exist"),
         (("dialects =", 'extends = "table"\ndialects ='), "extends itself"),
+        (("dialects =", "extends = 3\ndialects ="), "extends what is not a name"),
+        (("dialects =", 'extends = "base"\nignore = 3\ndialects ='), "ignore that is no list of patterns"),
     ],
 )
 def test_a_wrong_table_is_refused_by_name(tmp_path: Path, change: tuple[str, str], complaint: str) -> None:
     assert change[0] in BASE
+    write(tmp_path, BASE, "base")
     with pytest.raises(MappingError) as caught:
         Table.read(write(tmp_path, BASE.replace(*change)))
     assert complaint in str(caught.value)
     assert str(tmp_path) in str(caught.value)
+
+
+def test_what_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(MappingError, match=r"bytes.toml is not valid TOML"):
+        Table.read(tmp_path / "bytes.toml")
+    with pytest.raises(MappingError, match=r"cannot be read \(Is a directory\): name a mapping table"):
+        Table.read(tmp_path)
 
 
 WORD = st.text("abcxyz", min_size=1, max_size=4)
