@@ -7,8 +7,7 @@ import gc
 import signal
 import sys
 import threading
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
@@ -272,20 +271,19 @@ def inspect(path: Path, depth: int | None, size: int | None, as_json: bool, **op
     from porter.inspect import inspect, open_graph
     from porter.render import views
 
-    with uncollected():
-        wanted = {name: value for name, value in options.items() if value}
-        drawn = "svg" in wanted and wanted.keys() <= {"svg", "scope"}
-        if len(wanted) > 1 and not drawn:
-            raise click.UsageError(f"--{' and --'.join(wanted)} ask for different things: give one of them")
-        if options["mapping"]:
-            views.mapping(path, options["mapping"], as_json)
-        elif drawn:
-            views.svg(open_graph(path, size), options["svg"], as_json, options["scope"])
-        elif wanted:
-            ((view, value),) = wanted.items()
-            views.VIEWS[view](open_graph(path, size), value, as_json)
-        else:
-            views.overview(inspect(path, depth, size=size), depth is not None, as_json)
+    wanted = {name: value for name, value in options.items() if value}
+    drawn = "svg" in wanted and wanted.keys() <= {"svg", "scope"}
+    if len(wanted) > 1 and not drawn:
+        raise click.UsageError(f"--{' and --'.join(wanted)} ask for different things: give one of them")
+    if options["mapping"]:
+        views.mapping(path, options["mapping"], as_json)
+    elif drawn:
+        views.svg(open_graph(path, size), options["svg"], as_json, options["scope"])
+    elif wanted:
+        ((view, value),) = wanted.items()
+        views.VIEWS[view](open_graph(path, size), value, as_json)
+    else:
+        views.overview(inspect(path, depth, size=size), depth is not None, as_json)
 
 
 @cli.command()
@@ -356,18 +354,6 @@ def list_models(as_json: bool) -> None:
             "in the cache" if found else "to fetch" if release else "",
         )
     console().print(grid)
-
-
-@contextmanager
-def uncollected() -> Iterator[None]:
-    """Look for no garbage: of a graph's many small objects none is any, and looking takes a fifth of the time."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def parameters(model: str) -> int:
@@ -446,6 +432,8 @@ def written(path: Path) -> str:
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line; a mistake is one sentence on standard error and exit status 2."""
     before_tensorflow()
+    # Frameworks and graphs are millions of objects, of which none is garbage: looking takes up to a third of the time.
+    gc.set_threshold(100_000, 50, 50)
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGHUP):  # so that what is half-written is removed
             signal.signal(number, lambda number, _frame: sys.exit(128 + number))
