@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
+from porter.checkpoint import objects
 from porter.checkpoint.locate import locate
 from porter.checkpoint.sstable import FOOTER, is_table
 from porter.digests import FILES, TENSORS, is_sealed, record_beside
@@ -31,7 +32,8 @@ class Checked:
     """What was checked, true where all of it is as porter wrote it.
 
     ``files`` are the SHA-256 of what was read, ``tensors`` the number of tensors that were checked, ``damaged`` what
-    differs: tensors by name, files by name, or the rest of a file in words. ``by`` says what they were checked by.
+    differs: tensors by name, files by name, or the rest of a file in words. ``by`` says what they were checked by;
+    ``unread`` are a checkpoint's entries that are no such tensors, such as strings, and were not.
     """
 
     path: Path
@@ -39,13 +41,15 @@ class Checked:
     tensors: int
     damaged: tuple[str, ...]
     by: Literal["digests", "checksums"] = "digests"
+    unread: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         return not self.damaged
 
     def __str__(self) -> str:
         if self and self.by == "checksums":
-            return f"{self.path} is whole: {self.tensors} tensors match their checksums"
+            others = f"; not checked is what porter does not read:{listing(self.unread)}" if self.unread else ""
+            return f"{self.path} is whole by the checksums of its tensors ({self.tensors}){others}"
         if self:
             return f"{self.path} is whole: {self.tensors} tensors and all else are as porter wrote them"
         return f"{self.path} is damaged: port it again or copy it again; what differs is{listing(self.damaged)}"
@@ -59,6 +63,7 @@ class Checked:
             "sha256": {str(path): digest for path, digest in self.files.items()},
             "tensors": self.tensors,
             "damaged": list(self.damaged),
+            "unread": list(self.unread),
         }
 
 
@@ -109,7 +114,8 @@ def _by_checksums(path: Path, inputs: Inputs) -> Checked:
             entry.load()
         except FormatError:
             damaged.append(name)
-    return Checked(path, inputs.digests, len(opened), tuple(damaged), "checksums")
+    besides = opened.asides.keys() - opened.entries.keys() - {objects.KEY}  # which is checked as it is opened
+    return Checked(path, inputs.digests, len(opened), tuple(damaged), "checksums", tuple(sorted(besides)))
 
 
 def _none(path: Path, more: str = "") -> PorterError:

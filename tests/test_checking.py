@@ -68,7 +68,7 @@ def test_300_of_300_changed_bits_of_a_checkpoint_are_found(tf: Any, tmp_path: Pa
         tf.raw_ops.Save(filename=str(prefix), tensor_names=list(stored), data=list(stored.values()))
     files = sorted(tmp_path.glob(f"{prefix.name}*"))
     assert len(files) == {"V2": 2, "V1": 1}[form]
-    assert str(check(prefix)) == f"{prefix} is whole: 137 tensors match their checksums"
+    assert str(check(prefix)) == f"{prefix} is whole by the checksums of its tensors (137)"
     assert all(check(file) for file in files)
     draw = random.Random(form)
     found, named = 0, 0
@@ -88,6 +88,17 @@ def test_300_of_300_changed_bits_of_a_checkpoint_are_found(tf: Any, tmp_path: Pa
     assert found == 300
     assert named > 100
     assert check(prefix)
+
+
+def test_what_is_not_checked_is_said(tf: Any, tmp_path: Path) -> None:
+    prefix = tmp_path / "m.ckpt"
+    values = {"w": tf.ones(3), "note": tf.constant(["a text"])}
+    tf.raw_ops.SaveV2(prefix=str(prefix), tensor_names=[*values], shape_and_slices=["", ""], tensors=[*values.values()])
+    checked = check(prefix)
+    assert checked.unread == ("note",)
+    assert str(checked).endswith("of its tensors (1); not checked is what porter does not read:\n  note")
+    module = tf.train.Checkpoint(w=tf.Variable([1.0]))
+    assert check(Path(module.save(str(tmp_path / "o.ckpt")))).unread == ()
 
 
 def flip(file: Any, place: int, bit: int) -> None:
@@ -203,7 +214,7 @@ def test_the_command_line(small: Path, tmp_path: Path, capsys: pytest.CaptureFix
     code, said, _ = run(out, "--json")
     assert (code, json.loads(said)["ok"], len(json.loads(said)["damaged"])) == (1, False, 1)
     assert "porter knows no model" in run("absent.safetensors")[2]
-    assert run(small) == (0, f"{small} is whole: 137 tensors match their checksums\n", "")
+    assert run(small) == (0, f"{small} is whole by the checksums of its tensors (137)\n", "")
     assert json.loads(run(small, "--json")[1])["by"] == "checksums"
 
 
