@@ -81,7 +81,7 @@ def _attributes(read: Read, address: int) -> Iterator[bytes]:
         chunks = [(address + 16, int.from_bytes(head[8:12], "little"))]
         form, signature, checksum = "<HHBxxx", 0, 0
     fixed = struct.calcsize(form)
-    for begin, size in islice(_growing(chunks), _MOST_CHUNKS):
+    for begin, size in islice(chunks, _MOST_CHUNKS):  # which grows while it is walked
         chunk, at = read(begin, size), 0
         while at + fixed <= len(chunk):
             kind, length, flags = struct.unpack_from(form, chunk, at)
@@ -92,10 +92,6 @@ def _attributes(read: Read, address: int) -> Iterator[bytes]:
                 chunks.append((place + signature, room - signature - checksum))
             elif kind == _ATTRIBUTE and not flags & _SHARED:
                 yield message
-
-
-def _growing(chunks: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    yield from chunks  # a list that grows is walked to its new end
 
 
 def _name_and_values(message: bytes) -> tuple[bytes, bytes]:
