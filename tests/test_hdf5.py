@@ -238,6 +238,15 @@ def test_a_text_that_claims_more_than_its_heap(tmp_path: Path, version: str, oth
             open_checkpoint(path)
 
 
+def test_a_heap_behind_the_end_of_the_file(tmp_path: Path) -> None:
+    path = named_late(tmp_path / "model.h5", "earliest")
+    raw = path.read_bytes()
+    text = len("conv1").to_bytes(4, "little") + raw.index(b"GCOL").to_bytes(8, "little")
+    path.write_bytes(raw.replace(text, text[:4] + b"\xff" * 7 + b"\x7f"))
+    with pytest.raises(FormatError, match="name claims a text of 5 bytes, in a heap of 0; copy or download it again"):
+        open_checkpoint(path)
+
+
 def test_a_text_in_a_place_of_its_own(tmp_path: Path) -> None:
     """The newest layout moves an object's ninth attribute, and all before it, to where nothing is checked."""
     path = named_late(tmp_path / "model.h5", "latest", 9)

@@ -93,6 +93,9 @@ class H5:
         return group.attrs[name]
 
     def _read(self, offset: int, size: int) -> bytes:
+        """Return ``size`` bytes at ``offset``, or those that are there."""
+        end = self.root.id.get_filesize()
+        offset, size = min(offset, end), max(0, min(size, end))
         if self._contents is not None:
             return self._contents[offset : offset + size]
         with self.path.open("rb") as file:
