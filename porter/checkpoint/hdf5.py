@@ -72,6 +72,12 @@ class H5:
             group = group[part]
         return group
 
+    def datasets(self) -> list[h5py.Dataset]:
+        """Return all datasets that hard links lead to."""
+        found: list[h5py.Dataset] = []
+        self.root.visititems(lambda _, node: found.append(node) if isinstance(node, h5py.Dataset) else None)
+        return found
+
     def text(self, group: h5py.Group, name: str) -> Any:
         """Return an attribute of text, or of several texts; None where ``group`` has none of this name.
 
@@ -116,6 +122,13 @@ def dataset_entry(dataset: h5py.Dataset, path: Path, name: str) -> Entry:
     # Neither HDF5 nor numpy has bfloat16, which Keras keeps as pairs of bytes.
     loaded = np.dtype(np.float32) if dtype == "V2" else dtype
     return Entry(shape, loaded, partial(_load, dataset, path, name))
+
+
+def stored_values(dataset: h5py.Dataset) -> bytes:
+    """Return a dataset's values as they are stored. Raises FormatError where it is not safe to read."""
+    _check(dataset)
+    values: np.ndarray = dataset[()]
+    return values.tobytes()
 
 
 def _check(dataset: h5py.Dataset) -> None:
