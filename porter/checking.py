@@ -10,7 +10,7 @@ import io
 import json
 import os
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import index
@@ -33,7 +33,8 @@ class Checked:
     """What was checked, true where all of it is as porter wrote it.
 
     ``files`` are the SHA-256 of what was read, ``tensors`` the number of tensors that were checked, ``damaged`` what
-    differs: tensors by name, files by name, or the rest of a file in words. ``by`` says what they were checked by.
+    differs: tensors by name, files by name, or the rest of a file in words. ``by`` says what they were checked by,
+    ``unchecked`` which tensors of a checkpoint porter knows no checksum of.
     """
 
     path: Path
@@ -41,13 +42,15 @@ class Checked:
     tensors: int
     damaged: tuple[str, ...]
     by: Literal["digests", "checksums"] = "digests"
+    unchecked: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         return not self.damaged
 
     def __str__(self) -> str:
         if self and self.by == "checksums":
-            return f"{self.path} is whole: {self.tensors} tensors match their checksums"
+            but = f", but porter cannot check{listing(self.unchecked)}" if self.unchecked else ""
+            return f"{self.path} is whole: {self.tensors} tensors match their checksums{but}"
         if self:
             return f"{self.path} is whole: {self.tensors} tensors and all else are as porter wrote them"
         return f"{self.path} is damaged: port it again or copy it again; what differs is{listing(self.damaged)}"
@@ -61,6 +64,7 @@ class Checked:
             "sha256": {str(path): digest for path, digest in self.files.items()},
             "tensors": self.tensors,
             "damaged": list(self.damaged),
+            "unchecked": list(self.unchecked),
         }
 
 
@@ -107,12 +111,15 @@ def _by_checksums(path: Path, inputs: Inputs) -> Checked:
     opened = inputs.open(path)
     inputs.close()
     damaged = []
-    for name, entry in opened.entries.items():
+    reads: dict[str, Callable[[], object]] = {name: entry.load for name, entry in opened.entries.items()}
+    reads |= opened.checks
+    for name, read in reads.items():
         try:
-            entry.load()
+            read()
         except FormatError:
             damaged.append(name)
-    return Checked(path, inputs.digests, len(opened), tuple(damaged), "checksums")
+    unchecked = tuple(name for name in opened.asides if name not in reads)
+    return Checked(path, inputs.digests, len(reads), tuple(damaged), "checksums", unchecked)
 
 
 def _none(path: Path, more: str = "") -> PorterError:

@@ -92,6 +92,42 @@ def test_300_of_300_changed_bits_of_a_checkpoint_are_found(tf: Any, tmp_path: Pa
     assert check(prefix)
 
 
+@pytest.mark.parametrize("form", ["V2", "V1", "object-based"])
+def test_what_is_not_read_is_checked_too(tf: Any, tmp_path: Path, form: str) -> None:
+    """Strings, dtypes that numpy has not, and the copies that Keras keeps of variables."""
+    prefix = tmp_path / "s.ckpt"
+    texts, small = tf.constant(["a" * 50, "b" * 150]), tf.ones(3)
+    if form == "V2":
+        narrow = tf.cast(tf.ones(60), tf.dtypes.experimental.float8_e5m2)
+        tf.raw_ops.SaveV2(
+            prefix=str(prefix),
+            tensor_names=["texts", "narrow", "w"],
+            shape_and_slices=["", "", ""],
+            tensors=[texts, narrow, small],
+        )
+        count = 3
+    elif form == "V1":
+        tf.raw_ops.Save(filename=str(prefix), tensor_names=["texts", "w"], data=[texts, small])
+        count = 2
+    else:
+        module = tf.Module()
+        module.one, module.other = tf.Variable(small, name="v"), tf.Variable(small, name="v")
+        tf.train.Checkpoint(module=module).write(str(prefix))
+        count = 3
+    checked = check(prefix)
+    assert (bool(checked), checked.tensors) == (True, count), checked
+    for file in sorted(tmp_path.iterdir()):
+        raw = file.read_bytes()
+        for place in range(len(raw)):
+            file.write_bytes(raw[:place] + bytes([raw[place] ^ 1 << place % 8]) + raw[place + 1 :])
+            try:
+                whole = bool(check(prefix))
+            except PorterError:
+                whole = False
+            assert not whole, (file.name, place)
+        file.write_bytes(raw)
+
+
 def flip(file: Any, place: int, bit: int) -> None:
     file.seek(place)
     (byte,) = file.read(1)
