@@ -10,12 +10,13 @@ import io
 import json
 import os
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import index
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, NamedTuple
 
-from porter.checkpoint import objects
 from porter.checkpoint.locate import locate
 from porter.checkpoint.sstable import FOOTER, is_table
 from porter.digests import FILES, TENSORS, is_sealed, record_beside
@@ -32,8 +33,8 @@ class Checked:
     """What was checked, true where all of it is as porter wrote it.
 
     ``files`` are the SHA-256 of what was read, ``tensors`` the number of tensors that were checked, ``damaged`` what
-    differs: tensors by name, files by name, or the rest of a file in words. ``by`` says what they were checked by;
-    ``unread`` are a checkpoint's entries that are no such tensors, such as strings, and were not.
+    differs: tensors by name, files by name, or the rest of a file in words. ``by`` says what they were checked by,
+    ``unchecked`` which tensors of a checkpoint porter knows no checksum of.
     """
 
     path: Path
@@ -41,15 +42,15 @@ class Checked:
     tensors: int
     damaged: tuple[str, ...]
     by: Literal["digests", "checksums"] = "digests"
-    unread: tuple[str, ...] = ()
+    unchecked: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         return not self.damaged
 
     def __str__(self) -> str:
         if self and self.by == "checksums":
-            others = f"; not checked is what porter does not read:{listing(self.unread)}" if self.unread else ""
-            return f"{self.path} is whole by the checksums of its tensors ({self.tensors}){others}"
+            but = f", but porter cannot check{listing(self.unchecked)}" if self.unchecked else ""
+            return f"{self.path} is whole: {self.tensors} tensors match their checksums{but}"
         if self:
             return f"{self.path} is whole: {self.tensors} tensors and all else are as porter wrote them"
         return f"{self.path} is damaged: port it again or copy it again; what differs is{listing(self.damaged)}"
@@ -63,7 +64,7 @@ class Checked:
             "sha256": {str(path): digest for path, digest in self.files.items()},
             "tensors": self.tensors,
             "damaged": list(self.damaged),
-            "unread": list(self.unread),
+            "unchecked": list(self.unchecked),
         }
 
 
@@ -76,10 +77,11 @@ def check(path: Path, inputs: Inputs | None = None) -> Checked:
     inputs = inputs or Inputs()
     if path.is_dir():
         record = path / _RECORD
-        names = sorted(_read(record).get(FILES, ()))
+        names = _read(record).files
         if not names:
             raise _none(path)
-        inputs.add(file for file in (record, *map(path.joinpath, names)) if file.is_file())
+        files = sorted(file for file in path.iterdir() if file.is_file())
+        inputs.add(file for file in files if file == record or file.name in names)
         inputs.close()
         return _by_record(path, record, inputs)
     if is_table(_tail(locate(path).files[0])):
@@ -93,7 +95,7 @@ def check(path: Path, inputs: Inputs | None = None) -> Checked:
             tensors, damaged = _safetensors(path, file)
             return Checked(path, inputs.digests, tensors, tuple(damaged))
     for record in (record_beside(path), path.with_name(_RECORD)):
-        if path.name in _read(record).get(FILES, ()):
+        if path.name in _read(record).files:
             return _by_record(path, record, inputs)
     raise _none(path, f" nor is there a {record_beside(path).name} beside it that does;")
 
@@ -109,13 +111,15 @@ def _by_checksums(path: Path, inputs: Inputs) -> Checked:
     opened = inputs.open(path)
     inputs.close()
     damaged = []
-    for name, entry in opened.entries.items():
+    reads: dict[str, Callable[[], object]] = {name: entry.load for name, entry in opened.entries.items()}
+    reads |= opened.checks
+    for name, read in reads.items():
         try:
-            entry.load()
+            read()
         except FormatError:
             damaged.append(name)
-    besides = opened.asides.keys() - opened.entries.keys() - {objects.KEY}  # which is checked as it is opened
-    return Checked(path, inputs.digests, len(opened), tuple(damaged), "checksums", tuple(sorted(besides)))
+    unchecked = tuple(name for name in opened.asides if name not in reads)
+    return Checked(path, inputs.digests, len(reads), tuple(damaged), "checksums", unchecked)
 
 
 def _none(path: Path, more: str = "") -> PorterError:
@@ -125,33 +129,59 @@ def _none(path: Path, more: str = "") -> PorterError:
     )
 
 
-def _read(record: Path) -> dict[str, Any]:
-    """Return what a record says, nothing where it is none. Raises FormatError where its seal is broken."""
+class _Record(NamedTuple):
+    """The SHA-256 of files, by their names beside the record, and of tensors."""
+
+    files: Mapping[str, str]
+    tensors: Mapping[str, str]
+
+
+def _read(record: Path) -> _Record:
+    """Return what a record says, nothing where it is none. Raises FormatError where it is damaged."""
     text = record.read_bytes() if record.is_file() else b""
     whole = is_sealed(text)
-    if whole is False:
+    if whole is None:
+        return _Record({}, {})
+    if not whole:
         raise FormatError(f"{record}, which holds the digests, is damaged itself: port again, or copy it again")
-    fields: dict[str, Any] = json.loads(text) if whole else {}
-    return fields
+    with _as_porter_writes(record):
+        fields = json.loads(text)
+        return _Record(_strings(fields.get(FILES, {})), _strings(fields.get(TENSORS, {})))
+
+
+@contextmanager
+def _as_porter_writes(path: Path) -> Iterator[None]:
+    """Turn what digests of another structure lead to into one sentence: a seal is no signature, anybody can set it."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError):
+        raise FormatError(f"{path} is sealed, but not laid out as porter does: do not trust it, port again") from None
+
+
+def _strings(digests: Any) -> dict[str, str]:
+    if not all(isinstance(digest, str) for digest in digests.values()):
+        raise TypeError
+    return dict(digests)
 
 
 def _by_record(path: Path, record: Path, inputs: Inputs) -> Checked:
     """Check ``path``, or all files of it where it is a folder, by ``record``."""
-    fields = _read(record)
-    tensors = fields.get(TENSORS, {})
-    count, damaged = len(tensors), []
-    for name, want in fields[FILES].items():
-        file = record.with_name(name)
+    stated = _read(record)
+    there = {file.name: file for file in record.parent.iterdir() if file.is_file()}  # a name leads nowhere else
+    count, damaged = len(stated.tensors), []
+    for name, want in stated.files.items():
         if not path.is_dir() and name != path.name:
             continue
-        if not file.is_file():
+        if name not in there:
             damaged.append(f"{name}, which is not there")
-        elif file.suffix == ".safetensors":
+            continue
+        file = there[name]
+        if file.suffix == ".safetensors":
             with file.open("rb") as opened:
                 count, found = _safetensors(file, opened)
             damaged += found or ([f"{name}, which is another"] if inputs.digests[file] != want else [])
         elif inputs.digests[file] != want:
-            damaged += _which(file, tensors) if name.endswith((".pth", ".keras", ".h5")) else [name]
+            damaged += _which(file, stated.tensors) if name.endswith((".pth", ".keras", ".h5")) else [name]
     return Checked(path, inputs.digests, count, tuple(damaged))
 
 
@@ -169,18 +199,26 @@ def _safetensors(path: Path, file: BinaryIO) -> tuple[int, list[str]]:
         raise _none(path)
     if not whole:
         return 0, ["the header, which holds the tensors' names, shapes and digests"]
-    fields = json.loads(header[8:])
-    digests = json.loads(fields["__metadata__"][TENSORS])
+    with _as_porter_writes(path):
+        fields = json.loads(header[8:])
+        digests = _strings(json.loads(fields["__metadata__"][TENSORS]))
+        spans = [_span(fields[name]["data_offsets"]) for name in digests]
     damaged, end = [], data
-    for name, want in digests.items():
-        begin, after = (data + offset for offset in fields[name]["data_offsets"])
-        end = max(end, after)
-        file.seek(begin)
+    for (name, want), (begin, after) in zip(digests.items(), spans, strict=True):
+        end = max(end, data + after)
+        file.seek(min(data + begin, size))
         if _digest(file, after - begin) != want:
             damaged.append(name)
     if size > end:
         damaged.append(f"{size - end} bytes behind the last tensor")
     return len(digests), damaged
+
+
+def _span(offsets: Any) -> tuple[int, int]:
+    begin, end = map(index, offsets)
+    if not 0 <= begin <= end:
+        raise ValueError
+    return begin, end
 
 
 def _digest(file: BinaryIO, size: int) -> str:
@@ -194,36 +232,32 @@ def _digest(file: BinaryIO, size: int) -> str:
 def _which(path: Path, tensors: Mapping[str, str]) -> list[str]:
     """Return the tensors whose bytes are no longer found in ``path``, or that it is something else that differs."""
     try:
-        with path.open("rb") as file:
-            there = {hashlib.sha256(raw).hexdigest() for raw in _contents(file)}
+        there = {hashlib.sha256(raw).hexdigest() for raw in _contents(path)}
     except Exception:  # libraries raise anything on a damaged file, which is known to be damaged
         return [f"the structure of {path.name}, so that its tensors are not found"]
     lost = [name for name, digest in tensors.items() if digest not in there]
     return lost or [f"something in {path.name} besides the tensors"]
 
 
-def _contents(file: BinaryIO) -> Iterator[bytes]:
+def _contents(path: Path) -> Iterator[bytes]:
     """Yield what a zip archive stores, checksums aside, and the values of every HDF5 dataset."""
-    head = file.read(8)
-    if head == _HDF5:
-        yield from _datasets(file)
-        return
-    with zipfile.ZipFile(file) as archive:
-        for member in archive.infolist():
-            file.seek(member.header_offset + 26)  # APPNOTE.TXT 4.3.7: the lengths of the name and the extra field
-            name, extra = (int.from_bytes(file.read(2), "little") for _ in range(2))
-            file.seek(name + extra, io.SEEK_CUR)
-            raw = file.read(member.compress_size)
-            if raw[:8] == _HDF5:
-                yield from _datasets(io.BytesIO(raw))
-            else:
-                yield raw
+    with path.open("rb") as file:
+        if file.read(8) == _HDF5:
+            yield from _datasets(path)
+            return
+        with zipfile.ZipFile(file) as archive:
+            for member in archive.infolist():
+                file.seek(member.header_offset + 26)  # APPNOTE.TXT 4.3.7: the lengths of the name and the extra field
+                name, extra = (int.from_bytes(file.read(2), "little") for _ in range(2))
+                file.seek(name + extra, io.SEEK_CUR)
+                raw = file.read(member.compress_size)
+                if raw[:8] == _HDF5:
+                    yield from _datasets(path, raw)
+                else:
+                    yield raw
 
 
-def _datasets(file: BinaryIO) -> Iterator[bytes]:
-    import h5py
+def _datasets(path: Path, contents: bytes | None = None) -> Iterator[bytes]:
+    from porter.checkpoint.hdf5 import H5, stored_values
 
-    found: list[bytes] = []
-    with h5py.File(file, "r") as opened:
-        opened.visititems(lambda _, node: found.append(node[()].tobytes()) if isinstance(node, h5py.Dataset) else None)
-    yield from found
+    return map(stored_values, H5(path, contents).datasets())

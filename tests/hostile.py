@@ -22,6 +22,7 @@ import threading
 import time
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -149,6 +150,15 @@ def h5_claims(group: Any, path: Path) -> None:
 
 def h5_packed(group: Any, path: Path) -> None:
     group.create_dataset("0", data=np.zeros(1 << 27, "u1"), chunks=(1 << 24,), compression="gzip")
+
+
+def h5_chunk(group: Any, path: Path) -> None:
+    """One chunk of 1 GiB, of which the dataset is four values."""
+    shape, chunk = (1, 1, 1, 4), (1, 1, 1, 1 << 28)
+    dataset = group.create_dataset("0", shape, "f4", chunks=chunk, maxshape=(1, 1, 1, None), compression="gzip")
+    packer = zlib.compressobj(9)
+    packed = b"".join(packer.compress(bytes(1 << 26)) for _ in range(1 << 4)) + packer.flush()
+    dataset.id.write_direct_chunk((0, 0, 0, 0), packed)
 
 
 def h5_text(path: Path) -> None:
@@ -361,7 +371,8 @@ CORPUS = (
     Hostile("virtual.h5", h5(h5_virtual), "is a virtual dataset"),
     Hostile("terabytes.h5", h5(h5_claims), "claims 4398046511104 bytes, of which the file stores 0"),
     Hostile("bomb.h5", h5(h5_packed), "claims 134217728 bytes, of which the file stores"),
-    Hostile("text.h5", h5_text, "name claims a text of 4294967280 bytes"),
+    Hostile("chunk.h5", h5(h5_chunk), "claims 1073741824 bytes, of which the file stores"),
+    Hostile("text.h5", h5_text, "name brings the texts to 4294967280 bytes"),
     Hostile("writefile.pb", graph_on_the_way("WriteFile"), "WriteFile at payload", "verify"),
     Hostile("pyfunc.pb", graph_on_the_way("PyFunc"), "PyFunc at payload", "verify"),
     Hostile("main-op", saved_model, "the nodes that payload needs, which TensorFlow runs when it loads", "verify"),

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -21,6 +22,7 @@ from porter import load, port
 from porter.checking import check
 from porter.checkpoint import open_checkpoint
 from porter.cli import main
+from porter.digests import BLANK, sealed
 from porter.errors import PorterError
 from porter.seed import seed
 
@@ -68,7 +70,7 @@ def test_300_of_300_changed_bits_of_a_checkpoint_are_found(tf: Any, tmp_path: Pa
         tf.raw_ops.Save(filename=str(prefix), tensor_names=list(stored), data=list(stored.values()))
     files = sorted(tmp_path.glob(f"{prefix.name}*"))
     assert len(files) == {"V2": 2, "V1": 1}[form]
-    assert str(check(prefix)) == f"{prefix} is whole by the checksums of its tensors (137)"
+    assert str(check(prefix)) == f"{prefix} is whole: 137 tensors match their checksums"
     assert all(check(file) for file in files)
     draw = random.Random(form)
     found, named = 0, 0
@@ -90,15 +92,40 @@ def test_300_of_300_changed_bits_of_a_checkpoint_are_found(tf: Any, tmp_path: Pa
     assert check(prefix)
 
 
-def test_what_is_not_checked_is_said(tf: Any, tmp_path: Path) -> None:
-    prefix = tmp_path / "m.ckpt"
-    values = {"w": tf.ones(3), "note": tf.constant(["a text"])}
-    tf.raw_ops.SaveV2(prefix=str(prefix), tensor_names=[*values], shape_and_slices=["", ""], tensors=[*values.values()])
+@pytest.mark.parametrize("form", ["V2", "V1", "object-based"])
+def test_what_is_not_read_is_checked_too(tf: Any, tmp_path: Path, form: str) -> None:
+    """Strings, dtypes that numpy has not, and the copies that Keras keeps of variables."""
+    prefix = tmp_path / "s.ckpt"
+    texts, small = tf.constant(["a" * 50, "b" * 150]), tf.ones(3)
+    if form == "V2":
+        narrow = tf.cast(tf.ones(60), tf.dtypes.experimental.float8_e5m2)
+        tf.raw_ops.SaveV2(
+            prefix=str(prefix),
+            tensor_names=["texts", "narrow", "w"],
+            shape_and_slices=["", "", ""],
+            tensors=[texts, narrow, small],
+        )
+        count = 3
+    elif form == "V1":
+        tf.raw_ops.Save(filename=str(prefix), tensor_names=["texts", "w"], data=[texts, small])
+        count = 2
+    else:
+        module = tf.Module()
+        module.one, module.other = tf.Variable(small, name="v"), tf.Variable(small, name="v")
+        tf.train.Checkpoint(module=module).write(str(prefix))
+        count = 3
     checked = check(prefix)
-    assert checked.unread == ("note",)
-    assert str(checked).endswith("of its tensors (1); not checked is what porter does not read:\n  note")
-    module = tf.train.Checkpoint(w=tf.Variable([1.0]))
-    assert check(Path(module.save(str(tmp_path / "o.ckpt")))).unread == ()
+    assert (bool(checked), checked.tensors) == (True, count), checked
+    for file in sorted(tmp_path.iterdir()):
+        raw = file.read_bytes()
+        for place in range(len(raw)):
+            file.write_bytes(raw[:place] + bytes([raw[place] ^ 1 << place % 8]) + raw[place + 1 :])
+            try:
+                whole = bool(check(prefix))
+            except PorterError:
+                whole = False
+            assert not whole, (file.name, place)
+        file.write_bytes(raw)
 
 
 def flip(file: Any, place: int, bit: int) -> None:
@@ -183,6 +210,82 @@ def test_a_strangers_file_has_no_digests(tmp_path: Path) -> None:
             check(tmp_path / name)
 
 
+def sealed_json(fields: dict[str, Any]) -> bytes:
+    return sealed(json.dumps({**fields, "sha256": BLANK}).encode())
+
+
+DIGEST = "0" * 64
+RECORDS = {
+    "names in a list": sealed_json({"files_sha256": ["m.pth"]}),
+    "a number": sealed_json({"files_sha256": 3}),
+    "a digest that is a number": sealed_json({"files_sha256": {"m.pth": 3}}),
+    "tensors in a list": sealed_json({"files_sha256": {"m.pth": DIGEST}, "tensors_sha256": [1]}),
+    "nested without end": sealed(b"[" * 100_000 + b'"sha256": "' + BLANK.encode() + b'"'),
+    "no JSON": sealed(b'["sha256": "' + BLANK.encode() + b'"]'),
+    "no UTF-8": sealed(b'{"a": "\xff", "sha256": "' + BLANK.encode() + b'"}'),
+}
+
+
+@pytest.mark.parametrize("form", ["beside", "folder"])
+@pytest.mark.parametrize("what", RECORDS)
+def test_a_record_that_porter_never_wrote(tmp_path: Path, what: str, form: str) -> None:
+    """A seal is no signature: anybody can set it."""
+    (tmp_path / "m.pth").write_bytes(b"PK" + bytes(9))
+    record = tmp_path / ("config.json" if form == "folder" else "m.pth.json")
+    record.write_bytes(RECORDS[what])
+    with pytest.raises(PorterError, match=f"{record} is sealed, but not laid out as porter does: do not trust it"):
+        check(tmp_path if form == "folder" else tmp_path / "m.pth")
+
+
+HEADERS = {
+    "no metadata": {},
+    "no tensor": {"__metadata__": {"tensors_sha256": json.dumps({"w": DIGEST})}},
+    "digests in a list": {"__metadata__": {"tensors_sha256": "[1]"}},
+    "digests that are no JSON": {"__metadata__": {"tensors_sha256": "{"}},
+    "a tensor before the file": {"__metadata__": {"tensors_sha256": json.dumps({"w": DIGEST})}, "w": [-99, 4]},
+    "a tensor that ends before it begins": {"__metadata__": {"tensors_sha256": json.dumps({"w": DIGEST})}, "w": [4, 0]},
+}
+
+
+@pytest.mark.parametrize("what", HEADERS)
+def test_a_header_that_porter_never_wrote(tmp_path: Path, what: str) -> None:
+    header = {name: {"data_offsets": at} if name == "w" else at for name, at in HEADERS[what].items()}
+    text = json.dumps({**header, "sha256": BLANK}).encode()
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(sealed(len(text).to_bytes(8, "little") + text) + bytes(8))
+    with pytest.raises(PorterError, match=f"{path} is sealed, but not laid out as porter does: do not trust it"):
+        check(path)
+
+
+def test_a_tensor_far_behind_the_file_is_damaged(tmp_path: Path) -> None:
+    fields = {"__metadata__": {"tensors_sha256": json.dumps({"w": DIGEST})}, "w": {"data_offsets": [1 << 70, 1 << 71]}}
+    text = json.dumps({**fields, "sha256": BLANK}).encode()
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(sealed(len(text).to_bytes(8, "little") + text))
+    assert check(path).damaged == ("w",)
+
+
+def test_a_record_leads_nowhere_else(tmp_path: Path) -> None:
+    """No other file is opened: not one that a record names, and none that HDF5 finds by itself."""
+    folder = tmp_path / "m"
+    folder.mkdir()
+    outside = tmp_path / "outside"
+    outside.write_bytes(b"secret")
+    (folder / "empty").mkdir()
+    digests = dict.fromkeys(("../outside", str(outside), "", "..", "a\x00b", "n" * 999, "empty"), DIGEST)
+    (folder / "config.json").write_bytes(sealed_json({"files_sha256": digests}))
+    checked = check(folder)
+    assert list(checked.files) == [folder / "config.json"]
+    assert checked.damaged == tuple(f"{name}, which is not there" for name in digests)
+    path = tmp_path / "m.h5"
+    secret = np.frombuffer(b"secret", "u1")
+    with h5py.File(path, "w") as file:
+        file.create_dataset("w", secret.shape, "u1", external=[(str(outside), 0, len(secret))])
+    record = {"files_sha256": {"m.h5": DIGEST}, "tensors_sha256": {"w": hashlib.sha256(secret).hexdigest()}}
+    (tmp_path / "m.h5.json").write_bytes(sealed_json(record))
+    assert check(path).damaged == ("the structure of m.h5, so that its tensors are not found",)
+
+
 def test_a_strangers_json_is_not_written_over(small: Path, tmp_path: Path) -> None:
     (tmp_path / "m.pth.json").write_text('{"years": "of work"}')
     with pytest.raises(PorterError, match=r"keeps its digests in m.pth.json, which is not porter's: name another"):
@@ -214,7 +317,7 @@ def test_the_command_line(small: Path, tmp_path: Path, capsys: pytest.CaptureFix
     code, said, _ = run(out, "--json")
     assert (code, json.loads(said)["ok"], len(json.loads(said)["damaged"])) == (1, False, 1)
     assert "porter knows no model" in run("absent.safetensors")[2]
-    assert run(small) == (0, f"{small} is whole by the checksums of its tensors (137)\n", "")
+    assert run(small) == (0, f"{small} is whole: 137 tensors match their checksums\n", "")
     assert json.loads(run(small, "--json")[1])["by"] == "checksums"
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import struct
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ import numpy as np
 import pytest
 
 from porter.checkpoint import open_checkpoint
-from porter.checkpoint.heaps import check_texts
+from porter.checkpoint.heaps import claimed_by_texts
 from porter.errors import FormatError
 
 KERNEL = np.arange(36, dtype=np.float32).reshape(3, 3, 2, 2)
@@ -215,7 +217,7 @@ def named_late(path: Path, version: str, others: int = 0) -> Path:
 
 @pytest.mark.parametrize("others", [0, 1, 7])
 @pytest.mark.parametrize("version", ["earliest", "latest"])
-def test_a_text_that_claims_more_than_its_heap(tmp_path: Path, version: str, others: int) -> None:
+def test_a_text_that_claims_more_than_the_file(tmp_path: Path, version: str, others: int) -> None:
     """HDF5 itself takes the memory that is claimed, 4 GiB here, before it looks for the text."""
     path = named_late(tmp_path / "model.h5", version, others)
     assert set(open_checkpoint(path)) == {"conv1/kernel"}
@@ -224,33 +226,128 @@ def test_a_text_that_claims_more_than_its_heap(tmp_path: Path, version: str, oth
     raw = path.read_bytes()
     text = len("conv1").to_bytes(4, "little") + raw.index(b"GCOL").to_bytes(8, "little")
     assert raw.count(text) == 1
-    for claimed in (4096, 4097, 0xFFFFFFF0):
+    for claimed in (1000, len(raw) + 1, 0xFFFFFFF0):
         damaged = raw.replace(text, claimed.to_bytes(4, "little") + text[4:])
         path.write_bytes(damaged)
-        if claimed > 4096:
-            with pytest.raises(FormatError, match=f"name claims a text of {claimed} bytes, in a heap of 4096"):
-                check_texts(lambda at, size, raw=damaged: raw[at : at + size], address, "name")
+        assert claimed_by_texts(lambda at, size, raw=damaged: raw[at : at + size], address, "name") == claimed
         # The newer layout has a checksum for it.
         newer = raw[address : address + 4] == b"OHDR"
-        checked = "vars: name claims" if claimed > 4096 else "size does not match"
+        checked = f"vars: name brings the texts to {claimed} bytes, more" if claimed > 1000 else "size does not match"
         says = "incorrect metadata checksum" if newer else checked
         with pytest.raises(FormatError, match=rf"model.h5.*{says}.*; copy or download it again"):
             open_checkpoint(path)
 
 
-def test_a_heap_behind_the_end_of_the_file(tmp_path: Path) -> None:
-    path = named_late(tmp_path / "model.h5", "earliest")
+def test_texts_that_are_the_same_bytes(tmp_path: Path) -> None:
+    """Each would be read anew: 400 of 8 MiB took 6 GB."""
+    path, length = tmp_path / "model.h5", 1 << 16
+    with h5py.File(path, "w") as file:
+        file.attrs["long"] = "x" * length
+        names = [f"layer{number:03}" for number in range(400)]
+        file.attrs.create("layer_names", names, dtype=h5py.string_dtype())
     raw = path.read_bytes()
-    text = len("conv1").to_bytes(4, "little") + raw.index(b"GCOL").to_bytes(8, "little")
-    path.write_bytes(raw.replace(text, text[:4] + b"\xff" * 7 + b"\x7f"))
-    with pytest.raises(FormatError, match="name claims a text of 5 bytes, in a heap of 0; copy or download it again"):
+    (long,) = texts_of(raw, length)
+    short = texts_of(raw, len("layer000"))
+    assert len(set(short)) == 400
+    for text in short:
+        raw = raw.replace(text, long)
+    path.write_bytes(raw)
+    with pytest.raises(FormatError, match=f"layer_names brings the texts to {400 * length} bytes, more than the file"):
         open_checkpoint(path)
 
 
-def test_a_text_in_a_place_of_its_own(tmp_path: Path) -> None:
+def texts_of(raw: bytes, length: int) -> list[bytes]:
+    """Return what stands for each text of ``length``: that, its heap's address, and its number there."""
+    stated = length.to_bytes(4, "little")
+    found = [raw[at : at + 16] for at in range(len(raw)) if raw.startswith(stated, at)]
+    return [text for text in found if raw.startswith(b"GCOL", int.from_bytes(text[4:12], "little"))]
+
+
+def test_heaps_that_share_bytes_or_leave_the_file(tmp_path: Path) -> None:
+    path = write(tmp_path / "model.h5", "numbered", whole)
+    raw = bytearray(path.read_bytes())
+    heap = raw.index(b"GCOL")
+    free = heap + 16 + 16 + 8
+    claimed = len(raw) + 1
+    raw[heap + 8 : heap + 16] = claimed.to_bytes(8, "little")
+    raw[free + 8 : free + 16] = (claimed - 40).to_bytes(8, "little")
+    path.write_bytes(raw)
+    says = f"the heap at byte {heap} brings its heaps to {claimed} bytes, and it has {len(raw)}; copy"
+    with pytest.raises(FormatError, match=says):
+        open_checkpoint(path)
+
+
+def test_texts_in_a_place_of_their_own(tmp_path: Path) -> None:
     """The newest layout moves an object's ninth attribute, and all before it, to where nothing is checked."""
     path = named_late(tmp_path / "model.h5", "latest", 9)
-    with pytest.raises(FormatError, match="vars: name is not stored beside the object it belongs to, as Keras does"):
+    says = "vars: it has attributes that are not stored beside the object they belong to, as Keras does; copy or"
+    with pytest.raises(FormatError, match=f"{says} download it again, or save the model again"):
+        open_checkpoint(path)
+
+
+@pytest.mark.parametrize("version", ["earliest", "latest"])
+def test_chunks_that_claim_to_store_more_than_the_file(tmp_path: Path, version: str) -> None:
+    """A packed dataset may claim some times what is stored, and what is stored may be claimed as well."""
+    path = tmp_path / "model.h5"
+    packed, shape = zlib.compress(bytes(1 << 20), 9), (1, 1, 16, 1 << 18)
+    with h5py.File(path, "w", libver=version) as file:
+        stored = file.create_group("layers/conv2d/vars")
+        stored.attrs["name"] = "conv1"
+        kernel = stored.create_dataset("0", shape, "f4", chunks=(1, 1, 1, 1 << 18), compression="gzip")
+        for number in range(16):
+            kernel.id.write_direct_chunk((0, 0, number, 0), packed)
+    assert open_checkpoint(path)["conv1/kernel"].shape == shape
+    if version == "latest":
+        return  # whose index of chunks has a checksum
+    raw = path.read_bytes()
+    size = struct.pack("<II", len(packed), 0)
+    assert raw.count(size) == 16
+    path.write_bytes(raw.replace(size, struct.pack("<II", len(raw), 0)))
+    with pytest.raises(FormatError, match=f"it claims {16 * len(raw)} stored bytes, and the file has {len(raw)}; copy"):
+        open_checkpoint(path)
+
+
+def test_a_chunk_that_is_larger_than_its_dataset(tmp_path: Path) -> None:
+    """HDF5 unpacks all of it: a chunk of 512 MiB, to read 16 bytes."""
+    side, size = 1 << 27, 1 << 29
+    packer = zlib.compressobj(9)
+    packed = b"".join(packer.compress(bytes(1 << 25)) for _ in range(size >> 25)) + packer.flush()
+
+    def fill(group: h5py.Group) -> None:
+        kernel = group.create_dataset(
+            "0", (1, 1, 1, 4), "f4", chunks=(1, 1, 1, side), maxshape=(1, 1, 1, None), compression="gzip"
+        )
+        kernel.id.write_direct_chunk((0, 0, 0, 0), packed)
+
+    path = write(tmp_path / "model.h5", "numbered", fill)
+    with pytest.raises(FormatError, match=f"it claims {size} bytes, of which the file stores {len(packed)}; copy"):
+        open_checkpoint(path)
+
+
+def test_an_empty_dataset_of_chunks(tmp_path: Path) -> None:
+    def fill(group: h5py.Group) -> None:
+        group.create_dataset("0", (0,), "f4", chunks=(4,), maxshape=(None,), compression="gzip")
+
+    assert open_checkpoint(write(tmp_path / "model.h5", "legacy", fill))["conv1/0"].shape == (0,)
+
+
+def test_names_that_do_not_fit_into_one_attribute(tmp_path: Path) -> None:
+    """Keras spreads what is above 64512 bytes over several: the weights of a network within a network are."""
+    from keras.src.legacy.saving.legacy_h5_format import save_attributes_to_hdf5_group as save
+
+    path = tmp_path / "model.h5"
+    names = [f"net/cell_{number:04}/{'separable' * 8}/kernel:0".encode() for number in range(1000)]
+    with h5py.File(path, "w") as file:
+        save(file, "layer_names", [b"net"])
+        group = file.create_group("net")
+        save(group, "weight_names", names)
+        assert set(group.attrs) == {"weight_names0", "weight_names1"}
+        for name in names:
+            group[name.decode()] = np.zeros(1, np.float32)
+    assert list(open_checkpoint(path)) == [name.decode().removesuffix(":0") for name in names]
+    with h5py.File(path, "a") as file:
+        del file["net"].attrs["weight_names0"]
+    with pytest.raises(FormatError, match="the layer net does not name its weights; copy or download it again"):
         open_checkpoint(path)
 
 

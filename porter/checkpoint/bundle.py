@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from io import BufferedReader
@@ -17,7 +17,7 @@ import numpy as np
 
 from porter.checkpoint import objects
 from porter.checkpoint.crc import masked_crc32c
-from porter.checkpoint.dtypes import STRING, TYPES, decode, fits, unread
+from porter.checkpoint.dtypes import STRING, TYPES, VARIANT, decode, fits, unread
 from porter.checkpoint.entry import Checkpoint, Entry
 from porter.checkpoint.slices import (
     Extents,
@@ -82,9 +82,12 @@ def read_bundle(index: Path) -> Checkpoint:
         raise FormatError(f"{index} is not a whole TensorFlow checkpoint: {error}; copy or download it again") from None
     shards = _Shards(index, header)
     names, asides = _names(shards, records)
+    checks: dict[str, Callable[[], None]] = {}
     entries: dict[str, Entry] = {}
     for key, record in records.items():
         name = names.get(key, key)
+        if record.dtype != VARIANT:
+            checks[name] = partial(_check, shards, key, record, slices)
         if name in asides:
             continue
         if record.dtype == 0:
@@ -107,6 +110,7 @@ def read_bundle(index: Path) -> Checkpoint:
         files,
         shards.prefix if index.name == f"{shards.prefix.name}.index" else None,
         {name: key for key, name in names.items() if name in entries and name != key},
+        {name: check for name, check in checks.items() if name in asides},
     )
 
 
@@ -276,6 +280,23 @@ def _entry(shards: _Shards, name: str, record: _Record) -> Entry:
     except FormatError as error:
         raise unreadable(shards.index, name, error) from None
     return Entry(shape, kind.loaded, partial(_load, shards, name, record))
+
+
+def _check(shards: _Shards, name: str, record: _Record, slices: dict[bytes, _Record]) -> None:
+    """Hold a tensor that is not read, or all of its slices, against its checksum. Raises FormatError."""
+    parts = [slices.get(slice_key(name, extents)) for extents in record.slices] or [record]
+    try:
+        for part in parts:
+            if part is None:
+                raise FormatError("one of its slices is not there")
+            _check_place(shards, part)
+            raw = shards.raw(name, part)
+            if part.dtype == STRING:
+                read_strings(bytes(raw), math.prod(part.shape), part.crc, shards.big_endian)
+            elif masked_crc32c(raw) != part.crc:
+                raise FormatError("it does not match its checksum")
+    except FormatError as error:
+        raise unreadable(shards.index, name, error) from None
 
 
 def _load(shards: _Shards, name: str, record: _Record) -> np.ndarray:

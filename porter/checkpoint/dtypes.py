@@ -22,6 +22,7 @@ def _plain(name: str, dtype: type) -> TFType:
 
 BFLOAT16 = 14
 STRING = 7
+VARIANT = 21
 
 # Quantized types are their integers; bfloat16 widens to float32, which holds each of its values.
 TYPES: dict[int, TFType] = {
@@ -50,7 +51,7 @@ TYPES: dict[int, TFType] = {
 
 # What numpy has no arrays of, or what is no number.
 _OTHERS = {
-    STRING: "string", 20: "resource", 21: "variant", 24: "float8_e5m2", 25: "float8_e4m3fn", 26: "float8_e4m3fnuz",
+    STRING: "string", 20: "resource", VARIANT: "variant", 24: "float8_e5m2", 25: "float8_e4m3fn", 26: "float8_e4m3fnuz",
     27: "float8_e4m3b11fnuz", 28: "float8_e5m2fnuz", 29: "int4", 30: "uint4", 31: "int2", 32: "uint2",
 }  # fmt: skip
 

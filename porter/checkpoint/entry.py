@@ -24,7 +24,8 @@ class Entry(NamedTuple):
 class Checkpoint(Mapping[str, np.ndarray]):
     """A file's tensors by name; nothing is read before it is asked for.
 
-    ``asides`` maps what the file holds besides variables to its role, such as a graph's constants; ``files`` are
+    ``asides`` maps what the file holds besides variables to its role, such as a graph's constants; ``checks`` holds
+    those that have a checksum, and what raises FormatError where they do not match it. ``files`` are
     all the files that it was read from, where those are more than ``path``. ``opens_as`` is the prefix under which
     TensorFlow's own reader opens it, None where it does not; ``stored_as`` holds the names that it has for
     those entries which have another name here.
@@ -37,6 +38,7 @@ class Checkpoint(Mapping[str, np.ndarray]):
     files: tuple[Path, ...] = ()
     opens_as: Path | None = None
     stored_as: dict[str, str] = field(default_factory=dict)
+    checks: dict[str, Callable[[], None]] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> np.ndarray:
         if name in self.asides and name not in self.entries:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import mmap
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 
 from porter.checkpoint.dtypes import BFLOAT16, decode
 from porter.checkpoint.entry import Entry
-from porter.checkpoint.heaps import check_heaps, check_texts
+from porter.checkpoint.heaps import check_heaps, claimed_by_texts
 from porter.errors import FormatError, unreadable
 
 _LARGEST_RATIO = 64
@@ -38,6 +39,7 @@ class H5:
     def __init__(self, path: Path, contents: bytes | None = None) -> None:
         self.path = path
         self._contents = contents
+        self._claimed = 0  # by all texts so far: no two of an honest file are the same bytes
         try:
             if contents is None:
                 with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
@@ -70,6 +72,12 @@ class H5:
             group = group[part]
         return group
 
+    def datasets(self) -> list[h5py.Dataset]:
+        """Return all datasets that hard links lead to."""
+        found: list[h5py.Dataset] = []
+        self.root.visititems(lambda _, node: found.append(node) if isinstance(node, h5py.Dataset) else None)
+        return found
+
     def text(self, group: h5py.Group, name: str) -> Any:
         """Return an attribute of text, or of several texts; None where ``group`` has none of this name.
 
@@ -87,9 +95,13 @@ class H5:
             if not empty and opened.get_storage_size() > group.file.id.get_filesize():
                 raise FormatError(f"{name} claims {opened.get_storage_size()} bytes")
             if not empty and dtype.is_variable_str():
-                check_texts(self._read, h5py.h5o.get_info(group.id).addr, name)
+                self._claimed += claimed_by_texts(self._read, h5py.h5o.get_info(group.id).addr, name)
+                if self._claimed > group.file.id.get_filesize():
+                    raise FormatError(f"{name} brings the texts to {self._claimed} bytes, more than the file has")
         except FormatError as error:
-            raise FormatError(f"{self.path}: {group.name}: {error}; copy or download it again") from None
+            raise FormatError(
+                f"{self.path}: {group.name}: {error}; copy or download it again, or save the model again"
+            ) from None
         return group.attrs[name]
 
     def _read(self, offset: int, size: int) -> bytes:
@@ -115,6 +127,13 @@ def dataset_entry(dataset: h5py.Dataset, path: Path, name: str) -> Entry:
     return Entry(shape, loaded, partial(_load, dataset, path, name))
 
 
+def stored_values(dataset: h5py.Dataset) -> bytes:
+    """Return a dataset's values as they are stored. Raises FormatError where it is not safe to read."""
+    _check(dataset)
+    values: np.ndarray = dataset[()]
+    return values.tobytes()
+
+
 def _check(dataset: h5py.Dataset) -> None:
     if dataset.external:
         raise FormatError(f"its values lie in another file, {dataset.external[0][0]}, which porter does not open")
@@ -122,7 +141,9 @@ def _check(dataset: h5py.Dataset) -> None:
         raise FormatError("it is a virtual dataset, whose values lie in other files, which porter does not open")
     if dataset.shape is None or (dataset.dtype.kind not in "biufc" and dataset.dtype != "V2"):
         raise FormatError(f"it is of {dataset.dtype}, where numbers belong")
-    claimed, stored = dataset.size * dataset.dtype.itemsize, dataset.id.get_storage_size()
+    stored, there = dataset.id.get_storage_size(), dataset.file.id.get_filesize()
+    if stored > there:
+        raise FormatError(f"it claims {stored} stored bytes, and the file has {there}")
     properties = dataset.id.get_create_plist()
     filters = [properties.get_filter(number)[0] for number in range(properties.get_nfilters())]
     unknown = [str(number) for number in filters if number not in _FILTERS]
@@ -130,10 +151,11 @@ def _check(dataset: h5py.Dataset) -> None:
         raise FormatError(f"it is packed with the filter {unknown[0]}, which porter does not load")
     packed = h5py.h5z.FILTER_DEFLATE in filters or h5py.h5z.FILTER_LZF in filters
     most = max(_LARGEST_RATIO * stored, _ROOM if stored else 0) if packed else stored
+    # HDF5 unpacks a whole chunk, which may be larger than the dataset.
+    values = max(dataset.size, math.prod(dataset.chunks or ())) if dataset.size else 0
+    claimed = values * dataset.dtype.itemsize
     if claimed > most:
         raise FormatError(f"it claims {claimed} bytes, of which the file stores {stored}")
-    if not packed and stored > dataset.file.id.get_filesize():
-        raise FormatError(f"it claims {stored} bytes, and the file has {dataset.file.id.get_filesize()}")
 
 
 def _load(dataset: h5py.Dataset, path: Path, name: str) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""HDF5's heaps, in which texts lie: none goes on without end, and no text claims more than its heap.
+"""HDF5's heaps, in which texts lie: none goes on without end, and none claims more than the file has.
 
 HDF5 itself reads an entry of no size for ever, and takes the memory that a text claims before it looks for it.
 
@@ -21,22 +21,32 @@ _WIDE = 8
 """Bytes of an address, of a length, and what everything aligns to, as HDF5 writes them."""
 _HEAP, _HEADER = b"GCOL\1\0\0\0", 16
 """How a heap begins, and how long its header and those of its entries are."""
-_ATTRIBUTE, _CONTINUATION = 0x0C, 0x10
+_ATTRIBUTE, _CONTINUATION, _ATTRIBUTE_INFO = 0x0C, 0x10, 0x15
+_NOWHERE = b"\xff" * _WIDE
+"""The address of what is not there."""
 _SHARED = 2
 """The flag of a message that lies elsewhere."""
+_BESIDE = "beside the object they belong to, as Keras does"
 _MOST_CHUNKS = 1 << 12
 """An object's messages lie in few places, of which a damaged file makes a circle."""
 
 
 def check_heaps(buffer: bytes | mmap.mmap) -> None:
-    """Raise FormatError where a heap of texts does not end, or addresses are not as wide as HDF5 writes them."""
+    """Raise FormatError where a heap of texts does not end, or heaps share bytes, which each are read anew.
+
+    Addresses have to be as wide as HDF5 writes them.
+    """
     sizes = buffer[13:15] if buffer[8] < 2 else buffer[9:11]
     if sizes != bytes((_WIDE, _WIDE)):
         raise FormatError(f"it has offsets of {sizes[0]} bytes, where HDF5 writes {_WIDE}")
+    claimed = 0
     at = buffer.find(_HEAP)
     while at >= 0:
-        end = at + int.from_bytes(buffer[at + 8 : at + 16], "little")
-        entry = at + _HEADER
+        size = int.from_bytes(buffer[at + 8 : at + 16], "little")
+        claimed += size
+        if claimed > len(buffer):
+            raise FormatError(f"the heap at byte {at} brings its heaps to {claimed} bytes, and it has {len(buffer)}")
+        end, entry = at + size, at + _HEADER
         while entry + _HEADER <= min(end, len(buffer)):
             number = int.from_bytes(buffer[entry : entry + 2], "little")
             size = int.from_bytes(buffer[entry + 8 : entry + _HEADER], "little")
@@ -47,29 +57,30 @@ def check_heaps(buffer: bytes | mmap.mmap) -> None:
         at = buffer.find(_HEAP, at + 1)
 
 
-def check_texts(read: Read, address: int, name: str) -> None:
-    """Raise FormatError where a text of the attribute ``name`` claims more than its heap.
+def claimed_by_texts(read: Read, address: int, name: str) -> int:
+    """Return how many bytes the texts of the attribute ``name`` claim to take together.
 
-    ``address`` is that of the header of the object to which the attribute belongs.
+    ``address`` is that of the header of the object to which the attribute belongs. Raises FormatError where the
+    attribute is not found there.
     """
-    found = False
+    found, claimed = False, 0
     for message in _attributes(read, address):
         stated, values = _name_and_values(message)
-        if stated != name.encode():
-            continue
-        found = True
-        # Of each text: its length, the heap's address, and its number there.
-        for length, heap, _ in struct.iter_unpack("<IQI", values[: len(values) // 16 * 16]):
-            head = read(heap, _HEADER)
-            size = int.from_bytes(head[8:], "little") if head[:8] == _HEAP else 0
-            if length > size:
-                raise FormatError(f"{name} claims a text of {length} bytes, in a heap of {size}")
+        if stated == name.encode():
+            found = True
+            # Of each text: its length, the heap's address, and its number there.
+            texts = struct.iter_unpack("<IQI", values[: len(values) // 16 * 16])
+            claimed += sum(length for length, _, _ in texts)
     if not found:
-        raise FormatError(f"{name} is not stored beside the object it belongs to, as Keras does")
+        raise FormatError(f"the texts of {name} are not stored {_BESIDE}")
+    return claimed
 
 
 def _attributes(read: Read, address: int) -> Iterator[bytes]:
-    """Yield the attribute messages of the object at ``address``."""
+    """Yield the attribute messages of the object at ``address``.
+
+    Raises FormatError where any lies elsewhere: HDF5 may take that one for another of the same name.
+    """
     head = read(address, 16)
     if head[:4] == b"OHDR":
         flags = head[5]
@@ -92,6 +103,14 @@ def _attributes(read: Read, address: int) -> Iterator[bytes]:
                 chunks.append((place + signature, room - signature - checksum))
             elif kind == _ATTRIBUTE and not flags & _SHARED:
                 yield message
+            elif kind == _ATTRIBUTE or (kind == _ATTRIBUTE_INFO and _heap_of(message) != _NOWHERE):
+                raise FormatError(f"it has attributes that are not stored {_BESIDE}")
+
+
+def _heap_of(message: bytes) -> bytes:
+    """Return the address where the object's other attributes lie; the highest number they had may stand before it."""
+    begin = 4 if message[1] & 1 else 2
+    return message[begin : begin + _WIDE]
 
 
 def _name_and_values(message: bytes) -> tuple[bytes, bytes]:

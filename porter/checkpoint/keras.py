@@ -130,18 +130,35 @@ def _numbered(file: H5, names: dict[str, str]) -> dict[str, Entry]:
 
 def _legacy(file: H5) -> dict[str, Entry]:
     root = file.member(file.root, "model_weights") or file.root
-    layers = file.text(root, "layer_names")
+    layers = _listed(file, root, "layer_names")
     if layers is None:
         raise FormatError(f"{file.path} is HDF5, but not of Keras: name a .weights.h5 or .h5 that Keras wrote")
     entries = {}
-    for layer in _decoded(layers):
-        for name in _decoded(file.text(file.member(root, layer), "weight_names")):
-            dataset = file.member(root, f"{layer}/{name}")
+    for layer in layers:
+        group = file.member(root, layer)
+        names = _listed(file, group, "weight_names") if isinstance(group, h5py.Group) else None
+        if names is None:
+            raise FormatError(f"{file.path}: the layer {layer} does not name its weights; copy or download it again")
+        for name in names:
+            dataset = file.member(group, name)
             if not isinstance(dataset, h5py.Dataset):
                 raise FormatError(f"{file.path}: the layer {layer} has no weight {name}; copy or download it again")
             short = name.removesuffix(":0")
             entries[short] = dataset_entry(dataset, file.path, short)
     return entries
+
+
+def _listed(file: H5, group: h5py.Group, name: str) -> list[str] | None:
+    """Return the texts of an attribute, or of those over which Keras spreads what is too long for one."""
+    found = file.text(group, name)
+    if found is not None:
+        return _decoded(found)
+    names: list[str] = []
+    number = 0
+    while (part := file.text(group, f"{name}{number}")) is not None:
+        names += _decoded(part)
+        number += 1
+    return names if number else None
 
 
 def _decoded(names: Any) -> list[str]:

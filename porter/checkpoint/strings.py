@@ -18,11 +18,12 @@ _SHORT = 1 << 32
 def read_strings(raw: bytes, count: int, crc: int, big_endian: bool = False) -> list[bytes]:
     """Return the ``count`` strings in ``raw``, whose masked checksum is ``crc``. Raises FormatError."""
     order: Literal["big", "little"] = "big" if big_endian else "little"
-    at, lengths, hashed = 0, [], b""
+    at, lengths, written = 0, [], bytearray()
     for _ in range(count):
         length, at = varint(raw, at)
         lengths.append(length)
-        hashed += length.to_bytes(4 if length < _SHORT else 8, order)
+        written += length.to_bytes(4 if length < _SHORT else 8, order)
+    hashed = bytes(written)
     checked = raw[at : at + 4]
     at += 4
     if checked != masked_crc32c(hashed).to_bytes(4, order):

@@ -53,8 +53,8 @@ class _File:
     path: Path
     table: Table
 
-    def values(self, name: str, extents: Extents, dtype: int, shape: tuple[int, ...]) -> np.ndarray:
-        """Return one slice's values; only its own block is read."""
+    def entry(self, name: str, extents: Extents) -> Buffer:
+        """Return one slice's TensorProto; only its own block is read, and checked."""
         try:
             entry = self.table.get(slice_key(name, extents))
             if entry is None:
@@ -62,6 +62,14 @@ class _File:
             held, its, message = _slice(entry)
             if (held, its) != (name, extents):
                 raise FormatError(f"in its place are the values of {held} ({shown(its)})")
+            return message
+        except FormatError as error:
+            raise unreadable(self.path, name, error) from None
+
+    def values(self, name: str, extents: Extents, dtype: int, shape: tuple[int, ...]) -> np.ndarray:
+        """Return one slice's values."""
+        message = self.entry(name, extents)
+        try:
             return listed_values(message, dtype, math.prod(shape)).reshape(shape)
         except FormatError as error:
             raise unreadable(self.path, name, error) from None
@@ -89,15 +97,17 @@ def read_v1(path: Path, files: Sequence[Path]) -> Checkpoint:
             raise FormatError(f"{file} is not a whole V1 checkpoint: {error}; copy or download it again") from None
     entries: dict[str, Entry] = {}
     asides: dict[str, str] = {}
+    checks: dict[str, Callable[[], None]] = {}
     for name, tensor in tensors.items():
         if tensor.dtype not in TYPES:
             asides[name] = unread(tensor.dtype)
+            checks[name] = partial(_check, name, tensor)
             continue
         try:
             entries[name] = _entry(path, name, tensor)
         except FormatError as error:
             raise unreadable(path, name, error) from None
-    return Checkpoint(path, FORMAT, entries, asides, tuple(files), opens_as=path)
+    return Checkpoint(path, FORMAT, entries, asides, tuple(files), opens_as=path, checks=checks)
 
 
 def _open(path: Path) -> _File:
@@ -156,6 +166,12 @@ def _load(path: Path, name: str, shape: tuple[int, ...], parts: Sequence[_Part])
         return stitch(shape, read)
     except FormatError as error:
         raise unreadable(path, name, error) from None
+
+
+def _check(name: str, tensor: _Tensor) -> None:
+    """Read the blocks of a tensor that is not read, which have the checksums. Raises FormatError."""
+    for extents, file in tensor.slices:
+        file.entry(name, extents)
 
 
 def _slice(message: Buffer) -> tuple[str, Extents, Buffer]:
