@@ -78,13 +78,12 @@ def check(path: Path, inputs: Inputs | None = None) -> Checked:
     if path.is_dir():
         record = path / _RECORD
         names = _read(record).files
-        if not names:
-            raise _none(path)
-        files = sorted(file for file in path.iterdir() if file.is_file())
-        inputs.add(file for file in files if file == record or file.name in names)
-        inputs.close()
-        return _by_record(path, record, inputs)
-    if is_table(_tail(locate(path).files[0])):
+        if names:
+            files = sorted(file for file in path.iterdir() if file.is_file())
+            inputs.add(file for file in files if file == record or file.name in names)
+            inputs.close()
+            return _by_record(path, record, inputs)
+    if is_table(_tail(_first_of(path))):
         return _by_checksums(path, inputs)
     if not path.is_file():
         raise _none(path)
@@ -98,6 +97,16 @@ def check(path: Path, inputs: Inputs | None = None) -> Checked:
         if path.name in _read(record).files:
             return _by_record(path, record, inputs)
     raise _none(path, f" nor is there a {record_beside(path).name} beside it that does;")
+
+
+def _first_of(path: Path) -> Path:
+    """Return the first file of what ``path`` stands for. Raises PorterError where that is nothing."""
+    try:
+        return locate(path).files[0]
+    except PorterError:
+        if path.is_dir():
+            raise _none(path) from None
+        raise
 
 
 def _tail(path: Path) -> bytes:

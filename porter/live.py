@@ -40,7 +40,7 @@ def live_runner(path: Path, context: Context) -> tuple[TFRunner, str]:
     if source.init_ops and not context.trust_graph:
         # porter does not run them, but what does more than compute is no model to trust.
         needed = f"{source.init_ops[0]} needs, which TensorFlow runs when it loads the model,"
-        check_ops(prune(graph, source.init_ops), path, needed)
+        check_ops(prune(graph, source.init_ops, path), path, needed)
     ops = [endpoint.where["tf"] for endpoint in context.table.endpoints if "tf" in endpoint.where]
     nodes = {node.name for node in graph.node}
     prefix = context.options.prefix
@@ -48,7 +48,7 @@ def live_runner(path: Path, context: Context) -> tuple[TFRunner, str]:
         prefix = find_prefix(nodes, ops)
     title = f"TensorFlow {tf.VERSION} running {path.name}"
     there = [prefix + op for op in ops if prefix + op in nodes]
-    pruned = prune(graph, there) if there else graph
+    pruned = prune(graph, there, path) if there else graph
     names = variables(pruned)
     if not names:
         return tf.TFRunner(pruned, context.table, path, prefix, context.trust_graph), f"{title} itself"
@@ -57,13 +57,15 @@ def live_runner(path: Path, context: Context) -> tuple[TFRunner, str]:
         checkpoint = context.inputs.open(beside)
     if checkpoint is None:
         raise PorterError(f"{path} is not frozen, and its {len(names)} variables need values: give --checkpoint")
-    values = _values(names, prefix, checkpoint, context)
+    values = _values(path, names, prefix, checkpoint, context)
     reader = "its own" if checkpoint.opens_as else "porter's"
     title += f", filled by {reader} reader of {checkpoint.path.name}"
     return tf.TFRunner(freeze(pruned, values), context.table, path, prefix, context.trust_graph), title
 
 
-def _values(names: list[str], prefix: str, checkpoint: Checkpoint, context: Context) -> dict[str, np.ndarray]:
+def _values(
+    path: Path, names: list[str], prefix: str, checkpoint: Checkpoint, context: Context
+) -> dict[str, np.ndarray]:
     """Return the graph's variables: the entries that a port takes for them, as TensorFlow reads them where it can."""
     from porter.runners import tf
 
@@ -72,7 +74,7 @@ def _values(names: list[str], prefix: str, checkpoint: Checkpoint, context: Cont
     missing = [name for name in names if name.removeprefix(prefix) not in taken]
     if missing:
         raise PorterError(
-            f"the graph's variable {missing[0]} is none of {context.arch.name}'s: name the model's own inference graph"
+            f"{path}: its variable {missing[0]} is none of {context.arch.name}'s: name the model's own inference graph"
         )
     wanted = {name: taken[name.removeprefix(prefix)] for name in names}
     if checkpoint.opens_as is None:

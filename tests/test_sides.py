@@ -125,7 +125,7 @@ def test_reference_variables_of_tensorflow_1_are_frozen_too(tf: Any) -> None:
             tf.multiply(images, variable, name="out")
     definition = GraphDef.FromString(graph.as_graph_def().SerializeToString())
     assert "VariableV2" in {node.op for node in definition.node}
-    frozen = freeze(prune(definition, ["out"]), {"weights": np.array([2, 3], np.float32)})
+    frozen = freeze(prune(definition, ["out"], "graph.pb"), {"weights": np.array([2, 3], np.float32)})
     with tf.Graph().as_default() as imported_graph:
         tf.graph_util.import_graph_def(tf.compat.v1.GraphDef.FromString(frozen.SerializeToString()), name="")
         with tf.compat.v1.Session(graph=imported_graph) as session:

@@ -109,10 +109,17 @@ def test_the_listed_ops_exist_and_have_no_side_effects(tf: Any) -> None:
         assert not definition.is_stateful, name
 
 
+def test_a_graph_that_lacks_a_node_is_refused(tf: Any) -> None:
+    graph = load_graph(recorded(NAME).graph)
+    graph.node[-1].input.append("^gone")
+    with pytest.raises(FormatError, match=r"cut.pb has no node gone, which others need; copy or download it again"):
+        prune(graph, [graph.node[-1].name], "cut.pb")
+
+
 def test_a_graph_of_another_network_is_refused(tf: Any) -> None:
     graph = load_graph(recorded(NAME).graph)
     with pytest.raises(FormatError, match=r"has no node MobilenetV1/Logits/SpatialSqueeze, the logits"):
-        TFRunner(prune(graph, ["MobilenetV1/MobilenetV1/Conv2d_0/Relu6"]), TABLE, "half.pb")
+        TFRunner(prune(graph, ["MobilenetV1/MobilenetV1/Conv2d_0/Relu6"], "half.pb"), TABLE, "half.pb")
     with pytest.raises(FormatError, match=r"274 of the nodes .*\n  ReadVariableOp at"):
         check_ops(graph, "unfrozen.pb")
 

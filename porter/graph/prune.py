@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from tensorboard.compat.proto.graph_pb2 import GraphDef
@@ -15,8 +16,11 @@ def node_of(tensor: str) -> str:
     return tensor.lstrip("^").split(":")[0]
 
 
-def prune(graph: Any, outputs: Iterable[str]) -> Any:
-    """Return a GraphDef of ``outputs`` and everything they depend on, control inputs too, in its order."""
+def prune(graph: Any, outputs: Iterable[str], path: Path | str) -> Any:
+    """Return a GraphDef of ``outputs`` and everything they depend on, control inputs too, in its order.
+
+    Raises FormatError, naming the graph's ``path``, where one of them is not there.
+    """
     nodes = {node.name: node for node in graph.node}
     needed: set[str] = set()
     waiting = list(outputs)
@@ -25,7 +29,7 @@ def prune(graph: Any, outputs: Iterable[str]) -> Any:
         if name in needed:
             continue
         if name not in nodes:
-            raise FormatError(f"the graph has no node {name}: it is cut off, or not the model's graph")
+            raise FormatError(f"{path} has no node {name}, which others need; copy or download it again")
         needed.add(name)
         waiting.extend(node_of(tensor) for tensor in nodes[name].input)
     return GraphDef(

@@ -69,7 +69,7 @@ class TFRunner:
         if judged not in self.where:
             wanted = ops[judged]
             raise FormatError(f"{path} has no node {wanted}, the logits: it is not a graph of {table.name}")
-        self.graph = prune(graph, self.where.values())
+        self.graph = prune(graph, self.where.values(), path)
         if not trust:
             check_ops(self.graph, path)
         inputs = [node for node in self.graph.node if node.op.startswith("Placeholder")]
