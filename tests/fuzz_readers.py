@@ -9,7 +9,10 @@ What is found becomes a test. test_fuzz.py mutates the same seeds at random, for
 from __future__ import annotations
 
 import argparse
+import contextlib
+import hashlib
 import io
+import json
 import os
 import pickle
 import random
@@ -66,6 +69,9 @@ def load(path: Path) -> None:
         except PorterError:
             continue
         assert (value.shape, value.dtype) == (entry.shape, entry.dtype), name
+    for check in checkpoint.checks.values():
+        with contextlib.suppress(PorterError):
+            check()
 
 
 def as_file(name: str) -> Callable[[Path, bytes], object]:
@@ -231,6 +237,38 @@ def safetensors_seeds() -> list[bytes]:
     return [save({"w": WEIGHTS, "b": WEIGHTS[0].astype(np.float16)})]
 
 
+def sealed_header() -> bytes:
+    """Return a header of porter's, whose seal is still to be set."""
+    from porter.digests import BLANK, SEAL, TENSORS
+
+    facts = {TENSORS: json.dumps({"w": hashlib.sha256(WEIGHTS.tobytes()).hexdigest()}), SEAL: BLANK}
+    place = {"dtype": "F32", "shape": list(WEIGHTS.shape), "data_offsets": [0, WEIGHTS.nbytes]}
+    return json.dumps({"__metadata__": facts, "w": place}).encode()
+
+
+def read_sealed_header(_: Path, raw: bytes) -> None:
+    from porter.checking import check
+    from porter.digests import sealed
+
+    check(write("m.safetensors", sealed(len(raw).to_bytes(8, "little") + raw) + WEIGHTS.tobytes()))
+
+
+def sealed_record() -> bytes:
+    """Return a record of porter's, whose seal is still to be set."""
+    from porter.digests import BLANK, FILES, SEAL, TENSORS
+
+    digests = {FILES: {"m.h5": "0" * 64, "more.txt": "1" * 64}, TENSORS: {"conv1/kernel": "2" * 64}}
+    return json.dumps({"model": "nasnet_cifar", "versions": {"porter": "1"}, **digests, SEAL: BLANK}).encode()
+
+
+def read_sealed_record(_: Path, raw: bytes) -> None:
+    from porter.checking import check
+    from porter.digests import sealed
+
+    write("m.h5.json", sealed(raw))
+    check(write("m.h5", h5_seeds()[0]))
+
+
 def graph_of() -> Any:
     from tensorboard.compat.proto.graph_pb2 import GraphDef
 
@@ -355,6 +393,8 @@ TARGETS = {
     "h5": Target(h5_seeds, as_file("m.h5")),
     "keras config": Target(lambda: [CONFIG], read_keras_config),
     "safetensors": Target(safetensors_seeds, as_file("m.safetensors")),
+    "digests under their seal": Target(lambda: [sealed_header()], read_sealed_header),
+    "record under its seal": Target(lambda: [sealed_record()], read_sealed_record),
     "graph": Target(graph_seeds, read_graph),
     "graph as text": Target(text_seeds, read_text),
     "events": Target(event_seeds, read_events),
@@ -412,6 +452,7 @@ def main() -> None:
     import atheris
 
     with atheris.instrument_imports(include=["porter"]):
+        import porter.checking
         import porter.checkpoint.bundle
         import porter.checkpoint.frozen
         import porter.checkpoint.keras
