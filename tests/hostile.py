@@ -339,6 +339,8 @@ def raw(contents: bytes) -> Callable[[Path], None]:
 
 
 F4 = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
+ENDLESS = {"dtype": "F32", "shape": [0, 1 << 62, 9], "data_offsets": [0, 0]}
+AXES = {"dtype": "BF16", "shape": [1] * 70, "data_offsets": [0, 2]}
 HUGE = {"dtype": "F32", "shape": [1 << 40], "data_offsets": [0, 1 << 42]}
 RAW = bytes(24)
 W = tables.record(RAW, (2, 3))
@@ -390,6 +392,8 @@ CORPUS = (
     Hostile("keys.index", endless_keys, "brings its keys beyond"),
     Hostile("header.safetensors", safetensors({"w": F4}, size=1 << 50), "is none of the formats"),
     Hostile("terabytes.safetensors", safetensors({"w": HUGE}), "is not a whole safetensors file"),
+    Hostile("shape.safetensors", safetensors({"w": ENDLESS}, b""), "which no array can have"),
+    Hostile("axes.safetensors", safetensors({"w": AXES}, bytes(2)), "which no array can have"),
     Hostile("shared.safetensors", safetensors({"v": F4, "w": F4}), "is not a whole safetensors file"),
     Hostile("events.out.tfevents.1.host", long_event, "The file ends within the record at byte", "logs"),
     Hostile("climbing.tar.gz", tar(("model.ckpt", FILE, ""), ("../outside/touched", FILE, "")), "outside", "fetch"),

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from porter.checkpoint.dtypes import BFLOAT16, decode, unread
+from porter.checkpoint.dtypes import BFLOAT16, decode, fits, unread
 from porter.checkpoint.entry import Checkpoint, Entry
-from porter.errors import FormatError
+from porter.errors import FormatError, unreadable
 
 _DTYPES = {
     "F16": np.float16, "F32": np.float32, "F64": np.float64, "BOOL": np.bool_,
@@ -31,15 +31,16 @@ def read_safetensors(path: Path) -> Checkpoint:
     asides = {}
     for name in file.keys():  # noqa: SIM118 - the handle is not a mapping
         part = file.get_slice(name)
-        if part.get_dtype() == "BF16":
-            entries[name] = Entry(tuple(part.get_shape()), np.dtype(np.float32), partial(_bfloat16, path, name))
+        stored, shape = part.get_dtype(), tuple(part.get_shape())
+        halved = stored == "BF16"
+        if not halved and stored not in _DTYPES:
+            asides[name] = unread(stored)
             continue
-        if part.get_dtype() not in _DTYPES:
-            asides[name] = unread(part.get_dtype())
-            continue
-        entries[name] = Entry(
-            tuple(part.get_shape()), np.dtype(_DTYPES[part.get_dtype()]), partial(file.get_tensor, name)
-        )
+        dtype = np.dtype(np.float32 if halved else _DTYPES[stored])
+        if not fits(shape, dtype):
+            raise unreadable(path, name, FormatError(f"it has the shape {shape}, which no array can have"))
+        load = partial(_bfloat16, path, name) if halved else partial(file.get_tensor, name)
+        entries[name] = Entry(shape, dtype, load)
     return Checkpoint(path, "safetensors", entries, asides)
 
 

@@ -181,7 +181,7 @@ def _text(path: Path, raw: bytes) -> Source:
             meta = text_format.Parse(text, MetaGraphDef(), allow_unknown_field=True)
             return meta_source(path, meta, "TensorFlow MetaGraphDef as text")
         return graph_source(path, text_format.Parse(text, GraphDef(), allow_unknown_field=True), " as text")
-    except (text_format.ParseError, UnicodeDecodeError, RecursionError) as error:
+    except (text_format.ParseError, ValueError, RecursionError) as error:  # of bytes, and of numbers out of range
         why = str(error).splitlines()[0]
         raise FormatError(
             f"{path} is not a whole graph in protobuf's text format ({why}); copy or download it again"
