@@ -83,7 +83,11 @@ def check(path: Path, inputs: Inputs | None = None) -> Checked:
             inputs.add(file for file in files if file == record or file.name in names)
             inputs.close()
             return _by_record(path, record, inputs)
-    if is_table(_tail(_first_of(path))):
+    first = _first_of(path)
+    tail = _tail(first)
+    if not tail:
+        raise FormatError(f"{first} is empty: copy or download it again")
+    if is_table(tail) or first.suffix == ".index":  # one that is cut off is told to be
         return _by_checksums(path, inputs)
     if not path.is_file():
         raise _none(path)
@@ -125,10 +129,10 @@ def _by_checksums(path: Path, inputs: Inputs) -> Checked:
     for name, read in reads.items():
         try:
             read()
-        except FormatError:
-            damaged.append(name)
+        except FormatError as error:  # of a data file that is missing each tensor says the same
+            damaged.append(name if name in str(error) else str(error))
     unchecked = tuple(name for name in opened.asides if name not in reads)
-    return Checked(path, inputs.digests, len(reads), tuple(damaged), "checksums", unchecked)
+    return Checked(path, inputs.digests, len(reads), tuple(dict.fromkeys(damaged)), "checksums", unchecked)
 
 
 def _none(path: Path, more: str = "") -> PorterError:

@@ -23,7 +23,7 @@ from porter.checking import check
 from porter.checkpoint import open_checkpoint
 from porter.cli import main
 from porter.digests import BLANK, sealed
-from porter.errors import PorterError
+from porter.errors import FormatError, PorterError
 from porter.seed import seed
 
 
@@ -200,6 +200,24 @@ def test_cut_longer_missing_and_swapped_files_are_found(small: Path, tmp_path: P
     port(SMALL, checkpoint=small, out=folder / "model.safetensors", dtype="float16")
     assert check(folder / "model.safetensors")
     assert check(folder).damaged == ("model.safetensors, which is another",)
+
+
+def test_what_is_cut_empty_or_missing_is_told(tmp_path: Path) -> None:
+    prefix = seed(SMALL, tmp_path / "s.ckpt").out
+    data = tmp_path / "s.ckpt.data-00000-of-00001"
+    index = tmp_path / "s.ckpt.index"
+    data.rename(tmp_path / "away")
+    (told,) = check(prefix).damaged
+    assert told.startswith(f"{data} is missing: s.ckpt.index says that")
+    (tmp_path / "away").rename(data)
+    assert check(prefix)
+    index.write_bytes(index.read_bytes()[:-1])
+    with pytest.raises(FormatError, match=r"s.ckpt.index does not end as a checkpoint index does: it is cut off"):
+        check(prefix)
+    for path in (index, tmp_path / "m.safetensors"):
+        path.write_bytes(b"")
+        with pytest.raises(FormatError, match=rf"{path.name} is empty: copy or download it again"):
+            check(path)
 
 
 def test_a_strangers_file_has_no_digests(tmp_path: Path) -> None:

@@ -75,6 +75,14 @@ def test_a_saved_model_as_text_is_read(graph: Any, tmp_path: Path) -> None:
     assert read_graph(tmp_path).graph == graph
 
 
+@pytest.mark.parametrize("value", ["type: 3333333333", "i: 1e40", "s: '\\400'"])
+def test_a_value_that_no_field_takes(tmp_path: Path, value: str) -> None:
+    path = tmp_path / "graph.pbtxt"
+    path.write_text(f'node {{ name: "a" op: "Const" attr {{ key: "k" value {{ {value} }} }} }}', encoding="utf-8")
+    with pytest.raises(FormatError, match=r"graph.pbtxt is not a whole graph in protobuf's text format \(.+\); copy"):
+        read_graph(path)
+
+
 # Cut somewhere, or with one byte changed: never a traceback, and never silence about it.
 @pytest.mark.parametrize("kind", WRITERS)
 @pytest.mark.parametrize("part", [0.0, 0.3, 0.9])
