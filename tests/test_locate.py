@@ -248,6 +248,13 @@ def test_a_damaged_file_raises_nothing_but_porters_errors(tf: Any, tmp_path: Pat
     assert refused > 60
 
 
+def test_a_name_that_is_too_long_for_any_file(tmp_path: Path) -> None:
+    long = "o" * 300
+    assert "cannot be read (File name too long)" in complaint(tmp_path / long, PorterError)
+    (tmp_path / "checkpoint").write_text(f'model_checkpoint_path: "{long}"\n')
+    assert f"names {long}, but {long}.index is not there" in complaint(tmp_path / "checkpoint", PorterError)
+
+
 def test_every_dtype_of_safetensors(tmp_path: Path) -> None:
     noise = np.random.default_rng(5)
     kinds = ["f2", "f4", "f8", "?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,11 +26,14 @@ class Place(NamedTuple):
 
 def locate(path: Path) -> Place:
     """Return the place that ``path`` stands for. Raises PorterError where nothing is there."""
-    if path.is_dir():
-        return _in_folder(path)
-    if path.is_file():
-        return _of_file(path)
-    found = _of_prefix(path)
+    try:
+        if path.is_dir():
+            return _in_folder(path)
+        if path.is_file():
+            return _of_file(path)
+        found = _of_prefix(path)
+    except OSError as error:
+        raise PorterError(f"{path} cannot be read ({error.strerror}): name {READS}") from None
     if found:
         return found
     near = sorted(entry.name for entry in path.parent.glob("*")) if path.parent.is_dir() else []
@@ -125,9 +129,10 @@ def _named_in_state(state: Path, quoted: bytes) -> Place:
     prefix = _ESCAPE.sub(_escaped, quoted).decode(errors="replace")
     name = re.split(r"[/\\]", prefix)[-1]  # the other machine's paths may be Windows'
     for candidate in (state.parent / prefix, state.parent / name):
-        found = _of_prefix(candidate)
-        if found:
-            return found
+        with suppress(OSError):  # a name that is too long for any file
+            found = _of_prefix(candidate)
+            if found:
+                return found
     raise PorterError(f"{state} names {prefix}, but {name}.index is not there: name the checkpoint itself")
 
 
