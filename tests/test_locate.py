@@ -255,6 +255,11 @@ def test_a_name_that_is_too_long_for_any_file(tmp_path: Path) -> None:
     assert f"names {long}, but {long}.index is not there" in complaint(tmp_path / "checkpoint", PorterError)
 
 
+def test_an_escape_that_is_no_number(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint").write_text('model_checkpoint_path: "model\\9\\777"\n')
+    assert "names model9\ufffd, but" in complaint(tmp_path / "checkpoint", PorterError)
+
+
 def test_every_dtype_of_safetensors(tmp_path: Path) -> None:
     noise = np.random.default_rng(5)
     kinds = ["f2", "f4", "f8", "?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8"]

@@ -138,4 +138,4 @@ def _named_in_state(state: Path, quoted: bytes) -> Place:
 
 def _escaped(found: re.Match[bytes]) -> bytes:
     """Return what stands behind a backslash in protobuf's text format: a byte in octal, or itself."""
-    return bytes([int(found[1], 8) & 0xFF]) if found[1].isdigit() else found[1]
+    return bytes([int(found[1], 8) & 0xFF]) if found[1][:1] in b"01234567" else found[1]
