@@ -243,7 +243,7 @@ NETS = """
     def sequential(weights):
         import keras
 
-        layers = [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(1001, name="mine")]
+        layers = [keras.layers.GlobalAveragePooling2D(name="mean"), keras.layers.Dense(1001, name="mine")]
         return keras.Sequential([keras.Input((128, 128, 3)), *layers])
 
 
