@@ -169,7 +169,13 @@ def test_the_preprocessing_has_lines_of_its_own(tf: Any, strange: dict[str, Path
     # TensorFlow does not turn pictures, and does not read a TIFF.
     turned, _ = lines("turn 6")
     assert float(turned.split("at most ")[1].split(",")[0]) > 0.1
-    assert lines("CMYK")[0].startswith("TensorFlow's own decode, crop and resize: it does not decode CMYK.tiff")
+    alone, _ = lines("CMYK")
+    assert alone.startswith(
+        "TensorFlow's own decode, crop and resize: it does not decode CMYK.tiff (Unknown image file"
+    )
+    # What it reads beside it is compared all the same.
+    beside, _ = lines("CMYK", "RGB", "CMYK")
+    assert beside == f"{ours}; it does not decode CMYK.tiff{alone.partition('CMYK.tiff')[2]}, nor 1 more"
 
 
 def test_a_wrong_preset_is_seen(tf: Any, monkeypatch: pytest.MonkeyPatch) -> None:
