@@ -140,6 +140,16 @@ def test_every_preset_is_what_tensorflows_ops_make(
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=2e-6 if preset == "inception" else 2e-4)
 
 
+def test_a_picture_of_floats_is_refused(tmp_path: Path) -> None:
+    """Pillow would cut it to whole numbers: one from 0 to 1 would be black."""
+    from PIL import Image
+
+    path = tmp_path / "floats.tiff"
+    Image.fromarray(np.full((4, 4), 0.75, np.float32)).save(path)
+    with pytest.raises(PorterError, match=r"floats.tiff is not a picture .*it holds floats, whose white nobody knows"):
+        read_picture(path)
+
+
 def test_identity_leaves_pixels_as_they_are(strange: dict[str, Path]) -> None:
     assert np.array_equal(prepare([strange["RGB"]], "identity", 7)[0], read_picture(strange["RGB"]))
     with pytest.raises(PorterError, match="leaves sizes as they are, so give pictures of one size"):
