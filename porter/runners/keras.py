@@ -34,6 +34,10 @@ class KerasRunner:
         self.endpoints: dict[str, keras.Model] = {}
 
     def __call__(self, pictures: np.ndarray) -> dict[str, np.ndarray]:
+        taken, given = tuple(self.model.inputs[0].shape[1:3]), pictures.shape[1:3]
+        if len(taken) == 2 and any(side not in (None, other) for side, other in zip(taken, given, strict=True)):
+            wants, has = ("x".join(map(str, sides)) for sides in (taken, given))
+            raise PorterError(f"{self.model.name} takes pictures of {wants}, not {has}: give pictures of that size")
         outputs = self._with_endpoints(pictures.dtype.name)(pictures, training=False)
         return in_graph_order({name: keras.ops.convert_to_numpy(value) for name, value in outputs.items()}, self.table)
 
