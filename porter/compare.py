@@ -178,7 +178,7 @@ def compare(
 class Tally:
     """Differences pooled over batches of pictures: add each batch's runs, then ask for the report.
 
-    ``softmaxes`` says of which endpoint's values each softmax is.
+    ``softmaxes`` says of which endpoint's values each softmax is, ``endpoints`` which alone are judged, see ``select``.
     """
 
     def __init__(
@@ -187,8 +187,10 @@ class Tally:
         atol: float | None = None,
         strict: bool = True,
         softmaxes: Mapping[str, str] | None = None,
+        endpoints: str | None = None,
     ) -> None:
         self.strict = strict
+        self.endpoints = endpoints or ""
         self.softmaxes = softmaxes or {}
         self.logits = logits
         self.atol = atol
@@ -203,8 +205,9 @@ class Tally:
                 raise PorterError(
                     f"the {side} computes no endpoint {self.logits!r}: without its logits nothing can be judged"
                 )
-        self.missing = tuple(name for name in theirs if name not in ours)
-        for name in theirs:
+        chosen = select(theirs, self.endpoints)
+        self.missing = tuple(name for name in chosen if name not in ours)
+        for name in chosen:
             if name in ours:
                 pair = ({p: run[name] for p, run in runs.items()} for runs in (got, want))
                 self.sums.setdefault(name, _Sums(name)).add(*pair)

@@ -5,7 +5,9 @@ For parity both sides get the same array. This says how far the arrays are apart
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -52,17 +54,23 @@ def _own(
     reference: Runner,
     table: Table,
 ) -> OwnInput:
-    try:
-        made = np.stack([preparer(path, arch.preprocessing, pictures.shape[1]) for path in paths])
-    except PorterError as error:
-        return OwnInput(side, how, failed=str(error))
-    made = made.astype(np.float32)
+    prepared, failed = {}, []
+    for number, path in enumerate(paths):
+        try:
+            prepared[number] = preparer(path, arch.preprocessing, pictures.shape[1])
+        except PorterError as error:
+            failed.append(str(error))
+    more = f", nor {len(failed) - 1} more" if len(failed) > 1 else ""
+    why = failed[0] + more if failed else None
+    if not prepared:
+        return OwnInput(side, how, failed=why)
+    made, pictures = np.stack(list(prepared.values())).astype(np.float32), pictures[list(prepared)]
     difference = np.abs(made - pictures)
-    own = OwnInput(side, how, len(paths), float(difference.max()), float(difference.mean()))
+    own = OwnInput(side, how, len(made), float(difference.max()), float(difference.mean()), failed=why)
     if not own.largest:
         return own
     logits, top1 = _moved(pictures, made, reference, table)
-    return OwnInput(side, how, own.pictures, own.largest, own.mean, logits, top1)
+    return replace(own, logits=logits, top1=top1)
 
 
 def _moved(pictures: np.ndarray, made: np.ndarray, reference: Runner, table: Table) -> tuple[float | None, int | None]:
@@ -93,7 +101,9 @@ def with_tensorflow(path: Path, preprocessing: str, size: int) -> np.ndarray:
         try:
             image = tf.io.decode_image(path.read_bytes(), channels=3, expand_animations=False)
         except (tf.errors.OpError, ValueError) as error:
-            raise PorterError(f"it does not decode {path.name} ({str(error).splitlines()[0][:60]})") from None
+            # Before its message TensorFlow says where in itself it was.
+            why = re.sub(r"^\{\{.*?\}\} ", "", str(error).splitlines()[0])
+            raise PorterError(f"it does not decode {path.name} ({why.partition('.')[0][:60]})") from None
         if preprocessing == "inception":
             image = tf.image.central_crop(tf.image.convert_image_dtype(image, tf.float32), 0.875)
             image = tf.raw_ops.ResizeBilinear(images=image[None], size=(size, size))[0]

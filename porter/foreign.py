@@ -59,11 +59,30 @@ def foreign_runner(path: Path, function: str, context: Context) -> Runner:
             f"{path}: no layer of {function} has a name of mappings/{table.name}.toml: give --table, a TOML file whose "
             '[endpoints] say where each endpoint is, as in Logits = "head.fc"'
         )
-    return runner
+    return ModuleRunner(runner, f"{path}: {function}", partial=bool(names))
+
+
+class ModuleRunner:
+    """A runner of somebody else's module: what goes wrong in it is one sentence.
+
+    ``partial`` says that an endpoint may be absent because its owner did not name it, though it is computed.
+    """
+
+    def __init__(self, runner: Runner, title: str, partial: bool) -> None:
+        self.runner = runner
+        self.title = title
+        self.partial = partial
+        self.precisions = runner.precisions
+
+    def __call__(self, pictures: np.ndarray) -> dict[str, np.ndarray]:
+        with _complaints(self.title):
+            return self.runner(pictures)
 
 
 class CallableRunner:
     """A runner of a plain function; in float64 too where it answers float64 pictures with float64 arrays."""
+
+    partial = True
 
     def __init__(
         self, function: Callable[[np.ndarray], Any], table: Table, names: Mapping[str, str], title: str, size: int
@@ -87,14 +106,24 @@ class CallableRunner:
             given = self.function(pictures)
         if not isinstance(given, Mapping):
             raise PorterError(f"{self.title} returns a {type(given).__name__}: return {{endpoint: array}}")
-        outputs = {name: np.asarray(given[key]) for name, key in self.keys.items() if key in given}
+        with _complaints(self.title):
+            outputs = {name: _array(given[key]) for name, key in self.keys.items() if key in given}
         if not outputs:
             wanted = ", ".join(list(self.keys.values())[:4])
             raise PorterError(f"{self.title} returns none of the endpoints {wanted}, …: use those names, or --table")
         wrong = [name for name, value in outputs.items() if value.ndim == 0 or len(value) != len(pictures)]
         if wrong:
             raise PorterError(f"{self.title} gives {wrong[0]} for another number of pictures than it was given")
+        unreal = [name for name, value in outputs.items() if not np.can_cast(value.dtype, np.float64, "same_kind")]
+        if unreal:
+            found = outputs[unreal[0]].dtype
+            raise PorterError(f"{self.title} gives {unreal[0]} as {found}: return arrays of real numbers")
         return outputs
+
+
+def _array(value: Any) -> np.ndarray:
+    """Return ``value`` as an array, a tensor without its gradient and wherever it lies."""
+    return np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
 
 
 def read_names(given: Mapping[str, str] | str | Path) -> dict[str, str]:

@@ -121,7 +121,13 @@ class _Holder:
                 ours, theirs = self._comparable(name, runner, got, want)
                 if name not in tallies:
                     strict = name in NAMES  # ours are whole
-                    tallies[name] = Tally(self._judged(theirs), self.settings.atol, strict, self.table.softmaxes)
+                    tallies[name] = Tally(
+                        self._judged(theirs),
+                        self.settings.atol,
+                        strict,
+                        self.table.softmaxes,
+                        self.settings.endpoints,
+                    )
                 tallies[name].add(ours, theirs)
         reports = {name: self._finished(name, tally.report()) for name, tally in tallies.items()}
         joined = {name: np.concatenate(parts) for name, parts in logits.items()}
@@ -147,7 +153,7 @@ class _Holder:
     def _comparable(
         self, name: str, runner: Runner, got: dict[str, Outputs], want: dict[str, Outputs]
     ) -> tuple[dict[str, Outputs], dict[str, Outputs]]:
-        """Return both sides' runs with the same classes, as probes where one side is a golden, and selected."""
+        """Return both sides' runs with the same classes, and as probes where one side is a golden."""
         got, want = self._same_classes(name, got, want)
         # A golden keeps probes alone: of the other side no more is compared.
         if hasattr(self.reference, "probe") and hasattr(runner, "probe"):
@@ -156,15 +162,11 @@ class _Holder:
             got = {p: self.reference.probe(run) for p, run in got.items()}
         elif hasattr(runner, "probe"):
             want = {p: runner.probe(run) for p, run in want.items()}
-        if self.settings.endpoints is None:
-            return got, want
-        chosen = [{p: select(run, self.settings.endpoints) for p, run in runs.items()} for runs in (got, want)]
-        if not all(next(iter(runs.values())) for runs in chosen):
+        pattern = self.settings.endpoints
+        if pattern is not None and not all(select(next(iter(runs.values())), pattern) for runs in (got, want)):
             there = ", ".join(next(iter(want.values())))
-            raise PorterError(
-                f"--endpoints {self.settings.endpoints!r} is found in no endpoint's name: there are {there}"
-            )
-        return chosen[0], chosen[1]
+            raise PorterError(f"--endpoints {pattern!r} is found in no endpoint's name: there are {there}")
+        return got, want
 
     def _same_classes(
         self, name: str, got: dict[str, Outputs], want: dict[str, Outputs]
@@ -219,7 +221,8 @@ class _Holder:
         before = names[names.index(endpoint) - 1] if names.index(endpoint) else None
         order = list(want[precision])
         gone = [n for n in order[: order.index(endpoint)] if n not in ours]
-        if gone and gone[-1] == order[order.index(endpoint) - 1]:
+        # Of somebody else's partial side an absent endpoint says nothing.
+        if gone and gone[-1] == order[order.index(endpoint) - 1] and not getattr(port, "partial", False):
             return SKIPPED.format(names=", ".join(gone[-3:]), are="is" if len(gone) == 1 else "are")
         peaks = None
         if golden is self.reference:

@@ -30,6 +30,8 @@ def open_picture(path: Path) -> Any:
         raise MissingPackageError("reading pictures needs Pillow: pip install 'porter[torch]'") from None
     try:
         with Image.open(path) as image:
+            if image.mode == "F":
+                raise ValueError("it holds floats, whose white nobody knows")
             return ImageOps.exif_transpose(image)
     except FileNotFoundError:
         raise PorterError(f"{path} does not exist: name a picture file") from None

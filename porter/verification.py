@@ -43,7 +43,8 @@ class OwnInput:
 
     ``largest`` and ``mean`` are differences between its input and porter's, in the network's own units; ``logits`` is
     the largest change of the reference's logits in their standard deviations, ``top1`` the number of pictures whose
-    first label changes. ``failed`` says why it could not be done.
+    first label changes. ``failed`` says of which of the pictures it could not be done, and why; ``pictures`` are the
+    others.
     """
 
     side: str
@@ -56,11 +57,15 @@ class OwnInput:
     failed: str | None = None
 
     def __str__(self) -> str:
-        if self.failed:
-            return f"{self.side}'s own {self.how}: {self.failed}"
+        parts = [self.failed] if self.failed else []
+        if self.pictures:
+            parts.insert(0, self._found())
+        return f"{self.side}'s own {self.how}: {'; '.join(parts)}"
+
+    def _found(self) -> str:
         if not self.largest:
-            return f"{self.side}'s own {self.how}: the same input, bit for bit"
-        text = f"{self.side}'s own {self.how}: input differs by at most {self.largest:.2g}, {self.mean:.2g} on average"
+            return "the same input, bit for bit"
+        text = f"input differs by at most {self.largest:.2g}, {self.mean:.2g} on average"
         if self.logits is None:
             return text
         changed = f"{self.top1} of {self.pictures} first labels" if self.top1 else "no first label"

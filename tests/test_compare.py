@@ -95,12 +95,15 @@ def test_a_softmax_that_the_original_hits_by_luck_is_no_departure() -> None:
         rounded = {"Logits": logits, "P": softmax(logits) + more}
         return {"float32": rounded, "float64": {"Logits": truth, "P": softmax(truth)}}
 
-    def report(logits: np.ndarray, softmaxes: dict[str, str], more: float = 0.0) -> Report:
-        tally = Tally("Logits", softmaxes=softmaxes)
+    def report(logits: np.ndarray, softmaxes: dict[str, str], more: float = 0.0, only: str | None = None) -> Report:
+        tally = Tally("Logits", softmaxes=softmaxes, endpoints=only)
         tally.add(both(logits, more), both(lucky))
         return tally.report()
 
     assert not report(port, {})
     assert report(port, {"P": "Logits"})
+    alone = report(port, {"P": "Logits"}, only="P")  # judged alike where its logits are not
+    assert [row.endpoint for row in alone.rows] == ["P"]
+    assert alone
     assert not report(port, {"P": "Logits"}, more=1e-6)
     assert not report(truth + 100 * (port - truth), {"P": "Logits"})

@@ -200,3 +200,15 @@ def test_a_backend_that_is_not_there_is_one_sentence(backend: str) -> None:
     assert done.returncode == 2, done.stderr
     assert done.stderr.startswith("port: Keras' backend is not installed")
     assert "Traceback" not in done.stderr
+
+
+def test_pictures_of_another_size_than_a_models_are_refused() -> None:
+    import keras
+
+    from porter.errors import PorterError
+    from porter.mapping import Table
+    from porter.runners.keras import KerasRunner
+
+    model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten()], name="net")
+    with pytest.raises(PorterError, match="net takes pictures of 8x8, not 9x8: give pictures of that size"):
+        KerasRunner(model, Table.load("mobilenet_v1"))(np.zeros((1, 9, 8, 3), np.float32))

@@ -140,6 +140,16 @@ def test_every_preset_is_what_tensorflows_ops_make(
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=2e-6 if preset == "inception" else 2e-4)
 
 
+def test_a_picture_of_floats_is_refused(tmp_path: Path) -> None:
+    """Pillow would cut it to whole numbers: one from 0 to 1 would be black."""
+    from PIL import Image
+
+    path = tmp_path / "floats.tiff"
+    Image.fromarray(np.full((4, 4), 0.75, np.float32)).save(path)
+    with pytest.raises(PorterError, match=r"floats.tiff is not a picture .*it holds floats, whose white nobody knows"):
+        read_picture(path)
+
+
 def test_identity_leaves_pixels_as_they_are(strange: dict[str, Path]) -> None:
     assert np.array_equal(prepare([strange["RGB"]], "identity", 7)[0], read_picture(strange["RGB"]))
     with pytest.raises(PorterError, match="leaves sizes as they are, so give pictures of one size"):
@@ -169,7 +179,13 @@ def test_the_preprocessing_has_lines_of_its_own(tf: Any, strange: dict[str, Path
     # TensorFlow does not turn pictures, and does not read a TIFF.
     turned, _ = lines("turn 6")
     assert float(turned.split("at most ")[1].split(",")[0]) > 0.1
-    assert lines("CMYK")[0].startswith("TensorFlow's own decode, crop and resize: it does not decode CMYK.tiff")
+    alone, _ = lines("CMYK")
+    assert alone.startswith(
+        "TensorFlow's own decode, crop and resize: it does not decode CMYK.tiff (Unknown image file"
+    )
+    # What it reads beside it is compared all the same.
+    beside, _ = lines("CMYK", "RGB", "CMYK")
+    assert beside == f"{ours}; it does not decode CMYK.tiff{alone.partition('CMYK.tiff')[2]}, nor 1 more"
 
 
 def test_a_wrong_preset_is_seen(tf: Any, monkeypatch: pytest.MonkeyPatch) -> None:

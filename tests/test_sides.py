@@ -220,6 +220,43 @@ NETS = """
 
     def stranger(pictures):
         return {"x": pictures}
+
+
+    def letters(pictures):
+        return {"Logits": np.full((len(pictures), 1001), "a")}
+
+
+    def ragged(pictures):
+        return {"Logits": [[0.0], [0.0, 1.0], [0.0]]}
+
+
+    def subclassed(weights):
+        import keras
+
+        class Net(keras.Model):
+            def call(self, pictures):
+                return pictures
+
+        return Net(name="net")
+
+
+    def sequential(weights):
+        import keras
+
+        layers = [keras.layers.GlobalAveragePooling2D(name="mean"), keras.layers.Dense(1001, name="mine")]
+        return keras.Sequential([keras.Input((128, 128, 3)), *layers])
+
+
+    def tensors(pictures):
+        import torch
+
+        return {"mine": torch.zeros(len(pictures), 1001, dtype=torch.float64, requires_grad=True)}
+
+
+    def broken(weights):
+        import torch
+
+        return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(7, 1001))
 """
 
 
@@ -275,6 +312,9 @@ def test_one_side_without_background_is_compared_in_the_other_classes(save: Save
         ("{nets}:absent", "has no absent: name one of its functions"),
         ("{nets}:nonsense", r"returns a ndarray: return \{endpoint: array\}"),
         ("{nets}:stranger", "returns none of the endpoints Conv2d_0"),
+        ("{nets}:letters", "letters gives Logits as <U1: return arrays of real numbers"),
+        ("{nets}:ragged", "ragged fails: ValueError: setting an array element"),
+        ("{nets}:subclassed", "net is a keras.Model without inputs of its own"),
         ("{nets}:headless", "the golden's weights have no place in this network"),
         ("absent.py:build", "absent.py does not exist"),
         ("jax:file", "'jax:file' names no side: take golden, torch:FILE"),
@@ -284,6 +324,21 @@ def test_one_side_without_background_is_compared_in_the_other_classes(save: Save
 def test_a_side_that_cannot_be_had_is_one_sentence(nets: str, right: str, message: str) -> None:
     with pytest.raises(PorterError, match=message):
         verify(MODEL, left="golden", right=right.format(nets=nets))
+
+
+def test_a_module_that_fails_when_it_is_run_is_one_sentence(nets: str) -> None:
+    with pytest.raises(PorterError, match="broken fails: RuntimeError: mat1 and mat2 shapes cannot be multiplied"):
+        verify(MODEL, left="golden", right=f"{nets}:broken", table={"Logits": "1"})
+
+
+@pytest.mark.parametrize("function", ["sequential", "tensors"])
+def test_endpoints_that_a_user_did_not_name_are_not_called_skipped(nets: str, function: str) -> None:
+    report = verify(MODEL, left="golden", right=f"{nets}:{function}", table={"Logits": "mine"}).ports[function]
+    assert not report
+    assert report.first_departure is not None
+    assert report.first_departure.endpoint == "Logits"
+    assert "Conv2d_13_pointwise" in report.missing
+    assert "skipped" not in str(report)
 
 
 def test_a_table_of_unknown_names_is_refused(nets: str, tmp_path: Path) -> None:

@@ -46,6 +46,18 @@ def test_the_recorded_graph_frozen_and_widened_gives_the_golden(tf: Any, golden:
     assert max(row.exact for row in report.rows) < 1e-13
 
 
+def test_an_op_with_a_list_of_types_is_widened_too(tf: Any) -> None:
+    """IdentityN stands around every op that has a gradient of its own."""
+    graph = frozen()
+    first = next(node for node in graph.node if node.op == "Conv2D")
+    around = graph.node.add(name="around", op="IdentityN", input=first.input)
+    around.attr["T"].list.type.extend([1, 1])
+    first.input[:] = ["around:0", "around:1"]
+    pictures = golden_pictures(128)[:1].astype(np.float64)
+    got, want = (TFRunner(g, TABLE, "frozen.pb")(pictures) for g in (graph, frozen()))
+    assert np.array_equal(got["Logits"], want["Logits"])
+
+
 def test_a_scalar_is_the_decimal_that_was_written() -> None:
     assert shortest(float(np.float32(0.001))) == 0.001
     assert float(np.float32(0.001)) != 0.001

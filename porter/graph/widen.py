@@ -73,6 +73,9 @@ def widen(graph: Any, path: Path | str) -> Any:
             for attribute in copy.attr.values():
                 if attribute.type == _FLOAT:
                     attribute.type = _DOUBLE
+                for number, dtype in enumerate(attribute.list.type):  # as IdentityN has them
+                    if dtype == _FLOAT:
+                        attribute.list.type[number] = _DOUBLE
     return wide
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from porter.errors import PorterError
 from porter.mapping import Table
 from porter.naming import layer_name
 from porter.runners import PRECISIONS, in_graph_order
@@ -17,16 +18,26 @@ class KerasRunner:
 
     Only Keras' TensorFlow backend has a float64 that proves anything: Keras 3.15 computes several of its ops in
     float32 on the others (keras/src/backend/common/dtypes.py gives float32 as the result type of float64).
+    Raises PorterError where the model has no inputs, so that nothing within it can be read.
     """
 
     precisions = PRECISIONS if keras.backend.backend() == "tensorflow" else ("float32",)
 
     def __init__(self, model: keras.Model, table: Table) -> None:
+        if not getattr(model, "inputs", None):
+            raise PorterError(
+                f"{model.name} is a keras.Model without inputs of its own, whose layers cannot be read: build a "
+                "functional or Sequential one with an Input, or a function that returns {endpoint: array}"
+            )
         self.model = model
         self.table = table
         self.endpoints: dict[str, keras.Model] = {}
 
     def __call__(self, pictures: np.ndarray) -> dict[str, np.ndarray]:
+        taken, given = tuple(self.model.inputs[0].shape[1:3]), pictures.shape[1:3]
+        if len(taken) == 2 and any(side not in (None, other) for side, other in zip(taken, given, strict=True)):
+            wants, has = ("x".join(map(str, sides)) for sides in (taken, given))
+            raise PorterError(f"{self.model.name} takes pictures of {wants}, not {has}: give pictures of that size")
         outputs = self._with_endpoints(pictures.dtype.name)(pictures, training=False)
         return in_graph_order({name: keras.ops.convert_to_numpy(value) for name, value in outputs.items()}, self.table)
 
@@ -38,7 +49,9 @@ class KerasRunner:
             # By name, not by path: a model that Keras copied or loaded has its layers' names without their scopes.
             where = {endpoint.name: layer_name(endpoint.where.get("keras", "")) for endpoint in self.table.endpoints}
             outputs = {name: layers[layer].output for name, layer in where.items() if layer in layers}
-            self.endpoints[precision] = keras.Model(model.input, outputs)
+            # Not .input, which a Sequential model lacks.
+            inputs = model.inputs[0] if len(model.inputs) == 1 else model.inputs
+            self.endpoints[precision] = keras.Model(inputs, outputs)
         return self.endpoints[precision]
 
 
