@@ -2,7 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 GRAPH := build/weights/nudity/files/retrained_graph.pb
-JOBS ?= 2
+# One more than the cores of a small machine: many tests wait for processes of their own.
+JOBS ?= 3
 
 .PHONY: demo test lint weights clean
 
@@ -13,7 +14,7 @@ demo: .venv/ready
 	    --ignore 'final_training_ops/*' --framework torch --framework keras
 
 test: .venv/ready $(GRAPH)
-	$(BIN)/python -m pytest -n $(JOBS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 lint: .venv/ready
 	$(BIN)/ruff check
