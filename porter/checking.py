@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -115,7 +114,7 @@ def _first_of(path: Path) -> Path:
 
 def _tail(path: Path) -> bytes:
     with path.open("rb") as file:
-        file.seek(max(0, file.seek(0, os.SEEK_END) - FOOTER))
+        file.seek(max(0, file.seek(0, io.SEEK_END) - FOOTER))
         return file.read()
 
 

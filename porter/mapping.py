@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -187,8 +188,8 @@ class _Reader:
         self._check_endpoints(endpoints)
         return table
 
-    def fail(self, what: str) -> None:
-        raise MappingError(f"{self.path}: the table {what}")
+    def fail(self, what: str, path: Path | None = None) -> None:
+        raise MappingError(f"{path or self.path}: the table {what}")
 
     def _parse(self, path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
         """Return the file's tables, laid over those of the file it extends, axis by axis."""
@@ -204,7 +205,7 @@ class _Reader:
             ) from None
         except ValueError as error:
             raise MappingError(f"{path} is not valid TOML: {error}") from None
-        self._check_types(raw)
+        self._check_types(raw, path)
         if "extends" not in raw:
             return raw
         base = self._parse(path.parent / f"{raw.pop('extends')}.toml", (*seen, path))
@@ -215,33 +216,32 @@ class _Reader:
             merged[key] = base.get(key, []) + raw.get(key, [])
         return merged
 
-    def _check_types(self, raw: dict[str, Any]) -> None:
+    def _check_types(self, raw: dict[str, Any], path: Path) -> None:
         """Raise MappingError where a value is of another type than its place asks for."""
+        fail = partial(self.fail, path=path)
         axes, ignored = raw.get("axis", {}), raw.get("ignore", {})
         if not isinstance(raw.get("extends", ""), str):
-            self.fail("extends what is not a name")
+            fail("extends what is not a name")
         if not _words(raw.get("dialects", [])):
-            self.fail("has dialects that are no list of names")
+            fail("has dialects that are no list of names")
         if not isinstance(axes, dict) or not all(isinstance(axis, dict) for axis in axes.values()):
-            self.fail("has an axis that is no table of columns")
+            fail("has an axis that is no table of columns")
         if not all(isinstance(column, list) for axis in axes.values() for column in axis.values()):
-            self.fail("has an axis whose columns are no lists")
+            fail("has an axis whose columns are no lists")
         if not isinstance(ignored, dict) or not all(map(_words, ignored.values())):
-            self.fail("has an ignore that is no list of patterns for each dialect")
+            fail("has an ignore that is no list of patterns for each dialect")
         parts = raw.get("part", {})
         if not isinstance(parts, dict) or not all(isinstance(name, str) for name in parts.values()):
-            self.fail("has a [part] that does not name each part in words")
+            fail("has a [part] that does not name each part in words")
         for section in _ROW_KEYS:
             rows = raw.get(section, [])
             if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-                self.fail(f"has a {section} that is no row: begin each with [[{section}]]")
+                fail(f"has a {section} that is no row: begin each with [[{section}]]")
             for row in rows:
                 for key, value in row.items():
                     listed = key == "over" or (section == "layer" and key in SEPARATORS and isinstance(value, list))
                     if not (_words(value) if listed else isinstance(value, bool if key in _FLAGS else str)):
-                        self.fail(
-                            f"has a {section} whose {key} is {value!r}, which is of another type than it should be"
-                        )
+                        fail(f"has a {section} whose {key} is {value!r}, which is of another type than it should be")
 
     def _check_axes(self) -> None:
         for name, columns in self.axes.items():

@@ -125,6 +125,12 @@ def test_a_wrong_table_is_refused_by_name(tmp_path: Path, change: tuple[str, str
     assert str(tmp_path) in str(caught.value)
 
 
+def test_of_two_tables_the_wrong_one_is_named(tmp_path: Path) -> None:
+    base = write(tmp_path, BASE.replace("dialects =", "ignore = 3\ndialects ="), "base")
+    with pytest.raises(MappingError, match=rf"^{base}: the table has an ignore that is no list"):
+        Table.read(write(tmp_path, 'extends = "base"\n'))
+
+
 def test_what_is_no_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(MappingError, match=r"bytes.toml is not valid TOML"):

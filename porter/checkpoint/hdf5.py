@@ -87,14 +87,15 @@ class H5:
             return None
         opened = h5py.h5a.open(group.id, name.encode())
         # HDF5 takes the size of an empty attribute, such as the weights of a layer without any, for an error.
-        empty = not opened.get_space().get_simple_extent_npoints()
+        if not opened.get_space().get_simple_extent_npoints():
+            return group.attrs[name]
         dtype = opened.get_type()
         try:
-            if not empty and not isinstance(dtype, h5py.h5t.TypeStringID):
+            if not isinstance(dtype, h5py.h5t.TypeStringID):
                 raise FormatError(f"{name} is no text")
-            if not empty and opened.get_storage_size() > group.file.id.get_filesize():
+            if opened.get_storage_size() > group.file.id.get_filesize():
                 raise FormatError(f"{name} claims {opened.get_storage_size()} bytes")
-            if not empty and dtype.is_variable_str():
+            if dtype.is_variable_str():
                 self._claimed += claimed_by_texts(self._read, h5py.h5o.get_info(group.id).addr, name)
                 if self._claimed > group.file.id.get_filesize():
                     raise FormatError(f"{name} brings the texts to {self._claimed} bytes, more than the file has")
