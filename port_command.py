@@ -6,9 +6,9 @@ import sys
 
 
 def main() -> None:
-    """Run porter.cli."""
+    """Run porter.cli.main."""
     try:
-        from porter.cli import main as run
+        from porter.cli.main import main as run
 
         run()
     except KeyboardInterrupt:

@@ -24,18 +24,17 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent))
 
 import pages
-
-from porter.archs import find_arch
-from porter.compare import Tally
-from porter.endpoints import runner_of
-from porter.graph.freeze import freeze
-from porter.graph.source import load_graph
-from porter.load import build
-from porter.mapping import Table
-from porter.recorded import recorded, seeded_checkpoint
-from porter.runners import Runner, run_all
+from porter.catalog.goldens import recorded, seeded_checkpoint
+from porter.catalog.models import find_arch
+from porter.formats.tensorflow.source import load_graph
+from porter.graph.rewrite.freeze import freeze
+from porter.mapping.table import Table
+from porter.mapping.translate import translate
+from porter.nets.build import build
+from porter.parity.compare import Tally
+from porter.runners.of_network import runner_of
+from porter.runners.runner import Runner, run_all
 from porter.runners.settings import before_tensorflow
-from porter.translate import translate
 
 HEAD = ("| model | run in | pictures | alarms | float64 | float32 |", "| --- | --- | --: | --: | --: | --: |")
 MODELS = ("mobilenet_v1_1.0_224", "mobilenet_v1_0.25_128", "nasnet_mobile")
@@ -77,7 +76,7 @@ def random_pictures(count: int, size: int) -> np.ndarray:
 
 def original(model: str) -> Runner:
     """Return TensorFlow running the recorded graph, filled."""
-    from porter.runners.tf import TFRunner
+    from porter.runners.tensorflow import TFRunner
 
     golden = recorded(model)
     graph = freeze(load_graph(golden.graph), dict(seeded_checkpoint(golden)))

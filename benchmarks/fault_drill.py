@@ -21,18 +21,17 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import pages
 from faults import FAULTS, Fault, planted
-
-from porter.archs import find_arch
-from porter.checkpoint import Checkpoint, Entry
-from porter.endpoints import runner_of
-from porter.load import build
-from porter.mapping import Table
-from porter.parity import hold
-from porter.recorded import recorded, seeded_checkpoint
-from porter.runners import PRECISIONS, Runner, run_all
+from porter.catalog.goldens import recorded, seeded_checkpoint
+from porter.catalog.models import find_arch
+from porter.formats.checkpoint import Checkpoint, Entry
+from porter.mapping.table import Table
+from porter.mapping.translate import translate
+from porter.nets.build import build
+from porter.parity.compare_runs import hold
 from porter.runners.golden import golden_pictures
+from porter.runners.of_network import runner_of
+from porter.runners.runner import PRECISIONS, Runner, run_all
 from porter.runners.settings import before_tensorflow
-from porter.translate import translate
 
 
 @dataclass(frozen=True)

@@ -211,12 +211,10 @@ def _keras_config(layer: str, **changes: Any) -> Callable[[Network], Any]:
 
 DW5, PW5, DW3 = "blocks.2.1.conv_dw.weight", "blocks.2.1.conv_pw.weight", "blocks.2.0.conv_dw.weight"
 NORM = "blocks.2.1.bn1"
-T, K = "porter.nets.torch", "porter.nets.keras"
+M, N, L = "porter.nets.mobilenet_v1", "porter.nets.nasnet", "porter.nets.layers_torch"
 
 MOBILENET_V1 = [
-    Fault(
-        "epsilon 1e-5 in every batch norm", "torch", "Conv2d_0", "epsilon", module={f"{T}.mobilenet_v1:EPSILON": 1e-5}
-    ),
+    Fault("epsilon 1e-5 in every batch norm", "torch", "Conv2d_0", "epsilon", module={f"{M}.torch:EPSILON": 1e-5}),
     Fault(
         "epsilon 1e-5 in one batch norm", "torch", "Conv2d_5_depthwise", "epsilon", network=_torch_epsilon(NORM, 1e-5)
     ),
@@ -225,14 +223,14 @@ MOBILENET_V1 = [
         "torch",
         "Conv2d_0",
         "float32",
-        module={f"{T}.mobilenet_v1:EPSILON": float(np.float32(1e-3))},
+        module={f"{M}.torch:EPSILON": float(np.float32(1e-3))},
     ),
     Fault(
         "symmetric padding, stride 2",
         "torch",
         "Conv2d_0",
         "padding",
-        module={f"{T}.layers:same_padding": lambda _size, kernel, _stride: ((kernel - 1) // 2, (kernel - 1) // 2)},
+        module={f"{L}:same_padding": lambda _size, kernel, _stride: ((kernel - 1) // 2, (kernel - 1) // 2)},
     ),
     Fault(
         "padding before instead of after",
@@ -382,7 +380,7 @@ MOBILENET_V1 = [
         "pool",
         network=_torch_forward("global_pool", _counting_pool),
     ),
-    Fault("the last pool's window is 3x3", "torch", "AvgPool_1a", "pool", module={f"{T}.mobilenet_v1:POOL": 3}),
+    Fault("the last pool's window is 3x3", "torch", "AvgPool_1a", "pool", module={f"{M}.torch:POOL": 3}),
     Fault(
         "classes off by one",
         "torch",
@@ -417,9 +415,7 @@ MOBILENET_V1 = [
     ),
     Fault("pictures in [0, 1] for [-1, 1]", "torch", "Conv2d_0", "", network=_scaled_input),
     Fault("BGR for RGB", "torch", "Conv2d_0", "", network=_bgr),
-    Fault(
-        "epsilon 1e-5 in every batch norm", "keras", "Conv2d_0", "epsilon", module={f"{K}.mobilenet_v1:EPSILON": 1e-5}
-    ),
+    Fault("epsilon 1e-5 in every batch norm", "keras", "Conv2d_0", "epsilon", module={f"{M}.keras:EPSILON": 1e-5}),
     Fault(
         "epsilon 1e-2 in one batch norm",
         "keras",
@@ -664,7 +660,7 @@ NASNET = [
         "torch",
         "Cell_0",
         "",
-        module={f"{T}.layers:AvgPool2dSame.forward": _counted_everywhere},
+        module={f"{L}:AvgPool2dSame.forward": _counted_everywhere},
     ),
     Fault(
         "one average pool that counts its padding",
@@ -755,7 +751,7 @@ NASNET += [
         "keras",
         "Reduction_Cell_0",
         "",
-        module={f"{K}.nasnet:average_pool_same": _keras_zeros_then_valid},
+        module={f"{N}.keras:average_pool_same": _keras_zeros_then_valid},
     ),
     Fault(
         "factorized reduction's paths swapped",

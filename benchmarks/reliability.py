@@ -36,8 +36,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent))
 
 import pages
-
-from porter.recorded import recorded, seeded_entries
+from porter.catalog.goldens import recorded, seeded_entries
 
 MODEL = "mobilenet_v1_0.25_128"
 SEED = 20
@@ -84,7 +83,7 @@ def write_v1(folder: Path) -> Path:
 def ported(target: str, name: str) -> Callable[[Path], Path]:
     def write(folder: Path) -> Path:
         from porter import port
-        from porter.seed import seed
+        from porter.verbs.seed import seed
 
         prefix = folder / "source.ckpt"
         seed(MODEL, prefix)
@@ -139,9 +138,9 @@ ODD: list[str] = []
 
 
 def read_with_porter(path: Path, dialect: str = "tf") -> dict[str, Any]:
-    from porter.archs import find_arch
-    from porter.checkpoint import open_checkpoint
-    from porter.translate import translate
+    from porter.catalog.models import find_arch
+    from porter.formats.open import open_checkpoint
+    from porter.mapping.translate import translate
 
     translation = translate(open_checkpoint(path), find_arch(MODEL), dialect, "tf")
     found = {name: entry.load() for name, entry in translation.entries.items()}
@@ -150,7 +149,7 @@ def read_with_porter(path: Path, dialect: str = "tf") -> dict[str, Any]:
 
 
 def read_events_with_porter(path: Path) -> dict[str, Any]:
-    from porter.graph.events import read_events
+    from porter.formats.tensorflow.events import read_events
 
     found = read_events(path)
     if found.damage:
@@ -196,7 +195,7 @@ _KERAS_MODEL: list[Any] = []
 
 
 def read_with_keras(path: Path) -> dict[str, Any]:
-    from porter.load import load
+    from porter.verbs.load import load
 
     if not _KERAS_MODEL:
         _KERAS_MODEL.append(load(MODEL, "keras"))
@@ -267,8 +266,8 @@ FORMS = (
 
 def forge(whole: bytes, bit: int) -> bytes:
     """Flip a bit of an index's one block of entries, and make its checksum fit again."""
-    from porter.checkpoint.crc import masked_crc32c
-    from porter.checkpoint.sstable import FOOTER, Table
+    from porter.formats.tensorflow.crc import masked_crc32c
+    from porter.formats.tensorflow.sstable import FOOTER, Table
 
     table = Table(whole)
     ((offset, size),) = [block for _, block in table._blocks]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from porter.cli import cli, port_model
+from porter.cli.main import cli, port_model
 
 DOCS = Path(__file__).parent
 PACKAGE = DOCS.parent / "porter"

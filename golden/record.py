@@ -34,8 +34,8 @@ from unittest import mock
 
 import numpy as np
 
+from porter.catalog.seeded_weights import probe_indices, seeded
 from porter.runners.golden import golden_pictures
-from porter.weights import probe_indices, seeded
 
 if TYPE_CHECKING:
     import tensorflow as tf

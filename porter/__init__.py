@@ -5,12 +5,12 @@ network filled with ported weights, and ``endpoints`` its activations by name. N
 before it is needed.
 """
 
-from porter.endpoints import endpoints
 from porter.errors import FormatError, MappingError, MissingPackageError, PorterError
-from porter.inspect import inspect
-from porter.load import load
-from porter.port import port
-from porter.verify import verify
+from porter.verbs.endpoints import endpoints
+from porter.verbs.inspect import inspect
+from porter.verbs.load import load
+from porter.verbs.port import port
+from porter.verbs.verify import verify
 
 __all__ = [
     "FormatError",

@@ -15,36 +15,20 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 import gc
 import importlib
 import importlib.util
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 
-from porter import data
-from porter.recorded import recorded
-from porter.roles import SHADOW_SUFFIX
-from porter.seed import seed
-from porter.weights import seeded
+from helpers.checkpoints import SMALL, Saver
+from helpers.modules import module_of
+from porter.files import package_data
+from porter.verbs.seed import seed
 
 # Frameworks keep millions of objects, and every collection looks through them: a third of the time of Keras' networks.
 gc.set_threshold(100_000, 50, 50)
-
-Saver = Callable[..., Path]
-SMALL = "mobilenet_v1_0.25_128"
-OUTPUTS = [
-    ("torch", "m.safetensors"),
-    ("torch", "m.pth"),
-    ("torch", "m/"),
-    ("keras", "m.keras"),
-    ("keras", "m.weights.h5"),
-    ("keras", "m.h5"),
-    ("keras", "m/"),
-]
-"""Every form that a port is written in."""
 
 
 @pytest.fixture(scope="session")
@@ -52,22 +36,11 @@ def tf() -> Any:
     return pytest.importorskip("tensorflow")
 
 
-def module_of(path: Path, name: str) -> Any:
-    """Import the file ``path`` alone, as the module ``name``."""
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look themselves up
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="session")
 def slim(tf: Any) -> SimpleNamespace:
     """slim's NASNet, importable through the recorder's stand-ins."""
     pytest.importorskip("tf_slim", reason="needs golden/requirements.txt")
-    record = module_of(data.folder("golden") / "record.py", "golden_record")
+    record = module_of(package_data.folder("golden") / "record.py", "golden_record")
     record.nets_factory()
     return SimpleNamespace(
         tf=tf.compat.v1,
@@ -100,21 +73,3 @@ def save(tf: Any, tmp_path: Path) -> Saver:
         return prefix
 
     return write
-
-
-def seeded_variables(golden: str = "mobilenet_v1_0.25_128") -> dict[str, np.ndarray]:
-    """Return the golden's variables, name-seeded."""
-    found = recorded(golden)
-    recipe = found.recipe
-    return {name: seeded(name, shape, recipe["salt"], recipe["gain"]) for name, shape in found.variables.items()}
-
-
-def training_checkpoint(golden: str = "mobilenet_v1_0.25_128") -> dict[str, np.ndarray]:
-    """Return what slim's trainer saves: variables, a shadow and two RMSProp slots of each, global_step."""
-    tensors: dict[str, np.ndarray] = {"global_step": np.asarray(41, np.int64)}
-    for name, value in seeded_variables(golden).items():
-        tensors[name] = value
-        tensors[name + SHADOW_SUFFIX] = value * np.float32(1.01)
-        tensors[f"{name}/RMSProp"] = np.ones_like(value)
-        tensors[f"{name}/RMSProp_1"] = np.zeros_like(value)
-    return tensors

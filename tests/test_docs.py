@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from conftest import Saver, training_checkpoint
-from porter.cli import main
-from porter.released import release_of
+from helpers.checkpoints import Saver, training_checkpoint
+from porter.catalog.releases import release_of
+from porter.cli.main import main
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

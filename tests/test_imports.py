@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import re
 import subprocess
 import sys
@@ -12,7 +13,8 @@ import numpy as np
 import pytest
 
 import porter
-from conftest import Saver, training_checkpoint
+from helpers.checkpoints import Saver, training_checkpoint
+from helpers.places import ROOT
 
 BLOCK = """
 import sys
@@ -28,7 +30,7 @@ def run(code: str) -> str:
 
 
 def test_the_command_line_is_imported_without_a_framework() -> None:
-    out = run("import porter.cli; print('tensorboard' in sys.modules, 'h5py' in sys.modules)")
+    out = run("import porter.cli.main; print('tensorboard' in sys.modules, 'h5py' in sys.modules)")
     assert out.split() == ["False", "False"]
 
 
@@ -45,7 +47,7 @@ def test_tensorflow_is_ported_to_safetensors_without_a_framework(save: Saver, tm
         "--out",
         str(out),
     ]
-    run(f"from porter.cli import main; main({command!r})")
+    run(f"from porter.cli.main import main; main({command!r})")
     from safetensors.numpy import load_file
 
     stored = load_file(out)
@@ -54,29 +56,64 @@ def test_tensorflow_is_ported_to_safetensors_without_a_framework(save: Saver, tm
     assert np.array_equal(stored["conv_stem.weight"], want)
 
 
-def tiers() -> list[list[str]]:
-    """Return the tiers that docs/architecture.md draws, the first imported by all."""
-    text = (Path(__file__).parent.parent / "docs/architecture.md").read_text(encoding="utf-8")
-    block = re.search(r"```tiers\n(.*?)```", text, re.DOTALL)
+def rooms() -> list[list[str]]:
+    """Return the rooms that docs/architecture.md draws, by rank: the first is imported by all."""
+    text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    block = re.search(r"```rooms\n(.*?)```", text, re.DOTALL)
     assert block is not None
     return [line.split() for line in block[1].splitlines()]
 
 
-def modules() -> list[Path]:
-    return sorted(
-        path
-        for path in Path(porter.__file__).parent.rglob("*.py")
-        if path.name != "__init__.py" or path.parent.name != "porter"
-    )
+PACKAGE = ROOT / "porter"
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(Path(porter.__file__).parent)))
-def test_imports_run_one_way(path: Path) -> None:
-    tier = {name: number for number, names in enumerate(tiers()) for name in names}
-    own = tier[path.relative_to(Path(porter.__file__).parent).parts[0].removesuffix(".py")]
+def imported(path: Path) -> set[str]:
+    """Return the modules of porter that a file imports, within functions too."""
+    found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "porter":
-            parts = (node.module or "").split(".")
-            names = parts[1:2] or [alias.name for alias in node.names]
-            for name in names:
-                assert tier[name] <= own, f"{path.name} imports porter.{name}, which comes after it"
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert not node.level, f"{path} imports relatively"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names} & MODULES.keys() or {node.module}
+    return {name for name in found if name.split(".")[0] == "porter"}
+
+
+def room_of(module: str) -> str:
+    return module.split(".")[1] if "." in module else ""
+
+
+def test_porter_has_these_rooms_and_no_others() -> None:
+    entries = {path.stem for path in PACKAGE.iterdir() if path.name != "__pycache__"}
+    assert entries == {"__init__", *(room for rank in rooms() for room in rank)}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_run_down_only(module: str) -> None:
+    rank = {room: number for number, names in enumerate(rooms()) for room in names} | {"": len(rooms())}
+    own = room_of(module)
+    for other in imported(MODULES[module]):
+        assert other in MODULES, f"{module} imports {other}, which is no module"
+        if room_of(other) != own:
+            assert rank[room_of(other)] < rank[own], f"{module} imports {other}, whose room ranks no lower"
+
+
+def test_imports_contain_no_circle() -> None:
+    graph = {module: imported(path) - {module} for module, path in MODULES.items()}
+    # Raises CycleError, which names the circle.
+    assert len(list(graphlib.TopologicalSorter(graph).static_order())) == len(MODULES)
+
+
+def test_no_file_is_long() -> None:
+    long = {name: lines for name, path in MODULES.items() if (lines := len(path.read_text().splitlines())) > 400}
+    assert not long
+
+
+def test_the_public_face_has_functions_where_it_names_them() -> None:
+    for name in porter.__all__:
+        assert callable(getattr(porter, name))
+        assert f"porter.{name}" not in MODULES

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from test_real import GRAPH
+from helpers.places import GRAPH, ROOT, TESTS
 
-FOLDER = Path(__file__).parent.parent / "notebooks"
+FOLDER = ROOT / "notebooks"
 
 
 def texts(notebook: Any) -> list[str]:
@@ -43,9 +43,9 @@ def test_a_notebook_prints_what_it_holds(path: Path, tmp_path: Path, monkeypatch
     if GRAPH.name in source and not GRAPH.is_file():
         (pytest.fail if os.environ.get("CI") else pytest.skip)(f"{GRAPH} is missing: run `make weights`")
     # The kernel starts with the stand-in for a torchvision that is not there, and as seldom collects garbage as we do.
-    start = "import gc, torchvision_stand_in; torchvision_stand_in.install(); gc.set_threshold(*{})"
+    start = "import gc; from helpers import torchvision_stand_in as peer; peer.install(); gc.set_threshold(*{})"
     (tmp_path / "sitecustomize.py").write_text(start.format(gc.get_threshold()))
-    folders = (FOLDER.parent, tmp_path, Path(__file__).parent)
+    folders = (FOLDER.parent, tmp_path, TESTS)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, folders)))
     notebook = nbformat.read(path, as_version=4)
     kept = texts(notebook)

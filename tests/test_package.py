@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from porter import data
+from porter.files import package_data
 
 ROOT = Path(__file__).parent.parent
 
 
 def test_an_editable_install_reads_the_checkout() -> None:
     for name in ("mappings", "golden", "labels", "released"):
-        assert data.folder(name) == ROOT / name
+        assert package_data.folder(name) == ROOT / name
 
 
 @pytest.mark.slow
@@ -33,10 +33,10 @@ def test_a_wheel_verifies_a_model_without_the_checkout(tmp_path: Path) -> None:
     assert "porter/render/templates/graph.html.j2" in names
     assert not [name for name in names if name.startswith(("tests/", "build/", "golden/", "mappings/"))]
     code = (
-        f"import sys; sys.path.insert(0, {str(site)!r}); import porter.cli, porter.data\n"
-        f"assert porter.data.PACKAGE.is_relative_to({str(site)!r}), porter.data.PACKAGE\n"
-        "assert porter.data.folder('golden').is_relative_to(porter.data.PACKAGE)\n"
-        "porter.cli.main(['verify', 'mobilenet_v1_0.25_128'])"
+        f"import sys; sys.path.insert(0, {str(site)!r}); import porter.cli.main, porter.files.package_data\n"
+        f"assert porter.files.package_data.PACKAGE.is_relative_to({str(site)!r}), porter.files.package_data.PACKAGE\n"
+        "assert porter.files.package_data.folder('golden').is_relative_to(porter.files.package_data.PACKAGE)\n"
+        "porter.cli.main.main(['verify', 'mobilenet_v1_0.25_128'])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
@@ -44,7 +44,7 @@ def test_a_wheel_verifies_a_model_without_the_checkout(tmp_path: Path) -> None:
 
 
 def test_labels_are_the_1001_with_the_background_first() -> None:
-    names = data.labels("imagenet_1001")
+    names = package_data.labels("imagenet_1001")
     assert len(names) == 1001
     assert (names[0], names[1], names[282], names[968]) == (
         "background",

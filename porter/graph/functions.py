@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from porter.graph.model import Graph, Node, Ref, parse_ref
+from porter.graph.graph import Graph, Node, Ref, parse_ref
 
 CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 _DEEPEST = 64

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from porter.checkpoint.dtypes import TYPES
-from porter.checkpoint.frozen import tensor_values
 from porter.errors import FormatError
-from porter.graph.model import Graph, Node, Ref
+from porter.formats.tensorflow.dtypes import TYPES
+from porter.formats.tensorflow.frozen import tensor_values
+from porter.graph.graph import Graph, Node, Ref
 
 Shape = tuple[int | None, ...] | None
 VARIABLES = frozenset({"VarHandleOp", "VariableV2", "Variable"})

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from porter.checkpoint.dtypes import TYPES
-from porter.graph.model import Graph
+from porter.formats.tensorflow.dtypes import TYPES
+from porter.graph.graph import Graph
 from porter.graph.shapes import VARIABLES, Shape, proto_shape
 
 RESOURCE = 20

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from porter.archs import Arch
-from porter.checkpoint import Checkpoint
+from porter.catalog.models import Arch
 from porter.errors import MappingError, PorterError, listing
-from porter.layout import parse_axes
-from porter.mapping import Table
-from porter.naming import locate, stored_names, why_none
+from porter.formats.checkpoint import Checkpoint
+from porter.mapping.relayout import parse_axes
+from porter.mapping.stored_names import locate, stored_names, why_none
+from porter.mapping.table import Table
 
 
 def head_classes(arch: Arch, table: Table, dialect: str, tensors: Checkpoint | None, asked: int | None) -> int:

@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from porter.errors import MissingPackageError
-from porter.graph.analysis import Analysis
-from porter.graph.blocks import Block, Group, cost, find_blocks, widths
-from porter.graph.describe import describe
-from porter.graph.layers import Layer, spatial
-from porter.graph.search import attributes
-from porter.inspect import GraphInspection
+from porter.graph.analysis.analysis import Analysis
+from porter.graph.analysis.blocks import Block, Group, cost, find_blocks, widths
+from porter.graph.analysis.describe import describe
+from porter.graph.analysis.layers import Layer, spatial
+from porter.graph.analysis.search import attributes
 from porter.render.drawing import Picture, wire_path
 from porter.render.overview import facts
 from porter.render.pictures import draw_groups, draw_layers
 from porter.render.svg import COLOURS
-from porter.render.terminal import amount
+from porter.render.text import amount
+from porter.verbs.inspect import GraphInspection
 
 DRAWN = 70
 """A block of more layers is drawn as the blocks within it, where it has any."""

@@ -9,12 +9,12 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from porter.graph.analysis import Analysis, producer_text
-from porter.graph.blocks import Group, cost, widths
-from porter.graph.costs import CONTROL_FLOW
-from porter.graph.layers import spatial
-from porter.inspect import GraphInspection, Inspection, LogsInspection, Recognised, Scope, shell
-from porter.render.terminal import amount, bar, fact, printable, shorten, show_table
+from porter.graph.analysis.analysis import Analysis, producer_text
+from porter.graph.analysis.blocks import Group, cost, widths
+from porter.graph.analysis.costs import CONTROL_FLOW
+from porter.graph.analysis.layers import spatial
+from porter.render.text import amount, bar, fact, printable, shorten, show_table
+from porter.verbs.inspect import GraphInspection, Inspection, LogsInspection, Recognised, Scope, shell
 
 MOST = 5
 """How many inputs, outputs or names are listed before the rest is only counted."""
@@ -241,7 +241,7 @@ def show_blocks(out: Console, analysis: Analysis) -> None:
 def _repeated(group: Group) -> str:
     """Say how often a block is there, and how wide its convolutions are; or what a single layer is."""
     if group.times == 1:
-        from porter.graph.describe import describe
+        from porter.graph.analysis.describe import describe
 
         block = group.blocks[0]
         if len(block.layers) > LISTED:

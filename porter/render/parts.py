@@ -7,15 +7,15 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from porter.graph.blocks import within
-from porter.graph.describe import describe
-from porter.graph.difference import Difference
-from porter.graph.layers import Layer, spatial
-from porter.graph.scope import ScopeView
-from porter.graph.search import Found
+from porter.graph.analysis.blocks import within
+from porter.graph.analysis.describe import describe
+from porter.graph.analysis.difference import Difference
+from porter.graph.analysis.layers import Layer, spatial
+from porter.graph.analysis.scope import ScopeView
+from porter.graph.analysis.search import Found
 from porter.graph.shapes import Shape
 from porter.render.overview import line, plural
-from porter.render.terminal import amount, printable, shorten, show_table
+from porter.render.text import amount, printable, shorten, show_table
 
 MOST_NODES = 200
 MOST_DIFFERENT = 40

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from porter.graph.analysis import Analysis
-from porter.graph.blocks import Block, Group, cost, widths, within
-from porter.graph.describe import describe
-from porter.graph.layers import CONVOLUTIONS, Layer, spatial
+from porter.graph.analysis.analysis import Analysis
+from porter.graph.analysis.blocks import Block, Group, cost, widths, within
+from porter.graph.analysis.describe import describe
+from porter.graph.analysis.layers import CONVOLUTIONS, Layer, spatial
 from porter.render.drawing import Box, Picture, Wire, draw_picture
-from porter.render.terminal import amount, printable, shorten
+from porter.render.text import amount, printable, shorten
 
 LONGEST = 30
 _STYLES = {

@@ -7,17 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from porter.atomic import replacing
-from porter.draft import write_draft
-from porter.graph.analysis import Analysis
-from porter.graph.blocks import Block
-from porter.graph.difference import compare_graphs
-from porter.graph.scope import scope_view
-from porter.graph.search import find_nodes
-from porter.inspect import GraphInspection, Inspection, LogsInspection, draft, inspect_graph, open_graph, shell
+from porter.files.atomic import replacing
+from porter.graph.analysis.analysis import Analysis
+from porter.graph.analysis.blocks import Block
+from porter.graph.analysis.difference import compare_graphs
+from porter.graph.analysis.scope import scope_view
+from porter.graph.analysis.search import find_nodes
+from porter.mapping.draft_table import write_draft
 from porter.render.overview import line, show_inspection
 from porter.render.parts import show_difference, show_found, show_scope
-from porter.render.terminal import Pages, console, print_json
+from porter.render.text import Pages, console, print_json
+from porter.verbs.inspect import GraphInspection, Inspection, LogsInspection, draft, inspect_graph, open_graph, shell
 
 
 def overview(result: Inspection | GraphInspection | LogsInspection, scopes: bool, as_json: bool) -> None:
@@ -61,7 +61,7 @@ def diff(analysis: Analysis, other: Path, as_json: bool) -> None:
 
 def tensorboard(analysis: Analysis, folder: Path, as_json: bool) -> None:
     """Write an event file into ``folder``, which TensorBoard opens."""
-    from porter.graph.events import write_graph_event
+    from porter.formats.tensorflow.events import write_graph_event
 
     now = time.time()
     folder.mkdir(parents=True, exist_ok=True)

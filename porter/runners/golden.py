@@ -6,12 +6,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from porter.catalog.goldens import Recorded
+from porter.catalog.seeded_weights import network_input, probe_indices
 from porter.errors import PorterError
-from porter.mapping import Table
-from porter.pictures import read_picture, sample_paths
-from porter.recorded import Recorded
-from porter.runners import PRECISIONS
-from porter.weights import network_input, probe_indices
+from porter.mapping.table import Table
+from porter.runners.pictures import read_picture, sample_paths
+from porter.runners.runner import PRECISIONS
 
 
 def golden_pictures(size: int) -> np.ndarray:

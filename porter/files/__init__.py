@@ -1,0 +1,1 @@
+"""Files on a disk: atomic replacement, JSON, digests, progress and package data."""

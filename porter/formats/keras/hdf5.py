@@ -1,0 +1,167 @@
+"""HDF5 from strangers: what leads out of the file, or claims more than it stores, is refused before it is read."""
+
+from __future__ import annotations
+
+import io
+import math
+import mmap
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from porter.errors import FormatError, unreadable
+from porter.formats.checkpoint import Entry
+from porter.formats.keras.heaps import check_heaps, claimed_by_texts
+from porter.formats.tensorflow.dtypes import BFLOAT16, decode
+
+_LARGEST_RATIO = 64
+"""Trained weights hardly pack; deflate's own bound is 1032."""
+_ROOM = 1 << 26
+"""Bytes to which a packed dataset may unpack all the same: slots and biases may be all alike."""
+_FILTERS = {
+    h5py.h5z.FILTER_DEFLATE: "deflate",
+    h5py.h5z.FILTER_SHUFFLE: "shuffle",
+    h5py.h5z.FILTER_FLETCHER32: "fletcher32",
+    h5py.h5z.FILTER_LZF: "lzf",
+}
+"""The filters that h5py brings along; HDF5 looks for any other in shared libraries."""
+
+
+class H5:
+    """The HDF5 file ``path``, or the ``contents`` of one within it, ``root`` its outermost group.
+
+    Raises FormatError where it is damaged, or could not be read safely.
+    """
+
+    def __init__(self, path: Path, contents: bytes | None = None) -> None:
+        self.path = path
+        self._contents = contents
+        self._claimed = 0  # by all texts so far: no two of an honest file are the same bytes
+        try:
+            if contents is None:
+                with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+                    check_heaps(mapped)
+            else:
+                check_heaps(contents)
+            self.root = h5py.File(path if contents is None else io.BytesIO(contents), "r")
+        except FormatError as error:
+            raise FormatError(f"{path}: {error}; copy or download it again") from None
+        except (OSError, RuntimeError, ValueError, IndexError) as error:
+            raise FormatError(f"{path} is not a whole HDF5 file ({error}); copy or download it again") from None
+
+    def member(self, group: h5py.Group, name: str) -> Any:
+        """Return the group or dataset ``name``, whose parts / separates, or None where it is not there.
+
+        Raises FormatError where a link on the way leads anywhere but to what lies in the file.
+        """
+        for part in filter(None, name.split("/")):
+            if not isinstance(group, h5py.Group):
+                return None
+            link = group.get(part, getlink=True)
+            if link is None:
+                return None
+            if not isinstance(link, h5py.HardLink):
+                out = f" to {link.filename}" if isinstance(link, h5py.ExternalLink) else ""
+                raise FormatError(
+                    f"{self.path}: {group.name.rstrip('/')}/{part} is a link{out}, which porter does not follow: "
+                    "save the model again, into one file"
+                )
+            group = group[part]
+        return group
+
+    def datasets(self) -> list[h5py.Dataset]:
+        """Return all datasets that hard links lead to."""
+        found: list[h5py.Dataset] = []
+        self.root.visititems(lambda _, node: found.append(node) if isinstance(node, h5py.Dataset) else None)
+        return found
+
+    def text(self, group: h5py.Group, name: str) -> Any:
+        """Return an attribute of text, or of several texts; None where ``group`` has none of this name.
+
+        Raises FormatError where it is none, or claims more than the file has.
+        """
+        if name not in group.attrs:
+            return None
+        opened = h5py.h5a.open(group.id, name.encode())
+        # HDF5 takes the size of an empty attribute, such as the weights of a layer without any, for an error.
+        if not opened.get_space().get_simple_extent_npoints():
+            return group.attrs[name]
+        dtype = opened.get_type()
+        try:
+            if not isinstance(dtype, h5py.h5t.TypeStringID):
+                raise FormatError(f"{name} is no text")
+            if opened.get_storage_size() > group.file.id.get_filesize():
+                raise FormatError(f"{name} claims {opened.get_storage_size()} bytes")
+            if dtype.is_variable_str():
+                self._claimed += claimed_by_texts(self._read, h5py.h5o.get_info(group.id).addr, name)
+                if self._claimed > group.file.id.get_filesize():
+                    raise FormatError(f"{name} brings the texts to {self._claimed} bytes, more than the file has")
+        except FormatError as error:
+            raise FormatError(
+                f"{self.path}: {group.name}: {error}; copy or download it again, or save the model again"
+            ) from None
+        return group.attrs[name]
+
+    def _read(self, offset: int, size: int) -> bytes:
+        """Return ``size`` bytes at ``offset``, or those that are there."""
+        end = self.root.id.get_filesize()
+        offset, size = min(offset, end), max(0, min(size, end))
+        if self._contents is not None:
+            return self._contents[offset : offset + size]
+        with self.path.open("rb") as file:
+            file.seek(offset)
+            return file.read(size)
+
+
+def dataset_entry(dataset: h5py.Dataset, path: Path, name: str) -> Entry:
+    """Return a dataset, which is called ``name``, as an entry. Raises FormatError where it is not safe to read."""
+    try:
+        _check(dataset)
+    except FormatError as error:
+        raise unreadable(path, name, error) from None
+    shape, dtype = tuple(dataset.shape), np.dtype(dataset.dtype)
+    # Neither HDF5 nor numpy has bfloat16, which Keras keeps as pairs of bytes.
+    loaded = np.dtype(np.float32) if dtype == "V2" else dtype
+    return Entry(shape, loaded, partial(_load, dataset, path, name))
+
+
+def stored_values(dataset: h5py.Dataset) -> bytes:
+    """Return a dataset's values as they are stored. Raises FormatError where it is not safe to read."""
+    _check(dataset)
+    values: np.ndarray = dataset[()]
+    return values.tobytes()
+
+
+def _check(dataset: h5py.Dataset) -> None:
+    if dataset.external:
+        raise FormatError(f"its values lie in another file, {dataset.external[0][0]}, which porter does not open")
+    if dataset.is_virtual:
+        raise FormatError("it is a virtual dataset, whose values lie in other files, which porter does not open")
+    if dataset.shape is None or (dataset.dtype.kind not in "biufc" and dataset.dtype != "V2"):
+        raise FormatError(f"it is of {dataset.dtype}, where numbers belong")
+    stored, there = dataset.id.get_storage_size(), dataset.file.id.get_filesize()
+    if stored > there:
+        raise FormatError(f"it claims {stored} stored bytes, and the file has {there}")
+    properties = dataset.id.get_create_plist()
+    filters = [properties.get_filter(number)[0] for number in range(properties.get_nfilters())]
+    unknown = [str(number) for number in filters if number not in _FILTERS]
+    if unknown:
+        raise FormatError(f"it is packed with the filter {unknown[0]}, which porter does not load")
+    packed = h5py.h5z.FILTER_DEFLATE in filters or h5py.h5z.FILTER_LZF in filters
+    most = max(_LARGEST_RATIO * stored, _ROOM if stored else 0) if packed else stored
+    # HDF5 unpacks a whole chunk, which may be larger than the dataset.
+    values = max(dataset.size, math.prod(dataset.chunks or ())) if dataset.size else 0
+    claimed = values * dataset.dtype.itemsize
+    if claimed > most:
+        raise FormatError(f"it claims {claimed} bytes, of which the file stores {stored}")
+
+
+def _load(dataset: h5py.Dataset, path: Path, name: str) -> np.ndarray:
+    try:
+        values: np.ndarray = dataset[()]
+    except (OSError, ValueError, RuntimeError, MemoryError) as error:
+        raise unreadable(path, name, FormatError(" ".join(str(error).split()))) from None
+    return decode(values.view(np.uint16), BFLOAT16) if dataset.dtype == "V2" else values

@@ -1,0 +1,153 @@
+"""numpy's .npz: a zip of arrays by name, and tensornets' form of it, a pickled list of arrays beside its names."""
+
+from __future__ import annotations
+
+import io
+import math
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from porter.errors import FormatError, unreadable
+from porter.formats.checkpoint import Checkpoint, Entry
+from porter.formats.numpy.pickled import unpickle_arrays
+from porter.formats.tensorflow.dtypes import fits, unread
+from porter.formats.zip import DAMAGE, open_archive, said
+
+_LARGEST_RATIO = 64
+"""Trained weights hardly pack; deflate's own bound is 1032."""
+_ROOM = 1 << 26
+"""Bytes to which a member may unpack all the same: slots and biases may be all alike."""
+_LONGEST_HEADER = 1 << 16
+_NUMBERS = "biufc"
+"""The kinds of dtype that porter reads: bools, integers, floats and complex numbers."""
+
+
+class _Header(NamedTuple):
+    """What stands before an array's values, and how many bytes it takes."""
+
+    shape: tuple[int, ...]
+    fortran: bool
+    dtype: np.dtype
+    size: int
+
+
+def read_npz(path: Path) -> Checkpoint:
+    """Read a .npz by its members' names; values are read, and held against their CRC-32, when they are asked for.
+
+    An array of objects is tensornets': its arrays are named by the array ``names`` beside it, and by their place in it
+    where there is none, as in ``values[3]``. Nothing in it is executed. A variable's ``:0`` is dropped. Raises
+    FormatError.
+    """
+    archive = open_archive(path, ".npz file", _LARGEST_RATIO, _ROOM)
+    entries: dict[str, Entry] = {}
+    asides: dict[str, str] = {}
+    for member in archive.namelist():
+        name = member.removesuffix(".npy")
+        if name == member:
+            asides[name] = "no array"
+            continue
+        with _readable(path, name):
+            header = _header(archive, member)
+            if header.dtype.hasobject:
+                found = dict(_listed(archive, member))
+            elif header.dtype.kind in _NUMBERS:
+                found = {name: Entry(header.shape, _native(header.dtype), partial(_load, archive, path, member))}
+            else:
+                asides[name] = unread("string" if header.dtype.kind in "SU" else str(header.dtype))
+                continue
+        for key, entry in found.items():
+            short = key.removesuffix(":0")
+            if short in entries:
+                raise FormatError(f"{path}: {short} is there twice; copy or download it again")
+            entries[short] = entry
+    return Checkpoint(path, "numpy archive", entries, asides)
+
+
+@contextmanager
+def _readable(path: Path, name: str) -> Iterator[None]:
+    """Name the file and the array in whatever is wrong with it."""
+    try:
+        yield
+    except FormatError as error:
+        raise unreadable(path, name, error) from None
+    except DAMAGE as error:
+        raise unreadable(path, name, FormatError(said(error))) from None
+
+
+def _header(archive: zipfile.ZipFile, member: str) -> _Header:
+    """Read an array's header, and hold its size against what is stored. Raises FormatError."""
+    with archive.open(member) as file:
+        start = io.BytesIO(file.read(_LONGEST_HEADER))
+    try:
+        version = np.lib.format.read_magic(start)
+        readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+        if version not in readers:
+            raise FormatError(f"it is of the array format {version}, which porter does not read")
+        shape, fortran, dtype = readers[version](start)
+    except FormatError:
+        raise
+    except Exception as error:  # numpy evaluates the header as a literal, and damage there can lead to any
+        raise FormatError(f"it does not begin as an array does ({type(error).__name__})") from None
+    header = _Header(shape, fortran, dtype, start.tell())
+    stored = archive.getinfo(member).file_size - header.size
+    if not dtype.hasobject:
+        if not fits(shape, dtype):
+            raise FormatError(f"it has the shape {shape}, which no array can have")
+        if math.prod(shape) * dtype.itemsize != stored:
+            raise FormatError(f"it has {stored} bytes, but {dtype} of shape {shape} takes {_bytes(header)}")
+    return header
+
+
+def _bytes(header: _Header) -> int:
+    return math.prod(header.shape) * header.dtype.itemsize
+
+
+def _native(dtype: np.dtype) -> np.dtype:
+    return dtype.newbyteorder("=")
+
+
+def _load(archive: zipfile.ZipFile, path: Path, member: str) -> np.ndarray:
+    with _readable(path, member.removesuffix(".npy")):
+        return _values(archive.read(member), _header(archive, member))
+
+
+def _values(raw: bytes, header: _Header) -> np.ndarray:
+    values = np.frombuffer(raw, header.dtype, offset=header.size)
+    values = values.reshape(header.shape, order="F" if header.fortran else "C")
+    return values.astype(_native(header.dtype), copy=False)
+
+
+def _listed(archive: zipfile.ZipFile, member: str) -> Iterator[tuple[str, Entry]]:
+    """Yield the arrays that an array of objects holds, by name where the file has their names."""
+    raw = archive.read(member)
+    arrays = unpickle_arrays(memoryview(raw)[_header(archive, member).size :])
+    name = member.removesuffix(".npy")
+    names = _names(archive) or [f"{name}[{number}]" for number in range(len(arrays))]
+    if len(names) != len(arrays):
+        raise FormatError(f"it holds {len(arrays)} arrays, and names.npy {len(names)} names")
+    if len(set(names)) != len(names):
+        raise FormatError("names.npy has a name twice")
+    for key, array in zip(names, arrays, strict=True):
+        if array.dtype.kind not in _NUMBERS:
+            raise FormatError(f"{key} is of {array.dtype}, where numbers belong")
+        yield key, Entry(array.shape, _native(array.dtype), array.values)
+
+
+def _names(archive: zipfile.ZipFile) -> list[str]:
+    """Return the strings of the array ``names``, none where there is no such array."""
+    if "names.npy" not in archive.namelist():
+        return []
+    header = _header(archive, "names.npy")
+    raw = archive.read("names.npy")
+    if header.dtype.kind not in "SU" or len(header.shape) != 1:
+        raise FormatError(f"names.npy is of {header.dtype} and {header.shape}, where a row of names belongs")
+    try:
+        return [name.decode() if isinstance(name, bytes) else str(name) for name in _values(raw, header)]
+    except UnicodeDecodeError as error:
+        raise FormatError(f"names.npy has a name that is not UTF-8 ({error.reason})") from None

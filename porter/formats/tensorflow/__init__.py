@@ -1,0 +1,1 @@
+"""TensorFlow's files, graphs included."""

@@ -1,0 +1,344 @@
+"""TensorBundle, TensorFlow's V2 checkpoints: an index of entries and one or more data shards.
+
+Source: tensorflow/core/protobuf/tensor_bundle.proto and core/util/tensor_bundle/tensor_bundle.h.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from io import BufferedReader
+from pathlib import Path
+
+import numpy as np
+
+from porter.errors import FormatError, unreadable
+from porter.formats.checkpoint import Checkpoint, Entry
+from porter.formats.tensorflow import objects
+from porter.formats.tensorflow.crc import masked_crc32c
+from porter.formats.tensorflow.dtypes import STRING, TYPES, VARIANT, decode, fits, unread
+from porter.formats.tensorflow.slices import (
+    Extents,
+    Region,
+    check_cover,
+    name_of_slice,
+    read_extents,
+    read_shape,
+    region_of,
+    shape_of,
+    shown,
+    slice_key,
+    stitch,
+)
+from porter.formats.tensorflow.sstable import Table
+from porter.formats.tensorflow.strings import read_strings
+from porter.formats.tensorflow.tiles import Span, check_tiles
+from porter.formats.tensorflow.wire import Buffer, fields, integer, nested
+
+FORMAT = "TensorFlow V2 checkpoint"
+OBJECT_BASED = "TensorFlow object-based checkpoint"
+
+
+@dataclass
+class _Header:
+    shards: int = 1
+    big_endian: bool = False
+
+
+@dataclass
+class _Record:
+    """A BundleEntryProto: where one tensor lies."""
+
+    dtype: int = 0
+    shape: tuple[int, ...] = ()
+    shard: int = 0
+    offset: int = 0
+    size: int = 0
+    crc: int = 0
+    slices: list[Extents] = field(default_factory=list)
+
+
+def read_bundle(index: Path) -> Checkpoint:
+    """Read a checkpoint's ``.index``; its shards are opened when a tensor is read. Raises FormatError.
+
+    Of an object-based checkpoint the object graph is read at once: it has the variables' names.
+    """
+    records: dict[str, _Record] = {}
+    slices: dict[bytes, _Record] = {}
+    try:
+        table = list(Table(index.read_bytes()))
+        if not table or table[0][0] != b"":
+            raise FormatError("it has no header entry")
+        header = _header(table[0][1])
+        for raw, value in table[1:]:
+            if raw[0]:
+                records[raw.decode()] = _record(value)
+            else:  # a slice of a partitioned variable
+                slices[raw] = _record(value)
+    except (FormatError, UnicodeDecodeError) as error:
+        raise FormatError(f"{index} is not a whole TensorFlow checkpoint: {error}; copy or download it again") from None
+    shards = _Shards(index, header)
+    names, asides = _names(shards, records)
+    checks: dict[str, Callable[[], None]] = {}
+    entries: dict[str, Entry] = {}
+    for key, record in records.items():
+        name = names.get(key, key)
+        if record.dtype != VARIANT:
+            checks[name] = partial(_check, shards, key, record, slices)
+        if name in asides:
+            continue
+        if record.dtype == 0:
+            raise unreadable(index, name, FormatError("it has dtype number 0, which is none"))
+        if record.dtype not in TYPES:
+            asides[name] = unread(record.dtype)
+        elif record.slices:
+            entries[name] = _sliced(shards, key, record, slices)
+        else:
+            entries[name] = _entry(shards, key, record)
+    _check_tiles(shards, (*records.items(), *slices.items()))
+    # Only those that hold something: a hostile index may claim any number of them.
+    used = sorted({record.shard for record in (*records.values(), *slices.values()) if record.shard < header.shards})
+    files = (index, *filter(Path.is_file, map(shards.path, used)))
+    return Checkpoint(
+        shards.prefix,
+        OBJECT_BASED if objects.KEY in records else FORMAT,
+        entries,
+        asides,
+        files,
+        shards.prefix if index.name == f"{shards.prefix.name}.index" else None,
+        {name: key for key, name in names.items() if name in entries and name != key},
+        {name: check for name, check in checks.items() if name in asides},
+    )
+
+
+def _header(message: Buffer) -> _Header:
+    header = _Header()
+    for number, value in fields(message):
+        if number == 1:
+            header.shards = integer(value)
+        elif number == 2:
+            header.big_endian = value != 0
+    return header
+
+
+def _record(message: Buffer) -> _Record:
+    record = _Record()
+    for number, value in fields(message):
+        match number:
+            case 1:
+                record.dtype = integer(value)
+            case 2:
+                record.shape = read_shape(nested(value))
+            case 3:
+                record.shard = integer(value)
+            case 4:
+                record.offset = integer(value)
+            case 5:
+                record.size = integer(value)
+            case 6:
+                record.crc = integer(value)
+            case 7:
+                record.slices.append(read_extents(nested(value)))
+    return record
+
+
+class _Shards:
+    """The data files beside an index, each opened to read a tensor.
+
+    They are read and not mapped, so that memory holds one tensor at a time and not all that were ever read.
+    """
+
+    def __init__(self, index: Path, header: _Header) -> None:
+        self.index = index
+        self.count = header.shards
+        self.big_endian = header.big_endian
+        self.prefix = self._prefix()
+
+    def _prefix(self) -> Path:
+        """Return the index's name without ``.index``; where it was renamed, the name that its data files have."""
+        names = [self.index.with_suffix("")] if self.index.suffix == ".index" else [self.index]
+        names.append(self.index.with_suffix(""))
+        return next((name for name in names if self._named(name, 0).is_file()), names[0])
+
+    def _named(self, prefix: Path, shard: int) -> Path:
+        return prefix.with_name(f"{prefix.name}.data-{shard:05d}-of-{self.count:05d}")
+
+    def path(self, shard: int) -> Path:
+        return self._named(self.prefix, shard)
+
+    def size(self, shard: int) -> int:
+        """Return how many bytes a data file holds."""
+        with self._open(shard) as file:
+            return os.fstat(file.fileno()).st_size
+
+    def raw(self, name: str, record: _Record) -> memoryview:
+        """Return a record's bytes, not yet checked. Raises FormatError where the file ends before them."""
+        end = record.offset + record.size
+        with self._open(record.shard) as file:
+            size = os.fstat(file.fileno()).st_size
+            if end <= size:
+                raw = np.empty(record.size, np.uint8).data
+                file.seek(record.offset)
+                if file.readinto(raw) == record.size:
+                    return raw
+        raise FormatError(
+            f"{self.path(record.shard)} is cut off: {name} ends at byte {end}, the file at {size}; "
+            "copy or download it again"
+        )
+
+    def _open(self, shard: int) -> BufferedReader:
+        try:
+            return self.path(shard).open("rb")
+        except FileNotFoundError:
+            raise FormatError(
+                f"{self.path(shard)} is missing: {self.index.name} says that the checkpoint has {self.count} data "
+                "file(s); copy all of them beside it"
+            ) from None
+
+
+def _names(shards: _Shards, records: dict[str, _Record]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the names that the object graph, if there is one, gives to keys, and which of those are no variables."""
+    if objects.KEY not in records:
+        return {}, {}
+    found = _object_graph(shards, records[objects.KEY])
+    keys_of: dict[str, list[str]] = {}
+    for key, full_name in found.names.items():
+        if key in records:
+            keys_of.setdefault(full_name or objects.path_of(key), []).append(key)
+    names: dict[str, str] = {}
+    asides = {objects.KEY: "object graph"}
+    taken = {objects.KEY}
+    for name, (first, *others) in keys_of.items():
+        # Keras' export keeps each variable twice; variables of one name that differ go by their paths.
+        copies = all(_same(records[key], records[first]) for key in others)
+        for key in (first, *others):
+            wanted = name if copies and key == first else objects.path_of(key)
+            names[key] = key if wanted in taken else wanted
+            taken.add(names[key])
+            if copies and key != first:
+                asides[names[key]] = "copy of a variable"
+    return names, asides | {names[key]: role for key, role in found.roles.items() if key in names}
+
+
+def _object_graph(shards: _Shards, record: _Record) -> objects.Objects:
+    try:
+        _check_place(shards, record)
+        if record.dtype != STRING or record.shape:
+            raise FormatError("it is not a string")
+    except FormatError as error:
+        raise unreadable(shards.index, objects.KEY, error) from None
+    raw = bytes(shards.raw(objects.KEY, record))
+    try:
+        (graph,) = read_strings(raw, 1, record.crc, shards.big_endian)
+        return objects.read_objects(graph)
+    except FormatError as error:
+        raise unreadable(shards.path(record.shard), objects.KEY, error) from None
+
+
+def _same(one: _Record, other: _Record) -> bool:
+    """Tell whether two records hold the same bytes, by their checksums."""
+    return (one.dtype, one.shape, one.size, one.crc) == (other.dtype, other.shape, other.size, other.crc)
+
+
+def _check_place(shards: _Shards, record: _Record) -> None:
+    if not 0 <= record.shard < shards.count:
+        raise FormatError(f"it lies in data file {record.shard} of {shards.count}")
+
+
+def _check_tiles(shards: _Shards, records: Iterable[tuple[str | bytes, _Record]]) -> None:
+    """Hold the records against each data file that is there: no byte is of two tensors, and none of no tensor."""
+    spans: dict[int, list[Span]] = {}
+    for name, record in records:
+        if record.size and record.shard < shards.count:
+            shown = name if isinstance(name, str) else name_of_slice(name)
+            spans.setdefault(record.shard, []).append(Span(record.offset, record.size, shown))
+    for shard, its in spans.items():
+        path = shards.path(shard)
+        try:
+            end = check_tiles(its)
+        except FormatError as error:
+            raise FormatError(f"{shards.index}: in {path.name}, {error}; copy or download it again") from None
+        if path.is_file() and path.stat().st_size > end:
+            raise FormatError(
+                f"{path} has {path.stat().st_size} bytes, of which its index names {end}: it belongs to another index, "
+                "or was appended to; copy or download both again"
+            )
+
+
+def _entry(shards: _Shards, name: str, record: _Record) -> Entry:
+    kind, shape = TYPES[record.dtype], record.shape
+    try:
+        _check_place(shards, record)
+        if not fits(shape, kind.stored):
+            raise FormatError(f"it has the shape {shape}, which no array can have")
+        size = math.prod(shape) * kind.stored.itemsize
+        if size != record.size:
+            raise FormatError(f"it takes {record.size} bytes, but {kind.name} of shape {shape} takes {size}")
+    except FormatError as error:
+        raise unreadable(shards.index, name, error) from None
+    return Entry(shape, kind.loaded, partial(_load, shards, name, record))
+
+
+def _check(shards: _Shards, name: str, record: _Record, slices: dict[bytes, _Record]) -> None:
+    """Hold a tensor that is not read, or all of its slices, against its checksum. Raises FormatError."""
+    parts = [slices.get(slice_key(name, extents)) for extents in record.slices] or [record]
+    try:
+        for part in parts:
+            if part is None:
+                raise FormatError("one of its slices is not there")
+            _check_place(shards, part)
+            raw = shards.raw(name, part)
+            if part.dtype == STRING:
+                read_strings(bytes(raw), math.prod(part.shape), part.crc, shards.big_endian)
+            elif masked_crc32c(raw) != part.crc:
+                raise FormatError("it does not match its checksum")
+    except FormatError as error:
+        raise unreadable(shards.index, name, error) from None
+
+
+def _load(shards: _Shards, name: str, record: _Record) -> np.ndarray:
+    raw = shards.raw(name, record)
+    if masked_crc32c(raw) != record.crc:
+        raise FormatError(
+            f"{shards.path(record.shard)}: {name} (bytes {record.offset} to {record.offset + record.size}) "
+            "does not match its checksum; copy or download it again"
+        )
+    stored = TYPES[record.dtype].stored
+    values = np.frombuffer(raw, stored.newbyteorder(">") if shards.big_endian else stored).reshape(record.shape)
+    return decode(values.astype(stored) if shards.big_endian else values, record.dtype)
+
+
+_Slice = tuple[Region, Entry]
+
+
+def _sliced(shards: _Shards, name: str, record: _Record, slices: dict[bytes, _Record]) -> Entry:
+    """Return a partitioned variable's entry: each slice has a record of its own, behind a key that encodes it."""
+    shape, kind = record.shape, TYPES[record.dtype]
+    found: list[tuple[Region, str, _Record]] = []
+    try:
+        if not fits(shape, kind.stored):
+            raise FormatError(f"it has the shape {shape}, which no array can have")
+        for extents in record.slices:
+            region = region_of(extents, shape)
+            part = slices.get(slice_key(name, extents))
+            if part is None:
+                raise FormatError(f"its slice {shown(extents)} is not there")
+            if (part.dtype, part.shape) != (record.dtype, shape_of(region)):
+                raise FormatError(f"its slice {shown(extents)} has another dtype or shape than its place")
+            found.append((region, f"{name} ({shown(extents)})", part))
+        check_cover([region for region, _, _ in found], shape)
+    except FormatError as error:
+        raise unreadable(shards.index, name, error) from None
+    parts = [(region, _entry(shards, of, part)) for region, of, part in found]
+    return Entry(shape, kind.loaded, partial(_stitched, shards, name, shape, parts))
+
+
+def _stitched(shards: _Shards, name: str, shape: tuple[int, ...], parts: list[_Slice]) -> np.ndarray:
+    read = [(region, entry.load()) for region, entry in parts]  # before the whole takes memory
+    try:
+        return stitch(shape, read)
+    except FormatError as error:
+        raise unreadable(shards.index, name, error) from None

@@ -1,0 +1,130 @@
+"""Writes a TensorBundle, TensorFlow's V2 checkpoint, without TensorFlow: one data file and its index.
+
+Sources: tensorflow/core/protobuf/tensor_bundle.proto, leveldb/doc/table_format.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from porter.formats.checkpoint import Entry
+from porter.formats.tensorflow.crc import masked_crc32c
+from porter.formats.tensorflow.dtypes import TYPES
+from porter.formats.tensorflow.sstable import MAGIC
+
+_BLOCK = 1 << 14
+"""A block is closed when it has grown to this many bytes."""
+_RESTART = 16
+"""Every so many keys one is written whole, as LevelDB does."""
+_NUMBERS = {kind.stored: number for number, kind in reversed(TYPES.items()) if kind.stored == kind.loaded}
+
+
+def data_file(prefix: Path) -> Path:
+    """Return the one data file of the checkpoint ``prefix``."""
+    return prefix.with_name(f"{prefix.name}.data-00000-of-00001")
+
+
+def index_file(prefix: Path) -> Path:
+    """Return the index of the checkpoint ``prefix``."""
+    return prefix.with_name(f"{prefix.name}.index")
+
+
+def write_bundle(data: Path, index: Path, entries: Mapping[str, Entry], names: Iterable[str] | None = None) -> None:
+    """Write ``entries`` to the paths ``data`` and ``index``, one tensor at a time.
+
+    ``names`` are the entries' names in sorted order, for a caller who counts them as they are written.
+    """
+    records = [(b"", _field(1, 1) + _message(3, _field(1, 1)))]  # one shard; version 1 of the format
+    offset = 0
+    with data.open("wb") as file:
+        for name in names or in_order(entries):
+            values = entries[name].load()
+            raw = np.ascontiguousarray(values.astype(values.dtype.newbyteorder("<"), copy=False)).tobytes()
+            file.write(raw)
+            records.append((name.encode(), _record(values, offset, raw)))
+            offset += len(raw)
+    index.write_bytes(_table(records))
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Return ``names`` in the order of an index: by their bytes."""
+    return sorted(names, key=str.encode)
+
+
+def _record(values: np.ndarray, offset: int, raw: bytes) -> bytes:
+    """Return a BundleEntryProto."""
+    shape = b"".join(_message(2, _field(1, size)) for size in values.shape)
+    return b"".join(
+        (
+            _field(1, _NUMBERS[values.dtype]),
+            _message(2, shape),
+            _field(4, offset),
+            _field(5, len(raw)),
+            _varint(6 << 3 | 5) + masked_crc32c(raw).to_bytes(4, "little"),
+        )
+    )
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes((*out, value))
+
+
+def _field(number: int, value: int) -> bytes:
+    """Return a varint field; protobuf leaves a zero out."""
+    return _varint(number << 3) + _varint(value) if value else b""
+
+
+def _message(number: int, message: bytes) -> bytes:
+    return _varint(number << 3 | 2) + _varint(len(message)) + message
+
+
+def _table(records: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Return a table of sorted ``records``: blocks, an empty metaindex, an index of the blocks, a footer."""
+    out = bytearray()
+
+    def append(block: bytes) -> bytes:
+        """Add a block with its trailer, uncompressed, and return its handle."""
+        handle = _varint(len(out)) + _varint(len(block))
+        out.extend(block + b"\0" + masked_crc32c(block + b"\0").to_bytes(4, "little"))
+        return handle
+
+    handles = [(last, append(block)) for last, block in _blocks(records)]
+    footer = append(_block([])) + append(_block(handles))
+    return bytes(out) + footer.ljust(40, b"\0") + MAGIC
+
+
+def _blocks(records: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:
+    """Yield each block's last key and contents."""
+    waiting: list[tuple[bytes, bytes]] = []
+    size = 0
+    for key, value in records:
+        waiting.append((key, value))
+        size += len(key) + len(value)
+        if size >= _BLOCK:
+            yield key, _block(waiting)
+            waiting, size = [], 0
+    if waiting:
+        yield waiting[-1][0], _block(waiting)
+
+
+def _block(records: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Return a block: each key without the prefix that it shares with the one before, and restart points."""
+    out, restarts, before = bytearray(), [], b""
+    for number, (key, value) in enumerate(records):
+        shared = 0
+        if number % _RESTART == 0:
+            restarts.append(len(out))
+        else:
+            while shared < min(len(key), len(before)) and key[shared] == before[shared]:
+                shared += 1
+        out += _varint(shared) + _varint(len(key) - shared) + _varint(len(value)) + key[shared:] + value
+        before = key
+    restarts = restarts or [0]
+    return bytes(out) + b"".join(at.to_bytes(4, "little") for at in (*restarts, len(restarts)))

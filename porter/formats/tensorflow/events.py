@@ -1,0 +1,214 @@
+"""Event files and log folders: graphs, steps and tags, newest first; every record's checksums are checked.
+
+tensorboard's own loader stops silently at a damaged record, so the records are read here.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from google.protobuf.message import DecodeError
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.graph_pb2 import GraphDef
+from tensorboard.compat.proto.meta_graph_pb2 import MetaGraphDef
+
+from porter.errors import FormatError, PorterError
+from porter.formats.tensorflow.graph_source import Source, graph_source, meta_source
+from porter.formats.tensorflow.tfrecord import is_records, read_records, record
+
+
+@dataclass
+class Tag:
+    """One summary's history: how many points, over which steps, and its newest number where it is one."""
+
+    name: str
+    kind: str
+    points: int
+    first_step: int
+    last_step: int
+    last_value: float | None
+
+
+@dataclass
+class EventFile:
+    """What one event file holds. ``graphs`` are (step, name, Source); ``damage`` are whole sentences."""
+
+    path: Path
+    version: str = ""
+    writer: str = ""
+    records: int = 0
+    first_time: float = 0.0
+    last_time: float = 0.0
+    last_step: int = 0
+    tags: dict[str, Tag] = field(default_factory=dict)
+    graphs: list[tuple[int, str, Source]] = field(default_factory=list)
+    damage: list[str] = field(default_factory=list)
+
+
+def find_event_files(folder: Path) -> list[Path]:
+    """Return the event files in and below ``folder``, told by their bytes."""
+    found = []
+    for path in sorted(folder.rglob("*")):
+        if "tfevents" not in path.name or not path.is_file():
+            continue
+        with path.open("rb") as file:
+            head = file.read(12)
+        if not head or is_records(head) or len(head) < 12:
+            found.append(path)
+    return found
+
+
+def read_logs(path: Path) -> list[EventFile]:
+    """Read an event file, or all of those in a folder, newest first. Raises PorterError where there are none."""
+    paths = find_event_files(path) if path.is_dir() else [path]
+    if not paths:
+        raise PorterError(f"{path} holds no event files: name the folder that TensorBoard is given")
+    files = [read_events(path) for path in paths]
+    return sorted(files, key=lambda file: (file.last_time, str(file.path)), reverse=True)
+
+
+def read_events(path: Path) -> EventFile:
+    """Read one event file, as far as it can be read."""
+    found = EventFile(path)
+    for event in _events(path, found):
+        if not found.records:
+            found.first_time = event.wall_time
+        found.records += 1
+        found.last_time = max(found.last_time, event.wall_time)
+        found.last_step = max(found.last_step, event.step)
+        match event.WhichOneof("what"):
+            case "file_version":
+                found.version = event.file_version
+                found.writer = event.source_metadata.writer
+            case "graph_def":
+                _add_graph(found, event.step, "graph", GraphDef, event.graph_def)
+            case "meta_graph_def":
+                _add_graph(found, event.step, "meta graph", MetaGraphDef, event.meta_graph_def)
+            case "tagged_run_metadata":
+                _add_traced(found, event)
+            case "summary":
+                for value in event.summary.value:
+                    _add_value(found, event.step, value)
+    return found
+
+
+def _events(path: Path, found: EventFile) -> Iterator[Any]:
+    if not path.stat().st_size:
+        found.damage.append("The file is empty: its writer was not flushed or is still open.")
+        return
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        view = memoryview(mapped)
+        records = read_records(view)
+        try:
+            for offset, data, damage in records:
+                if damage:
+                    found.damage.append(f"{damage[0].upper()}{damage[1:]}.")
+                    continue
+                try:
+                    yield Event.FromString(data)
+                except DecodeError:
+                    found.damage.append(f"The record at byte {offset} is whole, but no event.")
+        finally:
+            records.close()  # type: ignore[attr-defined]
+            view.release()
+
+
+def _add_graph(found: EventFile, step: int, name: str, message: Any, raw: bytes) -> None:
+    """Keep a graph; one that does not parse is damage, not an end."""
+    try:
+        parsed = message.FromString(raw)
+        source = graph_source(found.path, parsed) if message is GraphDef else meta_source(found.path, parsed, name)
+    except (DecodeError, FormatError):
+        found.damage.append(f"The {name} of step {step} is no whole graph and is left out.")
+        return
+    found.graphs.append((step, name, source))
+
+
+def _add_traced(found: EventFile, event: Any) -> None:
+    """Read the graphs of tf.summary.trace_export: RunMetadata, partition_graphs (3) or function_graphs (4)."""
+    from tensorboard.compat.proto.config_pb2 import RunMetadata
+
+    tagged = event.tagged_run_metadata
+    try:
+        metadata = RunMetadata.FromString(tagged.run_metadata)
+    except DecodeError:
+        found.damage.append(f"The trace {tagged.tag} of step {event.step} is not whole and is left out.")
+        return
+    for function in metadata.function_graphs:
+        graph = function.pre_optimization_graph
+        if graph.node:
+            found.graphs.append((event.step, f"trace {tagged.tag}", graph_source(found.path, graph)))
+
+
+def _add_value(found: EventFile, step: int, value: Any) -> None:
+    kind = value.metadata.plugin_data.plugin_name or (value.WhichOneof("value") or "").removesuffix("_value")
+    kind = {"simple": "scalar", "scalars": "scalar", "histo": "histogram", "histograms": "histogram"}.get(kind, kind)
+    if kind == "graph_run_metadata" or kind.startswith("graph"):
+        _add_trace_summary(found, step, value)
+        return
+    number: float | None = None
+    if value.HasField("simple_value"):
+        number = value.simple_value
+    elif kind == "scalar" and value.HasField("tensor"):
+        tensor = value.tensor
+        if tensor.float_val:
+            number = tensor.float_val[0]
+        elif len(tensor.tensor_content) == 4:
+            import numpy as np
+
+            number = float(np.frombuffer(tensor.tensor_content, "<f4")[0])
+    tag = found.tags.setdefault(value.tag, Tag(value.tag, kind, 0, step, step, None))
+    tag.points += 1
+    tag.first_step = min(tag.first_step, step)
+    if step >= tag.last_step:
+        tag.last_step, tag.last_value = step, number
+
+
+def _add_trace_summary(found: EventFile, step: int, value: Any) -> None:
+    """Read the graphs that TensorFlow 2 writes as summaries of the plugin ``graph…``."""
+    for raw in value.tensor.string_val:
+        plugin = value.metadata.plugin_data.plugin_name
+        if plugin == "graph_keras_model":  # a Keras config in JSON: no graph of ops
+            continue
+        from tensorboard.compat.proto.config_pb2 import RunMetadata
+
+        try:
+            metadata = RunMetadata.FromString(raw)
+        except DecodeError:
+            found.damage.append(f"The graph {value.tag} of step {step} is not whole and is left out.")
+            continue
+        graphs = [function.pre_optimization_graph for function in metadata.function_graphs]
+        for graph in graphs or list(metadata.partition_graphs):
+            if graph.node:
+                found.graphs.append((step, f"trace {value.tag}", graph_source(found.path, graph)))
+
+
+def newest_graph(path: Path) -> Source:
+    """Return the newest graph of an event file or log folder; raises PorterError where there is none."""
+    from dataclasses import replace
+
+    files = read_logs(path)
+    for file in files:
+        if file.graphs:
+            step, name, source = max(file.graphs, key=lambda graph: (graph[0], len(graph[2].graph.node)))
+            count = sum(len(other.graphs) for other in files)
+            notes = [
+                f"The {name} of step {step}, the newest of {count}." if count > 1 else f"The {name} of step {step}."
+            ]
+            return replace(source, format="TensorBoard event file", notes=(*notes, *file.damage))
+    damage = " ".join(sentence for file in files for sentence in file.damage)
+    raise PorterError(
+        f"{path} has no graph in its events: "
+        + (f"{damage} Copy it again" if damage else "its steps are all it holds; name another")
+    )
+
+
+def write_graph_event(path: Path, graph: Any, wall_time: float) -> None:
+    """Write an event file of one GraphDef, which TensorBoard opens."""
+    events = [Event(wall_time=wall_time, file_version="brain.Event:2")]
+    events.append(Event(wall_time=wall_time, graph_def=graph.SerializeToString()))
+    path.write_bytes(b"".join(record(event.SerializeToString()) for event in events))

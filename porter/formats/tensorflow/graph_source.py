@@ -1,0 +1,110 @@
+"""Source: a graph with what its file says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from porter.errors import FormatError
+from porter.formats.tensorflow.graphdef import node_of
+
+_INIT_SIGNATURE = "__saved_model_init_op"
+_INIT_COLLECTIONS = ("saved_model_main_op", "legacy_init_op")
+"""Where a SavedModel names what runs when it is loaded: tensorflow/python/saved_model/constants.py."""
+
+
+@dataclass(frozen=True)
+class Signature:
+    """One way to call a SavedModel: its inputs' and outputs' names, and their tensors."""
+
+    name: str
+    inputs: Mapping[str, str]
+    outputs: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A graph as it lies in a file. ``wrote`` is the TensorFlow version where the file says so.
+
+    ``variable_names`` maps a variable of the graph to its name in the SavedModel's object graph. ``init_ops`` are the
+    nodes that TensorFlow runs when it loads a SavedModel. ``notes``
+    are whole sentences about the file: damage, and what else it holds.
+    """
+
+    path: Path
+    format: str
+    graph: Any = field(repr=False)
+    wrote: str = ""
+    signatures: tuple[Signature, ...] = ()
+    variable_names: Mapping[str, str] = field(default_factory=dict)
+    train_ops: tuple[str, ...] = ()
+    init_ops: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def graph_source(path: Path, graph: Any, suffix: str = "") -> Source:
+    """Return a bare GraphDef as a Source; a text file without a node is no graph."""
+    if not graph.node:
+        raise FormatError(f"{path} has no node in it: it is no TensorFlow graph, or cut off")
+    return Source(path, f"TensorFlow GraphDef{suffix}", graph)
+
+
+def meta_source(path: Path, meta: Any, kind: str, notes: list[str] | None = None) -> Source:
+    """Return a MetaGraphDef's graph, with what is written around it."""
+    signatures = tuple(
+        Signature(
+            name,
+            {key: info.name for key, info in sorted(signature.inputs.items())},
+            {key: info.name for key, info in sorted(signature.outputs.items())},
+        )
+        for name, signature in sorted(meta.signature_def.items())
+        if signature.outputs and name != _INIT_SIGNATURE
+    )
+    wrote = meta.meta_info_def.tensorflow_version
+    names, train_ops = _object_names(meta), _collected(meta, "train_op")
+    return Source(
+        path, kind, meta.graph_def, wrote, signatures, names, train_ops, tuple(_init_ops(meta)), tuple(notes or ())
+    )
+
+
+def _collected(meta: Any, name: str) -> tuple[str, ...]:
+    """Return the nodes of a collection."""
+    return tuple(meta.collection_def[name].node_list.value) if name in meta.collection_def else ()
+
+
+def _init_ops(meta: Any) -> Iterator[str]:
+    for name in _INIT_COLLECTIONS:
+        yield from map(node_of, _collected(meta, name))
+    if _INIT_SIGNATURE in meta.signature_def:
+        for info in meta.signature_def[_INIT_SIGNATURE].outputs.values():
+            yield node_of(info.name)
+
+
+def _object_names(meta: Any) -> dict[str, str]:
+    """Return each variable's path in the object graph, such as ``_functional/conv1/kernel``.
+
+    Of several paths the shortest by name is taken; Keras also lists every variable by number.
+    """
+    nodes = meta.object_graph_def.nodes
+    named = _object_paths(nodes, numbered=False)
+    paths = _object_paths(nodes, numbered=True) | named
+    return {
+        node.variable.name: paths[at]
+        for at, node in enumerate(nodes)
+        if node.WhichOneof("kind") == "variable" and node.variable.name and at in paths
+    }
+
+
+def _object_paths(nodes: Any, numbered: bool) -> dict[int, str]:
+    """Return a shortest path to every object, found breadth first."""
+    paths: dict[int, str] = {0: ""} if nodes else {}
+    waiting = list(paths)
+    for at in waiting:  # grows while it is walked
+        for child in nodes[at].children:
+            known = child.node_id in paths or child.node_id >= len(nodes)
+            if not known and (numbered or not child.local_name.endswith("variables")):
+                paths[child.node_id] = f"{paths[at]}/{child.local_name}".lstrip("/")
+                waiting.append(child.node_id)
+    return paths

@@ -1,0 +1,100 @@
+"""The object graph of a tf.train.Checkpoint: what the variables behind its keys are called, and what they are for.
+
+Keys are paths through Python's objects, as in ``model/layer_with_weights-0/kernel/.ATTRIBUTES/VARIABLE_VALUE``;
+the graph says what each variable called itself. Source: tensorflow/core/protobuf/trackable_object_graph.proto.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from porter.errors import FormatError
+from porter.formats.roles import COUNTER, METRIC, SLOT
+from porter.formats.tensorflow.wire import Buffer, fields, integer, nested, text
+
+KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
+SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
+
+# The children by which optimizers of Keras are known; those of tf.compat.v1 by their slots.
+_OPTIMIZERS = ({"_iterations", "_learning_rate"}, {"iter", "learning_rate"}, {"iter", "decay"})
+_STEPS = {"_iterations", "iter"}
+
+
+@dataclass
+class _Node:
+    children: dict[str, int] = field(default_factory=dict)
+    variables: list[tuple[str, str]] = field(default_factory=list)
+    """Key and full name of each value."""
+    slots: list[int] = field(default_factory=list)
+
+    def is_optimizer(self) -> bool:
+        return bool(self.slots) or any(known <= self.children.keys() for known in _OPTIMIZERS)
+
+
+@dataclass(frozen=True)
+class Objects:
+    """``names`` maps keys to the variables' own names, in the graph's order; ``roles`` those that are no weights."""
+
+    names: dict[str, str]
+    roles: dict[str, str]
+
+
+def read_objects(message: Buffer) -> Objects:
+    """Read a TrackableObjectGraph: repeated node (1). Raises FormatError where it points behind its end."""
+    nodes = [_node(nested(value)) for number, value in fields(message) if number == 1]
+    names = {key: name for node in nodes for key, name in node.variables}
+    return Objects(names, _roles(nodes))
+
+
+def path_of(key: str) -> str:
+    """Return the path through the objects, which names a variable that has no name of its own."""
+    return key.removesuffix(SUFFIX)
+
+
+def _node(message: Buffer) -> _Node:
+    """Read a TrackableObject: children (1), attributes (2), slot variables (3)."""
+    node = _Node()
+    for number, value in fields(message):
+        if number not in (1, 2, 3):
+            continue
+        found = dict(fields(nested(value)))
+        match number:
+            case 1:  # node_id, local_name
+                node.children[text(found.get(2, b""))] = integer(found.get(1, 0))
+            case 2:  # name, full_name, checkpoint_key
+                node.variables.append((text(found.get(3, b"")), text(found.get(2, b""))))
+            case 3:  # original_variable_node_id, slot_name, slot_variable_node_id
+                node.slots.append(integer(found.get(3, 0)))
+    return node
+
+
+def _roles(nodes: list[_Node]) -> dict[str, str]:
+    """Return the role of every value that only optimizers and metrics lead to."""
+    if any(number >= len(nodes) for node in nodes for number in (*node.children.values(), *node.slots)):
+        raise FormatError("its object graph points behind its end")
+    weights = _reached(nodes) if nodes else set()
+    roles: dict[str, str] = {}
+    for number, node in enumerate(nodes):
+        for key, _ in node.variables:
+            if "keras_api/metrics/" in key:
+                roles[key] = METRIC
+            elif number not in weights:
+                roles[key] = SLOT
+    for node in nodes:
+        if node.is_optimizer():
+            for name in _STEPS & node.children.keys():
+                roles |= {key: COUNTER for key, _ in nodes[node.children[name]].variables if key in roles}
+    return roles
+
+
+def _reached(nodes: list[_Node]) -> set[int]:
+    """Return the nodes that the root leads to without passing through an optimizer."""
+    reached: set[int] = set()
+    waiting = [0]
+    while waiting:
+        number = waiting.pop()
+        if number not in reached:
+            reached.add(number)
+            if number == 0 or not nodes[number].is_optimizer():
+                waiting.extend(nodes[number].children.values())
+    return reached

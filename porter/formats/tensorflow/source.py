@@ -1,0 +1,182 @@
+"""read_graph(path) -> Source: the graph in a file, whatever TensorFlow wrote it as.
+
+What a file is, is seen from its bytes: GraphDef, MetaGraphDef and SavedModel, binary or as text, gzipped or
+not, and event files. Large files are mapped, and nothing of TensorFlow is imported.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import text_format
+from google.protobuf.message import DecodeError
+from tensorboard.compat.proto.graph_pb2 import GraphDef
+from tensorboard.compat.proto.meta_graph_pb2 import MetaGraphDef
+
+from porter.errors import FormatError, PorterError
+from porter.formats.tensorflow.graph_source import Source, graph_source, meta_source
+from porter.formats.tensorflow.graphdef import has_nodes, parse_graph
+from porter.formats.tensorflow.gzipped import is_gzipped, unpack
+from porter.formats.tensorflow.tfrecord import is_records
+from porter.formats.tensorflow.wire import fields
+
+LIMIT = (1 << 31) - 1
+"""The size of the largest protobuf message, which TensorFlow's graphs cannot be above."""
+_SAVED_MODELS = ("saved_model.pb", "saved_model.pbtxt")
+_SAVED_MODEL = b"\x08\x01\x12"  # saved_model_schema_version 1, and the tag of the first of the meta_graphs
+_META_GRAPHS = 2  # meta_graphs in tensorflow/core/protobuf/saved_model.proto
+
+
+def load_graph(path: Path) -> Any:
+    """Return the GraphDef in ``path`` alone; see read_graph."""
+    return read_graph(path).graph
+
+
+def graph_file(path: Path) -> Path:
+    """Return ``path``, or the graph of the SavedModel in the folder that it is. Raises PorterError."""
+    if path.is_dir():
+        for name in _SAVED_MODELS:
+            if (path / name).is_file():
+                return path / name
+        raise PorterError(f"{path} holds no saved_model.pb: name a graph file, a SavedModel or a folder of event files")
+    if not path.is_file():
+        raise PorterError(f"{path} does not exist: name a graph, a SavedModel, a checkpoint or a folder of event files")
+    return path
+
+
+def saved_variables(path: Path) -> Path | None:
+    """Return the prefix of the variables beside a SavedModel's graph, None where there are none."""
+    prefix = graph_file(path).parent / "variables" / "variables"
+    return prefix if prefix.with_name("variables.index").is_file() else None
+
+
+def read_graph(path: Path) -> Source:
+    """Read the graph in ``path``, a file or a SavedModel folder. Raises FormatError, PorterError."""
+    path = graph_file(path)
+    raw, zipped = _contents(path)
+    if is_records(raw[:12]):
+        from porter.formats.tensorflow.events import newest_graph
+
+        return newest_graph(path)
+    source = _text(path, raw) if _is_text(raw) else _binary(path, raw)
+    return _renamed(source, f"{source.format}, gzipped") if zipped else source
+
+
+def sniff_graph(path: Path) -> bool:
+    """Tell whether ``path`` may be a graph rather than a checkpoint; reads its first bytes."""
+    if path.is_dir():
+        return any((path / name).is_file() for name in _SAVED_MODELS)
+    with path.open("rb") as file:
+        head = file.read(4096)
+    if is_gzipped(head) or is_records(head[:12]) or _is_text(head):
+        return True
+    return head[:1] == b"\n" or head.startswith(_SAVED_MODEL)
+
+
+def _contents(path: Path) -> tuple[bytes, bool]:
+    """Return the file's bytes, unpacked, and whether they were gzipped."""
+    size = path.stat().st_size
+    if not size:
+        raise FormatError(f"{path} is empty: copy or download it again")
+    with path.open("rb") as file:
+        head = file.read(12)
+        if not is_records(head) and size > LIMIT:
+            raise FormatError(
+                f"{path} has {size:,} bytes, but no TensorFlow graph is above {LIMIT:,} (2 GB): keep its variables in "
+                "a checkpoint beside the graph, and inspect either"
+            )
+        file.seek(0)
+        # Of an event file only the head is wanted here; its reader maps it.
+        raw = head if is_records(head) else file.read()
+    return (unpack(raw, path), True) if is_gzipped(raw) else (raw, False)
+
+
+def _is_text(raw: bytes) -> bool:
+    head = raw[:4096]
+    return not head.translate(None, bytes([*range(32, 256), 9, 10, 13])) and any(
+        word in head
+        for word in (b"node {", b"node{", b"graph_def", b"meta_info_def", b"saved_model_schema", b"library {")
+    )
+
+
+def _binary(path: Path, raw: bytes) -> Source:
+    graph = parse_graph(raw)
+    if graph is not None:
+        return graph_source(path, graph)
+    if raw.startswith(_SAVED_MODEL):
+        return _saved_model(path, raw)
+    try:
+        meta = MetaGraphDef.FromString(raw)
+    except DecodeError:
+        meta = MetaGraphDef()
+    if not has_nodes(meta.graph_def):
+        raise FormatError(
+            f"{path} is not a whole TensorFlow graph: porter reads .pb, .pbtxt and .meta files, SavedModels and event "
+            "files; copy or download it again"
+        )
+    return meta_source(path, meta, "TensorFlow MetaGraphDef")
+
+
+def _saved_model(path: Path, raw: bytes) -> Source:
+    """Read the SavedModel message: schema version (1) and MetaGraphDefs (2)."""
+    try:
+        metas = [MetaGraphDef.FromString(value) for number, value in fields(raw) if number == _META_GRAPHS]
+    except (DecodeError, FormatError, TypeError):
+        metas = []
+    if not metas:
+        raise FormatError(f"{path} is not a whole SavedModel; copy or download it again")
+    return _chosen(path, metas)
+
+
+def _chosen(path: Path, metas: list[Any]) -> Source:
+    """Return the MetaGraphDef that is tagged for serving, or the first."""
+    served = [meta for meta in metas if "serve" in meta.meta_info_def.tags]
+    meta = (served or metas)[0]
+    tags = ", ".join(meta.meta_info_def.tags)
+    notes = [f"It holds {len(metas)} graphs; this is the one tagged {tags}."] if len(metas) > 1 else []
+    return meta_source(path, meta, "TensorFlow SavedModel", notes)
+
+
+def _text(path: Path, raw: bytes) -> Source:
+    try:
+        text = raw.decode("utf-8")
+        if "saved_model_schema_version" in text[:4096] or "meta_graphs" in text[:4096]:
+            return _chosen(path, _text_metas(text))
+        if "meta_info_def" in text[:4096] or "graph_def" in text[:4096]:
+            meta = text_format.Parse(text, MetaGraphDef(), allow_unknown_field=True)
+            return meta_source(path, meta, "TensorFlow MetaGraphDef as text")
+        return graph_source(path, text_format.Parse(text, GraphDef(), allow_unknown_field=True), " as text")
+    except (text_format.ParseError, ValueError, RecursionError) as error:  # of bytes, and of numbers out of range
+        why = str(error).splitlines()[0]
+        raise FormatError(
+            f"{path} is not a whole graph in protobuf's text format ({why}); copy or download it again"
+        ) from None
+
+
+def _text_metas(text: str) -> list[Any]:
+    """Return a SavedModel's MetaGraphDefs, which tensorboard has no message around for."""
+    metas, depth, start = [], 0, 0
+    quoted = escaped = False
+    for at, character in enumerate(text):
+        if quoted:
+            quoted = escaped or character != '"'
+            escaped = character == "\\" and not escaped
+        elif character == '"':
+            quoted = True
+        elif character == "{":
+            depth += 1
+            start = at + 1 if depth == 1 else start
+        elif character == "}":
+            depth -= 1
+            if depth == 0:
+                metas.append(text_format.Parse(text[start:at], MetaGraphDef(), allow_unknown_field=True))
+    if not metas:
+        raise text_format.ParseError("it has no meta_graphs")
+    return metas
+
+
+def _renamed(source: Source, kind: str) -> Source:
+    from dataclasses import replace
+
+    return replace(source, format=kind)

@@ -1,0 +1,132 @@
+"""The sorted string table in which TensorFlow keeps an index: LevelDB's format, with checksums.
+
+Source: leveldb/doc/table_format.md and tensorflow/core/lib/io/table.cc.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator
+
+import cramjam
+
+from porter.errors import FormatError
+from porter.formats.tensorflow.crc import masked_crc32c
+from porter.formats.tensorflow.wire import Buffer, varint
+
+MAGIC = (0xDB4775248B80FB57).to_bytes(8, "little")
+FOOTER = 48
+_TRAILER = 5
+"""Behind each block: its compression, one byte, and the masked CRC-32C of both, four."""
+_LONGEST_COPY = 64
+"""No byte of Snappy's unpacks to more."""
+_LONGEST_KEYS = 1 << 26
+"""All keys together, because each repeats its prefix at no cost to the file."""
+
+
+def is_table(tail: bytes) -> bool:
+    """Tell whether a file's last bytes are a table's footer."""
+    return len(tail) >= FOOTER and tail[-8:] == MAGIC
+
+
+class Table:
+    """A table's keys and values in order; its blocks are read, and checked, when they are asked for.
+
+    ``buffer`` may be a mapped file: then so are the values of blocks that are not compressed. Everything raises
+    FormatError with the byte offset.
+    """
+
+    def __init__(self, buffer: Buffer) -> None:
+        footer = bytes(buffer[-FOOTER:])
+        if not is_table(footer):
+            raise FormatError("its last eight bytes are not a table's: it is cut off or not an index")
+        self._buffer = buffer
+        meta, at = _handle(footer, 0)
+        index, end = _handle(footer, at)
+        if any(footer[end:-8]) or not footer[end - 1]:  # nor may its last number be longer than it has to
+            raise FormatError("its footer says more than where its index is")
+        _block(buffer, *meta)  # which TensorFlow leaves empty
+        entries = _within(_entries(_block(buffer, *index), index[0]), index[0])
+        self._blocks = [(last, _handle(handle, 0)[0]) for last, handle in entries]
+        self._last_keys = [last for last, _ in self._blocks]
+
+    def __iter__(self) -> Iterator[tuple[bytes, Buffer]]:
+        last: bytes | None = None
+        keys = 0
+        for _, block in self._blocks:
+            for key, value in self._read(block):
+                if last is not None and key <= last:
+                    raise FormatError(f"the block at byte {block[0]} has its keys out of order")
+                last = key
+                keys += len(key)
+                if keys > _LONGEST_KEYS:
+                    raise FormatError(f"the block at byte {block[0]} brings its keys beyond {_LONGEST_KEYS} bytes")
+                yield key, value
+
+    def get(self, key: bytes) -> Buffer | None:
+        """Return the value of ``key``, None where there is none; reads the one block in which it can be."""
+        number = bisect_left(self._last_keys, key)
+        if number == len(self._blocks):
+            return None
+        block = self._blocks[number][1]
+        return next((value for found, value in _within(self._read(block), block[0]) if found == key), None)
+
+    def _read(self, block: tuple[int, int]) -> Iterator[tuple[bytes, Buffer]]:
+        return _entries(_block(self._buffer, *block), block[0])
+
+
+def _within(entries: Iterator[tuple[bytes, Buffer]], offset: int) -> Iterator[tuple[bytes, Buffer]]:
+    """Pass on a block's entries while their keys stay within bounds."""
+    keys = 0
+    for key, value in entries:
+        keys += len(key)
+        if keys > _LONGEST_KEYS:
+            raise FormatError(f"the block at byte {offset} brings its keys beyond {_LONGEST_KEYS} bytes")
+        yield key, value
+
+
+def _handle(buffer: Buffer, at: int) -> tuple[tuple[int, int], int]:
+    """Return a block's (offset, size), and where the handle ends."""
+    offset, at = varint(buffer, at)
+    size, at = varint(buffer, at)
+    return (offset, size), at
+
+
+def _block(buffer: Buffer, offset: int, size: int) -> Buffer:
+    """Return a block's contents, checked and decompressed."""
+    end = offset + size
+    if end + _TRAILER > len(buffer) - FOOTER:
+        raise FormatError(f"the block at byte {offset} ends behind the file")
+    stored = int.from_bytes(buffer[end + 1 : end + _TRAILER], "little")
+    if masked_crc32c(buffer[offset : end + 1]) != stored:
+        raise FormatError(f"the block at byte {offset} does not match its checksum")
+    contents, compression = buffer[offset:end], buffer[end]
+    if compression == 0:
+        return contents
+    if compression != 1:
+        raise FormatError(f"the block at byte {offset} has the unknown compression {compression}")
+    claimed, _ = varint(contents, 0)
+    if claimed > _LONGEST_COPY * len(contents):
+        raise FormatError(f"the block at byte {offset} claims to unpack to {claimed} bytes")
+    try:
+        return bytes(cramjam.snappy.decompress_raw(bytes(contents)))
+    except cramjam.DecompressionError as error:
+        raise FormatError(f"the block at byte {offset} does not unpack ({error})") from None
+
+
+def _entries(block: Buffer, offset: int) -> Iterator[tuple[bytes, Buffer]]:
+    """Yield a block's keys and values; each key shares a prefix with the one before."""
+    restarts = int.from_bytes(block[-4:], "little")
+    end = len(block) - 4 - 4 * restarts
+    if len(block) < 4 or end < 0:
+        raise FormatError(f"the block at byte {offset} is too short for its {restarts} restart points")
+    at, key = 0, b""
+    while at < end:
+        shared, at = varint(block, at)
+        unshared, at = varint(block, at)
+        size, at = varint(block, at)
+        if shared > len(key) or at + unshared + size > end:
+            raise FormatError(f"the block at byte {offset} has an entry that ends behind it")
+        key = key[:shared] + bytes(block[at : at + unshared])
+        yield key, block[at + unshared : at + unshared + size]
+        at += unshared + size

@@ -1,0 +1,75 @@
+"""TFRecords, of which event files are made: a length, its checksum, the data, its checksum.
+
+Damage is reported with its offset, and what lies behind it is read where the next record can be found.
+Source: tensorflow/core/lib/io/record_writer.h.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from porter.formats.tensorflow.crc import masked_crc32c
+
+_HEADER, _FOOTER = 12, 4
+_SEARCHED = 1 << 22
+"""How many bytes behind a damaged length are searched for the next record."""
+
+
+class Record(NamedTuple):
+    """One record's data, or what is wrong with it; ``offset`` is where it begins in the file."""
+
+    offset: int
+    data: bytes
+    damage: str = ""
+
+
+def is_records(head: bytes) -> bool:
+    """Tell whether a file's first bytes are a record's length and that length's checksum."""
+    return len(head) >= _HEADER and _header_fits(head, 0)
+
+
+def read_records(buffer: bytes | memoryview) -> Iterator[Record]:
+    """Yield every record of ``buffer`` in order, the damaged ones with what is wrong and no data."""
+    view, at = memoryview(buffer), 0
+    while at < len(view):
+        if at + _HEADER > len(view):
+            yield Record(at, b"", f"the file ends within the record at byte {at}")
+            return
+        if not _header_fits(view, at):
+            found = _next_header(view, at + 1)
+            beyond = "nothing behind it could be read" if found is None else f"reading goes on at byte {found}"
+            yield Record(at, b"", f"the length at byte {at} does not match its checksum: {beyond}")
+            if found is None:
+                return
+            at = found
+            continue
+        start = at + _HEADER
+        end = start + int.from_bytes(view[at : at + 8], "little")
+        if end + _FOOTER > len(view):
+            yield Record(at, b"", f"the file ends within the record at byte {at}, which has {end - start:,} bytes")
+            return
+        if masked_crc32c(view[start:end]) != int.from_bytes(view[end : end + _FOOTER], "little"):
+            yield Record(at, b"", f"the record at byte {at} does not match its checksum and is left out")
+        else:
+            yield Record(at, bytes(view[start:end]))
+        at = end + _FOOTER
+
+
+def record(data: bytes) -> bytes:
+    """Return ``data`` as one record of a file."""
+    length = len(data).to_bytes(8, "little")
+    return length + _checksum(length) + data + _checksum(data)
+
+
+def _checksum(data: bytes) -> bytes:
+    return masked_crc32c(data).to_bytes(4, "little")
+
+
+def _header_fits(view: bytes | memoryview, at: int) -> bool:
+    return masked_crc32c(view[at : at + 8]) == int.from_bytes(view[at + 8 : at + _HEADER], "little")
+
+
+def _next_header(view: memoryview, start: int) -> int | None:
+    last = min(len(view) - _HEADER, start + _SEARCHED)
+    return next((at for at in range(start, last + 1) if _header_fits(view, at)), None)

@@ -1,0 +1,115 @@
+"""PyTorch's .pth: a state dict, loaded as weights only, so that nothing in it is executed."""
+
+from __future__ import annotations
+
+import re
+import warnings
+import zipfile
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from porter.errors import FormatError, MissingPackageError
+from porter.formats.checkpoint import Checkpoint, Entry
+from porter.formats.tensorflow.dtypes import unread
+from porter.formats.zip import check_contents, open_archive
+
+if TYPE_CHECKING:
+    import torch
+
+_FOREIGN = re.compile(r"GLOBAL (\S+) was not an allowed global|Trying to (?:load|call) (?:unsupported )?\S+ (\S+)")
+"""How PyTorch's weights-only unpickler names what a file would call."""
+
+
+def read_pth(path: Path) -> Checkpoint:
+    """Read the state dict in a .pth file, the zip of PyTorch 1.6 or the pickles before it; nothing else is in it.
+
+    A zip's members are held against their checksums before anything is unpickled, because PyTorch does not; the
+    older form has none. Raises FormatError.
+    """
+    try:
+        import torch
+    except ImportError:
+        raise MissingPackageError(f"{path} is PyTorch's: reading it needs pip install 'porter[torch]'") from None
+    with path.open("rb") as file:
+        zipped = file.read(2) == b"PK"
+    if zipped:
+        _check_archive(path)
+    state = _unpickled(path, zipped)
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state.items()
+    ):
+        raise FormatError(f"{path} does not hold a state dict, tensors by name: save model.state_dict()")
+    entries = {}
+    asides = {}
+    for name, tensor in state.items():
+        try:
+            dtype = _values(tensor.new_empty(0)).dtype
+        except (RuntimeError, TypeError):
+            asides[name] = _why_not(tensor)
+            continue
+        entries[name] = Entry(tuple(tensor.shape), dtype, partial(_load, path, name, tensor))
+    return Checkpoint(path, "PyTorch state dict", entries, asides)
+
+
+def _check_archive(path: Path) -> None:
+    """Hold a zip's members against their checksums. Raises FormatError."""
+    with open_archive(path, "PyTorch file", ratio=1) as archive:
+        for member in archive.infolist():
+            if member.compress_type != zipfile.ZIP_STORED:
+                raise FormatError(
+                    f"{path}: its member {member.filename} is packed, which PyTorch's never are: "
+                    "save it with torch.save again"
+                )
+        check_contents(archive, path)
+
+
+def _unpickled(path: Path, zipped: bool) -> Any:
+    """Return what a file holds, loaded as weights only. Raises FormatError."""
+    import torch
+
+    try:
+        with warnings.catch_warnings(), path.open("rb") as file:
+            warnings.simplefilter("ignore")  # about archives that are refused in the next line
+            # torch.load takes any path of this suffix for a safetensors file, and maps paths only.
+            misnamed = path.name.endswith(".safetensors")
+            return torch.load(
+                file if misnamed else path, map_location="cpu", weights_only=True, mmap=zipped and not misnamed
+            )
+    except Exception as error:  # a damaged pickle can lead to any; PyTorch's messages tell how to run what it pickles
+        found = _FOREIGN.search(str(error))
+        if found:
+            raise FormatError(
+                f"{path} pickles a call of {found[1] or found[2]}, which porter does not run: save model.state_dict()"
+            ) from None
+        raise FormatError(
+            f"{path} is damaged, or pickles more than tensors, which porter does not run: "
+            "copy it again or save model.state_dict()"
+        ) from None
+
+
+def _values(tensor: torch.Tensor) -> np.ndarray:
+    import torch
+
+    # numpy has no bfloat16; float32 holds each of its values.
+    array: np.ndarray = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy(force=True)
+    return array
+
+
+def _load(path: Path, name: str, tensor: torch.Tensor) -> np.ndarray:
+    stored = tensor.untyped_storage().nbytes()
+    if tensor.numel() * tensor.element_size() > stored:
+        raise FormatError(
+            f"{path}: {name} repeats {stored} stored bytes to the shape {tuple(tensor.shape)}: save it .contiguous()"
+        )
+    return _values(tensor)
+
+
+def _why_not(tensor: torch.Tensor) -> str:
+    """Return the role of a tensor that numpy has no array for."""
+    for what in (tensor.layout, tensor.device):
+        if str(what) not in ("torch.strided", "cpu"):
+            return f"tensor that is {str(what).removeprefix('torch.')}"
+    return unread(str(tensor.dtype).removeprefix("torch."))

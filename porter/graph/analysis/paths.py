@@ -1,0 +1,165 @@
+"""split_paths: what of a graph computes its outputs, and what only training, saving and loading need.
+
+Nodes are told apart by op, by the scopes that TensorFlow's own libraries use, and by what they lead to.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from porter.formats.roles import VARIABLE, roles
+from porter.graph.graph import Graph
+from porter.graph.shapes import VARIABLES
+from porter.graph.variables import Variable
+
+PATH = "inference"
+GRADIENTS, OPTIMIZER, SAVER = "gradients", "optimizer", "saving and restoring"
+INITIAL, SUMMARIES, PIPELINE = "initial values and reads of variables", "summaries", "queues and input pipeline"
+LOSSES, CHECKS, OTHER = "losses and metrics", "checks", "not on the way to an output"
+UNREAD = "constants that nothing reads"
+
+_SAVE_OPS = frozenset(
+    "SaveV2 RestoreV2 Save Restore SaveSlices RestoreSlice ShardedFilename MergeV2Checkpoints".split()
+)
+_ASSIGN_OPS = re.compile(
+    r"(Ref)?Assign(Add|Sub)?(VariableOp)?|AssignMovingAvg|VarIsInitializedOp|IsVariableInitialized"
+)
+_APPLY = re.compile(r"(Resource)?(Sparse)?(Apply|Scatter)[A-Z]\w*")
+_PIPELINE = re.compile(r"\w*(Queue|Reader|Dataset|Iterator)\w*|MatchingFiles|ReadFile|WholeFile\w*|Stage|Unstage")
+_LOSS = re.compile(r"\w*CrossEntropy\w*|L2Loss|InTopK(V2)?|CTCLoss\w*|SigmoidCrossEntropy\w*")
+_GRADIENT_SCOPE = re.compile(r"(.*/)?gradients(_\d+)?/")
+_SAVE_SCOPE = re.compile(r"save(_\d+)?/")
+_FED = re.compile(
+    r"Placeholder(V2|WithDefault)?|\w*Dequeue\w*|IteratorGetNext|Parse(Single)?Example(V2)?|Decode(Jpeg|Png|Image|Bmp)"
+)
+_ARGUMENT = re.compile(r"_Arg|_DeviceArg")
+_SIDE = frozenset({GRADIENTS, OPTIMIZER, SAVER, INITIAL, SUMMARIES, CHECKS})
+"""What leads to one of these alone belongs to it. A loss's input may be an output all the same."""
+
+
+@dataclass(frozen=True)
+class Paths:
+    """``path`` computes ``outputs`` from ``inputs``; ``aside`` gives every other node's purpose."""
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    path: frozenset[str]
+    aside: dict[str, str]
+    stated: bool
+    """Whether the file itself names the outputs, as a SavedModel's signature does."""
+
+
+def split_paths(
+    graph: Graph, variables: Iterable[Variable], outputs: Iterable[str] = (), train_ops: Iterable[str] = ()
+) -> Paths:
+    """Tell the inference path from the rest. ``outputs`` are tensors that the file names as such."""
+    weights = {variable.name for variable in variables}
+    purposes = _purposes(graph, weights, train_ops)
+    stated = [name for name in dict.fromkeys(graph.resolve(tensor).node for tensor in outputs) if name in graph.nodes]
+    fed = [
+        node.name
+        for node in graph.nodes.values()
+        if (_FED.fullmatch(node.op) and purposes.get(node.name) != SAVER)
+        or (_ARGUMENT.fullmatch(node.op) and node.name not in weights)
+    ]
+    found = stated or _sinks(graph, purposes, fed, weights)
+    path = _path(graph, found)
+    inputs = [name for name in fed if name in path and not _above(graph, name, path)]
+    aside = {name: purposes.get(name, OTHER) for name in graph.nodes if name not in path}
+    return Paths(tuple(inputs), tuple(found), frozenset(path), aside, bool(stated))
+
+
+def _purposes(graph: Graph, weights: set[str], train_ops: Iterable[str]) -> dict[str, str]:
+    """Return what every node that is not plainly inference is for."""
+    found: dict[str, str] = {}
+    for node in graph.nodes.values():
+        purpose = _purpose(node.op, node.name)
+        if purpose:
+            found[node.name] = purpose
+    found |= {name: OPTIMIZER for name, role in roles(weights).items() if role != VARIABLE and name in graph.nodes}
+    found |= {name: OPTIMIZER for name in train_ops if name in graph.nodes}
+    lost = graph.reached(name for name, purpose in found.items() if purpose == LOSSES)
+    for name in lost:
+        found.setdefault(name, LOSSES)
+    for name in reversed(graph.order):
+        leads = {found.get(other, PATH) for other in graph.consumers[name]}
+        if name not in found and leads and leads <= _SIDE:
+            found[name] = OPTIMIZER if OPTIMIZER in leads else GRADIENTS if GRADIENTS in leads else min(leads)
+        elif name not in found and not leads and graph.nodes[name].op == "Const":
+            found[name] = UNREAD
+        elif name not in found and not leads and _only_reads(graph, name):
+            found[name] = INITIAL
+    return found
+
+
+def _purpose(op: str, name: str) -> str:
+    if _SAVE_SCOPE.match(name) or op in _SAVE_OPS:
+        return SAVER
+    if _GRADIENT_SCOPE.match(name) or op.endswith("Grad") or "BackpropFilter" in op:
+        return GRADIENTS
+    if _APPLY.fullmatch(op):
+        return OPTIMIZER
+    if _ASSIGN_OPS.fullmatch(op):
+        return INITIAL
+    if op.endswith(("Summary", "SummaryV2")):
+        return SUMMARIES
+    if _PIPELINE.fullmatch(op):
+        return PIPELINE
+    if _LOSS.fullmatch(op):
+        return LOSSES
+    return CHECKS if op in ("Assert", "Print", "PrintV2") else ""
+
+
+def _only_reads(graph: Graph, name: str) -> bool:
+    """Tell whether nobody reads this node and it does nothing but read a variable, or wait."""
+    node = graph.nodes[name]
+    reads = node.op in ("ReadVariableOp", "Identity") and node.inputs
+    return node.op == "NoOp" or bool(reads and graph.nodes.get(node.inputs[0].node, node).op in VARIABLES)
+
+
+def _sinks(graph: Graph, purposes: dict[str, str], fed: list[str], weights: set[str]) -> list[str]:
+    """Return what depends on an input and on a weight, and that nothing but training reads."""
+    weighted = graph.reached(weights)
+    forward = {name for name in graph.reached(fed) & weighted if name not in purposes}
+    # Comparing a prediction with a label is a metric; so is what follows.
+    metrics = graph.reached(
+        n for n in forward if graph.nodes[n].op in ("Equal", "NotEqual") and not graph.nodes[n].controls
+    )
+    for name in reversed(graph.order):  # and what is computed for a metric alone, as the likeliest class is
+        only = graph.consumers[name] and all(other in metrics for other in graph.consumers[name])
+        if only and graph.nodes[name].op in ("ArgMax", "Cast", "Squeeze"):
+            metrics.add(name)
+    forward -= metrics
+    if not forward:
+        forward = {name for name in graph.nodes if name not in purposes and graph.nodes[name].op != "Const"}
+    sinks = [
+        name for name in graph.nodes if name in forward and not any(other in forward for other in graph.consumers[name])
+    ]
+    shown = [name for name in sinks if graph.nodes[name].op not in ("ArgMax", "Shape", "NoOp", "Assert")]
+    return shown or sinks
+
+
+def _path(graph: Graph, outputs: Iterable[str]) -> set[str]:
+    """Return what the outputs depend on, no further up than the first fed tensors of a pipeline."""
+    found: set[str] = set()
+    waiting = list(outputs)
+    while waiting:
+        name = waiting.pop()
+        if name in found or name not in graph.nodes:
+            continue
+        found.add(name)
+        node = graph.nodes[name]
+        if not (_PIPELINE.fullmatch(node.op) and _FED.fullmatch(node.op)):
+            waiting.extend(ref.node for ref in node.inputs)
+    return found
+
+
+def _above(graph: Graph, name: str, path: set[str]) -> bool:
+    """Tell whether a fed node is computed from another one, as a decoded picture or a default is."""
+    node = graph.nodes[name]
+    if _PIPELINE.fullmatch(node.op) or not node.inputs:
+        return False
+    above = graph.needed([name]) - {name}
+    return any(_FED.fullmatch(graph.nodes[other].op) for other in above if other in path)

@@ -1,0 +1,1 @@
+"""Changes to a graph before it is run: pruned, frozen, widened, checked."""

@@ -1,0 +1,1 @@
+"""Mapping tables, and the translation of tensors from one dialect to another."""

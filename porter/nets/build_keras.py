@@ -1,0 +1,51 @@
+"""Builds a Keras network and fills it layer by layer, by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from porter.catalog.models import Arch
+from porter.formats.checkpoint import Checkpoint
+from porter.mapping.table import Table
+from porter.nets.filling import common_dtype, fitting, head_classes
+
+
+def build(
+    arch: Arch,
+    tensors: Checkpoint | None,
+    num_classes: int | None,
+    dtype: str | None = None,
+    input_size: int | None = None,
+    **options: Any,
+) -> keras.Model:
+    """Return the network, filled with ``tensors``, every one of which is used.
+
+    Without ``tensors`` the weights are Keras' initial ones. ``dtype`` is that of ``tensors`` where it is left out,
+    the number of classes that of the head; 0 classes end at the features. ``input_size`` is the side of the
+    pictures, the model's own where it is left out.
+
+    Raises MappingError where a tensor is missing, left over or of another shape.
+    """
+    table = Table.load(arch.table)
+    model: keras.Model = arch.builder("keras")(
+        num_classes=head_classes(arch, table, "keras", tensors, num_classes),
+        dtype=dtype or common_dtype(tensors),
+        input_size=input_size or arch.input_size,
+        **{**arch.options, **options},
+    )
+    if tensors is not None:
+        fill(model, table, tensors)
+    return model
+
+
+def fill(model: keras.Model, table: Table, tensors: Checkpoint) -> None:
+    """Assign ``tensors`` to the variables of the same names: ours or any model with the table's keras names.
+
+    Raises MappingError, and assigns nothing, where a tensor is missing, left over or of another shape.
+    """
+    variables = {variable.path: variable for variable in model.variables}
+    shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
+    for name, stored in fitting(table, "keras", tensors, shapes).items():
+        variables[name].assign(tensors[stored])

@@ -1,0 +1,348 @@
+"""compare(got, want) -> Report: parity by two rules, endpoint by endpoint.
+
+- exact: in float64, no value is farther from the original's than 1e-9 of the standard deviation of
+  the original's values. An epsilon rounded to float32 already shows 1e-9, a wrong pad 1e-3.
+- rounding: in float32, the port's distance from the float64 truth is at most 4 times (root mean
+  square) and 16 times (largest) that of the original's own float32 run. A softmax is a few numbers, of which
+  the original's may be right by luck: its rounding is at least what its logits' rounding makes one expect.
+
+Where one side alone has a float64, that is the truth, and the side without it is judged by its rounding. Where
+neither has, float32 is held against float32 by a stated bound, which finds no difference below it.
+
+Values are pooled over the pictures. Top-1 plays no part.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from porter.errors import PorterError
+from porter.runners.softmax import softmax_rounding
+
+EXACT_BOUND = 1e-9
+RMS_BOUND = 4.0
+LARGEST_BOUND = 16.0
+# Two float32 runs of MobileNet V1 differ by 5.5e-6 (root mean square) and 7.8e-5 (largest); real faults by 1e-3.
+# Where a difference beyond a bound begins: an independent forward reaches 1e-13, so this much is no rounding.
+ONSET = 1e-11
+ALONE_RMS_BOUND = 1e-4
+ALONE_LARGEST_BOUND = 1e-3
+
+Outputs = Mapping[str, np.ndarray]
+"""What a runner returns: {endpoint: values}, pictures first, channels last."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One endpoint's numbers and verdict.
+
+    ``largest`` and ``mean`` are absolute differences in standard deviations of the original's values, in float64
+    where both sides have it; ``cosine`` is between the two sides' values, ``growth`` is ``largest`` over that of the
+    endpoint before (None for the first, and behind one without any difference). ``exact`` is ``largest`` in
+    float64, None where a side has none. ``rounding_rms`` and ``rounding_largest`` are the two ratios of the
+    second rule, None where no side has a float64. ``single`` and ``noise`` are the largest distances from the
+    truth, in standard deviations, of the float32 runs of the side that is judged and of the side whose float64 it is.
+
+    ``absolute`` is the largest difference as it is, ``worst`` the number of the picture that has it.
+    """
+
+    endpoint: str
+    largest: float
+    mean: float
+    cosine: float
+    growth: float | None
+    exact: float | None
+    rounding_rms: float | None
+    rounding_largest: float | None
+    single: float | None
+    noise: float | None
+    alone_rms: float | None
+    absolute: float
+    worst: int
+    ok: bool
+
+
+@dataclass(frozen=True)
+class Report:
+    """The rows in graph order, and the endpoints ``missing`` in the port. True where all agree.
+
+    A ``strict`` report is not true where an endpoint is missing. ``cause`` says what the first departure looks like,
+    None where nothing departs or no pattern shows; ``notes`` are what a reader has to know about how it was judged.
+    """
+
+    rows: tuple[Row, ...]
+    missing: tuple[str, ...] = ()
+    cause: str | None = None
+    notes: tuple[str, ...] = ()
+    atol: float | None = None
+    strict: bool = True
+
+    def __bool__(self) -> bool:
+        whole = not (self.strict and self.missing)
+        return bool(self.rows) and whole and all(row.ok for row in self.rows)
+
+    @property
+    def first_departure(self) -> Row | None:
+        """The endpoint at which what is not within the bounds begins, in graph order.
+
+        A small mistake may grow with depth until it passes a bound: in float64 it is followed back to where it
+        comes out of the rounding.
+        """
+        beyond = self.first_beyond
+        if beyond is None:
+            return None
+        at = self.rows.index(beyond)
+        while at and (before := self.rows[at - 1].exact) is not None and before > ONSET and self.atol is None:
+            at -= 1
+        return self.rows[at]
+
+    @property
+    def first_beyond(self) -> Row | None:
+        """The first endpoint, in graph order, that is not within the bounds."""
+        return next((row for row in self.rows if not row.ok), None)
+
+    def __str__(self) -> str:
+        row = self.first_departure
+        if row is None and self.missing and self.strict:
+            return f"parity is not shown: the port computes no {', '.join(self.missing)}"
+        if row is None:
+            count = len(self.rows)
+            return f"parity holds at {count} endpoint{'' if count == 1 else 's'}: {', '.join(self._proofs())}"
+        cause = f"; likely cause: {self.cause}" if self.cause else ""
+        return f"parity fails: {row.endpoint} is the first endpoint that departs, {self._departure(row)}{cause}"
+
+    def _proofs(self) -> list[str]:
+        if self.atol is not None:
+            return [
+                f"no value differs by more than {max(row.absolute for row in self.rows):.1e} (--atol {self.atol:g})"
+            ]
+        exact = [row.exact for row in self.rows if row.exact is not None]
+        rounding = [row.rounding_rms for row in self.rows if row.rounding_rms is not None]
+        proofs = []
+        if exact:
+            proofs.append(f"float64 within {max(exact):.1e} of the deviation (bound {EXACT_BOUND:.0e})")
+        if rounding:
+            proofs.append(f"float32 rounding {max(rounding):.2f} times the original's (bound {RMS_BOUND:g})")
+        if not proofs:
+            largest = max(row.largest for row in self.rows)
+            proofs.append(f"float32 alone, within {largest:.1e} of the deviation (bound {ALONE_LARGEST_BOUND:.0e})")
+        return proofs
+
+    def _departure(self, row: Row) -> str:
+        if self.atol is not None:
+            return f"by {row.absolute:.3g} (--atol {self.atol:g})"
+        parts = []
+        if row.exact is not None:
+            parts.append(f"by {row.exact:.1e} of the deviation in float64")
+        if row.rounding_rms is not None:
+            parts.append(f"{row.rounding_rms:.3g} times the original's own rounding in float32")
+        if row.ok and self.first_beyond is not None:
+            parts = [f"{parts[0]} that grow beyond the bound ({EXACT_BOUND:.0e}) at {self.first_beyond.endpoint}"]
+        return " and ".join(parts) or f"by {row.largest:.1e} of the deviation in float32 alone"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report as plain values."""
+        departure = self.first_departure
+        return {
+            "ok": bool(self),
+            "first_departure": departure.endpoint if departure else None,
+            "cause": self.cause,
+            "verdict": str(self),
+            "missing": list(self.missing),
+            "notes": list(self.notes),
+            "endpoints": [asdict(row) for row in self.rows],
+        }
+
+
+def compare(
+    got: Mapping[str, Outputs], want: Mapping[str, Outputs], logits: str | None, atol: float | None = None
+) -> Report:
+    """Compare a port's runs with the original's; each maps ``float32`` and ``float64`` to outputs, or one of them.
+
+    ``want``'s order is the graph's. Every endpoint of ``want`` must be there in ``got``, which may have more; both
+    must compute the endpoint ``logits`` unless it is None. With ``atol`` the largest absolute difference is judged
+    by that alone.
+
+    Raises PorterError where one endpoint differs in its number of values.
+    """
+    tally = Tally(logits, atol)
+    tally.add(got, want)
+    return tally.report()
+
+
+class Tally:
+    """Differences pooled over batches of pictures: add each batch's runs, then ask for the report.
+
+    ``softmaxes`` says of which endpoint's values each softmax is, ``endpoints`` which alone are judged, see ``select``.
+    """
+
+    def __init__(
+        self,
+        logits: str | None,
+        atol: float | None = None,
+        strict: bool = True,
+        softmaxes: Mapping[str, str] | None = None,
+        endpoints: str | None = None,
+    ) -> None:
+        self.strict = strict
+        self.endpoints = endpoints or ""
+        self.softmaxes = softmaxes or {}
+        self.logits = logits
+        self.atol = atol
+        self.sums: dict[str, _Sums] = {}
+        self.missing: tuple[str, ...] = ()
+
+    def add(self, got: Mapping[str, Outputs], want: Mapping[str, Outputs]) -> None:
+        """Add one batch. Raises PorterError as ``compare`` does."""
+        ours, theirs = (next(iter(runs.values())) for runs in (got, want))
+        for side, outputs in (("port", ours), ("original", theirs)):
+            if self.logits is not None and self.logits not in outputs:
+                raise PorterError(
+                    f"the {side} computes no endpoint {self.logits!r}: without its logits nothing can be judged"
+                )
+        chosen = select(theirs, self.endpoints)
+        self.missing = tuple(name for name in chosen if name not in ours)
+        for name in chosen:
+            if name in ours:
+                pair = ({p: run[name] for p, run in runs.items()} for runs in (got, want))
+                self.sums.setdefault(name, _Sums(name)).add(*pair)
+        known = want if "float64" in want else got
+        for name, logits in self.softmaxes.items():
+            if name in self.sums and len(known) == 2 and logits in known["float64"]:
+                expected = softmax_rounding(*(known[precision][logits] for precision in ("float32", "float64")))
+                self.sums[name].expect(expected, known["float64"][name].size)
+
+    def report(self) -> Report:
+        """Return the verdict on everything added."""
+        rows: list[Row] = []
+        for sums in self.sums.values():
+            before = rows[-1].largest if rows else 0.0
+            row = sums.row(self.atol)
+            rows.append(replace(row, growth=row.largest / before if before and np.isfinite(before) else None))
+        return Report(tuple(rows), self.missing, atol=self.atol, strict=self.strict)
+
+
+class _Sums:
+    """What one endpoint's numbers are made of, over the pictures added so far."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.largest = {"got": 0.0, "single": 0.0, "noise": 0.0, "expected": 0.0}
+        self.square = {"got": 0.0, "single": 0.0, "noise": 0.0, "expected": 0.0}
+        self.absolute = 0.0
+        self.values = self.pictures = self.worst = 0
+        self.shift: float | None = None  # close to the mean, so that the variance loses no digits
+        self.sum = self.sum_of_squares = 0.0
+        self.dot = self.norm_got = self.norm_want = 0.0
+        self.both = self.truth = self.single = False
+
+    @np.errstate(invalid="ignore", over="ignore")
+    def add(self, got: Outputs, want: Outputs) -> None:
+        self.both = "float64" in got and "float64" in want
+        self.truth = "float64" in got or "float64" in want
+        self.single = "float32" in got and "float32" in want
+        ours, theirs = (_flat(side["float64" if self.both else "float32"]) for side in (got, want))
+        if ours.shape != theirs.shape:
+            raise PorterError(
+                f"{self.name} has {ours.shape[1]} values for each of {ours.shape[0]} pictures in the port, "
+                f"{theirs.shape[1]} for each of {theirs.shape[0]} in the original: compare the same network at the "
+                "same input size"
+            )
+        self._pool(ours, theirs)
+        if self.truth and self.single:
+            # The noise is that of the side that knows the truth: the original, unless it alone has no float64.
+            judged, known = (got, want) if "float64" in want else (want, got)
+            for which, side in (("single", judged), ("noise", known)):
+                self._far(which, _flat(side["float32"]) - _flat(known["float64"]))
+
+    def expect(self, rounding: np.ndarray, size: int) -> None:
+        """Add how far the values of a batch, of which ``size`` were added, may be expected to be off."""
+        self.square["expected"] += float(np.square(rounding).mean()) * size
+        if rounding.size == size:  # not of probes, of which the largest value need not be one
+            self.largest["expected"] = max(self.largest["expected"], float(rounding.max()))
+
+    def _pool(self, ours: np.ndarray, theirs: np.ndarray) -> None:
+        difference = np.abs(ours - theirs)
+        each = np.where(np.isnan(difference), np.inf, difference).max(axis=1)
+        if not self.pictures or each.max() > self.largest["got"]:
+            self.worst = self.pictures + int(each.argmax())
+        self._far("got", difference)
+        self.absolute += float(difference.sum())
+        if self.shift is None:
+            self.shift = float(theirs.mean())
+        moved = theirs - self.shift
+        self.sum += float(moved.sum())
+        self.sum_of_squares += float(np.square(moved).sum())
+        self.dot += float((ours * theirs).sum())
+        self.norm_got += float(np.square(ours).sum())
+        self.norm_want += float(np.square(theirs).sum())
+        self.values += theirs.size
+        self.pictures += len(theirs)
+
+    def _far(self, which: str, difference: np.ndarray) -> None:
+        # np.maximum, unlike max, keeps a NaN.
+        self.largest[which] = float(np.maximum(self.largest[which], np.abs(difference).max()))
+        self.square[which] += float(np.square(difference).sum())
+
+    def row(self, atol: float | None) -> Row:
+        deviation = np.sqrt(max(self.sum_of_squares / self.values - (self.sum / self.values) ** 2, 0.0))
+        largest = _ratio(self.largest["got"], deviation)
+        norms = float(np.sqrt(self.norm_got) * np.sqrt(self.norm_want))
+        rounding = self.truth and self.single
+        square, noise = (max(sums["noise"], sums["expected"]) for sums in (self.square, self.largest))
+        row = Row(
+            self.name,
+            largest,
+            _ratio(self.absolute / self.values, deviation),
+            # Rounding may carry a cosine past 1.
+            min(self.dot / norms, 1.0) if norms else float(self.norm_got == self.norm_want),
+            None,
+            largest if self.both else None,
+            _ratio(np.sqrt(self.square["single"]), np.sqrt(square)) if rounding else None,
+            _ratio(self.largest["single"], noise) if rounding else None,
+            _ratio(self.largest["single"], deviation) if rounding else None,
+            _ratio(self.largest["noise"], deviation) if rounding else None,
+            _ratio(np.sqrt(self.square["got"] / self.values), deviation) if not self.truth else None,
+            self.largest["got"],
+            self.worst,
+            False,
+        )
+        return replace(row, ok=_within(row, atol))
+
+
+def _within(row: Row, atol: float | None) -> bool:
+    if atol is not None:
+        return row.absolute <= atol
+    bounds = (
+        (row.exact, EXACT_BOUND),
+        (row.rounding_rms, RMS_BOUND),
+        (row.rounding_largest, LARGEST_BOUND),
+        (row.alone_rms, ALONE_RMS_BOUND),
+        (row.largest if row.alone_rms is not None else None, ALONE_LARGEST_BOUND),
+    )
+    return all(value <= bound for value, bound in bounds if value is not None)
+
+
+def select(outputs: Outputs, pattern: str) -> dict[str, np.ndarray]:
+    """Return the endpoints in whose names the regular expression ``pattern`` is found. Raises PorterError."""
+    try:
+        return {name: values for name, values in outputs.items() if re.search(pattern, name)}
+    except re.error as error:
+        raise PorterError(f"--endpoints {pattern!r} is not a regular expression: {error}") from None
+
+
+def _flat(values: np.ndarray) -> np.ndarray:
+    return np.asarray(values, np.float64).reshape(len(values), -1)
+
+
+def _ratio(value: float, unit: float) -> float:
+    """Return value / unit; no difference at all is 0, and one that has no unit, or is NaN, infinite."""
+    if value == 0:
+        return 0.0
+    ratio = float(value / unit) if unit else np.inf
+    return ratio if not np.isnan(ratio) else np.inf

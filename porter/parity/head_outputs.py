@@ -1,0 +1,23 @@
+"""The original's outputs, as far as a port with another head computes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from porter.mapping.head import Head
+from porter.mapping.table import Table
+from porter.runners.runner import in_graph_order
+
+
+def outputs_with(head: Head, outputs: Mapping[str, np.ndarray], table: Table) -> dict[str, np.ndarray]:
+    """Return the original's outputs as far as a port with this head should compute them."""
+    logits = table.logits
+    derived = {endpoint.name for endpoint in table.endpoints if endpoint.softmax == logits}
+    kept = {name: values for name, values in outputs.items() if name not in {logits, *derived}}
+    if not head.is_original:
+        return kept
+    if not head.drop_background:
+        return dict(outputs)
+    return in_graph_order(kept | {logits: outputs[logits][..., 1:]}, table)

@@ -1,0 +1,129 @@
+"""Plain pieces of output: numbers, names, tables, and where they are written."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table as Grid
+from rich.text import Text
+
+from porter.files.json import to_json
+
+LONG_NAME = 72
+_STEERING = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+"""What JSON may hold as it is, but a terminal would obey."""
+
+
+class Output(Console):
+    """Standard output. When its reader goes away, as ``head`` does, the verb goes on and has its own exit status."""
+
+    def on_broken_pipe(self) -> None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def console() -> Console:
+    """Return standard output; in a pipe, tables keep their width and nothing is coloured."""
+    out = Output(highlight=False, markup=False)
+    return out if out.is_terminal else Output(highlight=False, markup=False, width=200, color_system=None)
+
+
+def print_json(value: Any) -> None:
+    """Print one object on one line."""
+    text = _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", to_json(value))
+    console().out(text, highlight=False)
+
+
+def new_grid(*columns: str) -> Grid:
+    """Return a table; all columns but the first are numbers or short, and do not wrap."""
+    grid = Grid(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for column in columns:
+        grid.add_column(column, no_wrap=True)
+    return grid
+
+
+def printable(text: str) -> str:
+    """Return a name as it can be shown: what is no visible character is escaped, so that it cannot steer a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+
+
+def shorten(text: str, width: int = LONG_NAME) -> str:
+    """Return a printable name of at most ``width`` characters, cut in the middle."""
+    shown = printable(text)
+    half = (width - 1) // 2
+    return shown if len(shown) <= width else f"{shown[:half]}…{shown[-(width - 1 - half) :]}"
+
+
+def amount(number: int | None) -> str:
+    """Return a large count as a person says it: 568.74 M, 23,783 M, 13.57 M."""
+    if number is None:
+        return "?"
+    if number < 1_000_000:
+        return f"{number:,}"
+    return f"{number / 1e6:,.0f} M" if number >= 1e9 else f"{number / 1e6:,.2f} M"
+
+
+def bar(part: int | None, whole: int | None, width: int = 10) -> str:
+    """Return a bar of ``part`` in ``whole``, in eighths of a character."""
+    if not part or not whole:
+        return ""
+    eighths = max(1, round(8 * width * part / whole))
+    return "█" * (eighths // 8) + (" ▏▎▍▌▋▊▉"[eighths % 8] if eighths % 8 else "")
+
+
+def fact(name: str, value: str) -> Text:
+    """Return one line of an overview."""
+    return Text(f"  {name:<10} {value}")
+
+
+def show_table(
+    out: Console, header: Sequence[str], rows: Sequence[Sequence[str] | str], right: Sequence[int] = ()
+) -> None:
+    """Print columns as wide as they need to be; a row that is one string is a remark on the row above it.
+
+    Lines are never cut: a terminal folds them, and a pipe has no width.
+    """
+    cells = [row for row in rows if not isinstance(row, str)]
+    widths = [max(cell_len(text) for text in column) for column in zip(header, *cells, strict=True)]
+
+    def joined(row: Sequence[str]) -> str:
+        padded = [
+            " " * (width - cell_len(text)) + text if at in right else text + " " * (width - cell_len(text))
+            for at, (text, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        return "  ".join(padded).rstrip()
+
+    out.print(Text(joined(header), style="bold"), soft_wrap=True)
+    for row in rows:
+        remark = isinstance(row, str)
+        out.print(Text(f"    {row}" if remark else joined(row), style="dim" if remark else ""), soft_wrap=True)
+
+
+class Pages:
+    """Collects what is printed, and hands it to a pager where it is longer than the terminal is high."""
+
+    def __init__(self) -> None:
+        self.out = console()
+        self.paged = self.out.is_terminal and sys.stdin.isatty()
+
+    def __enter__(self) -> Console:
+        if self.paged:
+            self._capture = self.out.capture()
+            self._capture.__enter__()
+        return self.out
+
+    def __exit__(self, kind: Any, value: Any, trace: Any) -> None:
+        if not self.paged:
+            return
+        self._capture.__exit__(kind, value, trace)
+        text = self._capture.get()
+        if kind is None and text.count("\n") >= self.out.height:
+            click.echo_via_pager(text, color=True)
+        else:
+            click.echo(text, nl=False, color=True)

@@ -1,0 +1,57 @@
+"""load: a network in the framework of one's choice, filled with ported weights."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from porter.catalog.models import find_arch
+from porter.formats.checkpoint import Checkpoint
+from porter.formats.open import open_checkpoint
+from porter.formats.suspicious import watch
+from porter.mapping.dialects import SEPARATORS
+from porter.mapping.kinds import KINDS
+from porter.nets.build import build, require_framework
+
+
+def load(
+    model: str,
+    framework: str = "torch",
+    weights: str | Path | None = None,
+    num_classes: int | None = None,
+    dtype: str | None = None,
+    **options: Any,
+) -> Any:
+    """Return ``model`` in ``framework`` as a plain module in eval mode: logits out.
+
+    ``torch`` takes NCHW, ``keras`` NHWC, of ``input_size`` if that is given. ``weights`` is a file or folder that
+    porter wrote; ``dtype`` is the file's where it is left out, and its head gives the number of classes. A file
+    without a head gives the features, or a fresh head of ``num_classes``. Other ``options`` go to the network's
+    builder, such as ``multiplier=0.35`` of MobileNet V1, or ``aux=True`` of NASNet, which then returns its auxiliary
+    head's logits too.
+
+    Warns of weights that are not finite, or that are no variances where those belong. Raises PorterError where the
+    weights are not the model's, or the framework is not installed.
+    """
+    arch = find_arch(model)
+    if weights is None:
+        return build(arch, framework, None, num_classes=num_classes, dtype=dtype, **options)
+    require_framework(arch, framework)
+    odd: dict[str, str] = {}
+    checkpoint = _watched(open_checkpoint(weights), framework, odd)
+    network = build(arch, framework, checkpoint, num_classes=num_classes, dtype=dtype, **options)
+    for sentence in odd.values():
+        warnings.warn(f"{checkpoint.path}: {sentence}", stacklevel=2)
+    return network
+
+
+def _watched(checkpoint: Checkpoint, framework: str, odd: dict[str, str]) -> Checkpoint:
+    """Return ``checkpoint``, which leaves in ``odd`` what is odd about the tensors that are read."""
+    variances = {tensor.leaf(framework).name for kind in KINDS.values() for tensor in kind if tensor.variance}
+    watched = {
+        name: watch(entry, name, name.split(SEPARATORS[framework])[-1] in variances, odd)
+        for name, entry in checkpoint.entries.items()
+    }
+    return replace(checkpoint, entries=watched)

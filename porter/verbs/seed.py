@@ -1,0 +1,48 @@
+"""seed: a TensorFlow checkpoint of name-seeded weights, a stand-in of the right shape."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from porter.catalog.goldens import recorded, seeded_entries
+from porter.catalog.models import find_arch
+from porter.errors import PorterError
+from porter.files.atomic import replacing
+from porter.files.progress import Track, untracked
+from porter.formats.tensorflow.bundle_writer import data_file, in_order, index_file, write_bundle
+
+
+@dataclass(frozen=True)
+class SeedResult:
+    """The checkpoint that was written, by its prefix."""
+
+    model: str
+    out: Path
+    tensors: int
+    bytes: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything as plain values for JSON."""
+        return {"model": self.model, "out": str(self.out), "tensors": self.tensors, "bytes": self.bytes}
+
+
+def seed(model: str, out: str | Path, training: bool = False, track: Track[str] = untracked) -> SeedResult:
+    """Write the checkpoint ``out`` (.index and .data) of ``model`` with the goldens' name-seeded weights.
+
+    ``training`` adds what slim's trainer saves besides: an auxiliary head, the moving average of every variable
+    and global_step. The averages are 1.01 times the values, so that taking the one for the other shows. Raises
+    PorterError where ``out`` is another checkpoint already: two files are not replaced in one step.
+    """
+    prefix = Path(out)
+    if not prefix.absolute().parent.is_dir():
+        raise PorterError(f"--out {prefix}: the folder {prefix.parent} does not exist: make it first")
+    entries = seeded_entries(recorded(find_arch(model).name), training)
+    index, data = index_file(prefix), data_file(prefix)
+    # The index is renamed last: without it there is no checkpoint.
+    with replacing(index) as new_index, replacing(data) as new_data:
+        write_bundle(new_data, new_index, entries, track(in_order(entries), "writing"))
+        if index.is_file() and index.read_bytes() != new_index.read_bytes():
+            raise PorterError(f"--out {prefix} is another checkpoint already: remove {index} or name another --out")
+    return SeedResult(find_arch(model).name, prefix, len(entries), index.stat().st_size + data.stat().st_size)

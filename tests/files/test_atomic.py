@@ -1,0 +1,134 @@
+"""Outputs appear whole or not at all; what a killed run leaves is removed, what a live one writes is not."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from porter.errors import PorterError
+from porter.files import atomic
+from porter.files.atomic import replacing, scratch
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_a_dead_writers_leavings_are_removed_and_a_live_ones_are_not(tmp_path: Path) -> None:
+    script = "import os; from pathlib import Path; from porter.files.atomic import replacing\n"
+    script += f"with replacing(Path({str(tmp_path / 'dead')!r})) as path: path.write_text('half'); os._exit(9)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 9
+    (left,) = tmp_path.iterdir()
+    assert (left / "dead").read_text() == "half"
+    with replacing(tmp_path / "live") as live:
+        assert not left.exists()
+        live.write_text("not yet")
+        with replacing(tmp_path / "other") as other:
+            other.write_text("whole")
+        assert live.read_text() == "not yet"
+    assert names(tmp_path) == {"live", "other"}
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o077, 0o002])
+def test_modes_follow_the_umask_and_not_the_older_file(tmp_path: Path, mask: int) -> None:
+    (tmp_path / "file").write_text("older")
+    (tmp_path / "file").chmod(0o600)
+    before = os.umask(mask)
+    try:
+        with replacing(tmp_path / "file") as file:
+            file.write_text("new")
+        with replacing(tmp_path / "folder") as folder:
+            folder.mkdir()
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o666 & ~mask
+    assert stat.S_IMODE((tmp_path / "folder").stat().st_mode) == 0o777 & ~mask
+
+
+def test_the_file_is_flushed_before_it_is_renamed_and_the_folder_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    def sync(descriptor: int) -> None:
+        path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        seen.append(f"{path.name} {'there' if (tmp_path / 'file').exists() else 'not there'}")
+
+    monkeypatch.setattr(os, "fsync", sync)
+    with replacing(tmp_path / "file") as file:
+        file.write_text("new")
+    assert seen == ["file not there", f"{tmp_path.name} there"]
+
+
+@pytest.mark.parametrize("exchanged", [True, False])
+def test_a_folder_is_replaced_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchanged: bool) -> None:
+    if not exchanged:  # as on a file system that cannot
+        monkeypatch.setattr(ctypes, "CDLL", lambda _name: object())
+    for text in ("older", "new"):
+        with replacing(tmp_path / "folder") as folder:
+            folder.mkdir()
+            (folder / text).write_text(text)
+    assert names(tmp_path) == {"folder"}
+    assert names(tmp_path / "folder") == {"new"}
+
+
+def test_a_folder_that_was_moved_aside_is_put_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ctypes, "CDLL", lambda _name: object())
+    with replacing(tmp_path / "folder") as folder:
+        folder.mkdir()
+        (folder / "older").write_text("older")
+    rename = Path.rename
+
+    def killed(path: Path, target: Path) -> Any:
+        if path.parent != tmp_path:
+            os._exit(9)
+        return rename(path, target)
+
+    child = os.fork()
+    if not child:
+        Path.rename = killed  # type: ignore[method-assign, assignment]
+        with replacing(tmp_path / "folder") as folder:
+            folder.mkdir()
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    assert "folder" not in names(tmp_path)
+    with pytest.raises(KeyError), replacing(tmp_path / "folder"):
+        raise KeyError
+    assert names(tmp_path) == {"folder"}
+    assert names(tmp_path / "folder") == {"older"}
+
+
+def test_what_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(PorterError, match=r"absent/file cannot be written: No such file or directory; name another"):
+        replacing(tmp_path / "absent" / "file").__enter__()
+    with (
+        pytest.raises(PorterError, match=r"source: No such file or directory; .*/file was not written"),
+        replacing(tmp_path / "file"),
+    ):
+        (tmp_path / "source").read_bytes()
+    with pytest.raises(UnicodeEncodeError), replacing(tmp_path / "file") as file:
+        file.write_text("half \udc00", encoding="utf-8")
+    assert not names(tmp_path)
+
+
+def test_a_folder_removed_before_it_was_locked_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock, calls = atomic.fcntl.flock, []
+
+    def slow(descriptor: int, how: int) -> None:
+        calls.append(how)
+        if len(calls) == 1:  # another run comes by between the folder and its lock
+            with scratch(tmp_path):
+                pass
+        lock(descriptor, how)
+
+    monkeypatch.setattr(atomic.fcntl, "flock", slow)
+    with scratch(tmp_path) as room:
+        assert room.is_dir()
+        assert names(tmp_path) == {room.name}

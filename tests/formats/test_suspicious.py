@@ -1,0 +1,87 @@
+"""Weights that no training leaves behind are told, by name and by how many, wherever they are read."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from helpers.checkpoints import Saver, seeded_variables
+from porter import load, port
+from porter.cli.main import main
+from porter.formats.suspicious import what_is_odd
+
+MODEL = "mobilenet_v1_0.25_128"
+MEAN, VARIANCE = (f"MobilenetV1/Conv2d_0/BatchNorm/moving_{name}" for name in ("mean", "variance"))
+STEM = "MobilenetV1/Conv2d_0/weights"
+
+
+@pytest.fixture
+def broken(save: Saver) -> Path:
+    """A training that broke down: infinities and NaNs in one weight, two variances below zero, one weight flipped."""
+    variables = {name: value.copy() for name, value in seeded_variables().items()}
+    variables[STEM].flat[:3] = np.nan, np.inf, -np.inf
+    variables[VARIANCE][2:4] *= -1
+    variables[MEAN][:] = -1
+    bits = variables["MobilenetV1/Conv2d_1_pointwise/weights"].reshape(-1)[5:6].view(np.uint32)
+    bits ^= 1 << 30
+    return save(variables)
+
+
+TOLD = [
+    f"{STEM} has 3 of 216 values not finite: look at what trained it, or copy or download it again",
+    f"{VARIANCE} has 2 of 8 values below zero, where variances belong: look at what trained it, or copy",
+    "MobilenetV1/Conv2d_1_pointwise/weights has values up to ",
+]
+
+
+def test_a_port_tells_what_is_odd(broken: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = [MODEL, "--from", "tf", "--to", "torch", "--checkpoint", str(broken), "--out"]
+    for more in ([], ["--json"]):
+        with pytest.raises(SystemExit) as ended:
+            main([*command, str(tmp_path / "m.safetensors"), *more])
+        assert ended.value.code == 0
+        out = capsys.readouterr().out
+        found = json.loads(out)["odd"] if more else [line for line in out.splitlines() if line.startswith("  odd")]
+        assert len(found) == 3
+        for sentence in TOLD:
+            assert sum(sentence in line for line in found) == 1, sentence
+
+
+def test_a_network_warns_of_what_is_odd(broken: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    out = tmp_path / "m.safetensors"
+    port(MODEL, checkpoint=broken, out=out)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        load(MODEL, weights=out)
+    told = [str(warning.message) for warning in caught]
+    assert f"{out}: bn1.running_var has 2 of 8 values below zero, where variances belong" in " ".join(told)
+    assert len(told) == 3
+
+
+def test_nothing_is_odd_about_the_models(save: Saver, tmp_path: Path) -> None:
+    result = port(MODEL, checkpoint=save(seeded_variables()), out=tmp_path / "m.safetensors")
+    assert result.as_dict()["odd"] == []
+
+
+@pytest.mark.parametrize(
+    ("values", "variance", "told"),
+    [
+        (np.float16([np.inf]), False, "1 of 1 values not finite"),
+        (np.float32([1, np.nan, 2]), True, "1 of 3 values not finite"),
+        (np.float64([-1e9, 0]), False, "values up to 1e+09, which no training leaves behind"),
+        (np.float32([-1e-9]), True, "1 of 1 values below zero, where variances belong"),
+        (np.float32([-1e-9]), False, None),
+        (np.float32([0, 1e4]), True, None),
+        (np.float32([]), True, None),
+        (np.int32([-(2**31)]), True, None),
+    ],
+    ids=str,
+)
+def test_what_is_odd(values: np.ndarray, variance: bool, told: Any) -> None:
+    assert what_is_odd(values, variance) == told

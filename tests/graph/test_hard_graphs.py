@@ -1,0 +1,223 @@
+"""Graphs that are large, odd or broken: an answer, or one clear sentence."""
+
+from __future__ import annotations
+
+import json
+import re
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tensorboard.compat.proto.graph_pb2 import GraphDef
+
+from helpers.graphs import Maker, analysed
+from inspect_graphs import chain
+from porter.cli.main import main
+from porter.graph import shapes
+from porter.verbs.inspect import GraphInspection, inspect, inspect_graph
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_nodes_are_described(tmp_path: Path) -> None:
+    path = tmp_path / "large.pb"
+    path.write_bytes(chain(100_000).SerializeToString())
+    result = inspect(path)
+    assert isinstance(result, GraphInspection)
+    assert len(result.analysis.graph.nodes) >= 100_000
+    assert result.analysis.multiply_adds == 14 * 14 * 8 * 72 * result.analysis.ops["Conv2D"]
+    assert result.analysis.groups[0].times == 50
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_nodes_without_scopes_are_described() -> None:
+    make = Maker()
+    x = make.placeholder("input", -1, 8)
+    for number in range(50_000):
+        x = make("Relu", f"r{number}", make("Neg", f"n{number}", x))
+    analysis = analysed(make.graph)
+    assert len(analysis.layers) == 50_000
+    assert analysis.groups[0].times == 50_000
+
+
+def test_a_while_loops_cycle_is_no_endless_one(tf: Any) -> None:
+    v1 = tf.compat.v1
+    with tf.Graph().as_default() as graph:
+        v1.disable_control_flow_v2()
+        x = v1.placeholder(tf.float32, (None, 4), name="x")
+        matrix = v1.get_variable("matrix", (4, 4), use_resource=False)
+        _, y = tf.while_loop(lambda i, _: i < 3, lambda i, y: (i + 1, tf.linalg.matmul(y, matrix)), (0, x))
+        tf.nn.softmax(y, name="out")
+        v1.enable_control_flow_v2()
+        proto = GraphDef.FromString(graph.as_graph_def().SerializeToString())
+    assert any(node.op == "NextIteration" for node in proto.node)
+    analysis = analysed(proto)
+    assert analysis.paths.outputs == ("out",)
+    assert analysis.shapes.of("out") == (1, 4)
+    assert analysis.multiply_adds == 16  # of the body, once: how often it runs is not in the graph
+    assert inspect_graph(analysis).as_dict()["inputs"][0]["name"] == "x"
+
+
+def test_a_cycle_without_a_loop_an_input_that_is_not_there_and_a_name_twice() -> None:
+    make = Maker()
+    make("AddV2", "a", "b", "absent:3")
+    make("Relu", "b", "a")
+    make("Relu", "b", "b")
+    result = inspect_graph(analysed(make.graph)).as_dict()
+    assert result["missing_inputs"] == ["absent"]
+    assert result["repeated_names"] == ["b"]
+
+
+def test_a_recursive_function_stays_a_call() -> None:
+    make = Maker()
+    x = make.placeholder("x", 1, 4)
+    call = make.graph.node.add(name="call", op="PartitionedCall", input=[x])
+    call.attr["f"].func.name = "again"
+    function = make.graph.library.function.add()
+    function.signature.name = "again"
+    function.signature.input_arg.add(name="y")
+    function.signature.output_arg.add(name="z")
+    inner = function.node_def.add(name="inner", op="PartitionedCall", input=["y"])
+    inner.attr["f"].func.name = "again"
+    function.ret["z"] = "inner:output:0"
+    analysis = analysed(make.graph)
+    assert [node.op for node in analysis.graph.nodes.values()] == ["Placeholder", "PartitionedCall"]
+
+
+def test_functions_that_would_grow_without_end_stop_being_inlined() -> None:
+    make = Maker()
+    x = make.placeholder("x", 1, 4)
+    call = make.graph.node.add(name="call", op="PartitionedCall", input=[x])
+    call.attr["f"].func.name = "f30"
+    for depth in range(31):  # each calls the one below twice: 2 ** 30 leaves
+        function = make.graph.library.function.add()
+        function.signature.name = f"f{depth}"
+        function.signature.input_arg.add(name="y")
+        function.signature.output_arg.add(name="z")
+        if depth:
+            for name, source in (("a", "y"), ("b", "a:output:0")):
+                inner = function.node_def.add(name=name, op="PartitionedCall", input=[source])
+                inner.attr["f"].func.name = f"f{depth - 1}"
+        else:
+            function.node_def.add(name="b", op="Relu", input=["y"])
+        function.ret["z"] = "b:output:0"
+    from porter.graph import functions
+    from porter.graph.functions import build_graph
+
+    assert len(build_graph(make.graph).nodes) <= functions._MOST_NODES
+
+
+def test_a_name_of_a_thousand_scopes_is_a_name() -> None:
+    make = Maker()
+    x = make.placeholder("input", -1, 8, 8, 4)
+    for number in range(400):
+        x = make("Relu", "/".join(["s"] * number + [f"relu{number}"]), make("Neg", "/".join(["s"] * number + ["n"]), x))
+    make.conv("/".join(["s"] * 5000), x, 3, 3, 4, 4)
+    assert inspect_graph(analysed(make.graph)).as_dict()["multiply_adds"] == 8 * 8 * 4 * 36
+
+
+def test_an_op_that_claims_endless_outputs_is_read() -> None:
+    make = Maker()
+    make("Unpack", "many", make.placeholder("x", 4, 4), num=1 << 40)
+    assert inspect_graph(analysed(make.graph)).as_dict()["nodes"] == 2
+
+
+def test_ops_that_nobody_knows_are_ordinary_nodes() -> None:
+    make = Maker()
+    x = make.placeholder("x", -1, 8, 8, 3)
+    x = make("MyCompany>Blur", "blur", x)
+    make("SSTableReaderV2", "reader")
+    x = make.conv("conv", x, 3, 3, 3, 8)
+    result = inspect_graph(analysed(make.graph)).as_dict()
+    assert result["ops"]["MyCompany>Blur"] == 1
+    assert result["multiply_adds"] is None
+    assert [block["name"] for block in result["blocks"]] == ["blur", "conv"]
+
+
+def test_quantization_nodes_are_named() -> None:
+    make = Maker()
+    x = make.placeholder("x", -1, 8, 8, 3)
+    make("FakeQuantWithMinMaxArgs", "act_quant/FakeQuant", make.conv("conv", x, 3, 3, 3, 8))
+    analysis = analysed(make.graph)
+    assert analysis.quantizing == {"act_quant/FakeQuant": "FakeQuantWithMinMaxArgs"}
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=300))
+def test_any_bytes_are_an_answer_or_one_sentence(tmp_path_factory: pytest.TempPathFactory, raw: bytes) -> None:
+    from porter.errors import PorterError
+
+    path = tmp_path_factory.mktemp("any") / "any.pb"
+    for start in (b"", b"\n", b"\x08\x01\x12", b"node {", b"\x1f\x8b"):
+        path.write_bytes(start + raw)
+        with suppress(PorterError):  # anything else is a mistake
+            inspect(path)
+
+
+NAMES = ["\x1b[31mred", "a b\nc", "日本/語", "[bold]x[/bold]", "../../etc", "{x}", "\u202eevil", "'quoted'"]
+VIEWS = [(), ("--depth", "1"), ("--find", "."), ("--json",), ("--find", ".", "--json")]
+
+
+@pytest.mark.parametrize("view", VIEWS, ids=" ".join)
+def test_no_name_can_steer_a_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], view: tuple[str, ...]
+) -> None:
+    make = Maker()
+    x = make.placeholder("input", -1, 8, 8, 4)
+    for name in NAMES:
+        x = make.conv(name, x, 3, 3, 4, 4)
+    path = tmp_path / "names.pb"
+    path.write_bytes(make.graph.SerializeToString())
+    with pytest.raises(SystemExit) as ended:
+        main(["inspect", str(path), *view])
+    out = capsys.readouterr().out
+    assert ended.value.code == 0
+    assert "\x1b" not in out
+    if "--find" in view:
+        assert "[bold]x[/bold]" in out
+    assert "\u202e" not in out
+    if "--json" in view:
+        json.loads(out)
+
+
+@pytest.mark.parametrize("view", ["--scope", "--find", "--diff", "--mapping", "--html", "--svg", "--tensorboard"])
+def test_every_view_of_a_checkpoint_is_an_answer_or_one_sentence(
+    save: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], view: str
+) -> None:
+    import numpy as np
+
+    prefix = save({"a/weights": np.zeros((3, 3, 4, 4), np.float32)})
+    with pytest.raises(SystemExit) as ended:
+        main(["inspect", str(prefix), view, str(tmp_path / "out.toml")])
+    out, err = capsys.readouterr()
+    if view == "--mapping":
+        assert ended.value.code == 0
+        assert "covers 1 variable" in out
+    else:
+        assert ended.value.code == 2
+        assert err.startswith("port: ")
+        assert "graph" in err
+        assert "Traceback" not in err
+
+
+OP = re.compile(r"\b[A-Z][A-Za-z0-9]{2,}\b")
+OPS = sorted({op for path in Path(shapes.__file__).parent.glob("*.py") for op in OP.findall(path.read_text())})
+
+
+@pytest.mark.parametrize("inputs", [(), ("x",), ("x", "c"), ("c", "x"), ("c",)], ids=str)
+def test_ops_that_lack_inputs_or_have_others(tmp_path: Path, inputs: tuple[str, ...]) -> None:
+    """Every op that is known to the reader, with inputs of a shape that no such op takes."""
+    assert {"Conv2D", "Conv2DBackpropInput", "MirrorPad", "SpaceToBatchND", "StridedSlice", "TopKV2"} <= set(OPS)
+    for op in OPS:
+        graph = GraphDef()
+        graph.node.add(name="x", op="Placeholder").attr["shape"].shape.dim.add(size=3)
+        constant = graph.node.add(name="c", op="Const")
+        constant.attr["dtype"].type = constant.attr["value"].tensor.dtype = 3
+        constant.attr["value"].tensor.tensor_shape.dim.add(size=3)
+        constant.attr["value"].tensor.int_val.extend([1, 2, 3])
+        graph.node.add(name="y", op=op, input=inputs)
+        graph.node.add(name="z", op="Relu", input=["y"])
+        (tmp_path / "graph.pb").write_bytes(graph.SerializeToString())
+        assert inspect(tmp_path / "graph.pb").as_dict()["kind"] == "graph", op

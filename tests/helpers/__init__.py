@@ -1,0 +1,1 @@
+"""What the tests share: builders of files and graphs, drills and stand-ins. No test stands here."""

@@ -1,0 +1,182 @@
+"""Mapping tables: the shipped ones against the recorded originals, and the loader's own checks."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from porter.catalog.goldens import recorded
+from porter.catalog.models import ARCHS, Arch, find_arch
+from porter.errors import MappingError
+from porter.files import package_data
+from porter.mapping.kinds import KINDS, UNNAMED
+from porter.mapping.table import Table
+
+BASE = """
+dialects = ["tf", "torch"]
+[axis.block]
+i = [1, 2]
+[[layer]]
+kind = "conv"
+over = ["block"]
+tf = "a_{i}"
+torch = "b.{i}"
+[[endpoint]]
+name = "Logits"
+logits = true
+tf = "a"
+torch = "b"
+"""
+
+
+@pytest.mark.parametrize("arch", ARCHS.values(), ids=ARCHS)
+def test_a_table_names_every_variable_and_endpoint_of_the_original(arch: Arch) -> None:
+    table, golden = Table.load(arch.table), recorded(arch.name)
+    assert {pair.source for pair in table.pairs("tf", "torch")} == set(golden.variables)
+    with_parts = {pair.source for pair in table.pairs("tf", "torch", table.parts)}
+    assert with_parts == set(golden.all_variables) - {"global_step"}
+    assert [endpoint.name for endpoint in table.endpoints] == list(golden.endpoint_shapes)
+
+
+@pytest.mark.parametrize("path", sorted(package_data.folder("mappings").glob("*.toml")), ids=lambda path: path.stem)
+def test_every_dialect_translates_into_every_other_and_back(path: Path) -> None:
+    table = Table.read(path)
+    for source, target in itertools.permutations(table.dialects, 2):
+        there, back = table.pairs(source, target), table.pairs(target, source)
+        assert [(p.source, p.source_axes) for p in there] == [(p.target, p.target_axes) for p in back]
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v1_1.0_224", "nasnet_large", "nasnet_mobile", "nasnet_cifar"])
+def test_trainable_tensors_are_those_that_the_original_trains(name: str) -> None:
+    golden = recorded(name)
+    table = Table.load(find_arch(name).table)
+    pairs = table.pairs("tf", "torch", table.parts)
+    assert {pair.source for pair in pairs if pair.trainable} == set(golden.recipe["trainable"])
+
+
+def test_a_row_over_an_empty_axis_is_gone(tmp_path: Path) -> None:
+    write(tmp_path, BASE, "base")
+    layer = '[[layer]]\nkind = "conv"\ntf = "c"\ntorch = "c"\n'
+    table = Table.read(write(tmp_path, f'extends = "base"\n[axis.block]\ni = []\n{layer}'))
+    assert [pair.source for pair in table.pairs("tf", "torch")] == ["c/weights"]
+
+
+def test_a_tensor_may_have_other_names_in_older_files(tmp_path: Path) -> None:
+    table = Table.read(write(tmp_path, BASE.replace('torch = "b.{i}"', 'torch = ["b.{i}", "old.{i}"]')))
+    assert table.other_names("torch") == {"b.1.weight": ["old.1.weight"], "b.2.weight": ["old.2.weight"]}
+    assert table.other_names("tf") == {}
+
+
+def write(folder: Path, text: str, name: str = "table") -> Path:
+    path = folder / f"{name}.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_rows_over_the_same_axis_interleave_in_graph_order(tmp_path: Path) -> None:
+    extra = "".join(
+        f'[[endpoint]]\nname = "{name}_{{i}}"\nover = ["block"]\ntf = "{name}{{i}}"\n' for name in ("dw", "pw")
+    )
+    table = Table.read(write(tmp_path, BASE + extra))
+    assert [endpoint.name for endpoint in table.endpoints] == ["Logits", "dw_1", "pw_1", "dw_2", "pw_2"]
+
+
+def test_a_table_that_extends_another_replaces_axes_and_adds_rows(tmp_path: Path) -> None:
+    write(tmp_path, BASE, "base")
+    layer = '[[layer]]\nkind = "batch_norm"\ntf = "bn"\ntorch = "bn"\n'
+    table = Table.read(write(tmp_path, f'extends = "base"\n[axis.block]\ni = [7]\n{layer}'))
+    assert [pair.source for pair in table.pairs("tf", "torch")][:2] == ["a_7/weights", "bn/gamma"]
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (("i = [1, 2]", "i = [1, 1]"), "has the tf name 'a_1/weights' more than once"),
+        (("i = [1, 2]", "i = [1, 2]\nj = [1]"), "columns differ in length"),
+        (('torch = "b.{i}"', 'torch = "b.{k}"'), "placeholders are not columns"),
+        (('torch = "b.{i}"', 'torch = "b.{i"'), "placeholders are not columns"),
+        (('torch = "b.{i}"', 'jax = "b.{i}"'), "unknown keys ['jax']"),
+        (('torch = "b.{i}"\n', ""), "conv layer without a name in ['torch']"),
+        (('over = ["block"]', 'over = ["bock"]'), "axis 'bock', which it does not declare"),
+        (('kind = "conv"', 'kind = "convolution"'), "unknown kind 'convolution'"),
+        (('"tf", "torch"', '"tf", "jax"'), "dialect 'jax', which porter does not know"),
+        (('over = ["block"]', 'over = ["block"]\npart = "aux"'), "the part 'aux', which [part] does not declare"),
+        (('torch = "b.{i}"', 'torch = ["b.{i}", "b.1"]'), "has the torch name 'b.1.weight' more than once"),
+        (("logits = true", ""), "exactly one endpoint with `logits = true`"),
+        (("logits = true", 'logits = true\nsoftmax = "Lojits"'), "softmax of 'Lojits'"),
+        (("[axis.block]", "[axes.block]"), "unknown keys ['axes']"),
+        (("[axis.block]", "[axis.block"), "is not valid TOML"),
+        (("dialects =", 'extends = "nothing"\ndialects ='), "nothing.toml does not exist"),
+        (("dialects =", 'extends = "table"\ndialects ='), "extends itself"),
+        (("dialects =", "extends = 3\ndialects ="), "extends what is not a name"),
+        (("dialects =", 'extends = "base"\nignore = 3\ndialects ='), "ignore that is no list of patterns"),
+    ],
+)
+def test_a_wrong_table_is_refused_by_name(tmp_path: Path, change: tuple[str, str], complaint: str) -> None:
+    assert change[0] in BASE
+    write(tmp_path, BASE, "base")
+    with pytest.raises(MappingError) as caught:
+        Table.read(write(tmp_path, BASE.replace(*change)))
+    assert complaint in str(caught.value)
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_of_two_tables_the_wrong_one_is_named(tmp_path: Path) -> None:
+    base = write(tmp_path, BASE.replace("dialects =", "ignore = 3\ndialects ="), "base")
+    with pytest.raises(MappingError, match=rf"^{base}: the table has an ignore that is no list"):
+        Table.read(write(tmp_path, 'extends = "base"\n'))
+
+
+def test_what_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(MappingError, match=r"bytes.toml is not valid TOML"):
+        Table.read(tmp_path / "bytes.toml")
+    with pytest.raises(MappingError, match=r"cannot be read \(Is a directory\): name a mapping table"):
+        Table.read(tmp_path)
+
+
+WORD = st.text("abcxyz", min_size=1, max_size=4)
+KIND = st.sampled_from(sorted(KINDS.keys() - UNNAMED.keys()))
+
+
+def read_or_told(path: Path) -> tuple[Table | None, str]:
+    """Return a table, or what is said where it is refused."""
+    try:
+        return Table.read(path), ""
+    except MappingError as error:
+        return None, str(error)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.lists(st.tuples(KIND, WORD, WORD, st.booleans()), min_size=1, max_size=6), st.integers(0, 4))
+def test_any_table_names_each_tensor_once_or_is_refused(
+    tmp_path: Path, rows: list[tuple[str, str, str, bool]], size: int
+) -> None:
+    """What is read goes there and back; what would give one name to two tensors is refused by that name."""
+    text = ['dialects = ["tf", "torch"]', "[axis.n]", f"i = {list(range(size))}", f"j = {list(range(3, size + 3))}"]
+    for kind, tf, torch, repeated in rows:
+        over = 'over = ["n"]' if repeated else ""
+        suffix = ("/{i}", ".{j}") if repeated else ("", "")
+        text += ["[[layer]]", f'kind = "{kind}"', over, f'tf = "{tf}{suffix[0]}"', f'torch = "{torch}{suffix[1]}"']
+    text += ["[[endpoint]]", 'name = "Logits"', "logits = true", 'tf = "a"', 'torch = "b"']
+    tensors = sum(len(KINDS[kind]) * (size if repeated else 1) for kind, _, _, repeated in rows)
+    path = write(tmp_path, "\n".join(text), "any")
+    table, told = read_or_told(path)
+    assert (table is None) == ("more than once" in told)
+    if table is None:
+        return
+    there, back = table.pairs("tf", "torch"), table.pairs("torch", "tf")
+    assert len({pair.source for pair in there}) == len({pair.target for pair in there}) == tensors
+    assert {(pair.source, pair.target) for pair in there} == {(pair.target, pair.source) for pair in back}
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.integers(0, len(BASE) - 1), st.integers(0, 12), st.text('ab[]{}="\n. 1', max_size=6))
+def test_a_damaged_table_is_refused_or_read(tmp_path: Path, at: int, cut: int, put: str) -> None:
+    path = write(tmp_path, BASE[:at] + put + BASE[at + cut :], "damaged")
+    table, told = read_or_told(path)
+    assert table is not None or str(path) in told

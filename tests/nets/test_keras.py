@@ -1,0 +1,215 @@
+"""Keras: goldens of every model, Keras' other backend; MobileNet V1's files, and keras.applications'."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from helpers.checkpoints import seeded_variables
+from porter import load, port
+from porter.catalog.goldens import recorded
+from porter.catalog.models import find_arch
+from porter.errors import MappingError, PorterError
+from porter.files import package_data
+from porter.formats.open import open_checkpoint
+from porter.mapping.table import Table
+from porter.mapping.translate import translate
+from porter.parity.compare import compare
+from porter.runners.golden import GoldenRunner, golden_pictures
+from porter.runners.runner import run_all
+from porter.verbs.verify import seeded_checkpoint, verify_golden
+
+GOLDENS = sorted(path.parent.name for path in package_data.folder("golden").glob("*/golden.npz"))
+NAME = "mobilenet_v1_0.25_128"
+TABLE = Table.load("mobilenet_v1")
+
+keras: Any = pytest.importorskip("keras")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow if name.startswith("nasnet_large") else ()) for name in GOLDENS],
+)
+def test_keras_on_tensorflow_computes_what_the_original_computes(name: str) -> None:
+    golden = recorded(name)
+    report = verify_golden(find_arch(golden.model), ["keras"], golden).ports["keras"]
+    assert report, str(report)
+    assert [row.endpoint for row in report.rows] == list(golden.endpoint_shapes)
+    assert all(row.exact is not None for row in report.rows)
+
+
+@pytest.mark.parametrize("model", [NAME])
+def test_keras_on_torch_is_judged_in_float32(model: str) -> None:
+    command = [sys.executable, "-m", "porter.cli.main", "verify", model, "--framework", "keras"]
+    environment = os.environ | {"KERAS_BACKEND": "torch"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1].startswith("parity holds at 30 endpoints: float32 rounding")
+
+
+def keras_tensors(name: str = NAME) -> Any:
+    seeds = seeded_checkpoint(recorded(name))
+    return translate(seeds, find_arch(name), "tf", "keras").as_checkpoint(seeds)
+
+
+def test_keras_applications_filled_by_name_gives_the_same_logits() -> None:
+    from porter.nets.build_keras import fill
+    from porter.runners.keras import KerasRunner
+
+    name = "mobilenet_v1_1.0_224"
+    keras.utils.clear_session()  # so that its average pool has the name of a first one
+    model = keras.applications.MobileNet(weights=None, classes=1001, classifier_activation=None)
+    fill(model, TABLE, keras_tensors(name))
+    golden = recorded(name)
+    reference, pictures = GoldenRunner(golden, TABLE), golden_pictures(224)
+    got = {p: reference.probe(run) for p, run in run_all(KerasRunner(model, TABLE), pictures).items()}
+    report = compare(got, run_all(reference, pictures), TABLE.logits)
+    assert report, str(report)
+    assert len(report.rows) == 30
+
+
+def test_keras_applications_is_another_network_at_an_odd_size() -> None:
+    from porter.nets.build_keras import fill
+    from porter.runners.keras import KerasRunner
+
+    golden = recorded("mobilenet_v1_0.25_129")
+    model = keras.applications.MobileNet((129, 129, 3), 0.25, weights=None, classes=1001, classifier_activation=None)
+    fill(model, TABLE, keras_tensors())
+    reference, pictures = GoldenRunner(golden, TABLE), golden_pictures(129)
+    outputs = KerasRunner(model, TABLE)(pictures)
+    want = reference(pictures)[TABLE.logits]
+    assert np.abs(outputs[TABLE.logits] - want).max() > 0.01 * want.std()
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".weights.h5", ".h5", ".safetensors"])
+def test_a_file_round_trips_bit_for_bit(save: Any, tmp_path: Path, suffix: str) -> None:
+    out = tmp_path / f"mobilenet{suffix}"
+    port(NAME, target="keras", checkpoint=save(seeded_variables()), out=out)
+    model = load(NAME, "keras", weights=out)
+    want = keras_tensors()
+    unknown = [variable.path for variable in model.variables if variable.path not in want]
+    assert len(unknown) == 1
+    assert unknown[0].startswith("seed_generator")
+    for variable in model.variables:
+        if variable.path in want:
+            assert np.array_equal(keras.ops.convert_to_numpy(variable), want[variable.path]), variable.path
+    assert not [path for path in tmp_path.iterdir() if "partial" in path.name]
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_keras_loads_the_file_without_porter(save: Any, tmp_path: Path, suffix: str) -> None:
+    out = tmp_path / f"mobilenet{suffix}"
+    port(NAME, target="keras", checkpoint=save(seeded_variables()), out=out)
+    code = (
+        "import sys; sys.modules['porter'] = None; import keras, numpy as np\n"
+        f"model = keras.saving.load_model({str(out)!r}, compile=False)\n"
+        f"pictures = np.load({str(tmp_path / 'pictures.npy')!r})\n"
+        f"np.save({str(tmp_path / 'logits.npy')!r}, keras.ops.convert_to_numpy(model(pictures, training=False)))"
+    )
+    np.save(tmp_path / "pictures.npy", golden_pictures(128))
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120, capture_output=True)
+    golden = recorded(NAME).values()["logits_float32"]
+    np.testing.assert_allclose(np.load(tmp_path / "logits.npy"), golden, rtol=0, atol=1e-4 * golden.std())
+
+
+def test_two_equal_layers_built_in_another_order_are_not_swapped(tmp_path: Path) -> None:
+    """Keras numbers weights by class and order; the names beside them are what counts."""
+
+    def build(order: list[str]) -> Any:
+        images = keras.Input((4, 4, 2))
+        branches = {name: keras.layers.Conv2D(2, 1, name=name)(images) for name in order}
+        return keras.Model(images, keras.layers.Add(name="sum")([branches[name] for name in order]))
+
+    model = build(["a", "b"])
+    for suffix in (".keras", ".weights.h5", ".h5"):
+        path = tmp_path / f"model{suffix}"
+        (model.save_weights if suffix == ".weights.h5" else model.save)(path)
+        stored = open_checkpoint(path)
+        for name in ("a", "b"):
+            assert np.array_equal(stored[f"{name}/kernel"], keras.ops.convert_to_numpy(model.get_layer(name).kernel))
+        stored_order = open_checkpoint(tmp_path / f"model{suffix}").entries
+        assert {*stored_order} == {"a/kernel", "a/bias", "b/kernel", "b/bias"}
+
+
+def test_what_does_not_fit_is_refused(save: Any, tmp_path: Path) -> None:
+    out = tmp_path / "mobilenet.keras"
+    port(NAME, target="keras", checkpoint=save(seeded_variables()), out=out)
+    with pytest.raises(PorterError, match="the head has another shape than the target's"):
+        load(NAME, "keras", weights=out, num_classes=10)
+    with pytest.raises(MappingError, match="name the model that the file belongs to"):
+        load("mobilenet_v1_0.5_128", "keras", weights=out)
+    with pytest.raises(PorterError, match="has the names of the dialect keras, not torch"):
+        load(NAME, "torch", weights=out)
+    with pytest.raises(PorterError, match=r"for torch: end it in \.safetensors or \.pth"):
+        port(NAME, target="torch", checkpoint=save(seeded_variables()), out=out)
+
+
+def test_other_sizes_classes_and_multipliers_go_through_the_same_builder() -> None:
+    model = load("mobilenet_v1", "keras", num_classes=7, input_size=150, multiplier=0.35)
+    assert model.output_shape == (None, 7)
+    assert load(NAME, "keras", num_classes=0).output_shape == (None, 256)
+    with pytest.raises(ValueError, match="take a smaller input_size or global_pool=True"):
+        load(NAME, "keras", input_size=257)
+    assert load(NAME, "keras", input_size=300, global_pool=True).output_shape == (None, 1001)
+
+
+@pytest.mark.parametrize("source", ["tf", "torch", "keras"])
+@pytest.mark.parametrize("target", ["tf", "torch", "keras"])
+def test_any_dialect_translates_into_any_other(save: Any, tmp_path: Path, source: str, target: str) -> None:
+    checkpoint = save(seeded_variables())
+    there, direct = tmp_path / "there.safetensors", tmp_path / "direct.safetensors"
+    back = tmp_path / "back.safetensors"
+    port(NAME, source="tf", target=source, checkpoint=checkpoint, out=there)
+    port(NAME, source=source, target=target, checkpoint=there, out=back)
+    port(NAME, source="tf", target=target, checkpoint=checkpoint, out=direct)
+    ours, want = open_checkpoint(back), open_checkpoint(direct)
+    assert set(ours) == set(want)
+    assert all(np.array_equal(ours[name], want[name]) for name in want)
+
+
+def test_a_keras_file_ports_back_to_torch(save: Any, tmp_path: Path) -> None:
+    out, back = tmp_path / "mobilenet.keras", tmp_path / "back.safetensors"
+    port(NAME, target="keras", checkpoint=save(seeded_variables()), out=out)
+    port(NAME, source="keras", target="torch", checkpoint=out, out=back)
+    stem = seeded_variables()["MobilenetV1/Conv2d_0/weights"]
+    assert np.array_equal(open_checkpoint(back)["conv_stem.weight"], stem.transpose(3, 2, 0, 1))
+
+
+@pytest.mark.parametrize("config", ["{}", "[]", "null", '{"config": {"layers": [{}]}}', '{"config": {"layers": 5}}'])
+def test_a_malformed_archive_is_one_sentence(save: Any, tmp_path: Path, config: str) -> None:
+    out = tmp_path / "mobilenet.keras"
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("config.json", config)
+        archive.writestr("model.weights.h5", b"")
+    with pytest.raises(PorterError, match=r"mobilenet\.keras is not"):
+        open_checkpoint(out)
+
+
+@pytest.mark.parametrize("backend", ["nonsense", "jax"])
+def test_a_backend_that_is_not_there_is_one_sentence(backend: str) -> None:
+    code = "import sys; sys.modules['jax'] = None; from porter.cli.main import main; "
+    code += f"main(['verify', {NAME!r}, '--framework', 'keras'])"
+    environment = os.environ | {"KERAS_BACKEND": backend}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("port: Keras' backend is not installed")
+    assert "Traceback" not in done.stderr
+
+
+def test_pictures_of_another_size_than_a_models_are_refused() -> None:
+    import keras
+
+    from porter.errors import PorterError
+    from porter.mapping.table import Table
+    from porter.runners.keras import KerasRunner
+
+    model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten()], name="net")
+    with pytest.raises(PorterError, match="net takes pictures of 8x8, not 9x8: give pictures of that size"):
+        KerasRunner(model, Table.load("mobilenet_v1"))(np.zeros((1, 9, 8, 3), np.float32))

@@ -1,0 +1,109 @@
+"""The two rules of parity on values made up so that the answer is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from porter.errors import PorterError
+from porter.parity.compare import Report, Tally, compare
+from porter.runners.softmax import softmax, softmax_rounding
+
+DRAW = np.random.default_rng(0)
+TRUTH = DRAW.standard_normal((3, 50))
+NOISE = 1e-7 * DRAW.standard_normal((3, 50))
+
+
+def runs(exact: np.ndarray, rounded: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
+    return {"float64": {"Logits": exact}, "float32": {"Logits": rounded}}
+
+
+WANT = runs(TRUTH, TRUTH + NOISE)
+
+
+@pytest.mark.parametrize(
+    ("exact", "rounded", "ok"),
+    [
+        (TRUTH, TRUTH + NOISE, True),
+        (TRUTH, TRUTH, True),
+        (TRUTH, TRUTH + 3.9 * NOISE, True),
+        (TRUTH, TRUTH + 4.1 * NOISE, False),
+        (TRUTH + 0.9e-9 * TRUTH.std(), TRUTH + NOISE, True),
+        (TRUTH + 1.1e-9 * TRUTH.std(), TRUTH + NOISE, False),
+        (np.where(TRUTH[0, 0] == TRUTH, np.nan, TRUTH), TRUTH + NOISE, False),
+        (TRUTH, np.where(TRUTH[0, 0] == TRUTH, np.inf, TRUTH), False),
+    ],
+)
+def test_the_bounds_hold_where_they_are(exact: np.ndarray, rounded: np.ndarray, ok: bool) -> None:
+    assert bool(compare(runs(exact, rounded), WANT, "Logits")) is ok
+
+
+def test_one_value_far_out_fails_although_the_mean_square_is_small() -> None:
+    truth, noise = np.tile(TRUTH, (1, 50)), np.tile(NOISE, (1, 50))
+    outlier = noise.copy()
+    outlier[1, 3] = 17 * np.abs(noise).max()
+    row = compare(runs(truth, truth + outlier), runs(truth, truth + noise), "Logits").rows[0]
+    assert row.rounding_rms < 4 < 16 < row.rounding_largest
+    assert not row.ok
+
+
+def test_the_first_departure_is_the_first_in_graph_order() -> None:
+    want = {p: {"a": o["Logits"], "b": o["Logits"], "Logits": o["Logits"]} for p, o in WANT.items()}
+    got = {p: o | {"b": o["b"] + 1, "Logits": o["Logits"] + 2} for p, o in want.items()}
+    report = compare(dict(reversed(got.items())), want, "Logits")
+    assert report.first_departure is not None
+    assert report.first_departure.endpoint == "b"
+    assert "b is the first endpoint that departs" in str(report)
+    assert [row["ok"] for row in report.as_dict()["endpoints"]] == [True, False, False]
+
+
+def test_nothing_in_common_is_not_parity() -> None:
+    with pytest.raises(PorterError, match="without its logits nothing can be judged"):
+        compare({"float64": {}, "float32": {}}, WANT, "Logits")
+
+
+def test_another_number_of_values_is_refused() -> None:
+    with pytest.raises(PorterError, match="same input size"):
+        compare(runs(TRUTH[:, :49], TRUTH[:, :49]), WANT, "Logits")
+
+
+def test_an_endpoint_that_the_port_does_not_compute_is_no_parity() -> None:
+    want = {precision: {"a": run["Logits"], **run} for precision, run in WANT.items()}
+    report = compare(WANT, want, "Logits")
+    assert all(row.ok for row in report.rows)
+    assert not report
+    assert str(report) == "parity is not shown: the port computes no a"
+    assert compare(want, WANT, "Logits")  # what only the port computes is its own affair
+
+
+def test_a_softmaxs_rounding_is_what_its_logits_make_one_expect() -> None:
+    random = np.random.default_rng(0)
+    truth = 3 * random.standard_normal((2, 20))
+    single = truth + 1e-6 * random.standard_normal(truth.shape)
+    off = np.sqrt(np.square(single - truth).mean(-1, keepdims=True))
+    draws = [softmax(truth + off * random.standard_normal(truth.shape)) - softmax(truth) for _ in range(20_000)]
+    assert softmax_rounding(single, truth) == pytest.approx(np.sqrt(np.square(draws).mean(0)), rel=0.05)
+
+
+def test_a_softmax_that_the_original_hits_by_luck_is_no_departure() -> None:
+    random = np.random.default_rng(1)
+    truth = np.array([[9.0, 0.0, -1.0, 2.0]])
+    port = truth + 1e-6 * random.standard_normal(truth.shape)
+    lucky = truth + 1e-6 * np.array([[1.0, 1.0, 1.0, 0.999]])  # all off by the same, which a softmax does not see
+
+    def both(logits: np.ndarray, more: float = 0.0) -> dict[str, dict[str, np.ndarray]]:
+        rounded = {"Logits": logits, "P": softmax(logits) + more}
+        return {"float32": rounded, "float64": {"Logits": truth, "P": softmax(truth)}}
+
+    def report(logits: np.ndarray, softmaxes: dict[str, str], more: float = 0.0, only: str | None = None) -> Report:
+        tally = Tally("Logits", softmaxes=softmaxes, endpoints=only)
+        tally.add(both(logits, more), both(lucky))
+        return tally.report()
+
+    assert not report(port, {})
+    assert report(port, {"P": "Logits"})
+    alone = report(port, {"P": "Logits"}, only="P")  # judged alike where its logits are not
+    assert [row.endpoint for row in alone.rows] == ["P"]
+    assert alone
+    assert not report(port, {"P": "Logits"}, more=1e-6)
+    assert not report(truth + 100 * (port - truth), {"P": "Logits"})

@@ -1,0 +1,214 @@
+"""Preprocessing against TensorFlow's own ops."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from porter.errors import PorterError
+from porter.runners.pictures import PREPROCESSING, prepare, read_picture, resize_bilinear, sample_paths, top_labels
+
+
+@pytest.mark.parametrize("size", [(224, 224), (128, 161), (331, 331), (500, 400), (1, 1)])
+def test_bilinear_is_tensorflow_1s(tf: Any, size: tuple[int, int]) -> None:
+    image = np.random.default_rng(0).random((290, 331, 3), np.float32)
+    want = tf.compat.v1.image.resize_bilinear(image[None], size, align_corners=False).numpy()[0]
+    got = resize_bilinear(image, *size)
+    assert got.dtype == np.float32
+    # TensorFlow's kernel may fuse a multiplication and an addition: two roundings of values below 1.
+    np.testing.assert_allclose(got, want, rtol=0, atol=2 * 2**-23)
+
+
+@pytest.mark.parametrize("shape", [(331, 331, 3), (480, 640, 3), (97, 1024, 3), (10, 10, 3)])
+def test_inception_is_slims_evaluation_preprocessing(tf: Any, shape: tuple[int, ...]) -> None:
+    picture = np.random.default_rng(1).integers(0, 256, shape, np.uint8)
+    # The steps of slim/preprocessing/inception_preprocessing.py, preprocess_for_eval, in TensorFlow.
+    image = tf.image.central_crop(tf.image.convert_image_dtype(picture, tf.float32), 0.875)
+    image = tf.compat.v1.image.resize_bilinear(image[None], [224, 224], align_corners=False)[0]
+    want = tf.multiply(tf.subtract(image, 0.5), 2.0).numpy()
+    np.testing.assert_allclose(PREPROCESSING["inception"](picture, 224), want, rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("shape", [(32, 32, 3), (331, 480, 3), (33, 20, 3), (9, 15, 3)])
+def test_cifar_is_slims_evaluation_preprocessing(tf: Any, shape: tuple[int, ...]) -> None:
+    picture = np.random.default_rng(2).integers(0, 256, shape, np.uint8)
+    # The steps of slim/preprocessing/cifarnet_preprocessing.py, preprocess_for_eval, in TensorFlow.
+    image = tf.image.resize_with_crop_or_pad(tf.cast(picture, tf.float32), 32, 32)
+    want = tf.image.per_image_standardization(image).numpy()
+    got = PREPROCESSING["cifar"](picture, 32)
+    assert got.dtype == np.float32
+    np.testing.assert_allclose(got, want, rtol=0, atol=2e-6)
+
+
+def test_one_grey_level_of_a_flat_picture_is_not_blown_up(tf: Any) -> None:
+    flat = np.full((32, 32, 3), 7, np.uint8)
+    assert not PREPROCESSING["cifar"](flat, 32).any()
+    flat[3, 4, 1] += 1
+    want = tf.image.per_image_standardization(tf.cast(flat, tf.float32)).numpy()
+    np.testing.assert_allclose(PREPROCESSING["cifar"](flat, 32), want, rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "1"])
+def test_pictures_of_any_mode_become_rgb(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / "picture.tiff"
+    with Image.open(sample_paths()[0]) as image:
+        image.convert(mode).save(path)
+    assert read_picture(path).shape == (331, 331, 3)
+    assert read_picture(path).dtype == np.uint8
+
+
+def test_a_turned_picture_is_turned_back(tmp_path: Path) -> None:
+    path, exif = tmp_path / "turned.jpg", Image.Exif()
+    exif[0x0112] = 6  # the camera was turned a quarter
+    Image.new("RGB", (40, 20)).save(path, exif=exif)
+    assert read_picture(path).shape == (40, 20, 3)
+
+
+def test_what_is_no_picture_is_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("not a picture")
+    with pytest.raises(PorterError, match=r"notes.txt is not a picture .* name a PNG or JPEG"):
+        read_picture(path)
+    with pytest.raises(PorterError, match="does not exist"):
+        read_picture(tmp_path / "absent.png")
+
+
+def test_top_labels_are_likeliest_first_and_numbered_without_names() -> None:
+    assert top_labels(np.array([0.1, 0.7, 0.2]), ["a", "b", "c"], 2) == [("b", 0.7), ("c", 0.2)]
+    assert top_labels(np.array([0.1, 0.9]), ["a", "b", "c"], 1) == [("class 1", 0.9)]
+
+
+@pytest.fixture
+def strange(tmp_path: Path) -> dict[str, Path]:
+    """One scene in many sizes, modes and orientations."""
+    from PIL import Image
+
+    draw = np.random.default_rng(0)
+    scene = Image.fromarray(draw.integers(0, 256, (40, 60, 3), np.uint8))
+    paths = {}
+    for mode in ("L", "LA", "RGBA", "P", "1", "CMYK", "RGB"):
+        paths[mode] = tmp_path / f"{mode}.{'tiff' if mode == 'CMYK' else 'png'}"
+        scene.convert(mode).save(paths[mode])
+    paths["I;16"] = tmp_path / "deep.png"
+    Image.fromarray(np.asarray(scene.convert("L")).astype(np.uint16) << 8).save(paths["I;16"])
+    for turn in range(1, 9):
+        paths[f"turn {turn}"] = tmp_path / f"turn{turn}.png"
+        exif = Image.Exif()
+        exif[0x0112] = turn
+        scene.save(paths[f"turn {turn}"], exif=exif)
+    for name, size in (("dot", (1, 1)), ("line", (1, 90)), ("banner", (700, 3))):
+        paths[name] = tmp_path / f"{name}.png"
+        scene.resize(size).save(paths[name])
+    return paths
+
+
+@pytest.mark.parametrize("preset", ["inception", "vgg"])
+def test_pictures_of_any_size_mode_and_orientation_are_prepared(strange: dict[str, Path], preset: str) -> None:
+    batch = prepare(strange.values(), preset, 32)
+    assert batch.shape == (len(strange), 32, 32, 3)
+    assert np.isfinite(batch).all()
+
+
+def test_16_bits_keep_their_upper_8(strange: dict[str, Path]) -> None:
+    assert np.array_equal(read_picture(strange["I;16"]), read_picture(strange["L"]))
+
+
+def test_an_orientation_turns_the_picture(strange: dict[str, Path]) -> None:
+    upright = read_picture(strange["turn 1"])
+    assert np.array_equal(read_picture(strange["turn 3"]), upright[::-1, ::-1])
+    assert read_picture(strange["turn 6"]).shape == (60, 40, 3)
+
+
+@pytest.mark.parametrize("preset", ["inception", "vgg"])
+@pytest.mark.parametrize("size", [224, 128, 299])
+@pytest.mark.parametrize("shape", [(331, 331), (97, 300), (301, 203)])
+def test_every_preset_is_what_tensorflows_ops_make(
+    tf: Any, tmp_path: Path, preset: str, size: int, shape: tuple[int, int]
+) -> None:
+    from PIL import Image
+
+    from porter.parity.other_preprocessing import with_tensorflow
+
+    path = tmp_path / "picture.png"
+    Image.fromarray(np.random.default_rng(1).integers(0, 256, (*shape, 3), np.uint8)).save(path)
+    ours, theirs = prepare([path], preset, size)[0], with_tensorflow(path, preset, size)
+    # float32's own rounding of values up to 1 and up to 152.
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=2e-6 if preset == "inception" else 2e-4)
+
+
+def test_a_picture_of_floats_is_refused(tmp_path: Path) -> None:
+    """Pillow would cut it to whole numbers: one from 0 to 1 would be black."""
+    from PIL import Image
+
+    path = tmp_path / "floats.tiff"
+    Image.fromarray(np.full((4, 4), 0.75, np.float32)).save(path)
+    with pytest.raises(PorterError, match=r"floats.tiff is not a picture .*it holds floats, whose white nobody knows"):
+        read_picture(path)
+
+
+def test_identity_leaves_pixels_as_they_are(strange: dict[str, Path]) -> None:
+    assert np.array_equal(prepare([strange["RGB"]], "identity", 7)[0], read_picture(strange["RGB"]))
+    with pytest.raises(PorterError, match="leaves sizes as they are, so give pictures of one size"):
+        prepare([strange["RGB"], strange["dot"]], "identity", 7)
+
+
+def test_the_preprocessing_has_lines_of_its_own(tf: Any, strange: dict[str, Path], tmp_path: Path) -> None:
+    from porter.catalog.models import find_arch
+    from porter.mapping.table import Table
+    from porter.parity.other_preprocessing import own_inputs
+
+    arch, table = find_arch("mobilenet_v1"), Table.load("mobilenet_v1")
+
+    class Sum:
+        precisions = ("float32",)
+
+        def __call__(self, pictures: np.ndarray) -> dict[str, np.ndarray]:
+            return {"Logits": pictures.reshape(len(pictures), -1)[:, :64]}
+
+    def lines(*names: str) -> list[str]:
+        paths = [strange[name] for name in names]
+        return [str(own) for own in own_inputs(arch, paths, prepare(paths, "inception", 32), Sum(), table)]
+
+    ours, theirs = lines("RGB")
+    assert ours.startswith("TensorFlow's own decode, crop and resize: ")
+    assert "input differs by at most 1" in theirs or "input differs by at most 0." in theirs
+    # TensorFlow does not turn pictures, and does not read a TIFF.
+    turned, _ = lines("turn 6")
+    assert float(turned.split("at most ")[1].split(",")[0]) > 0.1
+    alone, _ = lines("CMYK")
+    assert alone.startswith(
+        "TensorFlow's own decode, crop and resize: it does not decode CMYK.tiff (Unknown image file"
+    )
+    # What it reads beside it is compared all the same.
+    beside, _ = lines("CMYK", "RGB", "CMYK")
+    assert beside == f"{ours}; it does not decode CMYK.tiff{alone.partition('CMYK.tiff')[2]}, nor 1 more"
+
+
+def test_a_wrong_preset_is_seen(tf: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The drill's mistake in the preprocessing: half-pixel centres in the resize."""
+    from porter.catalog.models import find_arch
+    from porter.mapping.table import Table
+    from porter.parity.other_preprocessing import own_inputs
+    from porter.runners import pictures
+
+    class Nothing:
+        precisions = ("float32",)
+
+        def __call__(self, pictures: np.ndarray) -> dict[str, np.ndarray]:
+            return {}
+
+    arch, table = find_arch("mobilenet_v1"), Table.load("mobilenet_v1")
+    path = sample_paths()[0]
+
+    def largest() -> float:
+        made = prepare([path], "inception", 224)
+        return own_inputs(arch, [path], made, Nothing(), table)[0].largest
+
+    assert largest() < 1e-5
+    sound = pictures.resize_bilinear
+    monkeypatch.setattr(pictures, "resize_bilinear", lambda image, h, w: np.roll(sound(image, h, w), 1, axis=0))
+    assert largest() > 0.1

@@ -1,0 +1,513 @@
+"""Any two sides: live graphs of every form, files, goldens and somebody else's network."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from helpers.checkpoints import Saver, seeded_variables, training_checkpoint
+from porter import port, verify
+from porter.catalog.goldens import recorded
+from porter.cli.main import main
+from porter.errors import FormatError, PorterError
+from porter.formats.tensorflow.source import load_graph
+from porter.graph.rewrite.freeze import freeze
+from porter.graph.rewrite.prune import prune
+from porter.mapping.table import Table
+from porter.parity.compare_runs import Settings
+from porter.runners.golden import golden_pictures
+from porter.runners.pictures import sample_paths
+
+MODEL = "mobilenet_v1_0.25_128"
+TABLE = Table.load("mobilenet_v1")
+ONE = [sample_paths()[1]]
+QUICK = Settings(dtype="float64")
+
+
+def imported(tf: Any) -> Any:
+    """The recorded graph as a graph of TensorFlow's own."""
+    graph = tf.Graph()
+    with graph.as_default():
+        raw = load_graph(recorded(MODEL).graph).SerializeToString()
+        tf.graph_util.import_graph_def(tf.compat.v1.GraphDef.FromString(raw), name="")
+    return graph
+
+
+def write_graph(tf: Any, form: str, folder: Path) -> Path:
+    """Write the unfrozen graph with TensorFlow's own writers."""
+    graph = imported(tf)
+    path = folder / f"graph{form}"
+    if form in (".pb", ".pbtxt"):
+        tf.io.write_graph(graph, str(folder), path.name, as_text=form == ".pbtxt")
+    elif form in (".meta", ".meta.txt"):
+        with graph.as_default():
+            tf.compat.v1.train.export_meta_graph(str(path), as_text=form == ".meta.txt")
+    else:
+        from tensorflow.core.protobuf import saved_model_pb2
+
+        path.mkdir()
+        saved = saved_model_pb2.SavedModel(saved_model_schema_version=1)
+        with graph.as_default():
+            tf.no_op("loaded")  # what TensorFlow runs when it loads the model
+            meta = tf.compat.v1.train.export_meta_graph()
+        meta.collection_def["saved_model_main_op"].node_list.value.append("loaded")
+        saved.meta_graphs.add().CopyFrom(meta)
+        (path / "saved_model.pb").write_bytes(saved.SerializeToString())
+    return path
+
+
+@pytest.mark.parametrize("form", [".pb", ".pbtxt", ".meta", ".meta.txt", ""])
+def test_a_graph_of_any_form_is_filled_with_the_checkpoint(tf: Any, save: Saver, tmp_path: Path, form: str) -> None:
+    graph, prefix = write_graph(tf, form, tmp_path), save(training_checkpoint())
+    result = verify(MODEL, checkpoint=prefix, graph=graph, images=ONE, settings=QUICK)
+    assert result, str(result.ports)
+    assert len(result.ports["torch"].rows) == 30
+    assert result.reference.endswith(f"running {graph.name}, filled by its own reader of model.ckpt")
+    # The averages are what a port takes, and so what the graph gets; the raw values are 1 % off.
+    assert not verify(
+        MODEL, graph=graph, checkpoint=prefix, right=str(ported(save, tmp_path)), images=ONE, settings=QUICK
+    )
+
+
+def test_a_graph_is_filled_with_a_v1_checkpoint_by_tensorflow_too(tf: Any, tmp_path: Path) -> None:
+    v1, path = tf.compat.v1, tmp_path / "model-v1.ckpt"
+    with v1.Graph().as_default(), v1.Session() as session:
+        variables = {name: v1.Variable(value, name=name) for name, value in seeded_variables().items()}
+        session.run(v1.global_variables_initializer())
+        v1.train.Saver(variables, write_version=v1.train.SaverDef.V1).save(session, str(path), write_meta_graph=False)
+    result = verify(MODEL, checkpoint=path, graph=write_graph(tf, ".pb", tmp_path), images=ONE, settings=QUICK)
+    assert result, str(result.ports)
+    assert result.reference.endswith("running graph.pb, filled by its own reader of model-v1.ckpt")
+
+
+def ported(save: Saver, folder: Path, target: str = "torch", suffix: str = ".safetensors") -> str:
+    """Return the spec of a side: the seeded weights, ported."""
+    out = folder / f"port{suffix}"
+    port(MODEL, target=target, checkpoint=save(seeded_variables(), "seeded.ckpt"), out=out)
+    return f"{target}:{out}"
+
+
+def test_a_saved_model_brings_its_own_variables(tf: Any, save: Saver, tmp_path: Path) -> None:
+    folder = write_graph(tf, "", tmp_path)
+    save(seeded_variables(), f"{folder.name}/variables/variables")
+    right = ported(save, tmp_path)
+    result = verify(MODEL, left=f"tf:{folder}", right=right, images=ONE, settings=QUICK)
+    assert result, str(result.ports)
+
+
+def test_a_graph_without_values_is_told(tf: Any, save: Saver, tmp_path: Path) -> None:
+    graph = write_graph(tf, ".pbtxt", tmp_path)
+    with pytest.raises(PorterError, match="is not frozen, and its 137 variables need values: give --checkpoint"):
+        verify(MODEL, left=f"tf:{graph}", right=ported(save, tmp_path), images=ONE)
+    with pytest.raises(PorterError, match=r"absent.pb does not exist: name a .pb, .pbtxt or .meta file"):
+        verify(MODEL, left="tf:absent.pb", right=ported(save, tmp_path))
+    (tmp_path / "bad.pbtxt").write_text("node { name: 3 }", encoding="utf-8")
+    with pytest.raises(FormatError, match=r"bad.pbtxt is not a whole graph in protobuf"):
+        load_graph(tmp_path / "bad.pbtxt")
+
+
+def test_reference_variables_of_tensorflow_1_are_frozen_too(tf: Any) -> None:
+    from tensorboard.compat.proto.graph_pb2 import GraphDef
+
+    with tf.Graph().as_default() as graph:
+        images = tf.compat.v1.placeholder(tf.float32, [None, 2], "images")
+        variable = tf.compat.v1.get_variable("weights", [2], use_resource=False)
+        with tf.compat.v1.colocate_with(variable):
+            tf.multiply(images, variable, name="out")
+    definition = GraphDef.FromString(graph.as_graph_def().SerializeToString())
+    assert "VariableV2" in {node.op for node in definition.node}
+    frozen = freeze(prune(definition, ["out"], "graph.pb"), {"weights": np.array([2, 3], np.float32)})
+    with tf.Graph().as_default() as imported_graph:
+        tf.graph_util.import_graph_def(tf.compat.v1.GraphDef.FromString(frozen.SerializeToString()), name="")
+        with tf.compat.v1.Session(graph=imported_graph) as session:
+            assert session.run("out:0", {"images:0": [[1, 1]]}).tolist() == [[2, 3]]
+
+
+def test_the_ported_files_of_two_frameworks_agree(save: Saver, tmp_path: Path) -> None:
+    left, right = ported(save, tmp_path), ported(save, tmp_path, "keras", ".keras")
+    result = verify(MODEL, left=left, right=right, images=ONE)
+    assert result, str(result.ports)
+    assert result.reference == "port.safetensors in PyTorch"
+    assert result.titles == {"keras": "port.keras in Keras"}
+    assert [label for label, _ in result.pictures[0].reference] == [
+        label for label, _ in result.pictures[0].ports["keras"]
+    ]
+
+
+NETS = """
+    import numpy as np
+    import porter
+
+    NAME = "mobilenet_v1_0.25_128"
+
+
+    def build():
+        return porter.load(NAME, "torch").train()
+
+
+    def build_keras():
+        return porter.load(NAME, "keras")
+
+
+    def build_with_weights(weights):
+        assert weights["MobilenetV1/Conv2d_0/weights"].shape == (3, 3, 3, 8)
+        from porter.catalog.goldens import recorded, seeded_checkpoint
+        from porter.mapping.translate import translate
+
+        seeds = seeded_checkpoint(recorded(NAME))
+        tensors = translate(seeds, porter.catalog.models.find_arch(NAME), "tf", "torch").as_checkpoint(seeds)
+        from porter.nets.build import build
+
+        network = build(porter.catalog.models.find_arch(NAME), "torch", tensors)
+        return lambda pictures: {k: v for k, v in porter.endpoints(NAME, network, pictures).items()}
+
+
+    def half(pictures):
+        outputs = build_with_weights({"MobilenetV1/Conv2d_0/weights": np.zeros((3, 3, 3, 8))})(pictures)
+        return {"mine": outputs["Logits"].astype(np.float32), "pool": outputs["AvgPool_1a"].astype(np.float32)}
+
+
+    def headless():
+        import torch
+
+        class Renamed(torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.inside = build_with_weights_module()
+
+            def forward(self, x):
+                return self.inside(x)
+
+        return Renamed()
+
+
+    def build_with_weights_module():
+        from porter.nets.build import build
+        from porter.catalog.goldens import recorded, seeded_checkpoint
+        from porter.mapping.translate import translate
+
+        seeds = seeded_checkpoint(recorded(NAME))
+        tensors = translate(seeds, porter.catalog.models.find_arch(NAME), "tf", "torch").as_checkpoint(seeds)
+        return build(porter.catalog.models.find_arch(NAME), "torch", tensors)
+
+
+    def without_background():
+        network = build_with_weights_module()
+
+        def run(pictures):
+            outputs = porter.endpoints(NAME, network, pictures)
+            return {"Logits": outputs["Logits"][:, 1:], "AvgPool_1a": outputs["AvgPool_1a"]}
+
+        return run
+
+
+    def fails():
+        raise ValueError("no such thing")
+
+
+    def nonsense(pictures):
+        return pictures
+
+
+    def stranger(pictures):
+        return {"x": pictures}
+
+
+    def letters(pictures):
+        return {"Logits": np.full((len(pictures), 1001), "a")}
+
+
+    def ragged(pictures):
+        return {"Logits": [[0.0], [0.0, 1.0], [0.0]]}
+
+
+    def subclassed(weights):
+        import keras
+
+        class Net(keras.Model):
+            def call(self, pictures):
+                return pictures
+
+        return Net(name="net")
+
+
+    def sequential(weights):
+        import keras
+
+        layers = [keras.layers.GlobalAveragePooling2D(name="mean"), keras.layers.Dense(1001, name="mine")]
+        return keras.Sequential([keras.Input((128, 128, 3)), *layers])
+
+
+    def tensors(pictures):
+        import torch
+
+        return {"mine": torch.zeros(len(pictures), 1001, dtype=torch.float64, requires_grad=True)}
+
+
+    def broken(weights):
+        import torch
+
+        return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(7, 1001))
+"""
+
+
+@pytest.fixture
+def nets(tmp_path: Path) -> str:
+    path = tmp_path / "nets.py"
+    path.write_text(textwrap.dedent(NETS), encoding="utf-8")
+    return str(path)
+
+
+@pytest.mark.parametrize("function", ["build", "build_keras", "build_with_weights"])
+def test_somebody_elses_network_against_the_golden(nets: str, function: str) -> None:
+    result = verify(MODEL, left="golden", right=f"{nets}:{function}")
+    report = result.ports[function]
+    assert report, str(report)
+    assert len(report.rows) == 30
+    assert all(row.exact is not None for row in report.rows)
+    assert not report.notes
+
+
+def test_endpoints_go_through_a_users_table(nets: str, tmp_path: Path) -> None:
+    table = tmp_path / "table.toml"
+    table.write_text('[endpoints]\nLogits = "mine"\nAvgPool_1a = "pool"\n', encoding="utf-8")
+    report = verify(MODEL, left="golden", right=f"{nets}:half", table=table).ports["half"]
+    assert report, str(report)
+    assert [row.endpoint for row in report.rows] == ["AvgPool_1a", "Logits", "Predictions"]
+    # It answers in float32 whatever it is given, and the report says so.
+    assert all(row.exact is None and row.rounding_rms is not None for row in report.rows)
+    assert "the port has no float64 that proves anything: it is judged in float32 alone" in report.notes[0]
+
+
+def test_a_module_of_other_names_goes_through_a_dict(save: Saver, nets: str, tmp_path: Path) -> None:
+    table = {"Conv2d_0": "inside.bn1", "Logits": "inside.classifier"}
+    result = verify(MODEL, left=ported(save, tmp_path), right=f"{nets}:headless", table=table, images=ONE)
+    assert result, str(result.ports)
+    assert [row.endpoint for row in result.ports["headless"].rows] == ["Conv2d_0", "Logits", "Predictions"]
+
+
+def test_one_side_without_background_is_compared_in_the_other_classes(save: Saver, nets: str, tmp_path: Path) -> None:
+    result = verify(MODEL, left=ported(save, tmp_path), right=f"{nets}:without_background", images=ONE)
+    report = result.ports["without_background"]
+    assert report, str(report)
+    assert "one side alone has a background class: the other classes are compared" in report.notes
+    (picture,) = result.pictures
+    # The same labels on both sides, although their indices are one apart.
+    assert [label for label, _ in picture.reference] == [label for label, _ in picture.ports["without_background"]]
+
+
+@pytest.mark.parametrize(
+    ("right", "message"),
+    [
+        ("{nets}:fails", r"fails fails: ValueError: no such thing \(nets.py, line \d+\)"),
+        ("{nets}:absent", "has no absent: name one of its functions"),
+        ("{nets}:nonsense", r"returns a ndarray: return \{endpoint: array\}"),
+        ("{nets}:stranger", "returns none of the endpoints Conv2d_0"),
+        ("{nets}:letters", "letters gives Logits as <U1: return arrays of real numbers"),
+        ("{nets}:ragged", "ragged fails: ValueError: setting an array element"),
+        ("{nets}:subclassed", "net is a keras.Model without inputs of its own"),
+        ("{nets}:headless", "the golden's weights have no place in this network"),
+        ("absent.py:build", "absent.py does not exist"),
+        ("jax:file", "'jax:file' names no side: take golden, torch:FILE"),
+        ("torch:absent.safetensors", "does not exist"),
+    ],
+)
+def test_a_side_that_cannot_be_had_is_one_sentence(nets: str, right: str, message: str) -> None:
+    with pytest.raises(PorterError, match=message):
+        verify(MODEL, left="golden", right=right.format(nets=nets))
+
+
+def test_a_module_that_fails_when_it_is_run_is_one_sentence(nets: str) -> None:
+    with pytest.raises(PorterError, match="broken fails: RuntimeError: mat1 and mat2 shapes cannot be multiplied"):
+        verify(MODEL, left="golden", right=f"{nets}:broken", table={"Logits": "1"})
+
+
+@pytest.mark.parametrize("function", ["sequential", "tensors"])
+def test_endpoints_that_a_user_did_not_name_are_not_called_skipped(nets: str, function: str) -> None:
+    report = verify(MODEL, left="golden", right=f"{nets}:{function}", table={"Logits": "mine"}).ports[function]
+    assert not report
+    assert report.first_departure is not None
+    assert report.first_departure.endpoint == "Logits"
+    assert "Conv2d_13_pointwise" in report.missing
+    assert "skipped" not in str(report)
+
+
+def test_a_table_of_unknown_names_is_refused(nets: str, tmp_path: Path) -> None:
+    with pytest.raises(PorterError, match="--table names Logitz, which is no endpoint"):
+        verify(MODEL, left="golden", right=f"{nets}:half", table={"Logitz": "mine"})
+    (tmp_path / "t.toml").write_text("[endpoint]", encoding="utf-8")
+    with pytest.raises(PorterError, match=r"t.toml has no \[endpoints\]"):
+        verify(MODEL, left="golden", right=f"{nets}:half", table=tmp_path / "t.toml")
+
+
+def test_pictures_and_goldens_exclude_each_other() -> None:
+    with pytest.raises(PorterError, match="leave --images out beside golden"):
+        verify(MODEL, left="golden", right="golden", images=ONE)
+    assert verify(MODEL, left="golden", right="golden")
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3])
+def test_one_and_many_give_the_same_verdict(batch: int) -> None:
+    whole, parts = (verify(MODEL, settings=Settings(batch=n)).ports["torch"] for n in (3, batch))
+    assert whole
+    assert parts
+    for one, other in zip(whole.rows, parts.rows, strict=True):
+        assert other.exact == pytest.approx(one.exact, rel=2, abs=1e-13)
+        assert other.cosine == pytest.approx(one.cosine, abs=1e-12)
+
+
+def test_the_precision_can_be_chosen() -> None:
+    exact = verify(MODEL, settings=Settings(dtype="float64")).ports["torch"]
+    assert exact
+    assert all(row.rounding_rms is None and row.exact is not None for row in exact.rows)
+    single = verify(MODEL, settings=Settings(dtype="float32")).ports["torch"]
+    assert single
+    assert "float32 alone, within" in str(single)
+    assert "smaller differences are not seen" in single.notes[0]
+    with pytest.raises(PorterError, match="--dtype float16"):
+        Settings(dtype="float16")
+
+
+def test_endpoints_are_chosen_by_an_expression() -> None:
+    report = verify(MODEL, settings=Settings(endpoints="_pointwise$")).ports["torch"]
+    assert len(report.rows) == 13
+    assert report
+    with pytest.raises(PorterError, match="is found in no endpoint's name"):
+        verify(MODEL, settings=Settings(endpoints="Cell"))
+    with pytest.raises(PorterError, match="is not a regular expression"):
+        verify(MODEL, settings=Settings(endpoints="("))
+
+
+def test_atol_replaces_the_two_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+    from porter.nets.mobilenet_v1 import torch as mobilenet_v1
+
+    monkeypatch.setattr(mobilenet_v1, "EPSILON", 1.001e-3)
+    assert not verify(MODEL)
+    report = verify(MODEL, settings=Settings(atol=1e-2)).ports["torch"]
+    assert report
+    assert "(--atol 0.01)" in str(report)
+    assert not verify(MODEL, settings=Settings(atol=1e-9))
+
+
+def run(capsys: pytest.CaptureFixture[str], *args: object) -> tuple[Any, str, str]:
+    with pytest.raises(SystemExit) as ended:
+        main([str(arg) for arg in args])
+    return ended.value.code, *capsys.readouterr()
+
+
+def test_images_takes_what_a_shell_pattern_gives(
+    tf: Any, save: Saver, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    prefix, pictures = save(seeded_variables()), sample_paths()
+    code, out, _ = run(
+        capsys, "verify", MODEL, "--images", *pictures[:2], "--checkpoint", prefix, "--images", pictures[2], "--json"
+    )
+    result = json.loads(out)
+    assert code == 0
+    assert [picture["picture"] for picture in result["pictures"]] == [path.name for path in pictures]
+    row = result["ports"]["torch"]["endpoints"][0]
+    assert {"largest", "mean", "cosine", "growth", "exact", "rounding_rms", "ok"} <= row.keys()
+    assert len(result["preprocessing"]) == 2
+
+
+def test_failed_parity_is_1_and_the_last_line_names_the_endpoint(
+    nets: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from porter.nets.mobilenet_v1 import torch as mobilenet_v1
+
+    monkeypatch.setattr(mobilenet_v1, "EPSILON", 1e-5)
+    code, out, _ = run(capsys, "verify", MODEL, "--left", "golden", "--right", f"{nets}:build")
+    assert code == 1
+    last = out.splitlines()[-1]
+    assert last.startswith("parity fails: Conv2d_0 is the first endpoint that departs")
+    assert "likely cause: a constant factor near 1 for each channel" in last
+    assert last.endswith("a batch norm's epsilon")
+
+
+def test_a_strangers_graph_runs_only_where_it_is_trusted(
+    tf: Any, save: Saver, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    graph = freeze(load_graph(recorded(MODEL).graph), seeded_variables())
+    written = tmp_path / "written.txt"
+    from porter.graph.rewrite.freeze import constant
+
+    for name, text in (("file", str(written)), ("text", "here")):
+        node = graph.node.add(name=name, op="Const")
+        node.attr["dtype"].type = 7
+        node.attr["value"].tensor.dtype = 7
+        node.attr["value"].tensor.tensor_shape.SetInParent()
+        node.attr["value"].tensor.string_val.append(text.encode())
+    graph.node.add(name="intruder", op="WriteFile", input=["file", "text"])
+    next(n for n in graph.node if n.op == "Relu6").input.append("^intruder")
+    path = tmp_path / "strange.pb"
+    path.write_bytes(graph.SerializeToString())
+    assert constant("x", np.zeros(1, np.float32)).op == "Const"
+    arguments = ("verify", MODEL, "--graph", path, "--images", ONE[0], "--dtype", "float32")
+    code, out, err = run(capsys, *arguments)
+    assert (code, out) == (2, "")
+    assert "WriteFile at intruder" in err
+    assert "--trust-graph" in err
+    assert not written.exists()
+    assert run(capsys, *arguments, "--trust-graph")[0] == 0
+    assert written.read_text(encoding="utf-8") == "here"
+
+
+def test_constants_that_a_graph_rounded_are_used_as_they_are_and_told(tf: Any) -> None:
+    from porter.runners.tensorflow import TFRunner
+
+    graph = freeze(load_graph(recorded(MODEL).graph), seeded_variables())
+    clean = TFRunner(graph, TABLE, "frozen.pb")
+    assert clean.notes == []
+    third = float(np.float32(1 / 3))
+    node = next(n for n in graph.node if n.op == "FusedBatchNormV3")
+    node.attr["epsilon"].f = third
+    baked = TFRunner(graph, TABLE, "frozen.pb")
+    assert len(baked.notes) == 1
+    assert "bakes in 1 constant that float32 rounded: the graph's own values are used" in baked.notes[0]
+    # In float64 the graph computes with the float32 third, not with a decimal near it.
+    from porter.graph.rewrite.widen import shortest
+
+    assert shortest(third) == third
+    assert shortest(float(np.float32(0.9997))) == 0.9997
+    outputs = baked(golden_pictures(128)[:1].astype(np.float64))
+    assert outputs["Logits"].dtype == np.float64
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a terminal")
+def test_a_terminal_sees_progress() -> None:
+    terminal, other_end = os.openpty()
+    command = [sys.executable, "-m", "porter.cli.main", "verify", MODEL, "--batch", "1"]
+    with subprocess.Popen(command, stderr=other_end, stdout=subprocess.DEVNULL, env=os.environ | {"TERM": "xterm"}):
+        os.close(other_end)
+        shown = b""
+        with contextlib.suppress(OSError):  # how Linux says that the other end is closed
+            while chunk := os.read(terminal, 1 << 16):
+                shown += chunk
+    assert b"verifying" in shown
+
+
+def test_many_pictures_need_no_more_memory_than_a_few() -> None:
+    """Only sums are kept of what a batch computes: the activations of no two batches are held at once."""
+    import gc
+    import weakref
+
+    from porter.parity.compare import Tally
+
+    tally, alive = Tally("Logits"), []
+    for _ in range(3):
+        values = np.random.default_rng(0).standard_normal((2, 1000))
+        alive.append(weakref.ref(values))
+        tally.add({"float64": {"Logits": values}}, {"float64": {"Logits": values}})
+        del values
+    gc.collect()
+    assert not [kept for kept in alive if kept() is not None]
+    assert tally.report()

@@ -1,0 +1,158 @@
+"""TensorFlow as the reference: freezing, widening to float64, pruning, and what is not run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from helpers.checkpoints import Saver, seeded_variables, training_checkpoint
+from porter import verify
+from porter.catalog.goldens import recorded
+from porter.errors import FormatError, PorterError
+from porter.formats.tensorflow.graphdef import parse_graph
+from porter.formats.tensorflow.source import load_graph
+from porter.graph.rewrite.freeze import freeze
+from porter.graph.rewrite.prune import prune
+from porter.graph.rewrite.safety import check_ops
+from porter.graph.rewrite.widen import shortest
+from porter.mapping.table import Table
+from porter.parity.compare import compare
+from porter.runners.golden import GoldenRunner, golden_pictures
+from porter.runners.runner import run_all
+from porter.runners.tensorflow import TFRunner
+
+NAME = "mobilenet_v1_0.25_128"
+TABLE = Table.load("mobilenet_v1")
+
+
+def frozen(golden: str = NAME) -> Any:
+    graph = load_graph(recorded(golden).graph)
+    return freeze(graph, seeded_variables(golden))
+
+
+@pytest.mark.parametrize("golden", [NAME, "mobilenet_v1_0.25_225"])
+def test_the_recorded_graph_frozen_and_widened_gives_the_golden(tf: Any, golden: str) -> None:
+    """Fused batch norm opened and epsilon taken as 0.001, the graph computes what slim does in float64."""
+    found = recorded(golden)
+    reference, pictures = GoldenRunner(found, TABLE), golden_pictures(found.input_size)
+    runner = TFRunner(frozen(golden), TABLE, "frozen.pb")
+    got = {p: reference.probe(run) for p, run in run_all(runner, pictures).items()}
+    report = compare(got, run_all(reference, pictures), TABLE.logits)
+    assert report, str(report)
+    assert len(report.rows) == 30
+    assert max(row.exact for row in report.rows) < 1e-13
+
+
+def test_an_op_with_a_list_of_types_is_widened_too(tf: Any) -> None:
+    """IdentityN stands around every op that has a gradient of its own."""
+    graph = frozen()
+    first = next(node for node in graph.node if node.op == "Conv2D")
+    around = graph.node.add(name="around", op="IdentityN", input=first.input)
+    around.attr["T"].list.type.extend([1, 1])
+    first.input[:] = ["around:0", "around:1"]
+    pictures = golden_pictures(128)[:1].astype(np.float64)
+    got, want = (TFRunner(g, TABLE, "frozen.pb")(pictures) for g in (graph, frozen()))
+    assert np.array_equal(got["Logits"], want["Logits"])
+
+
+def test_a_scalar_is_the_decimal_that_was_written() -> None:
+    assert shortest(float(np.float32(0.001))) == 0.001
+    assert float(np.float32(0.001)) != 0.001
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_checkpoint_is_verified_on_the_recorded_graph(tf: Any, save: Saver, training: bool) -> None:
+    tensors = training_checkpoint() if training else seeded_variables()
+    result = verify(NAME, checkpoint=save(tensors))
+    assert result, str(result.ports)
+    assert "filled by its own reader of model.ckpt" in result.reference
+    assert len(result.pictures) == 3
+
+
+def test_a_checkpoint_of_other_classes_is_verified_too(tf: Any, save: Saver) -> None:
+    tensors = seeded_variables()
+    for leaf, axis in (("weights", 3), ("biases", 0)):
+        name = f"MobilenetV1/Logits/Conv2d_1c_1x1/{leaf}"
+        tensors[name] = np.take(tensors[name], range(5), axis)
+    result = verify(NAME, checkpoint=save(tensors))
+    assert result
+    assert result.pictures[0].ports["torch"][0][0].startswith("class ")
+
+
+def test_a_graph_of_one_picture_is_fed_one_by_one(tf: Any) -> None:
+    graph = frozen()
+    whole = TFRunner(graph, TABLE, "frozen.pb")
+    single = frozen()
+    next(n for n in single.node if n.name == "input").attr["shape"].shape.dim[0].size = 1
+    pictures = golden_pictures(128)
+    one_by_one = TFRunner(single, TABLE, "frozen.pb")
+    assert one_by_one.one_by_one
+    assert not whole.one_by_one
+    for name, values in whole(pictures.astype(np.float64)).items():
+        np.testing.assert_allclose(one_by_one(pictures.astype(np.float64))[name], values, rtol=0, atol=1e-12)
+
+
+def test_pruning_leaves_out_what_the_logits_do_not_need(tf: Any) -> None:
+    graph = frozen()
+    graph.node.add(name="stranger", op="WriteFile", input=["a", "b"])
+    assert len(TFRunner(graph, TABLE, "frozen.pb").graph.node) == len(graph.node) - 1
+
+
+@pytest.mark.parametrize("op", ["WriteFile", "ReadFile", "SaveV2", "PyFunc", "PartitionedCall", "SomeCustomOp"])
+def test_an_op_that_could_touch_the_machine_is_named_and_refused(tf: Any, op: str) -> None:
+    graph = frozen()
+    graph.node.add(name="intruder", op=op)
+    next(n for n in graph.node if n.op == "Relu6").input.append("^intruder")
+    with pytest.raises(FormatError, match=rf"strange.pb is not run: 1 of the nodes .*\n  {op} at intruder"):
+        TFRunner(graph, TABLE, "strange.pb")
+
+
+def test_the_listed_ops_exist_and_have_no_side_effects(tf: Any) -> None:
+    from tensorflow.python.framework import op_def_registry
+
+    from porter.graph.rewrite.safety import PURE_OPS
+
+    for name in PURE_OPS:
+        definition = op_def_registry.get(name)
+        assert definition is not None, name
+        assert not definition.is_stateful, name
+
+
+def test_a_graph_that_lacks_a_node_is_refused(tf: Any) -> None:
+    graph = load_graph(recorded(NAME).graph)
+    graph.node[-1].input.append("^gone")
+    with pytest.raises(FormatError, match=r"cut.pb has no node gone, which others need; copy or download it again"):
+        prune(graph, [graph.node[-1].name], "cut.pb")
+
+
+def test_a_graph_of_another_network_is_refused(tf: Any) -> None:
+    graph = load_graph(recorded(NAME).graph)
+    with pytest.raises(FormatError, match=r"has no node MobilenetV1/Logits/SpatialSqueeze, the logits"):
+        TFRunner(prune(graph, ["MobilenetV1/MobilenetV1/Conv2d_0/Relu6"], "half.pb"), TABLE, "half.pb")
+    with pytest.raises(FormatError, match=r"274 of the nodes .*\n  ReadVariableOp at"):
+        check_ops(graph, "unfrozen.pb")
+
+
+def test_pictures_of_another_size_are_one_sentence(tf: Any) -> None:
+    runner = TFRunner(frozen(), TABLE, "frozen.pb")
+    with pytest.raises(
+        FormatError, match=r"frozen.pb takes pictures of 128x128, not 64x64: name the model of that input size"
+    ):
+        runner(np.zeros((1, 64, 64, 3), np.float32))
+
+
+def test_a_ported_file_cannot_stand_in_for_the_original(tmp_path: Path) -> None:
+    from safetensors.numpy import save_file
+
+    path = tmp_path / "port.safetensors"
+    save_file(seeded_variables(), path)
+    with pytest.raises(PorterError, match="verify against the checkpoint or frozen graph that it was ported from"):
+        verify(NAME, checkpoint=path)
+
+
+def test_other_messages_are_not_graphs() -> None:
+    assert parse_graph(b"") is None
+    assert parse_graph(b"\n\x05hello") is None
