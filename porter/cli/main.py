@@ -24,7 +24,7 @@ from porter.export.casting import DTYPES
 from porter.files.seals import record_beside
 from porter.mapping.dialects import SEPARATORS
 from porter.mapping.table import Table
-from porter.mapping.translate import WEIGHTS
+from porter.mapping.translate import AVERAGES
 from porter.parity.compare_runs import BATCH
 from porter.render.text import console, new_grid, print_json
 from porter.render.verification_text import show_verification
@@ -76,8 +76,8 @@ def cli() -> None:
 DIALECT = click.Choice(sorted(SEPARATORS))
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 weights_option = click.option(
-    "--weights",
-    type=click.Choice(WEIGHTS),
+    "--average",
+    type=click.Choice(AVERAGES),
     default="auto",
     show_default=True,
     help="Take the moving averages (ema), the trained values (raw), or the averages where all are there.",
@@ -125,19 +125,19 @@ expect_option = click.option(
 @prefix_option
 @click.option("--no-head", is_flag=True, help="Leave the classifier out: the backbone alone.")
 @click.option("--num-classes", type=int, metavar="N", help="Put a fresh classifier of N classes in its place.")
-@click.option("--classes", type=click.Choice(["1000"]), help="Drop the background class, index 0 of 1001.")
+@click.option("--drop-background", is_flag=True, help="Drop the background class, index 0 of 1001.")
 @click.option("--aux", is_flag=True, help="Take the auxiliary head along, which only training uses.")
-@click.option("--dtype", type=click.Choice(DTYPES), help="Round the weights to this dtype when they are written.")
+@click.option("--save-dtype", type=click.Choice(DTYPES), help="Round the weights to this dtype when they are written.")
 @click.option("--verify", is_flag=True, help="Run the original and the port, and write only where parity holds.")
 @images_option
 @expect_option
 @json_option
-def port_model(as_json: bool, no_head: bool, num_classes: int | None, classes: str | None, **options: Any) -> int:
+def port_model(as_json: bool, no_head: bool, num_classes: int | None, drop_background: bool, **options: Any) -> int:
     """Port MODEL's checkpoint from one dialect to another."""
     from porter.mapping.head import Head
     from porter.verbs.port import port
 
-    result = port(track=track, head=Head(no_head, num_classes, classes is not None), **options)
+    result = port(track=track, head=Head(no_head, num_classes, drop_background), **options)
     if as_json:
         print_json(result.as_dict())
     else:
@@ -159,13 +159,13 @@ SIDE = "SIDE"
 )
 @images_option
 @click.option(
-    "--left",
+    "--reference",
     metavar=SIDE,
     help="The reference: golden, torch:FILE, keras:FILE, tf:GRAPH or module.py:function.",
 )
-@click.option("--right", metavar=SIDE, help="What is held against it. Default: the port of the checkpoint.")
+@click.option("--candidate", metavar=SIDE, help="What is held against it. Default: the port of the checkpoint.")
 @click.option(
-    "--table",
+    "--endpoint-map",
     type=click.Path(path_type=Path),
     metavar="TOML",
     help='Where a network of yours has its endpoints: [endpoints], as in Logits = "head.fc".',
@@ -186,7 +186,7 @@ SIDE = "SIDE"
 )
 @click.option("--endpoints", metavar="REGEX", help="Compare only the endpoints in whose names this is found.")
 @click.option("--atol", type=float, metavar="X", help="Allow differences of up to X, in place of the two rules.")
-@click.option("--dtype", type=click.Choice(PRECISIONS), help="Run in this precision alone. Default: in both.")
+@click.option("--precision", type=click.Choice(PRECISIONS), help="Run in this precision alone. Default: in both.")
 @click.option("--batch", type=int, metavar="N", help=f"Run N pictures at once.  [default: {BATCH}]")
 @click.option("--report", type=click.Path(path_type=Path), metavar="HTML", help="Write a report, one offline file.")
 @click.option("--trust-graph", is_flag=True, help="Run a graph whose ops could touch files or the network.")
@@ -200,7 +200,7 @@ def verify(
     report: Path | None,
     endpoints: str | None,
     atol: float | None,
-    dtype: str | None,
+    precision: str | None,
     batch: int | None,
     **options: Any,
 ) -> int:
@@ -220,7 +220,7 @@ def verify(
         require_package("jinja2", "report")  # before hours of work, not after
         if not report.absolute().parent.is_dir():
             raise PorterError(f"--report {report}: the folder {report.parent} does not exist: make it first")
-    result = verify(settings=Settings(atol, endpoints, dtype, batch), track=track, **options)
+    result = verify(settings=Settings(atol, endpoints, precision, batch), track=track, **options)
     if report is not None:
         from porter.render.verification_page import write_report
 
@@ -260,7 +260,7 @@ def check_written(path: Path, expected: Sequence[str], as_json: bool) -> int:
 @click.option("--html", type=click.Path(path_type=Path), help="Write one offline page to click through.")
 @click.option("--svg", type=click.Path(path_type=Path), help="Write a picture of the blocks, or of one --scope.")
 @click.option(
-    "--mapping", type=click.Path(path_type=Path), help="Write a first mapping table (.toml) for the variables."
+    "--write-table", type=click.Path(path_type=Path), help="Write a first mapping table (.toml) for the variables."
 )
 @click.option(
     "--tensorboard", type=click.Path(path_type=Path), help="Write an event file for TensorBoard into this folder."
@@ -275,8 +275,8 @@ def inspect(path: Path, depth: int | None, size: int | None, as_json: bool, **op
     drawn = "svg" in wanted and wanted.keys() <= {"svg", "scope"}
     if len(wanted) > 1 and not drawn:
         raise click.UsageError(f"--{' and --'.join(wanted)} ask for different things: give one of them")
-    if options["mapping"]:
-        views.mapping(path, options["mapping"], as_json)
+    if options["write_table"]:
+        views.mapping(path, options["write_table"], as_json)
     elif drawn:
         views.svg(open_graph(path, size), options["svg"], as_json, options["scope"])
     elif wanted:
@@ -394,16 +394,16 @@ def show_port(result: Any) -> None:
     for part, count in found.left_out.items():
         what = Table.load(find_arch(result.model).table).parts[part]
         out.print(Text(f"  left out the {what}, {count} variables: --{part} takes it along"), soft_wrap=True)
-    taken = "the moving averages" if found.weights == "ema" else "the raw values"
+    taken = "the moving averages" if found.average == "ema" else "the raw values"
     if found.averaged_only:
         taken += f", but the averages of {found.averaged_only} variables that have nothing else"
     if found.ema_difference is not None:
         taken += f"; largest |raw - ema| {found.ema_difference:.3g}"
-    out.print(Text(f"  weights  {found.weights}: {taken}"))
+    out.print(Text(f"  weights  {found.average}: {taken}"))
     if found.head_note:
         out.print(Text(f"  head     {found.head_note}"), soft_wrap=True)
     size = f"{len(found.entries)} tensors, {found.parameters:,} values, {found.num_classes} classes"
-    rounded = f", rounded to {result.dtype}" if result.dtype else ""
+    rounded = f", rounded to {result.save_dtype}" if result.save_dtype else ""
     out.print(Text(f"  ported   {size}, {result.source} -> {result.target}{rounded}"))
     for sentence in shortened(found.odd.values()):
         out.print(Text(f"  odd      {sentence}", style="bold"), soft_wrap=True)

@@ -30,7 +30,7 @@ def _rounded(name: str, entry: Entry, dtype: str) -> np.ndarray:
         rounded = values.astype(np.float16) if dtype == "float16" else _widen(bfloat16_bits(values))
     if np.isinf(rounded).sum() > np.isinf(values).sum():
         largest = np.abs(values[np.isfinite(values)]).max()
-        raise PorterError(f"{name} has values up to {largest:.3g}, too large for {dtype}: leave --dtype out")
+        raise PorterError(f"{name} has values up to {largest:.3g}, too large for {dtype}: leave --save-dtype out")
     return rounded
 
 

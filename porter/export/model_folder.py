@@ -63,7 +63,7 @@ def _card(facts: dict[str, Any]) -> str:
     parity = facts["parity"]
     classes = f"{facts['num_classes']} classes" if facts["num_classes"] else "no classifier"
     labels = ", named in labels.txt" if facts["labels"] else ""
-    taken = "the exponential moving averages" if facts["weights"] == "ema" else "the raw values"
+    taken = "the exponential moving averages" if facts["average"] == "ema" else "the raw values"
     sources = "\n".join(f"- `{name}`, SHA-256 `{digest}`" for name, digest in facts["source"].items())
     left_out = [f"{count} × {role}" for role, count in facts["roles"].items() if role != "variable"]
     left_out += [f"`{name}`, as asked" for name in facts["ignored"]]

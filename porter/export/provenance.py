@@ -59,7 +59,7 @@ def gather(
             "from": source,
             "source": {path.name: digest for path, digest in digests.items()},
             "source_format": checkpoint.format,
-            "weights": translation.weights,
+            "average": translation.average,
             "largest_raw_ema_difference": translation.ema_difference,
             "prefix": translation.prefix or None,
             "roles": translation.roles,

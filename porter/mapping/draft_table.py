@@ -207,8 +207,8 @@ def _word(literals: Sequence[str], line: Sequence[str], at: int, varying: Sequen
 # ---- rows -> TOML
 def _written(rows: Sequence[_Row], axes: _Axes, source: str, logits: str | None) -> str:
     lines = [
-        "# A draft by `port inspect --mapping`: it covers every variable of the graph. To do: name the axes and the",
-        "# layers of what no kind fits, add a column for each other dialect, and the endpoints.",
+        "# A draft by `port inspect --write-table`: it covers every variable of the graph. To do: name the axes and",
+        "# the layers of what no kind fits, add a column for each other dialect, and the endpoints.",
         f"source   = {_quoted(source)}",
         'dialects = ["tf"]',
     ]

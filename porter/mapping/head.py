@@ -31,7 +31,7 @@ class Head:
 
     def __post_init__(self) -> None:
         if sum((self.none, self.fresh is not None, self.drop_background)) > 1:
-            raise PorterError("--no-head, --num-classes and --classes exclude each other: take one of them")
+            raise PorterError("--no-head, --num-classes and --drop-background exclude each other: take one of them")
         if self.fresh is not None and not 1 <= self.fresh <= MOST_CLASSES:
             raise PorterError(f"--num-classes {self.fresh} is not from 1 to {MOST_CLASSES:,}: --no-head leaves it out")
 
@@ -57,7 +57,7 @@ class Head:
         if self.drop_background:
             if found != arch.num_classes or not has_background(arch):
                 raise PorterError(
-                    f"--classes 1000 drops the background from the released {arch.num_classes} classes, "
+                    f"--drop-background drops the background from the released {arch.num_classes} classes, "
                     f"but this head has {found}: leave it out"
                 )
             for pair in translation.head:

@@ -20,19 +20,19 @@ from porter.mapping.relayout import parse_axes, relayout
 from porter.mapping.stored_names import locate, stored_names, why_none
 from porter.mapping.table import Pair, Table
 
-WEIGHTS = ("auto", "ema", "raw")
+AVERAGES = ("auto", "ema", "raw")
 
 
 @dataclass(frozen=True)
 class Options:
     """How to read a checkpoint.
 
-    ``weights`` is ``auto``, ``ema`` or ``raw``; ``ignore`` holds patterns of variables to leave out;
+    ``average`` is ``auto``, ``ema`` or ``raw``; ``ignore`` holds patterns of variables to leave out;
     ``prefix`` is what stands before the model's names, found where it is None. With ``headless`` no classifier is
     wanted: whatever the checkpoint has of it is left out. ``parts`` are the optional parts of the table to take.
     """
 
-    weights: str = "auto"
+    average: str = "auto"
     ignore: Sequence[str] = ()
     prefix: str | None = None
     headless: bool = False
@@ -54,7 +54,7 @@ class Translation:
     entries: dict[str, Entry]
     source: str
     taken: dict[str, str]
-    weights: str
+    average: str
     averaged_only: int
     ema_difference: float | None
     num_classes: int
@@ -192,9 +192,9 @@ class _Translator:
 
         The last is how many raw values are not there and give way to their averages.
         """
-        weights, path = self.options.weights, self.checkpoint.path
-        if weights not in WEIGHTS:
-            raise PorterError(f"there are no weights {weights!r}: take one of {', '.join(WEIGHTS)}")
+        average, path = self.options.average, self.checkpoint.path
+        if average not in AVERAGES:
+            raise PorterError(f"there are no average {average!r}: take one of {', '.join(AVERAGES)}")
         names = [self.stored[pair.source] for pair in self.wanted]
         missing = [name for name in names if not present(name, self.entries)]
         if len(missing) == len(names):
@@ -213,16 +213,16 @@ class _Translator:
         trainable = [self.stored[pair.source] for pair in self.wanted if pair.trainable]
         unaveraged = [name for name in trainable if name not in averaged]
         only_averaged = [name for name in names if name not in self.entries]
-        kind = weights if weights != "auto" else "raw" if unaveraged else "ema"
-        if weights == "ema" and unaveraged:
+        kind = average if average != "auto" else "raw" if unaveraged else "ema"
+        if average == "ema" and unaveraged:
             raise MappingError(
                 f"{path} has no moving average of {_plural(len(unaveraged), 'trainable variable')}:"
-                f"{listing(unaveraged)}\n  take --weights auto"
+                f"{listing(unaveraged)}\n  take --average auto"
             )
-        if weights == "raw" and only_averaged:
+        if average == "raw" and only_averaged:
             raise MappingError(
                 f"{path} holds only the moving average of {_plural(len(only_averaged), 'variable')}:"
-                f"{listing(only_averaged)}\n  take --weights auto"
+                f"{listing(only_averaged)}\n  take --average auto"
             )
         taken = {}
         for pair in self.wanted:

@@ -29,16 +29,18 @@ Outputs = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Settings:
-    """How to hold: the endpoints found by a regular expression, one ``dtype``, ``batch`` pictures at once, ``atol``."""
+    """How to compare: ``endpoints`` by regular expression, one ``precision``, ``batch`` pictures at once, ``atol``."""
 
     atol: float | None = None
     endpoints: str | None = None
-    dtype: str | None = None
+    precision: str | None = None
     batch: int | None = None
 
     def __post_init__(self) -> None:
-        if self.dtype not in (None, *PRECISIONS):
-            raise PorterError(f"--dtype {self.dtype} is none that verify runs in: take one of {', '.join(PRECISIONS)}")
+        if self.precision not in (None, *PRECISIONS):
+            raise PorterError(
+                f"--precision {self.precision} is none that verify runs in: take one of {', '.join(PRECISIONS)}"
+            )
         if self.batch is not None and self.batch < 1:
             raise PorterError(f"--batch {self.batch} is no number of pictures: take 1 or more")
         if self.atol is not None and not self.atol >= 0:
@@ -46,11 +48,13 @@ class Settings:
 
     def precisions(self, runner: Runner, name: str) -> tuple[str, ...]:
         """Return the precisions to run ``runner`` in. Raises PorterError where it does not have the one asked for."""
-        if self.dtype is None:
+        if self.precision is None:
             return runner.precisions
-        if self.dtype not in runner.precisions:
-            raise PorterError(f"{name} computes in {', '.join(runner.precisions)} only: leave --dtype {self.dtype} out")
-        return (self.dtype,)
+        if self.precision not in runner.precisions:
+            raise PorterError(
+                f"{name} computes in {', '.join(runner.precisions)} only: leave --precision {self.precision} out"
+            )
+        return (self.precision,)
 
 
 @dataclass(frozen=True)
@@ -244,7 +248,7 @@ def _precision_notes(reference: Runner, port: Runner, settings: Settings) -> lis
         if "float64" not in settings.precisions(runner, side)
     ]
     if len(lacking) == 2:
-        why = "--dtype float32" if settings.dtype else "no float64 on either side"
+        why = "--precision float32" if settings.precision else "no float64 on either side"
         return [
             f"{why}: float32 is held against float32, by at most {ALONE_RMS_BOUND:.0e} (root mean square) and "
             f"{ALONE_LARGEST_BOUND:.0e} (largest) of the deviation; smaller differences are not seen"

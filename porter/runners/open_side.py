@@ -1,4 +1,4 @@
-"""Sides: what --left and --right name, each a runner and what a reader should call it.
+"""Sides: what --reference and --candidate name, each a runner and what a reader should call it.
 
 golden              what the original code computed for the sample pictures
 torch:FILE          the model in PyTorch, with the weights of a file or folder that porter wrote

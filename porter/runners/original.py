@@ -69,7 +69,7 @@ def _values(
     """Return the graph's variables: the entries that a port takes for them, as TensorFlow reads them where it can."""
     from porter.runners import tensorflow as tf
 
-    options = Options(context.options.weights, context.options.ignore)
+    options = Options(context.options.average, context.options.ignore)
     taken = translate(checkpoint, context.arch, "tf", "tf", options).taken
     missing = [name for name in names if name.removeprefix(prefix) not in taken]
     if missing:

@@ -56,8 +56,8 @@ def foreign_runner(path: Path, function: str, context: Context) -> Runner:
     places = [endpoint.where.get(framework, "") for endpoint in table.endpoints]
     if not {layer_name(place) for place in places} & _layers(network, framework):
         raise PorterError(
-            f"{path}: no layer of {function} has a name of mappings/{table.name}.toml: give --table, a TOML file whose "
-            '[endpoints] say where each endpoint is, as in Logits = "head.fc"'
+            f"{path}: no layer of {function} has a name of mappings/{table.name}.toml: give --endpoint-map, a TOML "
+            'file whose [endpoints] say where each endpoint is, as in Logits = "head.fc"'
         )
     return ModuleRunner(runner, f"{path}: {function}", partial=bool(names))
 
@@ -110,7 +110,9 @@ class CallableRunner:
             outputs = {name: _array(given[key]) for name, key in self.keys.items() if key in given}
         if not outputs:
             wanted = ", ".join(list(self.keys.values())[:4])
-            raise PorterError(f"{self.title} returns none of the endpoints {wanted}, …: use those names, or --table")
+            raise PorterError(
+                f"{self.title} returns none of the endpoints {wanted}, …: use those names, or --endpoint-map"
+            )
         wrong = [name for name, value in outputs.items() if value.ndim == 0 or len(value) != len(pictures)]
         if wrong:
             raise PorterError(f"{self.title} gives {wrong[0]} for another number of pictures than it was given")
@@ -134,7 +136,7 @@ def read_names(given: Mapping[str, str] | str | Path) -> dict[str, str]:
     try:
         names = tomllib.loads(path.read_text(encoding="utf-8")).get("endpoints")
     except FileNotFoundError:
-        raise PorterError(f"{path} does not exist: --table names a TOML file") from None
+        raise PorterError(f"{path} does not exist: --endpoint-map names a TOML file") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise PorterError(f"{path} is not valid TOML: {error}") from None
     if not isinstance(names, dict) or not all(isinstance(value, str) for value in names.values()):
@@ -148,7 +150,7 @@ def _names(context: Context) -> dict[str, str]:
     unknown = sorted(set(names) - set(known))
     if unknown:
         raise PorterError(
-            f"--table names {unknown[0]}, which is no endpoint of {context.arch.name}: {', '.join(known)}"
+            f"--endpoint-map names {unknown[0]}, which is no endpoint of {context.arch.name}: {', '.join(known)}"
         )
     return names
 

@@ -150,7 +150,7 @@ def open_graph(path: str | Path, size: int | None = None) -> Analysis:
 
         return Analysis(newest_graph(path), size)
     if path.exists() and not _is_graph(path):
-        raise PorterError(f"{path} holds no graph: of a checkpoint alone there is the overview and --mapping")
+        raise PorterError(f"{path} holds no graph: of a checkpoint alone there is the overview and --write-table")
     return Analysis(read_graph(path), size)
 
 

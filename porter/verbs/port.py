@@ -50,7 +50,7 @@ class PortResult:
     checkpoint: Checkpoint
     digests: dict[Path, str]
     translation: Translation
-    dtype: str | None
+    save_dtype: str | None
     out: Path | None
     verification: Verification | None
 
@@ -68,14 +68,14 @@ class PortResult:
             "format": self.checkpoint.format,
             "sha256": {str(path): digest for path, digest in self.digests.items()},
             "prefix": self.translation.prefix,
-            "weights": self.translation.weights,
+            "average": self.translation.average,
             "averaged_only": self.translation.averaged_only,
             "largest_raw_ema_difference": self.translation.ema_difference,
             "tensors": len(self.translation.entries),
             "parameters": self.translation.parameters,
             "num_classes": self.translation.num_classes,
             "head": self.translation.head_note,
-            "dtype": self.dtype,
+            "save_dtype": self.save_dtype,
             "roles": self.translation.roles,
             "ignored": list(self.translation.ignored),
             "left_out": self.translation.left_out,
@@ -92,12 +92,12 @@ def port(
     *,
     checkpoint: str | Path | None = None,
     out: str | Path | None = None,
-    weights: str = "auto",
+    average: str = "auto",
     ignore: Sequence[str] = (),
     prefix: str | None = None,
     head: Head | None = None,
     aux: bool = False,
-    dtype: str | None = None,
+    save_dtype: str | None = None,
     verify: bool = False,
     images: Sequence[str | Path] = (),
     expect_sha256: Sequence[str] = (),
@@ -105,16 +105,16 @@ def port(
 ) -> PortResult:
     """Port ``checkpoint`` of ``model`` from the dialect ``source`` to ``target`` and write it to ``out``.
 
-    Without ``checkpoint`` it is the released one, fetched if it is not in the cache. ``weights`` is ``auto``,
+    Without ``checkpoint`` it is the released one, fetched if it is not in the cache. ``average`` is ``auto``,
     ``ema`` or ``raw``; ``ignore`` holds patterns of variables to leave out; ``prefix`` is what stands before the
-    model's names, found where it is None; ``aux`` takes the auxiliary head along, which only training uses; ``dtype``
-    is ``float16`` or ``bfloat16``. An ``out`` that ends in / or is a folder is filled with config.json, weights,
-    labels and a model card. The digests by which porter.verbs.check checks what was written are in a .safetensors file
-    itself, else in ``out``.json beside it or in config.json. ``expect_sha256`` are the SHA-256 that the checkpoint's
-    files must have, see porter.formats.input_digests.
+    model's names, found where it is None; ``aux`` takes the auxiliary head along, which only training uses;
+    ``save_dtype`` is ``float16`` or ``bfloat16``. An ``out`` that ends in / or is a folder is filled with
+    config.json, weights, labels and a model card. The digests by which porter.verbs.check checks what was written
+    are in a .safetensors file itself, else in ``out``.json beside it or in config.json. ``expect_sha256`` are the
+    SHA-256 that the checkpoint's files must have, see porter.formats.input_digests.
 
     With ``verify`` the port is held against TensorFlow, and renamed to ``out`` only where parity holds: the
-    written file itself, or, where ``dtype`` rounds it, the weights before that, with the file read back as those
+    written file itself, or, where ``save_dtype`` rounds it, the weights before that, with the file read back as those
     weights rounded. Raises PorterError, and leaves no
     file, where the checkpoint is not the model's.
     """
@@ -122,8 +122,8 @@ def port(
     for dialect in (source, target):
         if dialect not in SEPARATORS:
             raise PorterError(f"there is no dialect {dialect!r}: take one of {', '.join(SEPARATORS)}")
-    if dtype not in (None, *DTYPES):
-        raise PorterError(f"there is no dtype {dtype!r} to write: take one of {', '.join(DTYPES)}")
+    if save_dtype not in (None, *DTYPES):
+        raise PorterError(f"there is no dtype {save_dtype!r} to write: take one of {', '.join(DTYPES)}")
     if images and not verify:
         raise PorterError("--images are the pictures of --verify: add it")
     if out is not None and not str(out):
@@ -149,7 +149,7 @@ def port(
         folder.check(destination, opened.files or (opened.path,))
     if aux and head.none:
         raise PorterError("--aux is a second classifier and --no-head leaves classifiers out: take one of them")
-    options = Options(weights, ignore, prefix, headless=not head.is_original, parts=("aux",) if aux else ())
+    options = Options(average, ignore, prefix, headless=not head.is_original, parts=("aux",) if aux else ())
     translation = head.apply(translate(opened, arch, source, target, options), arch, target)
     tensors = translation.as_checkpoint(opened)
 
@@ -163,13 +163,13 @@ def port(
             return None
         judged = tensors if output.dtype else written
         found = verify_checkpoint(arch, opened, translation, {target: judged}, images, head, track=track)
-        notes = [f"weights as they are before {dtype}"] if output.dtype else []
+        notes = [f"weights as they are before {save_dtype}"] if output.dtype else []
         notes += ["the auxiliary head was not run, which the original has in training alone"] if aux else []
         return replace(found, digests=inputs.digests, inputs="; ".join([found.inputs, *notes]))
 
-    facts = gather(arch, opened, inputs.digests, source, target, translation, head, dtype)
+    facts = gather(arch, opened, inputs.digests, source, target, translation, head, save_dtype)
     names = head.class_names(arch, translation.num_classes)
-    output = Output(arch, tensors, facts, dtype, names, VERDICT_ROOM if verify else 0, track)
+    output = Output(arch, tensors, facts, save_dtype, names, VERDICT_ROOM if verify else 0, track)
     verification = None
     if destination is None:
         verification = check(tensors) if verify else None
@@ -199,4 +199,6 @@ def port(
                 destination = None
             elif record:
                 record.unlink(missing_ok=True)
-    return PortResult(arch.name, source, target, opened, inputs.digests, translation, dtype, destination, verification)
+    return PortResult(
+        arch.name, source, target, opened, inputs.digests, translation, save_dtype, destination, verification
+    )

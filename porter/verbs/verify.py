@@ -37,14 +37,14 @@ def verify(
     checkpoint: str | Path | None = None,
     images: Sequence[str | Path] = (),
     frameworks: Sequence[str] = ("torch",),
-    weights: str = "auto",
+    average: str = "auto",
     ignore: Sequence[str] = (),
     prefix: str | None = None,
     *,
     graph: str | Path | None = None,
-    left: str | None = None,
-    right: str | None = None,
-    table: Mapping[str, str] | str | Path | None = None,
+    reference: str | None = None,
+    candidate: str | None = None,
+    endpoint_map: Mapping[str, str] | str | Path | None = None,
     preprocessing: str | None = None,
     expect_sha256: Sequence[str] = (),
     settings: Settings | None = None,
@@ -58,8 +58,9 @@ def verify(
     sample pictures): a frozen graph itself, the ``graph`` that is given, filled with the checkpoint, or else the
     original's recorded graph filled by TensorFlow's own reader.
 
-    ``left`` and ``right`` name other sides, see porter.runners.open_side; ``table`` says where a user's network has its
-    endpoints. ``preprocessing`` is a preset of porter.runners.pictures, the model's own where it is None.
+    ``reference`` and ``candidate`` name other sides, see porter.runners.open_side; ``endpoint_map`` says where a
+    user's network has its endpoints. ``preprocessing`` is a preset of porter.runners.pictures, the model's own
+    where it is None.
     ``expect_sha256`` are those that the files read must have, see porter.formats.input_digests.
     Raises PorterError where that cannot be done.
     """
@@ -68,21 +69,22 @@ def verify(
     settings = settings or Settings()
     inputs = Inputs(expect_sha256)
     if graph is not None:
-        if left is not None:
-            raise PorterError("--graph and --left both name the reference: take one of them")
-        left, checkpoint = f"tf:{graph}", checkpoint if checkpoint is not None or right is not None else graph
-    if table is not None and right is None and left is None:
+        if reference is not None:
+            raise PorterError("--graph and --reference both name the reference: take one of them")
+        reference, checkpoint = f"tf:{graph}", checkpoint if checkpoint is not None or candidate is not None else graph
+    if endpoint_map is not None and candidate is None and reference is None:
         raise PorterError(
-            "--table says where a network of yours has its endpoints: name it with --right module.py:function"
+            "--endpoint-map names the endpoints of your own network: name that network with --candidate "
+            "module.py:function"
         )
-    options = Options(weights, ignore, prefix)
-    if checkpoint is None and left is None and right is None:
+    options = Options(average, ignore, prefix)
+    if checkpoint is None and reference is None and candidate is None:
         given = {
             "--images": images,
             "--ignore": ignore,
             "--prefix": prefix,
             "--preprocessing": preprocessing,
-            "--weights": weights != "auto",
+            "--average": average != "auto",
         }
         for option in (name for name, value in given.items() if value):
             raise PorterError(f"without a checkpoint the goldens are compared: give --checkpoint to use {option}")
@@ -90,7 +92,7 @@ def verify(
         return verify_golden(arch, frameworks, settings=settings, track=track)
     opened = inputs.open(checkpoint) if checkpoint is not None else None
     chosen = replace(arch, preprocessing=preprocessing) if preprocessing else arch
-    if left is None and right is None:
+    if reference is None and candidate is None:
         assert opened is not None
         translations = {f: translate(opened, arch, "tf", f, options) for f in frameworks}
         ports = {f: translation.as_checkpoint(opened) for f, translation in translations.items()}
@@ -99,8 +101,8 @@ def verify(
         result = verify_checkpoint(chosen, opened, first, ports, images, None, settings, trust_graph, track)
     else:
         size = arch.input_size
-        context = Context(arch, Table.load(arch.table), size, opened, options, trust_graph, None, table, inputs)
-        result = _verify_sides(chosen, context, left, right, frameworks, images, settings, track)
+        context = Context(arch, Table.load(arch.table), size, opened, options, trust_graph, None, endpoint_map, inputs)
+        result = _verify_sides(chosen, context, reference, candidate, frameworks, images, settings, track)
     inputs.add(map(Path, images), held=False)
     return replace(result, digests=inputs.digests)
 
@@ -108,40 +110,46 @@ def verify(
 def _verify_sides(
     arch: Arch,
     context: Context,
-    left: str | None,
-    right: str | None,
+    reference: str | None,
+    candidate: str | None,
     frameworks: Sequence[str],
     images: Sequence[str | Path],
     settings: Settings,
     track: Track[int],
 ) -> Verification:
-    """Hold what ``right`` names, or the checkpoint's ports, against what ``left`` names, or the original."""
+    """Hold what ``candidate`` names, or the checkpoint's ports, against what ``reference`` names, or the original."""
     opened = context.checkpoint
-    golden = left == "golden" or (left is None and opened is None)
-    if golden or right == "golden":
+    golden = reference == "golden" or (reference is None and opened is None)
+    if golden or candidate == "golden":
         if images:
             raise PorterError("the goldens hold the sample pictures' values only: leave --images out beside golden")
         context = replace(context, size=recorded(arch.name).input_size)
-    if left is None and opened is not None:
+    if reference is None and opened is not None:
         runner, title = _tensorflow(
             arch, context.table, opened, translate(opened, arch, "tf", "tf", context.options), context.trust_graph
         )
-        reference = Side("tf", title, runner)
+        against = Side("tf", title, runner)
     else:
-        reference = open_side(left or "golden", replace(context, beside=right))
-    sides = [open_side(right, replace(context, beside=left or ("golden" if golden else None)))] if right else []
-    for framework in frameworks if right is None else ():
+        against = open_side(reference or "golden", replace(context, beside=candidate))
+    sides = (
+        [open_side(candidate, replace(context, beside=reference or ("golden" if golden else None)))]
+        if candidate
+        else []
+    )
+    for framework in frameworks if candidate is None else ():
         source = seeded_checkpoint(recorded(arch.name)) if golden else opened
         if source is None:
-            raise PorterError("there are no weights to port: give --checkpoint, or name the other side with --right")
+            raise PorterError(
+                "there are no weights to port: give --checkpoint, or name the other side with --candidate"
+            )
         tensors = translate(source, arch, "tf", framework, context.options if not golden else None).as_checkpoint(
             source
         )
         require_framework(arch, framework)
         sides.append(Side(framework, "", network_runner(framework, tensors, context)))
     context.inputs.close()
-    paths = None if golden or right == "golden" else [Path(image) for image in images] or sample_paths()
-    return _held(arch, context.table, reference, sides, paths, context.size, settings, track=track)
+    paths = None if golden or candidate == "golden" else [Path(image) for image in images] or sample_paths()
+    return _held(arch, context.table, against, sides, paths, context.size, settings, track=track)
 
 
 def verify_golden(

@@ -53,7 +53,7 @@ def test_a_checkpoint_becomes_a_file_that_loads_as_a_module(run: Any, save: Save
     assert np.array_equal(model.conv_stem.weight.detach().numpy(), want.transpose(3, 2, 0, 1))
     with safe_open(out, "numpy") as file:
         assert file.metadata()["model"] == MODEL
-        assert file.metadata()["weights"] == "ema"
+        assert file.metadata()["average"] == "ema"
 
 
 def test_pth_and_safetensors_hold_the_same_tensors(run: Any, save: Saver, tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def test_json_of_scope_find_and_diff(run: Run) -> None:
     assert json.loads(run(SMALL, "--diff", SMALL, "--json")[1])["equal"]
 
 
-@pytest.mark.parametrize("option", ["--html", "--svg", "--mapping", "--tensorboard"])
+@pytest.mark.parametrize("option", ["--html", "--svg", "--write-table", "--tensorboard"])
 def test_what_is_written_is_named(run: Run, tmp_path: Path, option: str) -> None:
     target = tmp_path / ("folder" if option == "--tensorboard" else f"out.{option[2:]}")
     code, out, err = run(SMALL, option, target)

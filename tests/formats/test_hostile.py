@@ -34,7 +34,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(command: str, folder: Path) -> str:
     paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
     done = subprocess.run(
-        [sys.executable, str(ROOT / "tests" / "hostile.py"), command, str(folder)],
+        [sys.executable, str(ROOT / "tests/helpers/hostile.py"), command, str(folder)],
         env=os.environ | {"PYTHONPATH": paths, "TF_ENABLE_ONEDNN_OPTS": "0"},
         capture_output=True,
         text=True,

@@ -50,7 +50,7 @@ def test_a_verification_says_every_file(tf: Any, bundle: list[Path], single: Pat
 
     picture = sample_paths()[0]
     page = tmp_path / "r.html"
-    args = ["verify", MODEL, "--checkpoint", tmp_path / "s.ckpt", "--right", f"torch:{single}", "--images", picture]
+    args = ["verify", MODEL, "--checkpoint", tmp_path / "s.ckpt", "--candidate", f"torch:{single}", "--images", picture]
     with pytest.raises(SystemExit) as ended:
         main([*map(str, args), "--report", str(page), "--endpoints", "Logits"])
     assert ended.value.code == 0
@@ -107,8 +107,8 @@ def test_what_is_no_digest_is_said(expected: list[str], message: str) -> None:
 
 def test_verify_refuses_a_side_that_is_not_the_expected_one(bundle: list[Path], single: Path) -> None:
     with pytest.raises(PorterError, match=r"single.safetensors has the SHA-256"):
-        verify(MODEL, left="golden", right=f"torch:{single}", expect_sha256=["0" * 64])
-    assert verify(MODEL, left="golden", right=f"torch:{single}", expect_sha256=[sha256(single)])
+        verify(MODEL, reference="golden", candidate=f"torch:{single}", expect_sha256=["0" * 64])
+    assert verify(MODEL, reference="golden", candidate=f"torch:{single}", expect_sha256=[sha256(single)])
     with pytest.raises(PorterError, match="is of a file, which is not read; what is read is nothing"):
         verify(MODEL, expect_sha256=["0" * 64])
 

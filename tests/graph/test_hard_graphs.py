@@ -182,7 +182,7 @@ def test_no_name_can_steer_a_terminal(
         json.loads(out)
 
 
-@pytest.mark.parametrize("view", ["--scope", "--find", "--diff", "--mapping", "--html", "--svg", "--tensorboard"])
+@pytest.mark.parametrize("view", ["--scope", "--find", "--diff", "--write-table", "--html", "--svg", "--tensorboard"])
 def test_every_view_of_a_checkpoint_is_an_answer_or_one_sentence(
     save: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], view: str
 ) -> None:
@@ -192,7 +192,7 @@ def test_every_view_of_a_checkpoint_is_an_answer_or_one_sentence(
     with pytest.raises(SystemExit) as ended:
         main(["inspect", str(prefix), view, str(tmp_path / "out.toml")])
     out, err = capsys.readouterr()
-    if view == "--mapping":
+    if view == "--write-table":
         assert ended.value.code == 0
         assert "covers 1 variable" in out
     else:

@@ -430,7 +430,7 @@ def verbs(path: Path, out: Path) -> dict[str, Callable[[], object]]:
     from porter.parity.compare_runs import Settings
     from porter.runners.pictures import sample_paths
 
-    quick: dict[str, Any] = {"images": sample_paths()[:1], "settings": Settings(dtype="float32")}
+    quick: dict[str, Any] = {"images": sample_paths()[:1], "settings": Settings(precision="float32")}
     return {
         "port": lambda: porter.port(MODEL, "tf", "torch", checkpoint=path, out=out / "out.safetensors"),
         "read": lambda: dict(open_checkpoint(path)),

@@ -26,10 +26,12 @@ from typing import Any
 if __name__ == "__main__":  # a child of fork has neither TensorFlow's threads nor OpenMP's
     os.environ |= {"KERAS_BACKEND": "torch", "OMP_NUM_THREADS": "1"}
 
+from porter import port, verify
+from porter.catalog import cache
 from porter.catalog.goldens import recorded
 from porter.catalog.releases import Source
 from porter.errors import PorterError
-from porter.export import writers
+from porter.export import writers as writing
 from porter.files.atomic import discard
 from porter.files.progress import untracked
 from porter.formats.open import open_checkpoint
@@ -37,7 +39,6 @@ from porter.graph.analysis.analysis import Analysis
 from porter.mapping.head import Head
 from porter.render import views
 from porter.render.verification_page import write_report
-from porter.verbs import fetch, port, verify
 from porter.verbs.inspect import open_graph
 from porter.verbs.seed import seed
 
@@ -70,14 +71,14 @@ def page(path: Path) -> str:
 def port_to(target: str) -> Callable[[Path], Write]:
     def writer(work: Path) -> Write:
         # Networks are built once, so that what is killed is the writing.
-        build, built = writers.build, {}
+        build, built = writing.build, {}
 
         def once(arch: Any, framework: str, tensors: Any, **options: Any) -> Any:
             if len(tensors) not in built:
                 built[len(tensors)] = build(arch, framework, tensors, **options)
             return built[len(tensors)]
 
-        writers.build = once
+        writing.build = once
         source = seed(MODEL, work / "seeded.ckpt").out
         return lambda out, older: port(MODEL, target=target, checkpoint=source, out=out, head=Head(none=older))
 
@@ -101,14 +102,14 @@ def fetching(work: Path) -> Write:
         archives.append(Path(shutil.make_archive(str(made), "gztar", made)))
 
     def write(out: Path, older: bool) -> None:
-        fetch._download = lambda *_: archives[older]
-        fetch._fetch_from(Source("s.ckpt", url=archives[older].name), out.name, out.parent, untracked)
+        cache._download = lambda *_: archives[older]
+        cache.fetch_from(Source("s.ckpt", url=archives[older].name), out.name, out.parent, untracked)
 
     return write
 
 
 def reporting(_work: Path) -> Write:
-    short = verify(MODEL, left="golden", right=None)
+    short = verify(MODEL, reference="golden", candidate=None)
     return lambda out, older: write_report(out, short, ["older"] * 9 if older else [])
 
 
@@ -126,14 +127,14 @@ def drawing(view: Callable[[Analysis, Path, bool], None]) -> Callable[[Path], Wr
 
 
 WRITERS: dict[str, tuple[str, Callable[[Path], Write], Callable[[Path], Any], str]] = {
-    "safetensors": ("m.safetensors", port_to("torch"), values, "porter.port"),
-    "pth": ("m.pth", port_to("torch"), values, "porter.port"),
-    "keras": ("m.keras", port_to("keras"), values, "porter.port"),
-    "weights.h5": ("m.weights.h5", port_to("keras"), values, "porter.port"),
-    "h5": ("m.h5", port_to("keras"), values, "porter.port"),
-    "folder": ("m", port_to("torch"), folder, "porter.port"),
-    "seed": ("s.ckpt.index", seeding, values, "porter.seed"),
-    "fetch": (MODEL, fetching, lambda path: values(path / "s.ckpt"), "porter.fetch"),
+    "safetensors": ("m.safetensors", port_to("torch"), values, "porter.verbs.port"),
+    "pth": ("m.pth", port_to("torch"), values, "porter.verbs.port"),
+    "keras": ("m.keras", port_to("keras"), values, "porter.verbs.port"),
+    "weights.h5": ("m.weights.h5", port_to("keras"), values, "porter.verbs.port"),
+    "h5": ("m.h5", port_to("keras"), values, "porter.verbs.port"),
+    "folder": ("m", port_to("torch"), folder, "porter.verbs.port"),
+    "seed": ("s.ckpt.index", seeding, values, "porter.verbs.seed"),
+    "fetch": (MODEL, fetching, lambda path: values(path / "s.ckpt"), "porter.catalog.cache"),
     "report": ("r.html", reporting, page, "porter.render.verification_page"),
     "svg": ("g.svg", drawing(views.svg), page, "porter.render.views"),
 }

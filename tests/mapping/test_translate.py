@@ -41,10 +41,10 @@ def test_every_entry_of_a_training_checkpoint_has_its_role(save: Saver) -> None:
 
 @pytest.mark.parametrize(("weights", "factor"), [("auto", 1.01), ("ema", 1.01), ("raw", 1.0)])
 def test_the_weights_asked_for_are_taken(save: Saver, weights: str, factor: float) -> None:
-    found = translated(save, training_checkpoint(), weights=weights)
+    found = translated(save, training_checkpoint(), average=weights)
     raw = seeded_variables()[STEM]
     assert np.array_equal(stem(found), (raw * np.float32(factor)).transpose(3, 2, 0, 1))
-    assert found.weights == {"raw": "raw"}.get(weights, "ema")
+    assert found.average == {"raw": "raw"}.get(weights, "ema")
 
 
 def test_the_largest_difference_between_raw_and_average_is_told(save: Saver) -> None:
@@ -57,24 +57,24 @@ def test_the_largest_difference_between_raw_and_average_is_told(save: Saver) -> 
 def test_auto_takes_raw_unless_every_trainable_variable_has_an_average(save: Saver) -> None:
     tensors = training_checkpoint()
     del tensors[STEM + SHADOW_SUFFIX]
-    assert translated(save, tensors).weights == "raw"
+    assert translated(save, tensors).average == "raw"
     with pytest.raises(MappingError, match=rf"no moving average of 1 trainable variable:\n  {STEM}"):
-        translated(save, tensors, weights="ema")
+        translated(save, tensors, average="ema")
 
 
 def test_a_statistic_without_an_average_is_taken_raw(save: Saver) -> None:
     tensors = training_checkpoint()
     del tensors[MEAN + SHADOW_SUFFIX]
     found = translated(save, tensors)
-    assert found.weights == "ema"
+    assert found.average == "ema"
     assert found.taken[MEAN] == MEAN
     assert np.array_equal(found.entries["bn1.running_mean"].load(), tensors[MEAN])
 
 
 def test_shadows_alone_are_taken_and_raw_is_refused(save: Saver) -> None:
     assert np.array_equal(stem(translated(save, shadows_only())), seeded_variables()[STEM].transpose(3, 2, 0, 1))
-    with pytest.raises(MappingError, match="take --weights auto"):
-        translated(save, shadows_only(), weights="raw")
+    with pytest.raises(MappingError, match="take --average auto"):
+        translated(save, shadows_only(), average="raw")
 
 
 @pytest.mark.parametrize("suffix", ["", SHADOW_SUFFIX])

@@ -198,5 +198,5 @@ def test_a_training_checkpoint_is_ported_and_verified_against_tensorflow(tf: Any
     out = tmp_path / "cifar.safetensors"
     result = port("nasnet_cifar", checkpoint=save(tensors), out=out, verify=True)
     assert result.verification, str(result.verification and result.verification.report)
-    assert result.translation.weights == "ema"
+    assert result.translation.average == "ema"
     assert result.translation.left_out == {"aux": 12}

@@ -143,7 +143,7 @@ def checkpoint(save: Saver) -> Checkpoint:
 def test_raw_weights_for_averages_are_caught(tf: Any, checkpoint: Checkpoint) -> None:
     arch = find_arch(MODEL)
     chosen = translate(checkpoint, arch, "tf", "torch")
-    raw = translate(checkpoint, arch, "tf", "torch", Options(weights="raw"))
+    raw = translate(checkpoint, arch, "tf", "torch", Options(average="raw"))
     for entries, ok in ((chosen.entries, True), (raw.entries, False)):
         port = Checkpoint(checkpoint.path, "translation", entries)
         assert bool(verify_checkpoint(arch, checkpoint, chosen, {"torch": port})) is ok

@@ -30,7 +30,7 @@ from porter.runners.pictures import sample_paths
 MODEL = "mobilenet_v1_0.25_128"
 TABLE = Table.load("mobilenet_v1")
 ONE = [sample_paths()[1]]
-QUICK = Settings(dtype="float64")
+QUICK = Settings(precision="float64")
 
 
 def imported(tf: Any) -> Any:
@@ -74,7 +74,7 @@ def test_a_graph_of_any_form_is_filled_with_the_checkpoint(tf: Any, save: Saver,
     assert result.reference.endswith(f"running {graph.name}, filled by its own reader of model.ckpt")
     # The averages are what a port takes, and so what the graph gets; the raw values are 1 % off.
     assert not verify(
-        MODEL, graph=graph, checkpoint=prefix, right=str(ported(save, tmp_path)), images=ONE, settings=QUICK
+        MODEL, graph=graph, checkpoint=prefix, candidate=str(ported(save, tmp_path)), images=ONE, settings=QUICK
     )
 
 
@@ -100,16 +100,16 @@ def test_a_saved_model_brings_its_own_variables(tf: Any, save: Saver, tmp_path: 
     folder = write_graph(tf, "", tmp_path)
     save(seeded_variables(), f"{folder.name}/variables/variables")
     right = ported(save, tmp_path)
-    result = verify(MODEL, left=f"tf:{folder}", right=right, images=ONE, settings=QUICK)
+    result = verify(MODEL, reference=f"tf:{folder}", candidate=right, images=ONE, settings=QUICK)
     assert result, str(result.ports)
 
 
 def test_a_graph_without_values_is_told(tf: Any, save: Saver, tmp_path: Path) -> None:
     graph = write_graph(tf, ".pbtxt", tmp_path)
     with pytest.raises(PorterError, match="is not frozen, and its 137 variables need values: give --checkpoint"):
-        verify(MODEL, left=f"tf:{graph}", right=ported(save, tmp_path), images=ONE)
+        verify(MODEL, reference=f"tf:{graph}", candidate=ported(save, tmp_path), images=ONE)
     with pytest.raises(PorterError, match=r"absent.pb does not exist: name a .pb, .pbtxt or .meta file"):
-        verify(MODEL, left="tf:absent.pb", right=ported(save, tmp_path))
+        verify(MODEL, reference="tf:absent.pb", candidate=ported(save, tmp_path))
     (tmp_path / "bad.pbtxt").write_text("node { name: 3 }", encoding="utf-8")
     with pytest.raises(FormatError, match=r"bad.pbtxt is not a whole graph in protobuf"):
         load_graph(tmp_path / "bad.pbtxt")
@@ -134,7 +134,7 @@ def test_reference_variables_of_tensorflow_1_are_frozen_too(tf: Any) -> None:
 
 def test_the_ported_files_of_two_frameworks_agree(save: Saver, tmp_path: Path) -> None:
     left, right = ported(save, tmp_path), ported(save, tmp_path, "keras", ".keras")
-    result = verify(MODEL, left=left, right=right, images=ONE)
+    result = verify(MODEL, reference=left, candidate=right, images=ONE)
     assert result, str(result.ports)
     assert result.reference == "port.safetensors in PyTorch"
     assert result.titles == {"keras": "port.keras in Keras"}
@@ -269,7 +269,7 @@ def nets(tmp_path: Path) -> str:
 
 @pytest.mark.parametrize("function", ["build", "build_keras", "build_with_weights"])
 def test_somebody_elses_network_against_the_golden(nets: str, function: str) -> None:
-    result = verify(MODEL, left="golden", right=f"{nets}:{function}")
+    result = verify(MODEL, reference="golden", candidate=f"{nets}:{function}")
     report = result.ports[function]
     assert report, str(report)
     assert len(report.rows) == 30
@@ -280,7 +280,7 @@ def test_somebody_elses_network_against_the_golden(nets: str, function: str) -> 
 def test_endpoints_go_through_a_users_table(nets: str, tmp_path: Path) -> None:
     table = tmp_path / "table.toml"
     table.write_text('[endpoints]\nLogits = "mine"\nAvgPool_1a = "pool"\n', encoding="utf-8")
-    report = verify(MODEL, left="golden", right=f"{nets}:half", table=table).ports["half"]
+    report = verify(MODEL, reference="golden", candidate=f"{nets}:half", endpoint_map=table).ports["half"]
     assert report, str(report)
     assert [row.endpoint for row in report.rows] == ["AvgPool_1a", "Logits", "Predictions"]
     # It answers in float32 whatever it is given, and the report says so.
@@ -290,13 +290,15 @@ def test_endpoints_go_through_a_users_table(nets: str, tmp_path: Path) -> None:
 
 def test_a_module_of_other_names_goes_through_a_dict(save: Saver, nets: str, tmp_path: Path) -> None:
     table = {"Conv2d_0": "inside.bn1", "Logits": "inside.classifier"}
-    result = verify(MODEL, left=ported(save, tmp_path), right=f"{nets}:headless", table=table, images=ONE)
+    result = verify(
+        MODEL, reference=ported(save, tmp_path), candidate=f"{nets}:headless", endpoint_map=table, images=ONE
+    )
     assert result, str(result.ports)
     assert [row.endpoint for row in result.ports["headless"].rows] == ["Conv2d_0", "Logits", "Predictions"]
 
 
 def test_one_side_without_background_is_compared_in_the_other_classes(save: Saver, nets: str, tmp_path: Path) -> None:
-    result = verify(MODEL, left=ported(save, tmp_path), right=f"{nets}:without_background", images=ONE)
+    result = verify(MODEL, reference=ported(save, tmp_path), candidate=f"{nets}:without_background", images=ONE)
     report = result.ports["without_background"]
     assert report, str(report)
     assert "one side alone has a background class: the other classes are compared" in report.notes
@@ -323,17 +325,19 @@ def test_one_side_without_background_is_compared_in_the_other_classes(save: Save
 )
 def test_a_side_that_cannot_be_had_is_one_sentence(nets: str, right: str, message: str) -> None:
     with pytest.raises(PorterError, match=message):
-        verify(MODEL, left="golden", right=right.format(nets=nets))
+        verify(MODEL, reference="golden", candidate=right.format(nets=nets))
 
 
 def test_a_module_that_fails_when_it_is_run_is_one_sentence(nets: str) -> None:
     with pytest.raises(PorterError, match="broken fails: RuntimeError: mat1 and mat2 shapes cannot be multiplied"):
-        verify(MODEL, left="golden", right=f"{nets}:broken", table={"Logits": "1"})
+        verify(MODEL, reference="golden", candidate=f"{nets}:broken", endpoint_map={"Logits": "1"})
 
 
 @pytest.mark.parametrize("function", ["sequential", "tensors"])
 def test_endpoints_that_a_user_did_not_name_are_not_called_skipped(nets: str, function: str) -> None:
-    report = verify(MODEL, left="golden", right=f"{nets}:{function}", table={"Logits": "mine"}).ports[function]
+    report = verify(MODEL, reference="golden", candidate=f"{nets}:{function}", endpoint_map={"Logits": "mine"}).ports[
+        function
+    ]
     assert not report
     assert report.first_departure is not None
     assert report.first_departure.endpoint == "Logits"
@@ -342,17 +346,17 @@ def test_endpoints_that_a_user_did_not_name_are_not_called_skipped(nets: str, fu
 
 
 def test_a_table_of_unknown_names_is_refused(nets: str, tmp_path: Path) -> None:
-    with pytest.raises(PorterError, match="--table names Logitz, which is no endpoint"):
-        verify(MODEL, left="golden", right=f"{nets}:half", table={"Logitz": "mine"})
+    with pytest.raises(PorterError, match="--endpoint-map names Logitz, which is no endpoint"):
+        verify(MODEL, reference="golden", candidate=f"{nets}:half", endpoint_map={"Logitz": "mine"})
     (tmp_path / "t.toml").write_text("[endpoint]", encoding="utf-8")
     with pytest.raises(PorterError, match=r"t.toml has no \[endpoints\]"):
-        verify(MODEL, left="golden", right=f"{nets}:half", table=tmp_path / "t.toml")
+        verify(MODEL, reference="golden", candidate=f"{nets}:half", endpoint_map=tmp_path / "t.toml")
 
 
 def test_pictures_and_goldens_exclude_each_other() -> None:
     with pytest.raises(PorterError, match="leave --images out beside golden"):
-        verify(MODEL, left="golden", right="golden", images=ONE)
-    assert verify(MODEL, left="golden", right="golden")
+        verify(MODEL, reference="golden", candidate="golden", images=ONE)
+    assert verify(MODEL, reference="golden", candidate="golden")
 
 
 @pytest.mark.parametrize("batch", [1, 2, 3])
@@ -366,15 +370,15 @@ def test_one_and_many_give_the_same_verdict(batch: int) -> None:
 
 
 def test_the_precision_can_be_chosen() -> None:
-    exact = verify(MODEL, settings=Settings(dtype="float64")).ports["torch"]
+    exact = verify(MODEL, settings=Settings(precision="float64")).ports["torch"]
     assert exact
     assert all(row.rounding_rms is None and row.exact is not None for row in exact.rows)
-    single = verify(MODEL, settings=Settings(dtype="float32")).ports["torch"]
+    single = verify(MODEL, settings=Settings(precision="float32")).ports["torch"]
     assert single
     assert "float32 alone, within" in str(single)
     assert "smaller differences are not seen" in single.notes[0]
-    with pytest.raises(PorterError, match="--dtype float16"):
-        Settings(dtype="float16")
+    with pytest.raises(PorterError, match="--precision float16"):
+        Settings(precision="float16")
 
 
 def test_endpoints_are_chosen_by_an_expression() -> None:
@@ -425,7 +429,7 @@ def test_failed_parity_is_1_and_the_last_line_names_the_endpoint(
     from porter.nets.mobilenet_v1 import torch as mobilenet_v1
 
     monkeypatch.setattr(mobilenet_v1, "EPSILON", 1e-5)
-    code, out, _ = run(capsys, "verify", MODEL, "--left", "golden", "--right", f"{nets}:build")
+    code, out, _ = run(capsys, "verify", MODEL, "--reference", "golden", "--candidate", f"{nets}:build")
     assert code == 1
     last = out.splitlines()[-1]
     assert last.startswith("parity fails: Conv2d_0 is the first endpoint that departs")
@@ -451,7 +455,7 @@ def test_a_strangers_graph_runs_only_where_it_is_trusted(
     path = tmp_path / "strange.pb"
     path.write_bytes(graph.SerializeToString())
     assert constant("x", np.zeros(1, np.float32)).op == "Const"
-    arguments = ("verify", MODEL, "--graph", path, "--images", ONE[0], "--dtype", "float32")
+    arguments = ("verify", MODEL, "--graph", path, "--images", ONE[0], "--precision", "float32")
     code, out, err = run(capsys, *arguments)
     assert (code, out) == (2, "")
     assert "WriteFile at intruder" in err

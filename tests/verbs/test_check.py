@@ -140,7 +140,7 @@ def flip(file: Any, place: int, bit: int) -> None:
 def test_the_tensor_that_differs_is_named(
     tf: Any, small: Path, tmp_path: Path, target: str, name: str, dtype: str | None
 ) -> None:
-    out = port(SMALL, target=target, checkpoint=small, out=f"{tmp_path}/{name}", dtype=dtype).out
+    out = port(SMALL, target=target, checkpoint=small, out=f"{tmp_path}/{name}", save_dtype=dtype).out
     assert out is not None
     assert check(out)
     weights = max(files_of(out), key=lambda file: file.stat().st_size)
@@ -197,7 +197,7 @@ def test_cut_longer_missing_and_swapped_files_are_found(small: Path, tmp_path: P
     (folder / "labels.txt").unlink()
     assert check(folder).damaged == ("labels.txt, which is not there",)
     port(SMALL, checkpoint=small, out=f"{folder}/")
-    port(SMALL, checkpoint=small, out=folder / "model.safetensors", dtype="float16")
+    port(SMALL, checkpoint=small, out=folder / "model.safetensors", save_dtype="float16")
     assert check(folder / "model.safetensors")
     assert check(folder).damaged == ("model.safetensors, which is another",)
 

@@ -21,7 +21,7 @@ DRILL = TESTS / "helpers/killed.py"
 
 def drill(folder: Path, *writers: str) -> list[dict[str, Any]]:
     command = [sys.executable, str(DRILL), str(folder), *writers]
-    environment = os.environ | {"PYTHONPATH": str(DRILL.parent.parent)}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (TESTS, TESTS.parent)))}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]

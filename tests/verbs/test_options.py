@@ -135,7 +135,7 @@ def test_a_head_without_background_keeps_its_classes(save: Saver) -> None:
 def test_weights_are_rounded_to_nearest(save: Saver, tmp_path: Path, framework: str, suffix: str, dtype: str) -> None:
     out = tmp_path / f"small{suffix}"
     checkpoint = save(seeded_variables())
-    port(NAME, target=framework, checkpoint=checkpoint, out=out, dtype=dtype)
+    port(NAME, target=framework, checkpoint=checkpoint, out=out, save_dtype=dtype)
     full = port(NAME, target=framework, checkpoint=checkpoint)
     stored = open_checkpoint(out)
     for name, entry in full.translation.entries.items():
@@ -162,7 +162,7 @@ def test_a_folder_has_weights_facts_labels_and_a_card(tf: Any, save: Saver, tmp_
     index = prefix.with_name("model.ckpt.index")
     assert config["source"]["model.ckpt.index"] == hashlib.sha256(index.read_bytes()).hexdigest()
     assert set(config["source"]) == {"model.ckpt.index", "model.ckpt.data-00000-of-00001"}
-    assert (config["model"], config["weights"], config["num_classes"]) == (NAME, "ema", 1001)
+    assert (config["model"], config["average"], config["num_classes"]) == (NAME, "ema", 1001)
     assert config["parity"]["ok"]
     assert config["parity"]["verdict"].startswith("parity holds at 30 endpoints")
     assert (out / "labels.txt").read_text().splitlines() == package_data.labels("imagenet_1001")
@@ -252,14 +252,14 @@ def test_values_too_large_for_float16_are_refused_by_name(save: Saver, tmp_path:
     tensors[name] = tensors[name] * np.float32(1e6)
     out = tmp_path / "m.safetensors"
     with pytest.raises(PorterError, match=r"bn1.running_var has values up to .*, too large for float16"):
-        port(NAME, checkpoint=save(tensors), out=out, dtype="float16")
+        port(NAME, checkpoint=save(tensors), out=out, save_dtype="float16")
     assert not out.exists()
-    port(NAME, checkpoint=save(tensors), out=out, dtype="bfloat16")
+    port(NAME, checkpoint=save(tensors), out=out, save_dtype="bfloat16")
 
 
 def test_rounded_weights_are_verified_before_and_read_back_after(tf: Any, save: Saver, tmp_path: Path) -> None:
     out = tmp_path / "m.safetensors"
-    result = port(NAME, checkpoint=save(seeded_variables()), out=out, dtype="float16", verify=True)
+    result = port(NAME, checkpoint=save(seeded_variables()), out=out, save_dtype="float16", verify=True)
     assert result.verification is not None
     assert result.verification.inputs.endswith("; weights as they are before float16")
     with safe_open(out, "numpy") as file:
@@ -273,7 +273,7 @@ def test_raw_weights_give_way_to_averages_only_where_they_are_missing(save: Save
     first = next(iter(tensors))
     tensors[first + "/ExponentialMovingAverage"] = tensors.pop(first) + 1
     found = port(NAME, checkpoint=save(tensors)).translation
-    assert (found.weights, found.averaged_only) == ("raw", 1)
+    assert (found.average, found.averaged_only) == ("raw", 1)
     assert np.array_equal(
         found.entries["conv_stem.weight"].load(), tensors[first + "/ExponentialMovingAverage"].transpose(3, 2, 0, 1)
     )

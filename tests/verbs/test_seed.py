@@ -50,7 +50,7 @@ def test_a_training_checkpoint_has_an_average_of_everything(tf: Any, tmp_path: P
     assert stored.pop("global_step") == []
     assert len(stored) == 2 * 137
     assert all(name.removesuffix(SHADOW_SUFFIX) in stored for name in stored)
-    assert port(NAME, checkpoint=prefix).translation.weights == "ema"
+    assert port(NAME, checkpoint=prefix).translation.average == "ema"
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
