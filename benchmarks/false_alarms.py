@@ -31,7 +31,7 @@ from porter.graph.rewrite.freeze import freeze
 from porter.mapping.table import Table
 from porter.mapping.translate import translate
 from porter.nets.build import build
-from porter.parity.compare import Tally
+from porter.parity.compare import ErrorAccumulator
 from porter.runners.of_network import runner_of
 from porter.runners.runner import Runner, run_all
 from porter.runners.settings import before_tensorflow
@@ -116,7 +116,7 @@ def alarms(model: str, count: int, settings: list[Setting]) -> Iterator[tuple[Se
             parts = [run_all(runner, batch[i : i + setting.batch]) for i in range(0, len(batch), setting.batch)]
             for i in range(len(batch)):
                 part, place = parts[i // setting.batch], i % setting.batch
-                tally = Tally(table.logits, softmaxes=table.softmaxes)
+                tally = ErrorAccumulator(table.logits, softmaxes=table.softmaxes)
                 tally.add(_one(part, place), _one(want, i))
                 report = tally.report()
                 exact = max(row.exact or 0.0 for row in report.rows)

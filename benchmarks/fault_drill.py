@@ -27,7 +27,7 @@ from porter.formats.checkpoint import Checkpoint, Entry
 from porter.mapping.table import Table
 from porter.mapping.translate import translate
 from porter.nets.build import build
-from porter.parity.compare_runs import hold
+from porter.parity.compare_runs import compare_runs
 from porter.runners.golden import golden_pictures
 from porter.runners.of_network import runner_of
 from porter.runners.runner import PRECISIONS, Runner, run_all
@@ -39,16 +39,16 @@ class Outcome:
     """What verify made of one fault."""
 
     fault: Fault
-    departs: str | None
+    diverges: str | None
     cause: str | None
 
     @property
     def caught(self) -> bool:
-        return self.departs is not None
+        return self.diverges is not None
 
     @property
     def located(self) -> bool:
-        return self.departs == self.fault.departs
+        return self.diverges == self.fault.diverges
 
 
 class Remembered:
@@ -91,10 +91,10 @@ def drill(model: str, fault: Fault) -> Outcome:
         if fault.network is not None:
             network = fault.network(network) or network
         pictures = golden_pictures(size)
-        held = hold({"fault": runner_of(network, table)}, reference, pictures, arch, table)
+        held = compare_runs({"fault": runner_of(network, table)}, reference, pictures, arch, table)
     report = held.reports["fault"]
-    departure = report.first_departure
-    return Outcome(fault, departure.endpoint if departure else None, report.cause)
+    divergence = report.first_divergence
+    return Outcome(fault, divergence.endpoint if divergence else None, report.cause)
 
 
 def rows(outcomes: list[Outcome]) -> list[str]:
@@ -102,10 +102,10 @@ def rows(outcomes: list[Outcome]) -> list[str]:
     lines = ["| fault | in | sits in | caught | located | cause guessed |", "| --- | --- | --- | --- | --- | --- |"]
     for outcome in outcomes:
         fault = outcome.fault
-        located = "yes" if outcome.located else f"at {outcome.departs}" if outcome.caught else ""
+        located = "yes" if outcome.located else f"at {outcome.diverges}" if outcome.caught else ""
         caught = "yes" if outcome.caught else "**no**"
         lines.append(
-            f"| {fault.name} | {fault.framework} | {fault.departs} | {caught} | {located} | {outcome.cause or ''} |"
+            f"| {fault.name} | {fault.framework} | {fault.diverges} | {caught} | {located} | {outcome.cause or ''} |"
         )
     return lines
 

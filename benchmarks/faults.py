@@ -1,6 +1,6 @@
 """Single mistakes, planted one at a time: what each changes, where it sits, and what the guess should say.
 
-A fault is planted by changing the code, the weights, or the network that was built; ``departs`` is the endpoint in
+A fault is planted by changing the code, the weights, or the network that was built; ``diverges`` is the endpoint in
 which the changed layer sits. FAULTS has a list for every architecture.
 """
 
@@ -28,7 +28,7 @@ class Fault:
 
     name: str
     framework: str
-    departs: str
+    diverges: str
     cause: str
     weights: Callable[[Tensors], None] | None = None
     network: Callable[[Network], Any] | None = None

@@ -144,7 +144,7 @@ def read_with_porter(path: Path, dialect: str = "tf") -> dict[str, Any]:
 
     translation = translate(open_checkpoint(path), find_arch(MODEL), dialect, "tf")
     found = {name: entry.load() for name, entry in translation.entries.items()}
-    ODD.extend(translation.odd.values())
+    ODD.extend(translation.suspicious.values())
     return found
 
 

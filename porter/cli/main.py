@@ -405,8 +405,8 @@ def show_port(result: Any) -> None:
     size = f"{len(found.entries)} tensors, {found.parameters:,} values, {found.num_classes} classes"
     rounded = f", rounded to {result.save_dtype}" if result.save_dtype else ""
     out.print(Text(f"  ported   {size}, {result.source} -> {result.target}{rounded}"))
-    for sentence in shortened(found.odd.values()):
-        out.print(Text(f"  odd      {sentence}", style="bold"), soft_wrap=True)
+    for sentence in shortened(found.suspicious.values()):
+        out.print(Text(f"  suspicious  {sentence}", style="bold"), soft_wrap=True)
     if result.verification is not None:
         show_verification(result.verification)
     if result.out is not None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from porter.errors import PorterError, listing
 from porter.formats.checkpoint import Checkpoint
-from porter.formats.locate import locate
+from porter.formats.locate import resolve_path
 from porter.formats.open import open_checkpoint
 
 _HEX = re.compile(r"[0-9a-fA-F]{64}")
@@ -40,7 +40,7 @@ class Inputs:
 
     def open(self, path: str | Path) -> Checkpoint:
         """Add the files of the checkpoint at ``path`` and open it; see porter.formats.open.open_checkpoint."""
-        self.add(locate(Path(path)).files)
+        self.add(resolve_path(Path(path)).files)
         opened = open_checkpoint(path)
         self.add(opened.files or (opened.path,))
         return opened

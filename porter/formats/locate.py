@@ -24,7 +24,7 @@ class Place(NamedTuple):
     files: tuple[Path, ...]
 
 
-def locate(path: Path) -> Place:
+def resolve_path(path: Path) -> Place:
     """Return the place that ``path`` stands for. Raises PorterError where nothing is there."""
     try:
         if path.is_dir():
@@ -110,14 +110,14 @@ def _saved_model(path: Path) -> Place | None:
 def _in_folder(folder: Path) -> Place:
     state = folder / "checkpoint"
     if state.is_file():
-        return locate(state)
+        return resolve_path(state)
     saved = _saved_model(folder / "saved_model.pb")
     if saved:
         return saved
     for pattern in _IN_FOLDERS:
         found = sorted(folder.glob(pattern))
         if len(found) == 1:
-            return locate(found[0])
+            return resolve_path(found[0])
         if found:
             names = listing(file.name for file in found)
             raise PorterError(f"{folder} holds several checkpoints: name one of them{names}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from porter.errors import FormatError
 from porter.formats.checkpoint import Checkpoint, Entry
-from porter.formats.locate import READS, Place, locate
+from porter.formats.locate import READS, Place, resolve_path
 from porter.formats.tensorflow.sstable import FOOTER, is_table
 from porter.formats.zip import members_of
 
@@ -20,7 +20,7 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
 
     Raises PorterError where there is nothing to read, FormatError where it is damaged or unknown.
     """
-    return _read(locate(Path(path)))
+    return _read(resolve_path(Path(path)))
 
 
 def _read(place: Place) -> Checkpoint:

@@ -35,12 +35,12 @@ _DEBIAS = re.compile(r"(?P<scoped>.+)/(biased|local_step)")
 _RANGE = re.compile(r"(?P<scoped>.*_quant/(.*/)?)(min|max)(/(biased|local_step))?")
 
 
-def shadowed(name: str) -> str:
+def base_name(name: str) -> str:
     """Return the variable whose moving average ``name`` is, or ``name`` itself."""
     return name.removesuffix(SHADOW_SUFFIX)
 
 
-def present(name: str, names: Collection[str]) -> bool:
+def has_variable(name: str, names: Collection[str]) -> bool:
     """Tell whether the variable ``name``, or at least its moving average, is there."""
     return name in names or name + SHADOW_SUFFIX in names
 
@@ -51,7 +51,7 @@ def role_of(name: str, names: Collection[str]) -> str:
     A slot counts as one only where its variable, or that variable's average, is there too: an
     unknown layer that happens to be called Adam is not passed over. A range has both its ends.
     """
-    if _is_range(shadowed(name), names):
+    if _is_range(base_name(name), names):
         return RANGE
     if name.endswith(SHADOW_SUFFIX):
         return SHADOW
@@ -60,7 +60,7 @@ def role_of(name: str, names: Collection[str]) -> str:
     if _SLOT_SCALAR.fullmatch(name):
         return SLOT
     slot, debias = _SLOT.fullmatch(name), _DEBIAS.fullmatch(name)
-    if slot and present(slot["variable"], names):
+    if slot and has_variable(slot["variable"], names):
         return SLOT
     if debias:
         parts = debias["scoped"].split("/")
@@ -75,7 +75,7 @@ def _is_range(name: str, names: Collection[str]) -> bool:
         return False
     parts = found["scoped"].split("/")[:-1]
     scopes = ("/".join(parts[: at + 1]) for at, part in enumerate(parts) if part.endswith("_quant"))
-    return any(present(f"{scope}/min", names) and present(f"{scope}/max", names) for scope in scopes)
+    return any(has_variable(f"{scope}/min", names) and has_variable(f"{scope}/max", names) for scope in scopes)
 
 
 def roles(names: Collection[str]) -> dict[str, str]:

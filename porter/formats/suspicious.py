@@ -1,4 +1,4 @@
-"""What is odd about weights: values that are not finite, variances below zero, numbers that no training leaves behind.
+"""Sanity checks on weights: not finite, a variance below zero, or a number that no training leaves behind.
 
 It is said and not refused: a training that broke down is a checkpoint all the same.
 """
@@ -15,21 +15,21 @@ _LARGEST = 1e8
 """No weight of a released model is near it; flip a weight's highest exponent bit but one, and it is beyond."""
 
 
-def watch(entry: Entry, name: str, variance: bool, odd: dict[str, str]) -> Entry:
-    """Return the entry ``name``, which leaves in ``odd`` what is odd about its values when they are read."""
-    return Entry(entry.shape, entry.dtype, partial(_watched, entry, name, variance, odd))
+def watch(entry: Entry, name: str, variance: bool, suspicious: dict[str, str]) -> Entry:
+    """Return the entry ``name``; reading it adds a sentence to ``suspicious`` where its values fail a check."""
+    return Entry(entry.shape, entry.dtype, partial(_watched, entry, name, variance, suspicious))
 
 
-def _watched(entry: Entry, name: str, variance: bool, odd: dict[str, str]) -> np.ndarray:
+def _watched(entry: Entry, name: str, variance: bool, suspicious: dict[str, str]) -> np.ndarray:
     values = entry.load()
     found = what_is_odd(values, variance)
     if found:
-        odd[name] = f"{name} has {found}: look at what trained it, or copy or download it again"
+        suspicious[name] = f"{name} has {found}: look at what trained it, or copy or download it again"
     return values
 
 
 def what_is_odd(values: np.ndarray, variance: bool = False) -> str | None:
-    """Return what is odd about floats, which may be a ``variance``, or None. Looks at the extremes first."""
+    """Return which check fails for floats, which may be a ``variance``, or None. Looks at the extremes first."""
     if not values.size or values.dtype.kind != "f":
         return None
     low, high = float(values.min()), float(values.max())

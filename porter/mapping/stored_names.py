@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from porter.errors import MappingError
-from porter.formats.roles import present, shadowed
+from porter.formats.roles import base_name, has_variable
 from porter.mapping.table import Table
 
 
-def locate(
+def resolve_names(
     stored: Collection[str], names: Sequence[str], dialect: str, prefix: str | None = None
 ) -> tuple[dict[str, str], str]:
     """Return ``{table's name: stored name}`` and the prefix that stands before all of them.
@@ -23,7 +23,7 @@ def locate(
         return stored_names(stored, names, dialect), ""
     if prefix is None:
         prefix = find_prefix(stored, names)
-    elif not any(present(prefix + name, stored) for name in names):
+    elif not any(has_variable(prefix + name, stored) for name in names):
         found = ", ".join(repr(other) for other, tails in _behind(stored, names).items() if tails) or "nothing"
         raise MappingError(f"none of the model's names stands behind {prefix!r}: they stand behind {found}")
     return stored_names(stored, names, dialect, prefix), prefix
@@ -52,7 +52,7 @@ def _behind(stored: Collection[str], names: Sequence[str]) -> dict[str, set[str]
     """Return which of ``names`` stand behind each prefix in ``stored``; ``""`` is the first."""
     wanted = set(names)
     behind: dict[str, set[str]] = {"": set()}
-    for name in map(shadowed, stored):
+    for name in map(base_name, stored):
         parts = name.split("/")
         for at in range(len(parts)):
             tail = "/".join(parts[at:])
@@ -86,6 +86,8 @@ def why_none(stored: Collection[str], table: Table, dialect: str, model: str) ->
     """Say why a file has none of the names of ``model`` in ``dialect``: another dialect, or another model."""
     for other in table.dialects:
         names = [pair.source for pair in table.pairs(other, other)]
-        if other != dialect and any(present(name, stored) for name in locate(stored, names, other)[0].values()):
+        if other != dialect and any(
+            has_variable(name, stored) for name in resolve_names(stored, names, other)[0].values()
+        ):
             return f"has the names of the dialect {other}, not {dialect}'s: port it with --from {other} --to …"
     return f"has none of the tensors of {model}: name the model that it belongs to"

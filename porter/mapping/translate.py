@@ -14,10 +14,10 @@ from porter.catalog.goldens import recorded
 from porter.catalog.models import Arch
 from porter.errors import MappingError, PorterError, listing
 from porter.formats.checkpoint import Checkpoint, Entry
-from porter.formats.roles import SHADOW, SHADOW_SUFFIX, VARIABLE, counts, present, roles, shadowed
+from porter.formats.roles import SHADOW, SHADOW_SUFFIX, VARIABLE, base_name, counts, has_variable, roles
 from porter.formats.suspicious import watch
 from porter.mapping.relayout import parse_axes, relayout
-from porter.mapping.stored_names import locate, stored_names, why_none
+from porter.mapping.stored_names import resolve_names, stored_names, why_none
 from porter.mapping.table import Pair, Table
 
 AVERAGES = ("auto", "ema", "raw")
@@ -48,7 +48,8 @@ class Translation:
     was taken. ``left_out`` counts the variables of every optional part that is there and was not asked for.
     ``ema_difference`` is the largest ``|raw - ema|``, None without both. ``num_classes`` are those of the
     checkpoint's head, 0 without one; ``head`` are the classifier's pairs, ``head_note`` what became of them if they
-    are not as they were. ``odd`` fills up while the entries are read: a sentence for each stored tensor that is odd.
+    are not as they were. ``suspicious`` gets a sentence for each tensor
+    that fails a sanity check when it is read.
     """
 
     entries: dict[str, Entry]
@@ -64,7 +65,7 @@ class Translation:
     prefix: str
     head: tuple[Pair, ...]
     head_note: str | None = None
-    odd: dict[str, str] = field(default_factory=dict)
+    suspicious: dict[str, str] = field(default_factory=dict)
 
     @property
     def parameters(self) -> int:
@@ -103,7 +104,9 @@ class _Translator:
         self.pairs = self.table.pairs(source, target, options.parts)
         self.sizes = _axis_sizes(arch, self.table, source)
         try:
-            names, self.prefix = locate(self.entries, [pair.source for pair in self.pairs], source, options.prefix)
+            names, self.prefix = resolve_names(
+                self.entries, [pair.source for pair in self.pairs], source, options.prefix
+            )
         except MappingError as error:
             raise MappingError(f"{checkpoint.path}: {error}") from None
         self.stored = names | self._otherwise(names)
@@ -126,9 +129,9 @@ class _Translator:
         return {
             name: stored[other]
             for name in names
-            if not present(names[name], self.entries)
+            if not has_variable(names[name], self.entries)
             for other in others.get(name, ())
-            if present(stored[other], self.entries)
+            if has_variable(stored[other], self.entries)
         }
 
     def translation(self) -> Translation:
@@ -136,10 +139,10 @@ class _Translator:
         ignored = self._left_out(found)
         taken, kind, averaged_only = self._choose()
         num_classes = self._check_shapes(taken)
-        parts = [self.unasked[name] for name in self.unasked if present(name, self.entries)]
-        odd: dict[str, str] = {}
+        parts = [self.unasked[name] for name in self.unasked if has_variable(name, self.entries)]
+        suspicious: dict[str, str] = {}
         return Translation(
-            {pair.target: self._entry(taken[pair.source], pair, odd) for pair in self.wanted},
+            {pair.target: self._entry(taken[pair.source], pair, suspicious) for pair in self.wanted},
             self.source,
             taken,
             kind,
@@ -151,7 +154,7 @@ class _Translator:
             dict(Counter(parts)),
             self.prefix,
             self.head,
-            odd=odd,
+            suspicious=suspicious,
         )
 
     def _shown(self, name: str, role: str) -> str:
@@ -165,7 +168,7 @@ class _Translator:
         """Return the variables left out on purpose, optional parts aside; raise where one is left over."""
         left_out, left_over = [], []
         # A variable of which only the average is there is a variable all the same.
-        for name in dict.fromkeys(shadowed(n) for n, role in found.items() if role in (VARIABLE, SHADOW)):
+        for name in dict.fromkeys(base_name(n) for n, role in found.items() if role in (VARIABLE, SHADOW)):
             asked = any(fnmatchcase(name, pattern) for pattern in self.options.ignore)
             if name in self.mapped:
                 if asked:
@@ -177,7 +180,7 @@ class _Translator:
             else:
                 left_over.append(name)
         # Where the model itself is not there, that is what to say, and not that all the rest is unknown.
-        if left_over and any(present(name, self.entries) for name in self.mapped):
+        if left_over and any(has_variable(name, self.entries) for name in self.mapped):
             shown = (f"{n} {self.entries[n if n in self.entries else n + SHADOW_SUFFIX].shape}" for n in left_over)
             raise MappingError(
                 f"{_plural(len(left_over), 'variable')} in {self.checkpoint.path.name} "
@@ -196,7 +199,7 @@ class _Translator:
         if average not in AVERAGES:
             raise PorterError(f"there are no average {average!r}: take one of {', '.join(AVERAGES)}")
         names = [self.stored[pair.source] for pair in self.wanted]
-        missing = [name for name in names if not present(name, self.entries)]
+        missing = [name for name in names if not has_variable(name, self.entries)]
         if len(missing) == len(names):
             raise MappingError(f"{path} {why_none(self.entries, self.table, self.source, self.arch.name)}")
         if missing:
@@ -285,8 +288,8 @@ class _Translator:
         # numpy's maximum, because Python's would pass over a NaN.
         return float(np.max([np.max(np.abs(checkpoint[n] - checkpoint[n + SHADOW_SUFFIX]), initial=0) for n in both]))
 
-    def _entry(self, name: str, pair: Pair, odd: dict[str, str]) -> Entry:
-        stored, sizes = watch(self.entries[name], name, pair.variance, odd), self.sizes[pair.source]
+    def _entry(self, name: str, pair: Pair, suspicious: dict[str, str]) -> Entry:
+        stored, sizes = watch(self.entries[name], name, pair.variance, suspicious), self.sizes[pair.source]
         blank = np.broadcast_to(np.zeros((), stored.dtype), stored.shape)
         shape = relayout(blank, pair.source_axes, pair.target_axes, sizes).shape
         return Entry(shape, stored.dtype, partial(_relaid, stored, pair, sizes))

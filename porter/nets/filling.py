@@ -10,7 +10,7 @@ from porter.catalog.models import Arch
 from porter.errors import MappingError, PorterError, listing
 from porter.formats.checkpoint import Checkpoint
 from porter.mapping.relayout import parse_axes
-from porter.mapping.stored_names import locate, stored_names, why_none
+from porter.mapping.stored_names import resolve_names, stored_names, why_none
 from porter.mapping.table import Table
 
 
@@ -45,7 +45,7 @@ def fitting(table: Table, dialect: str, tensors: Checkpoint, shapes: Mapping[str
     """
     pairs = {pair.source: pair for pair in table.pairs(dialect, dialect, table.parts)}
     wanted = [name for name in shapes if not table.ignored(dialect, name)]
-    stored, _ = locate(tensors.entries, wanted, dialect, prefix="")
+    stored, _ = resolve_names(tensors.entries, wanted, dialect, prefix="")
     heads = {name for name, pair in pairs.items() if pair.head}
     if not heads & {name for name in wanted if stored[name] in tensors}:
         wanted = [name for name in wanted if name not in heads]

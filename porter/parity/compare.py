@@ -42,9 +42,9 @@ class Row:
     """One endpoint's numbers and verdict.
 
     ``largest`` and ``mean`` are absolute differences in standard deviations of the original's values, in float64
-    where both sides have it; ``cosine`` is between the two sides' values, ``growth`` is ``largest`` over that of the
-    endpoint before (None for the first, and behind one without any difference). ``exact`` is ``largest`` in
-    float64, None where a side has none. ``rounding_rms`` and ``rounding_largest`` are the two ratios of the
+    where both sides have it; ``cosine`` is between the two sides' values, ``amplification`` is ``largest``
+    over that of the endpoint before (None for the first, and after one without a difference). ``exact`` is
+    ``largest`` in float64, None where a side has none. ``rounding_rms`` and ``rounding_largest`` are the two ratios of the
     second rule, None where no side has a float64. ``single`` and ``noise`` are the largest distances from the
     truth, in standard deviations, of the float32 runs of the side that is judged and of the side whose float64 it is.
 
@@ -55,7 +55,7 @@ class Row:
     largest: float
     mean: float
     cosine: float
-    growth: float | None
+    amplification: float | None
     exact: float | None
     rounding_rms: float | None
     rounding_largest: float | None
@@ -71,8 +71,8 @@ class Row:
 class Report:
     """The rows in graph order, and the endpoints ``missing`` in the port. True where all agree.
 
-    A ``strict`` report is not true where an endpoint is missing. ``cause`` says what the first departure looks like,
-    None where nothing departs or no pattern shows; ``notes`` are what a reader has to know about how it was judged.
+    A ``strict`` report is not true where an endpoint is missing. ``cause`` says what the first divergence looks like,
+    None where nothing diverges or no pattern shows; ``notes`` are what a reader has to know about how it was judged.
     """
 
     rows: tuple[Row, ...]
@@ -87,7 +87,7 @@ class Report:
         return bool(self.rows) and whole and all(row.ok for row in self.rows)
 
     @property
-    def first_departure(self) -> Row | None:
+    def first_divergence(self) -> Row | None:
         """The endpoint at which what is not within the bounds begins, in graph order.
 
         A small mistake may grow with depth until it passes a bound: in float64 it is followed back to where it
@@ -107,14 +107,14 @@ class Report:
         return next((row for row in self.rows if not row.ok), None)
 
     def __str__(self) -> str:
-        row = self.first_departure
+        row = self.first_divergence
         if row is None and self.missing and self.strict:
             return f"parity is not shown: the port computes no {', '.join(self.missing)}"
         if row is None:
             count = len(self.rows)
             return f"parity holds at {count} endpoint{'' if count == 1 else 's'}: {', '.join(self._proofs())}"
         cause = f"; likely cause: {self.cause}" if self.cause else ""
-        return f"parity fails: {row.endpoint} is the first endpoint that departs, {self._departure(row)}{cause}"
+        return f"parity fails: {row.endpoint} is the first endpoint that diverges, {self._divergence(row)}{cause}"
 
     def _proofs(self) -> list[str]:
         if self.atol is not None:
@@ -133,7 +133,7 @@ class Report:
             proofs.append(f"float32 alone, within {largest:.1e} of the deviation (bound {ALONE_LARGEST_BOUND:.0e})")
         return proofs
 
-    def _departure(self, row: Row) -> str:
+    def _divergence(self, row: Row) -> str:
         if self.atol is not None:
             return f"by {row.absolute:.3g} (--atol {self.atol:g})"
         parts = []
@@ -147,10 +147,10 @@ class Report:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as plain values."""
-        departure = self.first_departure
+        divergence = self.first_divergence
         return {
             "ok": bool(self),
-            "first_departure": departure.endpoint if departure else None,
+            "first_divergence": divergence.endpoint if divergence else None,
             "cause": self.cause,
             "verdict": str(self),
             "missing": list(self.missing),
@@ -170,12 +170,12 @@ def compare(
 
     Raises PorterError where one endpoint differs in its number of values.
     """
-    tally = Tally(logits, atol)
+    tally = ErrorAccumulator(logits, atol)
     tally.add(got, want)
     return tally.report()
 
 
-class Tally:
+class ErrorAccumulator:
     """Differences pooled over batches of pictures: add each batch's runs, then ask for the report.
 
     ``softmaxes`` says of which endpoint's values each softmax is, ``endpoints`` which alone are judged, see ``select``.
@@ -223,7 +223,7 @@ class Tally:
         for sums in self.sums.values():
             before = rows[-1].largest if rows else 0.0
             row = sums.row(self.atol)
-            rows.append(replace(row, growth=row.largest / before if before and np.isfinite(before) else None))
+            rows.append(replace(row, amplification=row.largest / before if before and np.isfinite(before) else None))
         return Report(tuple(rows), self.missing, atol=self.atol, strict=self.strict)
 
 

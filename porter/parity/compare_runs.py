@@ -1,4 +1,4 @@
-"""hold: runs a reference and ports on the same pictures, batch by batch, and judges every endpoint."""
+"""compare_runs: runs a reference and ports on the same pictures, batch by batch, and judges every endpoint."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from porter.files.progress import Track, untracked
 from porter.mapping.dialects import NAMES
 from porter.mapping.head import Head, has_background
 from porter.mapping.table import Table
-from porter.parity.compare import ALONE_LARGEST_BOUND, ALONE_RMS_BOUND, Report, Tally, select
+from porter.parity.compare import ALONE_LARGEST_BOUND, ALONE_RMS_BOUND, ErrorAccumulator, Report, select
 from porter.parity.diagnose import SKIPPED, Sample, diagnose
 from porter.parity.head_outputs import outputs_with
 from porter.runners.runner import PRECISIONS, Runner
@@ -22,7 +22,7 @@ BATCH = 4
 """Pictures run at once where nothing is asked for: their activations on both sides are in memory together."""
 
 DIAGNOSED = 3
-"""Pictures on which the first departure is looked at: enough for a factor and an offset, and one more."""
+"""Pictures on which the first divergence is looked at: enough for a factor and an offset, and one more."""
 
 Outputs = dict[str, np.ndarray]
 
@@ -58,7 +58,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Held:
+class Comparison:
     """Each port's report, and the logits of both sides, in float32 where they ran in it."""
 
     reports: dict[str, Report]
@@ -66,7 +66,7 @@ class Held:
     logits: dict[str, np.ndarray]
 
 
-def hold(
+def compare_runs(
     ports: Mapping[str, Runner],
     reference: Runner,
     pictures: np.ndarray,
@@ -75,18 +75,20 @@ def hold(
     settings: Settings | None = None,
     head: Head | None = None,
     track: Track[int] = untracked,
-) -> Held:
+) -> Comparison:
     """Hold each of ``ports`` against ``reference`` on NHWC float32 ``pictures``.
 
     Only ``settings.batch`` pictures are run at once, by every side in all its precisions. Where a head has one class
     less than the other's and that has a background class, the rest is compared. With another ``head`` than the
     original's, what is left of the original's outputs is judged.
     """
-    return _Holder(ports, reference, pictures, arch, table, settings or Settings(), head or Head(), track).held()
+    return _Comparer(
+        ports, reference, pictures, arch, table, settings or Settings(), head or Head(), track
+    ).comparison()
 
 
-class _Holder:
-    """One call of hold."""
+class _Comparer:
+    """One call of compare_runs."""
 
     def __init__(
         self,
@@ -106,8 +108,8 @@ class _Holder:
         for name, runner in ports.items():
             settings.precisions(runner, name)
 
-    def held(self) -> Held:
-        tallies: dict[str, Tally] = {}
+    def comparison(self) -> Comparison:
+        tallies: dict[str, ErrorAccumulator] = {}
         logits: dict[str, list[np.ndarray]] = {}
         step = self.settings.batch or BATCH
         for at in self.track(range(0, len(self.pictures), step), "verifying"):
@@ -120,7 +122,7 @@ class _Holder:
                 ours, theirs = self._comparable(name, runner, got, want)
                 if name not in tallies:
                     strict = name in NAMES  # ours are whole
-                    tallies[name] = Tally(
+                    tallies[name] = ErrorAccumulator(
                         self._judged(theirs),
                         self.settings.atol,
                         strict,
@@ -130,7 +132,7 @@ class _Holder:
                 tallies[name].add(ours, theirs)
         reports = {name: self._finished(name, tally.report()) for name, tally in tallies.items()}
         joined = {name: np.concatenate(parts) for name, parts in logits.items()}
-        return Held(reports, joined.pop("", None), joined)
+        return Comparison(reports, joined.pop("", None), joined)
 
     def _run(self, runner: Runner, name: str, batch: np.ndarray) -> dict[str, Outputs]:
         runs = {p: runner(batch.astype(p)) for p in self.settings.precisions(runner, name)}
@@ -189,16 +191,16 @@ class _Holder:
         return sides["got"], sides["want"]
 
     def _finished(self, name: str, report: Report) -> Report:
-        """Return ``report`` with its notes, and the cause of its first departure."""
+        """Return ``report`` with its notes, and the cause of its first divergence."""
         notes = [*self.notes[name], *_precision_notes(self.reference, self.ports[name], self.settings)]
         for side in (self.reference, self.ports[name]):
             notes.extend(getattr(side, "notes", ()))
-        row = report.first_departure
+        row = report.first_divergence
         cause = self._cause(name, row.endpoint, row.worst) if row is not None else None
         return replace(report, cause=cause, notes=tuple(dict.fromkeys(notes)))
 
     def _cause(self, name: str, endpoint: str, worst: int) -> str | None:
-        """Run the pictures again on which the first departure is looked at."""
+        """Run the pictures again on which the first divergence is looked at."""
         chosen = [worst, *(number for number in range(len(self.pictures)) if number != worst)][:DIAGNOSED]
         port, batch = self.ports[name], self.pictures[chosen]
         whole_got, whole_want = self._same_classes(

@@ -1,6 +1,6 @@
 """diagnose: what a difference between two activations looks like, and so what its likely cause is.
 
-It is asked of the first endpoint that departs, where everything before agrees, so that a single mistake shows its own
+It is asked of the first endpoint that diverges, where everything before agrees, so that a single mistake shows its own
 pattern: a factor for each channel, the borders alone, the same values in another order. A guess is a help, not a
 verdict: it is None where no pattern shows.
 """

@@ -1,4 +1,4 @@
-"""own_inputs: what TensorFlow's and PyTorch users' own decode, crop and resize would change, apart from the network.
+"""preprocessing_drift: what TensorFlow's and PyTorch users' own decode, crop and resize would change.
 
 For parity both sides get the same array. This says how far the arrays are apart that each side would have made.
 """
@@ -27,7 +27,7 @@ PICTURES = 16
 Preparer = Callable[[Path, str, int], np.ndarray]
 
 
-def own_inputs(
+def preprocessing_drift(
     arch: Arch, paths: Sequence[Path], pictures: np.ndarray, reference: Runner, table: Table
 ) -> tuple[OwnInput, ...]:
     """Compare ``pictures``, as porter prepared the files at ``paths``, with each side's own preparation of them.

@@ -57,14 +57,14 @@ def _port(result: Verification, name: str) -> dict[str, Any]:
     report = result.ports[name]
     ratios = any(row.rounding_rms is not None for row in report.rows)
     exact = any(row.exact is not None for row in report.rows)
-    head = ["float64 largest" if exact else "float32 largest", "mean", "cosine", "growth"]
+    head = ["float64 largest" if exact else "float32 largest", "mean", "cosine", "amplification"]
     want, got = result.logits.get(""), result.logits.get(name)
     return {
         "name": result.name_of(name),
         "title": result.titles.get(name, f"porter's network in {result.name_of(name)}"),
         "report": report,
         "verdict": str(report).removeprefix("parity holds ").removeprefix("parity fails: "),
-        "departure": report.first_departure,
+        "divergence": report.first_divergence,
         "head": head + (["float32 rms ×", "largest ×"] if ratios else []),
         "rows": [(row.endpoint, row.ok, verdict_of(report, row), numbers(row, ratios)) for row in report.rows],
         "logits": None

@@ -60,26 +60,26 @@ def _show_endpoints(out: Console, report: Report, name: str) -> None:
     largest = "float64 largest" if exact else "float32 largest"
     ratios = any(row.rounding_rms is not None for row in report.rows)
     rounding = ("float32 rms", "largest") if ratios else ()
-    grid = new_grid(f"endpoint in {name}", largest, "mean", "cosine", "growth", *rounding, "")
+    grid = new_grid(f"endpoint in {name}", largest, "mean", "cosine", "amplification", *rounding, "")
     for row in report.rows:
         verdict = Text(verdict_of(report, row), style="green" if row.ok else "bold red")
         grid.add_row(row.endpoint, *numbers(row, ratios), verdict)
     out.print(grid)
-    unit = "  differences in deviations of the original's values; growth against the endpoint before"
+    unit = "  differences in deviations of the original's values; amplification against the endpoint before"
     out.print(unit + ("; float32 in times the original's own rounding" if ratios else ""), soft_wrap=True)
 
 
 def verdict_of(report: Report, row: Row) -> str:
-    """Return ok, departs, or begins: within the bounds, but where a departure comes from."""
+    """Return ok, diverges, or begins: within the bounds, but where a divergence comes from."""
     if not row.ok:
-        return "departs"
-    return "begins" if row is report.first_departure else "ok"
+        return "diverges"
+    return "begins" if row is report.first_divergence else "ok"
 
 
 def numbers(row: Row, ratios: bool) -> list[str]:
-    """Return a row's numbers as text: largest, mean, cosine and growth, then the two ratios of rounding."""
-    growth = "" if row.growth is None else f"{row.growth:.2f}"
-    shown = [f"{row.largest:.1e}", f"{row.mean:.1e}", f"{row.cosine:.6f}", growth]
+    """Return a row's numbers as text: largest, mean, cosine and amplification, then the two ratios of rounding."""
+    amplification = "" if row.amplification is None else f"{row.amplification:.2f}"
+    shown = [f"{row.largest:.1e}", f"{row.mean:.1e}", f"{row.cosine:.6f}", amplification]
     return [*shown, _ratio(row.rounding_rms), _ratio(row.rounding_largest)] if ratios else shown
 
 

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, Literal, NamedTuple
 from porter.errors import FormatError, PorterError, listing
 from porter.files.seals import FILES, TENSORS, is_sealed, record_beside
 from porter.formats.input_digests import Inputs
-from porter.formats.locate import locate
+from porter.formats.locate import resolve_path
 from porter.formats.tensorflow.sstable import FOOTER, is_table
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -105,7 +105,7 @@ def check(path: Path, inputs: Inputs | None = None) -> Checked:
 def _first_of(path: Path) -> Path:
     """Return the first file of what ``path`` stands for. Raises PorterError where that is nothing."""
     try:
-        return locate(path).files[0]
+        return resolve_path(path).files[0]
     except PorterError:
         if path.is_dir():
             raise _none(path) from None

@@ -13,7 +13,7 @@ import numpy as np
 from porter.errors import PorterError
 from porter.formats.checkpoint import Checkpoint
 from porter.formats.open import open_checkpoint
-from porter.formats.roles import VARIABLE, counts, roles, shadowed
+from porter.formats.roles import VARIABLE, base_name, counts, roles
 from porter.mapping.recognise import Match, recognise, title
 
 if TYPE_CHECKING:
@@ -235,7 +235,7 @@ def _inspect_checkpoint(checkpoint: Checkpoint, depth: int | None) -> Inspection
     variables = [name for name, role in found.items() if role == VARIABLE]
     sizes = {name: int(np.prod(checkpoint.entries[name].shape)) for name in variables}
     # A variable of which only the average is there is a variable all the same.
-    shapes = {shadowed(name): checkpoint.entries[name].shape for name in checkpoint.entries}
+    shapes = {base_name(name): checkpoint.entries[name].shape for name in checkpoint.entries}
     kept = {name: shape for name, shape in shapes.items() if found.get(name, VARIABLE) == VARIABLE}
     return Inspection(
         checkpoint.path,

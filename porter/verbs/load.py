@@ -39,19 +39,19 @@ def load(
     if weights is None:
         return build(arch, framework, None, num_classes=num_classes, dtype=dtype, **options)
     require_framework(arch, framework)
-    odd: dict[str, str] = {}
-    checkpoint = _watched(open_checkpoint(weights), framework, odd)
+    suspicious: dict[str, str] = {}
+    checkpoint = _watched(open_checkpoint(weights), framework, suspicious)
     network = build(arch, framework, checkpoint, num_classes=num_classes, dtype=dtype, **options)
-    for sentence in odd.values():
+    for sentence in suspicious.values():
         warnings.warn(f"{checkpoint.path}: {sentence}", stacklevel=2)
     return network
 
 
-def _watched(checkpoint: Checkpoint, framework: str, odd: dict[str, str]) -> Checkpoint:
-    """Return ``checkpoint``, which leaves in ``odd`` what is odd about the tensors that are read."""
+def _watched(checkpoint: Checkpoint, framework: str, suspicious: dict[str, str]) -> Checkpoint:
+    """Return ``checkpoint``, which leaves in ``suspicious`` what is suspicious about the tensors that are read."""
     variances = {tensor.leaf(framework).name for kind in KINDS.values() for tensor in kind if tensor.variance}
     watched = {
-        name: watch(entry, name, name.split(SEPARATORS[framework])[-1] in variances, odd)
+        name: watch(entry, name, name.split(SEPARATORS[framework])[-1] in variances, suspicious)
         for name, entry in checkpoint.entries.items()
     }
     return replace(checkpoint, entries=watched)

@@ -25,7 +25,7 @@ from porter.formats.input_digests import Inputs, digest
 from porter.formats.open import open_checkpoint
 from porter.mapping.dialects import SEPARATORS
 from porter.mapping.head import Head
-from porter.mapping.stored_names import locate
+from porter.mapping.stored_names import resolve_names
 from porter.mapping.translate import Options, Translation, translate
 from porter.parity.result import Verification
 from porter.runners.settings import before_tensorflow
@@ -79,7 +79,7 @@ class PortResult:
             "roles": self.translation.roles,
             "ignored": list(self.translation.ignored),
             "left_out": self.translation.left_out,
-            "odd": list(self.translation.odd.values()),
+            "suspicious": list(self.translation.suspicious.values()),
             "out": str(self.out) if self.out else None,
             "verification": self.verification.as_dict() if self.verification else None,
         }
@@ -156,7 +156,7 @@ def port(
     def check(written: Checkpoint) -> Verification | None:
         """Verify the written file, or, where it is rounded, that it is what was verified, rounded."""
         if output.dtype:
-            for name, stored in locate(written.entries, list(tensors), target, prefix="")[0].items():
+            for name, stored in resolve_names(written.entries, list(tensors), target, prefix="")[0].items():
                 if not np.array_equal(written[stored], output.entry(name).load(), equal_nan=True):
                     raise PorterError(f"{written.path}: {name} was not written as it should be: try again")
         if not verify:

@@ -21,8 +21,8 @@ from porter.mapping.relayout import relayout
 from porter.mapping.table import Table
 from porter.mapping.translate import Options, Translation, translate
 from porter.nets.build import require_framework
-from porter.parity.compare_runs import Settings, hold
-from porter.parity.other_preprocessing import own_inputs
+from porter.parity.compare_runs import Settings, compare_runs
+from porter.parity.other_preprocessing import preprocessing_drift
 from porter.parity.result import Labels, PictureResult, Verification
 from porter.runners.context import Context
 from porter.runners.open_side import Side, golden_side, network_runner, open_side
@@ -219,11 +219,11 @@ def _held(
         count = f"{len(paths)} picture{'' if len(paths) == 1 else 's'}"
         inputs = f"{count}, {arch.preprocessing} preprocessing to {pictures.shape[1]}x{pictures.shape[2]}"
     ports = {side.name: side.runner for side in sides}
-    held = hold(ports, reference.runner, pictures, arch, table, settings, head, track)
+    held = compare_runs(ports, reference.runner, pictures, arch, table, settings, head, track)
     shown: tuple[PictureResult, ...] = ()
     if paths is not None and held.reference_logits is not None and (head is None or head.is_original):
         shown = tuple(_pictures(arch, head or Head(), paths, held.reference_logits, held.logits))
-    own = own_inputs(arch, paths, pictures, reference.runner, table) if paths is not None else ()
+    own = preprocessing_drift(arch, paths, pictures, reference.runner, table) if paths is not None else ()
     logits = {} if held.reference_logits is None else {"": held.reference_logits, **held.logits}
     return Verification(
         arch.name,

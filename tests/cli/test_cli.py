@@ -105,7 +105,7 @@ def test_failed_parity_is_1_and_leaves_no_file(
     out = tmp_path / "m.safetensors"
     done = run(*arguments(save(seeded_variables()), "--out", out, "--verify"))
     assert done.code == 1
-    assert "parity fails: Conv2d_0 is the first endpoint that departs" in done.out
+    assert "parity fails: Conv2d_0 is the first endpoint that diverges" in done.out
     assert "nothing was written, because parity failed" in done.out
     assert not [path for path in tmp_path.iterdir() if "safetensors" in path.name]
 

@@ -46,7 +46,11 @@ def test_a_port_tells_what_is_odd(broken: Path, tmp_path: Path, capsys: pytest.C
             main([*command, str(tmp_path / "m.safetensors"), *more])
         assert ended.value.code == 0
         out = capsys.readouterr().out
-        found = json.loads(out)["odd"] if more else [line for line in out.splitlines() if line.startswith("  odd")]
+        found = (
+            json.loads(out)["suspicious"]
+            if more
+            else [line for line in out.splitlines() if line.startswith("  suspicious")]
+        )
         assert len(found) == 3
         for sentence in TOLD:
             assert sum(sentence in line for line in found) == 1, sentence
@@ -66,7 +70,7 @@ def test_a_network_warns_of_what_is_odd(broken: Path, tmp_path: Path) -> None:
 
 def test_nothing_is_odd_about_the_models(save: Saver, tmp_path: Path) -> None:
     result = port(MODEL, checkpoint=save(seeded_variables()), out=tmp_path / "m.safetensors")
-    assert result.as_dict()["odd"] == []
+    assert result.as_dict()["suspicious"] == []
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def filled(model: nn.Module, name: str) -> nn.Module:
     return model.eval()
 
 
-def departures(network: Any, name: str, without: str = "") -> dict[str, float]:
+def divergences(network: Any, name: str, without: str = "") -> dict[str, float]:
     """Return each endpoint's distance from the golden in float64, in the deviations of the original's values."""
     golden, table = recorded(name), Table.load(name)
     table = dataclasses.replace(table, endpoints=tuple(e for e in table.endpoints if e.name != without))
@@ -62,7 +62,7 @@ def departures(network: Any, name: str, without: str = "") -> dict[str, float]:
     return {key: distance(value, want[key]) for key, value in got.items()}
 
 
-def first_departure(apart: dict[str, float]) -> str:
+def first_divergence(apart: dict[str, float]) -> str:
     return next(name for name, distance in apart.items() if distance > 1e-9)
 
 
@@ -71,7 +71,7 @@ def first_departure(apart: dict[str, float]) -> str:
 def test_cadenes_take_the_port_strictly_and_compute_the_same(file: str, builder: str) -> None:
     name = {"NASNetALarge": "nasnet_large", "NASNetAMobile": "nasnet_mobile"}[builder]
     model = filled(getattr(peer(file), builder)(num_classes=1001), name)
-    assert max(departures(model, name, without="global_pool").values()) < 1e-12  # not flattened there
+    assert max(divergences(model, name, without="global_pool").values()) < 1e-12  # not flattened there
 
 
 def code(name: str, folder: Path) -> Any:
@@ -81,7 +81,7 @@ def code(name: str, folder: Path) -> Any:
 
 
 def stated(network: str) -> tuple[str, float]:
-    """Return the first endpoint that departs and how far the logits are off, as the table of docs/nasnet.md says."""
+    """Return the first endpoint that diverges and how far the logits are off, as the table of docs/nasnet.md says."""
     row = re.findall(
         rf"^\| {re.escape(network)} \| [^|]* \| (\w+) \| ([\d.]+) % \| below 1e-12 \|$", PAGE, re.MULTILINE
     )
@@ -94,10 +94,10 @@ def test_timms_large_takes_the_port_strictly_but_counts_padding(tmp_path: Path) 
     pytest.importorskip("timm")
     endpoint, logits = stated("timm nasnetalarge")
     theirs = code("timm_nasnet.py", tmp_path)
-    before = departures(filled(theirs.large(), "nasnet_large"), "nasnet_large")
+    before = divergences(filled(theirs.large(), "nasnet_large"), "nasnet_large")
     assert before["Logits"] == pytest.approx(logits, abs=0.00005)
-    assert first_departure(before) == endpoint
-    assert max(departures(filled(theirs.large_with_same_pools(), "nasnet_large"), "nasnet_large").values()) < 1e-12
+    assert first_divergence(before) == endpoint
+    assert max(divergences(filled(theirs.large_with_same_pools(), "nasnet_large"), "nasnet_large").values()) < 1e-12
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ def test_keras_applications_take_the_port_by_name_but_pool_zeros(
     theirs = code("keras_nasnet.py", tmp_path)
     model = getattr(theirs, size)()
     fill(model, Table.load(name), seeds(name, "keras"))
-    before = departures(model, name)
+    before = divergences(model, name)
     assert before["Logits"] == pytest.approx(logits, abs=0.00005)
-    assert first_departure(before) == endpoint
-    assert max(departures(theirs.with_same_pools(model), name).values()) < 1e-12
+    assert first_divergence(before) == endpoint
+    assert max(divergences(theirs.with_same_pools(model), name).values()) < 1e-12

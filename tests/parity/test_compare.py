@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from porter.errors import PorterError
-from porter.parity.compare import Report, Tally, compare
+from porter.parity.compare import ErrorAccumulator, Report, compare
 from porter.runners.softmax import softmax, softmax_rounding
 
 DRAW = np.random.default_rng(0)
@@ -51,9 +51,9 @@ def test_the_first_departure_is_the_first_in_graph_order() -> None:
     want = {p: {"a": o["Logits"], "b": o["Logits"], "Logits": o["Logits"]} for p, o in WANT.items()}
     got = {p: o | {"b": o["b"] + 1, "Logits": o["Logits"] + 2} for p, o in want.items()}
     report = compare(dict(reversed(got.items())), want, "Logits")
-    assert report.first_departure is not None
-    assert report.first_departure.endpoint == "b"
-    assert "b is the first endpoint that departs" in str(report)
+    assert report.first_divergence is not None
+    assert report.first_divergence.endpoint == "b"
+    assert "b is the first endpoint that diverges" in str(report)
     assert [row["ok"] for row in report.as_dict()["endpoints"]] == [True, False, False]
 
 
@@ -85,7 +85,7 @@ def test_a_softmaxs_rounding_is_what_its_logits_make_one_expect() -> None:
     assert softmax_rounding(single, truth) == pytest.approx(np.sqrt(np.square(draws).mean(0)), rel=0.05)
 
 
-def test_a_softmax_that_the_original_hits_by_luck_is_no_departure() -> None:
+def test_a_softmax_that_the_original_hits_by_luck_is_no_divergence() -> None:
     random = np.random.default_rng(1)
     truth = np.array([[9.0, 0.0, -1.0, 2.0]])
     port = truth + 1e-6 * random.standard_normal(truth.shape)
@@ -96,7 +96,7 @@ def test_a_softmax_that_the_original_hits_by_luck_is_no_departure() -> None:
         return {"float32": rounded, "float64": {"Logits": truth, "P": softmax(truth)}}
 
     def report(logits: np.ndarray, softmaxes: dict[str, str], more: float = 0.0, only: str | None = None) -> Report:
-        tally = Tally("Logits", softmaxes=softmaxes, endpoints=only)
+        tally = ErrorAccumulator("Logits", softmaxes=softmaxes, endpoints=only)
         tally.add(both(logits, more), both(lucky))
         return tally.report()
 

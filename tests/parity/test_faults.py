@@ -28,7 +28,7 @@ SHORT = (
 )
 def test_a_fault_is_caught_where_it_sits_and_its_cause_is_guessed(model: str, fault: Any) -> None:
     outcome = fault_drill.drill(model, fault)
-    assert outcome.departs == fault.departs
+    assert outcome.diverges == fault.diverges
     assert fault.cause in (outcome.cause or "")
 
 
@@ -44,4 +44,4 @@ def test_the_page_shows_the_drill() -> None:
     for model, planted in FAULTS.items():
         count = len(planted)
         assert f"{model}: {count} faults, {count} caught, {count} located" in page
-        assert all(f"| {fault.name} | {fault.framework} | {fault.departs} | yes | yes |" in page for fault in planted)
+        assert all(f"| {fault.name} | {fault.framework} | {fault.diverges} | yes | yes |" in page for fault in planted)

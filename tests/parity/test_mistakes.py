@@ -112,7 +112,7 @@ def whole_pool(patch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("plant", "departs"),
+    ("plant", "diverges"),
     [
         (epsilon, "Conv2d_0"),
         (epsilon_of_float32, "Conv2d_0"),  # beyond 1e-9 from Conv2d_4_depthwise on, and followed back
@@ -126,13 +126,13 @@ def whole_pool(patch: pytest.MonkeyPatch) -> None:
         (whole_pool, "AvgPool_1a"),
     ],
 )
-def test_a_mistake_is_caught_where_it_sits(monkeypatch: pytest.MonkeyPatch, plant: Plant, departs: str) -> None:
+def test_a_mistake_is_caught_where_it_sits(monkeypatch: pytest.MonkeyPatch, plant: Plant, diverges: str) -> None:
     plant(monkeypatch)
     result = verify(MODEL)
     assert not result
-    departure = result.ports["torch"].first_departure
-    assert departure is not None
-    assert departure.endpoint == departs
+    divergence = result.ports["torch"].first_divergence
+    assert divergence is not None
+    assert divergence.endpoint == diverges
 
 
 @pytest.fixture
@@ -158,6 +158,6 @@ def test_a_shifted_background_class_is_caught(tf: Any, checkpoint: Checkpoint) -
         entries[name] = Entry(shifted.shape, shifted.dtype, lambda shifted=shifted: shifted)
     port = Checkpoint(checkpoint.path, "translation", entries)
     result = verify_checkpoint(arch, checkpoint, chosen, {"torch": port})
-    departure = result.ports["torch"].first_departure
-    assert departure is not None
-    assert departure.endpoint == "Logits"
+    divergence = result.ports["torch"].first_divergence
+    assert divergence is not None
+    assert divergence.endpoint == "Logits"

@@ -159,7 +159,7 @@ def test_identity_leaves_pixels_as_they_are(strange: dict[str, Path]) -> None:
 def test_the_preprocessing_has_lines_of_its_own(tf: Any, strange: dict[str, Path], tmp_path: Path) -> None:
     from porter.catalog.models import find_arch
     from porter.mapping.table import Table
-    from porter.parity.other_preprocessing import own_inputs
+    from porter.parity.other_preprocessing import preprocessing_drift
 
     arch, table = find_arch("mobilenet_v1"), Table.load("mobilenet_v1")
 
@@ -171,7 +171,7 @@ def test_the_preprocessing_has_lines_of_its_own(tf: Any, strange: dict[str, Path
 
     def lines(*names: str) -> list[str]:
         paths = [strange[name] for name in names]
-        return [str(own) for own in own_inputs(arch, paths, prepare(paths, "inception", 32), Sum(), table)]
+        return [str(own) for own in preprocessing_drift(arch, paths, prepare(paths, "inception", 32), Sum(), table)]
 
     ours, theirs = lines("RGB")
     assert ours.startswith("TensorFlow's own decode, crop and resize: ")
@@ -192,7 +192,7 @@ def test_a_wrong_preset_is_seen(tf: Any, monkeypatch: pytest.MonkeyPatch) -> Non
     """The drill's mistake in the preprocessing: half-pixel centres in the resize."""
     from porter.catalog.models import find_arch
     from porter.mapping.table import Table
-    from porter.parity.other_preprocessing import own_inputs
+    from porter.parity.other_preprocessing import preprocessing_drift
     from porter.runners import pictures
 
     class Nothing:
@@ -206,7 +206,7 @@ def test_a_wrong_preset_is_seen(tf: Any, monkeypatch: pytest.MonkeyPatch) -> Non
 
     def largest() -> float:
         made = prepare([path], "inception", 224)
-        return own_inputs(arch, [path], made, Nothing(), table)[0].largest
+        return preprocessing_drift(arch, [path], made, Nothing(), table)[0].largest
 
     assert largest() < 1e-5
     sound = pictures.resize_bilinear

@@ -339,8 +339,8 @@ def test_endpoints_that_a_user_did_not_name_are_not_called_skipped(nets: str, fu
         function
     ]
     assert not report
-    assert report.first_departure is not None
-    assert report.first_departure.endpoint == "Logits"
+    assert report.first_divergence is not None
+    assert report.first_divergence.endpoint == "Logits"
     assert "Conv2d_13_pointwise" in report.missing
     assert "skipped" not in str(report)
 
@@ -419,7 +419,7 @@ def test_images_takes_what_a_shell_pattern_gives(
     assert code == 0
     assert [picture["picture"] for picture in result["pictures"]] == [path.name for path in pictures]
     row = result["ports"]["torch"]["endpoints"][0]
-    assert {"largest", "mean", "cosine", "growth", "exact", "rounding_rms", "ok"} <= row.keys()
+    assert {"largest", "mean", "cosine", "amplification", "exact", "rounding_rms", "ok"} <= row.keys()
     assert len(result["preprocessing"]) == 2
 
 
@@ -432,7 +432,7 @@ def test_failed_parity_is_1_and_the_last_line_names_the_endpoint(
     code, out, _ = run(capsys, "verify", MODEL, "--reference", "golden", "--candidate", f"{nets}:build")
     assert code == 1
     last = out.splitlines()[-1]
-    assert last.startswith("parity fails: Conv2d_0 is the first endpoint that departs")
+    assert last.startswith("parity fails: Conv2d_0 is the first endpoint that diverges")
     assert "likely cause: a constant factor near 1 for each channel" in last
     assert last.endswith("a batch norm's epsilon")
 
@@ -504,9 +504,9 @@ def test_many_pictures_need_no_more_memory_than_a_few() -> None:
     import gc
     import weakref
 
-    from porter.parity.compare import Tally
+    from porter.parity.compare import ErrorAccumulator
 
-    tally, alive = Tally("Logits"), []
+    tally, alive = ErrorAccumulator("Logits"), []
     for _ in range(3):
         values = np.random.default_rng(0).standard_normal((2, 1000))
         alive.append(weakref.ref(values))
