@@ -1,16 +1,18 @@
-"""Entry point of `port` and `porter`: an interrupt while porter is imported is one sentence too."""
+"""Entry point of the commands `port` and `porter`: an interrupt while porter is imported is one sentence too."""
 
 import sys
 
+from porter.cli import called_as
+
 
 def main() -> None:
-    """Run porter.cli.main. Nothing else of porter is imported before the interrupt is caught."""
+    """Run porter.cli.main, whose imports take most of the time, with interrupts caught."""
     try:
         from porter.cli.main import main as run
 
         run()
     except KeyboardInterrupt:
-        sys.stderr.write("port: interrupted\n")
+        sys.stderr.write(f"{called_as()}: interrupted\n")
         sys.exit(130)
 
 

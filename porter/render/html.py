@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from porter.errors import MissingPackageError
+from porter.files.installed import porter_version
 from porter.graph.analysis.analysis import Analysis
 from porter.graph.analysis.blocks import Block, Group, cost, find_blocks, widths
 from porter.graph.analysis.describe import describe
@@ -29,7 +29,7 @@ def write_html(result: GraphInspection) -> str:
     try:
         import jinja2
     except ImportError:
-        raise MissingPackageError("--html needs jinja2: pip install 'porter[report]'") from None
+        raise MissingPackageError("--html needs jinja2: pip install 'tensorporter[report]'") from None
     loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
     template = jinja2.Environment(loader=loader, autoescape=True).get_template("graph.html.j2")
     # "<" is written as an escape, so that no name can end the script that the data stands in.
@@ -41,7 +41,7 @@ def write_html(result: GraphInspection) -> str:
         facts=[("format", result.analysis.source.format), *facts(result.analysis)],
         colours=COLOURS,
         data=data,
-        version=version("tensorporter"),
+        version=porter_version(),
     )
 
 

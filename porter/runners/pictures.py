@@ -27,7 +27,7 @@ def open_picture(path: Path) -> Any:
     try:
         from PIL import Image, ImageOps, UnidentifiedImageError
     except ImportError:
-        raise MissingPackageError("reading pictures needs Pillow: pip install 'porter[torch]'") from None
+        raise MissingPackageError("reading pictures needs Pillow: pip install 'tensorporter[torch]'") from None
     try:
         with Image.open(path) as image:
             if image.mode == "F":

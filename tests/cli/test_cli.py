@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import entry_points, version
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,7 @@ def test_verify_in_the_same_call_writes_the_file_it_checked(tf: Any, run: Any, s
     assert len(result["verification"]["ports"]["torch"]["endpoints"]) == 30
     assert result["roles"] == {"optimizer slot": 274, "variable": 137, "EMA shadow": 137, "step counter": 1}
     assert result["out"] == str(out)
-    assert run("verify", out).code == 0
+    assert run("check", out).code == 0
 
 
 def test_failed_parity_is_1_and_leaves_no_file(
@@ -143,6 +144,50 @@ def test_inspect_names_the_model_and_the_command(run: Any, save: Saver) -> None:
 def test_no_model_is_named_like_a_command() -> None:
     names = {name for arch in ARCHS.values() for name in (arch.name, *arch.aliases)}
     assert not names & {*cli.commands, "fetch", "port", "seed"}
+
+
+def test_convert_is_the_spelled_out_form_of_a_models_name(run: Any) -> None:
+    assert "convert " in run("--help").out
+    assert run("convert", MODEL, "--help").out == run(MODEL, "--help").out
+    assert run("convert", MODEL, "--to", "torch").err == run(MODEL, "--to", "torch").err
+
+
+def test_check_finds_damage_and_verify_sends_files_to_check(run: Any, save: Saver, tmp_path: Path) -> None:
+    prefix, out = save(seeded_variables()), tmp_path / "m.safetensors"
+    run(*arguments(prefix, "--out", out))
+    assert run("check", prefix).code == 0
+    whole = run("check", out, "--json")
+    assert (whole.code, json.loads(whole.out)["ok"]) == (0, True)
+    for path in (out, prefix):
+        refused = run("verify", path)
+        assert (refused.code, refused.out) == (2, "")
+        assert f"{path} is a file, not a model: check its digests with `port check {path}`" in refused.err
+    raw = bytearray(out.read_bytes())
+    raw[-1] ^= 1
+    out.write_bytes(raw)
+    damaged = run("check", out, "--json")
+    assert (damaged.code, json.loads(damaged.out)["ok"]) == (1, False)
+    refused = run("check", out, "--expect-sha256", "0" * 64)
+    assert refused.code == 2
+    assert "m.safetensors" in refused.err
+
+
+@pytest.mark.parametrize(("called", "shown"), [("port", "port"), ("porter", "porter"), ("pytest", "port")])
+def test_usage_and_errors_show_the_name_that_was_called(
+    run: Any, monkeypatch: pytest.MonkeyPatch, called: str, shown: str
+) -> None:
+    monkeypatch.setattr(sys, "argv", [f"/usr/bin/{called}"])
+    assert run("--help").out.startswith(f"Usage: {shown} ")
+    assert run("verify", MODEL, "--frobnicate").err == (
+        f"{shown}: No such option '--frobnicate'. (see `{shown} verify --help`)\n"
+    )
+    assert run("verify", "absent").err.startswith(f"{shown}: ")
+
+
+def test_both_commands_are_installed_and_show_the_distributions_version(run: Any) -> None:
+    commands = {script.name: script.value for script in entry_points(group="console_scripts")}
+    assert commands["port"] == commands["porter"] == "porter.cli.__main__:main"
+    assert run("--version").out == f"tensorporter {version('tensorporter')}\n"
 
 
 MISTAKES = [
@@ -275,18 +320,28 @@ def test_a_mistyped_verb_is_named(run: Any) -> None:
     assert "Usage: port" in run().out
 
 
-@pytest.mark.parametrize("module", ["porter", "numpy", "porter.cli.main"])
+def python(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize("module", ["click", "numpy", "porter.errors", "porter.cli.main"])
 def test_an_interrupt_while_porter_is_imported_is_one_line(module: str) -> None:
     script = f"""
-import sys, port_command
+import sys, porter.cli.__main__
 class Interrupt:
     def find_spec(self, name, *_):
         if name == {module!r}:
             raise KeyboardInterrupt
 sys.meta_path.insert(0, Interrupt())
-port_command.main()"""
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+porter.cli.__main__.main()"""
+    done = python(script)
     assert (done.returncode, done.stderr) == (130, "port: interrupted\n")
+
+
+def test_before_interrupts_are_caught_only_small_modules_are_imported() -> None:
+    done = python("import sys; old = {*sys.modules}; import porter.cli.__main__; print(*sorted({*sys.modules} - old))")
+    ours = [name for name in done.stdout.split() if name.split(".")[0] not in sys.stdlib_module_names]
+    assert ours == ["porter", "porter.cli", "porter.cli.__main__"], done.stderr
 
 
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a terminal")

@@ -73,7 +73,7 @@ def test_a_picture_of_one_scope_takes_both_options(run: Run, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (("--scope", "cell_3", "--find", "x"), "ask for different things: give one of them"),
+        (("--scope", "cell_3", "--find", "x"), "--scope and --find exclude each other: give one of them"),
         (("--scope", "cell_99"), "did you mean"),
         (("--find", "("), "is no regular expression"),
         (("--diff", "absent.pb"), "absent.pb does not exist"),

@@ -32,7 +32,7 @@ def read_pth(path: Path) -> Checkpoint:
     try:
         import torch
     except ImportError:
-        raise MissingPackageError(f"{path} is PyTorch's: reading it needs pip install 'porter[torch]'") from None
+        raise MissingPackageError(f"{path} is PyTorch's: reading it needs pip install 'tensorporter[torch]'") from None
     with path.open("rb") as file:
         zipped = file.read(2) == b"PK"
     if zipped:

@@ -1,0 +1,138 @@
+"""`port convert MODEL`, or `port MODEL` for short: port a checkpoint and print what was read and written."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from porter.catalog.models import find_arch
+from porter.cli.options import (
+    FAILED,
+    PATH,
+    VariadicCommand,
+    average_option,
+    expect_option,
+    ignore_option,
+    images_option,
+    json_option,
+    prefix_option,
+)
+from porter.cli.progress import track
+from porter.export.casting import DTYPES
+from porter.files.seals import record_beside
+from porter.mapping.dialects import SEPARATORS
+from porter.mapping.table import Table
+from porter.render.text import console, print_json
+from porter.render.verification_text import show_verification
+
+DIALECT = click.Choice(sorted(SEPARATORS))
+MOST_SENTENCES = 10
+
+
+@click.command(cls=VariadicCommand)
+@click.argument("model")
+@click.option("--from", "source", type=DIALECT, required=True, help="Dialect of the checkpoint.")
+@click.option("--to", "target", type=DIALECT, required=True, help="Dialect of the output.")
+@click.option(
+    "--checkpoint",
+    type=PATH,
+    help="Checkpoint to port: its prefix, one of its files, a folder, a SavedModel or a frozen .pb. "
+    "Default: the released checkpoint, which is fetched.",
+)
+@click.option(
+    "--out",
+    help="Output: a file (.safetensors, .pth, .keras, .weights.h5 or .h5), or a folder with a final slash (out/).",
+)
+@average_option
+@ignore_option
+@prefix_option
+@click.option("--no-head", is_flag=True, help="Port the backbone without the classifier.")
+@click.option("--num-classes", type=int, metavar="N", help="Replace the classifier with an untrained one of N classes.")
+@click.option("--drop-background", is_flag=True, help="Drop class 0, the background, from the 1001 classes.")
+@click.option("--aux", is_flag=True, help="Include the auxiliary head, which only training uses.")
+@click.option("--save-dtype", type=click.Choice(DTYPES), help="Round the weights in the output to this dtype.")
+@click.option("--verify", is_flag=True, help="Run the original and the port; write the output only if parity holds.")
+@images_option
+@expect_option
+@json_option
+def convert(as_json: bool, no_head: bool, num_classes: int | None, drop_background: bool, **options: Any) -> int:
+    """Port a checkpoint of MODEL to another dialect.
+
+    `port MODEL …` is short for `port convert MODEL …`.
+    """
+    from porter.mapping.head import Head
+    from porter.verbs.port import port
+
+    result = port(track=track, head=Head(no_head, num_classes, drop_background), **options)
+    if as_json:
+        print_json(result.as_dict())
+    else:
+        show_port(result)
+    return 0 if result else FAILED
+
+
+def show_port(result: Any) -> None:
+    """Print what was read, taken, skipped and written, and the verification if there was one."""
+    out = console()
+    out.print(Text(f"{result.model}: {result.checkpoint.path} ({result.checkpoint.format})"), soft_wrap=True)
+    show_input(out, result)
+    show_tensors(out, result)
+    if result.verification is not None:
+        show_verification(result.verification)
+    if result.out is not None:
+        out.print(Text(f"wrote {written(result.out)}"), soft_wrap=True)
+    elif not result:
+        out.print("nothing was written, because parity failed", soft_wrap=True)
+
+
+def show_input(out: Console, result: Any) -> None:
+    """Print what the checkpoint holds, and which of its variables were not ported."""
+    found = result.translation
+    counts = ", ".join(f"{count} {role}{'' if count == 1 else 's'}" for role, count in found.roles.items())
+    out.print(Text(f"  holds    {counts}"), soft_wrap=True)
+    if found.prefix:
+        out.print(Text(f"  prefix   {found.prefix} precedes the model's names"), soft_wrap=True)
+    if found.ignored:
+        out.print(Text(f"  ignored  {', '.join(found.ignored)}"), soft_wrap=True)
+    for part, count in found.left_out.items():
+        title = Table.load(find_arch(result.model).table).parts[part]
+        out.print(Text(f"  skipped  the {title}, {count} variables: add --{part} to port it"), soft_wrap=True)
+
+
+def show_tensors(out: Console, result: Any) -> None:
+    """Print which weights were taken, how many tensors they became, and which look suspicious."""
+    found = result.translation
+    taken = "the moving averages" if found.average == "ema" else "the raw values"
+    if found.averaged_only:
+        taken += f", and the averages of {found.averaged_only} variables without raw values"
+    if found.ema_difference is not None:
+        taken += f"; largest |raw - ema| {found.ema_difference:.3g}"
+    out.print(Text(f"  weights  {found.average}: {taken}"))
+    if found.head_note:
+        out.print(Text(f"  head     {found.head_note}"), soft_wrap=True)
+    size = f"{len(found.entries)} tensors, {found.parameters:,} values, {found.num_classes} classes"
+    rounded = f", rounded to {result.save_dtype}" if result.save_dtype else ""
+    out.print(Text(f"  ported   {size}, {result.source} -> {result.target}{rounded}"))
+    for sentence in shortened(found.suspicious.values()):
+        out.print(Text(f"  suspicious  {sentence}", style="bold"), soft_wrap=True)
+
+
+def shortened(sentences: Collection[str]) -> list[str]:
+    """Return the first MOST_SENTENCES of ``sentences``, and the number of the others."""
+    left = len(sentences) - MOST_SENTENCES
+    more = [f"… and {left} more: add --json to list them"] if left > 0 else []
+    return [*list(sentences)[:MOST_SENTENCES], *more]
+
+
+def written(path: Path) -> str:
+    """Return an output's name, with its size or its files, and its record if it has one."""
+    if path.is_dir():
+        return f"{path}/: {', '.join(sorted(file.name for file in path.iterdir()))}"
+    beside = record_beside(path)
+    record = f", and its digests and facts in {beside.name}" if path.suffix != ".safetensors" else ""
+    return f"{path} ({path.stat().st_size:,} bytes){record}"

@@ -1,0 +1,27 @@
+"""`port fetch MODEL`: download a released checkpoint into the cache."""
+
+from __future__ import annotations
+
+import click
+from rich.text import Text
+
+from porter.cli.options import json_option
+from porter.cli.progress import track
+from porter.render.text import console, print_json
+
+
+@click.command()
+@click.argument("model")
+@json_option
+def fetch(model: str, as_json: bool) -> None:
+    """Fetch the released checkpoint of MODEL into the cache.
+
+    The environment variable PORTER_CACHE moves the cache.
+    """
+    from porter.verbs.fetch import fetch
+
+    result = fetch(model, track)
+    if as_json:
+        print_json(result.as_dict())
+    else:
+        console().print(Text(f"{result.checkpoint}\n  from {result.source}, SHA-256 {result.sha256}"), soft_wrap=True)

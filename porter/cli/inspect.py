@@ -1,0 +1,45 @@
+"""`port inspect PATH`: show what a file is, or draw it, search it and compare it with another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from porter.cli.options import PATH, json_option
+
+
+@click.command()
+@click.argument("path", type=PATH)
+@click.option("--depth", type=click.IntRange(1), metavar="N", help="List the variables by scope, N names deep.")
+@click.option(
+    "--size", type=click.IntRange(1), metavar="N", help="Height and width of the image, if the graph leaves them open."
+)
+@click.option("--scope", metavar="NAME", help="Show one block's layers and their wiring.")
+@click.option("--find", metavar="REGEX", help="Show the nodes whose name or op matches.")
+@click.option("--diff", type=PATH, metavar="OTHER", help="Show the differences from the graph in OTHER.")
+@click.option("--html", type=PATH, metavar="PAGE", help="Write one interactive HTML page, readable offline.")
+@click.option("--svg", type=PATH, metavar="FILE", help="Write a drawing of the blocks, or of one --scope.")
+@click.option("--write-table", type=PATH, metavar="TOML", help="Write a first mapping table for the variables.")
+@click.option("--tensorboard", type=PATH, metavar="FOLDER", help="Write an event file that TensorBoard opens.")
+@json_option
+def inspect(path: Path, depth: int | None, size: int | None, as_json: bool, **options: Any) -> None:
+    """Show what PATH is: a graph, a SavedModel, a checkpoint, an event file or a folder of these."""
+    from porter.render import views
+    from porter.verbs.inspect import inspect, open_graph
+
+    wanted = {name: value for name, value in options.items() if value}
+    drawn = "svg" in wanted and wanted.keys() <= {"svg", "scope"}
+    if len(wanted) > 1 and not drawn:
+        flags = " and ".join(f"--{name.replace('_', '-')}" for name in wanted)
+        raise click.UsageError(f"{flags} exclude each other: give one of them")
+    if options["write_table"]:
+        views.mapping(path, options["write_table"], as_json)
+    elif drawn:
+        views.svg(open_graph(path, size), options["svg"], as_json, options["scope"])
+    elif wanted:
+        ((view, value),) = wanted.items()
+        views.VIEWS[view](open_graph(path, size), value, as_json)
+    else:
+        views.overview(inspect(path, depth, size=size), depth is not None, as_json)

@@ -1,0 +1,29 @@
+"""`port seed MODEL`: write a checkpoint of name-seeded weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+from rich.text import Text
+
+from porter.cli.options import PATH, json_option
+from porter.cli.progress import track
+from porter.render.text import console, print_json
+
+
+@click.command()
+@click.argument("model")
+@click.option("--out", type=PATH, required=True, metavar="PREFIX", help="Prefix of the checkpoint: seeded.ckpt.")
+@click.option("--training", is_flag=True, help="Add what a trainer saves: moving averages and global_step.")
+@json_option
+def seed(as_json: bool, **options: Any) -> None:
+    """Write a TensorFlow checkpoint of MODEL with name-seeded weights, for tests and demos."""
+    from porter.verbs.seed import seed
+
+    result = seed(track=track, **options)
+    if as_json:
+        print_json(result.as_dict())
+    else:
+        wrote = f"wrote {result.out} ({result.tensors} tensors, {result.bytes:,} bytes)"
+        console().print(Text(wrote), soft_wrap=True)

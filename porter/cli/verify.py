@@ -1,0 +1,134 @@
+"""`port verify MODEL`: compare a port with the original at every endpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from porter.catalog.models import is_model
+from porter.cli.options import (
+    FAILED,
+    PATH,
+    VariadicCommand,
+    average_option,
+    expect_option,
+    ignore_option,
+    images_option,
+    json_option,
+    prefix_option,
+)
+from porter.cli.progress import track
+from porter.errors import PorterError
+from porter.parity.compare_runs import BATCH
+from porter.render.text import print_json
+from porter.render.verification_text import show_verification
+from porter.runners.pictures import PREPROCESSING
+from porter.runners.runner import PRECISIONS
+
+
+@click.command(cls=VariadicCommand)
+@click.argument("model")
+@click.option("--checkpoint", type=PATH, help="Verify these weights against TensorFlow.")
+@click.option(
+    "--graph",
+    type=PATH,
+    metavar="GRAPH",
+    help="Graph that TensorFlow runs as the reference: a frozen .pb; with --checkpoint also a .pbtxt, .meta or "
+    "SavedModel.",
+)
+@images_option
+@click.option(
+    "--reference",
+    metavar="SIDE",
+    help="Reference: golden, torch:FILE, keras:FILE, tf:GRAPH or module.py:function.",
+)
+@click.option(
+    "--candidate",
+    metavar="SIDE",
+    help="Side to compare with the reference, named likewise. Default: the port of the checkpoint.",
+)
+@click.option(
+    "--endpoint-map",
+    type=PATH,
+    metavar="TOML",
+    help='Endpoints of your own network: a TOML file with a table [endpoints], such as Logits = "head.fc".',
+)
+@click.option(
+    "--framework",
+    "frameworks",
+    type=click.Choice(["torch", "keras"]),
+    multiple=True,
+    default=["torch"],
+    show_default=True,
+    help="Framework that runs the port. Repeatable.",
+)
+@click.option(
+    "--preprocessing",
+    type=click.Choice(list(PREPROCESSING)),
+    help="Preprocessing of the images. Default: the model's own.",
+)
+@click.option("--endpoints", metavar="REGEX", help="Compare only the endpoints whose names match.")
+@click.option("--atol", type=float, metavar="X", help="Accept absolute differences up to X, in place of both rules.")
+@click.option("--precision", type=click.Choice(PRECISIONS), help="Run in this precision only. Default: both.")
+@click.option("--batch", type=int, metavar="N", help=f"Images per batch.  [default: {BATCH}]")
+@click.option("--report", type=PATH, metavar="HTML", help="Write an HTML report: one file, readable offline.")
+@click.option("--trust-graph", is_flag=True, help="Run the graph even if its ops can touch files or the network.")
+@average_option
+@ignore_option
+@prefix_option
+@expect_option
+@json_option
+def verify(
+    as_json: bool,
+    report: Path | None,
+    endpoints: str | None,
+    atol: float | None,
+    precision: str | None,
+    batch: int | None,
+    **options: Any,
+) -> int:
+    """Verify the port of MODEL at every endpoint.
+
+    Without options, porter's network is compared with goldens of the original code. With --checkpoint, TensorFlow
+    runs the original with your weights. --reference and --candidate compare any two sides. The exit status is 0 if
+    parity holds, 1 if it fails, and 2 for an error.
+    """
+    from porter.parity.compare_runs import Settings
+    from porter.verbs.verify import verify
+
+    refuse_file(options["model"])
+    if report is not None:
+        require_report(report)
+    result = verify(settings=Settings(atol, endpoints, precision, batch), track=track, **options)
+    if report is not None:
+        from porter.render.verification_page import write_report
+
+        write_report(report, result, run_as())
+    if as_json:
+        print_json(result.as_dict())
+    else:
+        show_verification(result)
+    return 0 if result else FAILED
+
+
+def refuse_file(model: str) -> None:
+    """Raise PorterError where a file was given in place of a model."""
+    if not is_model(model) and (Path(model).exists() or Path(f"{model}.index").is_file()):
+        raise PorterError(f"{model} is a file, not a model: check its digests with `port check {model}`")
+
+
+def require_report(report: Path) -> None:
+    """Raise PorterError, before hours of work, where ``report`` could not be written after it."""
+    from porter.files.installed import require_package
+
+    require_package("jinja2", "report")
+    if not report.absolute().parent.is_dir():
+        raise PorterError(f"--report {report}: the folder {report.parent} does not exist: make it first")
+
+
+def run_as() -> list[str]:
+    """Return the arguments of this run's command line."""
+    context = click.get_current_context().find_root()
+    return list(context.meta.get("porter.args", ()))
