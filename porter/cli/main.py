@@ -22,7 +22,7 @@ from porter.cli.several import SeveralCommand
 from porter.errors import PorterError
 from porter.export.casting import DTYPES
 from porter.files.seals import record_beside
-from porter.mapping.dialects import SEPARATORS
+from porter.mapping.dialects import DIALECTS
 from porter.mapping.table import Table
 from porter.mapping.translate import AVERAGES
 from porter.parity.compare_runs import BATCH
@@ -73,7 +73,7 @@ def cli() -> None:
     """
 
 
-DIALECT = click.Choice(sorted(SEPARATORS))
+DIALECT = click.Choice(sorted(DIALECTS))
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 weights_option = click.option(
     "--average",
