@@ -15,6 +15,7 @@ from porter.errors import PorterError
 class Arch:
     """One released model.
 
+    ``title`` is its name as papers write it, without the input size.
     ``builders`` maps a framework to ``"module:function"``. The function takes ``num_classes`` (0 for the features
     alone), ``options`` and the name of every optional part of the table; with one of these, and in Keras always, also
     ``input_size``, in Keras ``dtype`` too. ``input_size`` is the side of the square
@@ -23,6 +24,7 @@ class Arch:
     """
 
     name: str
+    title: str
     table: str
     input_size: int
     num_classes: int
@@ -43,6 +45,7 @@ class Arch:
 _MOBILENET_V1 = [
     Arch(
         name=f"mobilenet_v1_{multiplier}_{size}",
+        title=f"MobileNet V1 {multiplier}",
         table="mobilenet_v1",
         input_size=size,
         num_classes=1001,
@@ -64,6 +67,7 @@ _MOBILENET_V1 = [
 _NASNET = [
     Arch(
         name=name,
+        title=title,
         table=name,
         input_size=size,
         num_classes=1001,
@@ -71,10 +75,11 @@ _NASNET = [
         labels="imagenet_1001",
         builders={"torch": f"porter.nets.nasnet.torch:{name}", "keras": f"porter.nets.nasnet.keras:{name}"},
     )
-    for name, size in (("nasnet_large", 331), ("nasnet_mobile", 224))
+    for name, title, size in (("nasnet_large", "NASNet-A Large", 331), ("nasnet_mobile", "NASNet-A Mobile", 224))
 ] + [
     Arch(
         name="nasnet_cifar",
+        title="NASNet-A CIFAR",
         table="nasnet_cifar",
         input_size=32,
         num_classes=10,

@@ -25,12 +25,12 @@ from porter.cli.options import (
 from porter.cli.progress import track
 from porter.export.casting import DTYPES
 from porter.files.seals import record_beside
-from porter.mapping.dialects import SEPARATORS
+from porter.mapping.dialects import DIALECTS
 from porter.mapping.table import Table
 from porter.render.text import console, print_json
 from porter.render.verification_text import show_verification
 
-DIALECT = click.Choice(sorted(SEPARATORS))
+DIALECT = click.Choice(sorted(DIALECTS))
 MOST_SENTENCES = 10
 
 

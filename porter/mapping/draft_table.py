@@ -1,7 +1,7 @@
-"""draft_table: a first mapping table for variables that no table knows, with the tf column alone.
+"""draft_table: a first mapping table for variables that no table knows, with the original's column alone.
 
-Variables are grouped into layers of porter's kinds, and names that differ in numbers alone into one row over
-axes. What it writes is read back with mapping.Table, so it expands to exactly the names that it was made from.
+It groups variables into layers of porter's kinds, and names that differ only in numbers into one row over axes.
+The table is read back when it is written: it must expand to exactly the names that it was made from.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from porter.errors import MappingError
-from porter.mapping.kinds import KINDS, UNNAMED
+from porter.mapping.dialects import DIALECTS, ORIGINAL
+from porter.mapping.kinds import KINDS, UNNAMED, Leaf
 from porter.mapping.relayout import parse_axes
 from porter.mapping.table import Table
 
@@ -24,14 +25,14 @@ _NUMBER = re.compile(r"([0-9]+)")
 
 @dataclass(frozen=True)
 class Draft:
-    """A mapping table's text. ``rows`` are its [[layer]]s, ``variables`` what it covers."""
+    """A mapping table's text, and how many [[layer]] rows and axes it has for how many variables."""
 
     text: str
     rows: int
     axes: int
     variables: int
     unnamed: tuple[str, ...]
-    """Variables that no kind fits: each is a row by itself, or shares one by its numbers."""
+    """Variables that fit no kind: each is a row by itself, or shares one by its numbers."""
 
 
 class _Layer(NamedTuple):
@@ -53,8 +54,8 @@ class _Row(NamedTuple):
 def draft_table(shapes: Sized, source: str, heads: Iterable[str] = (), logits: str | None = None) -> Draft:
     """Return a first table for the variables ``shapes``.
 
-    ``heads`` are the classifier's variables, ``logits`` the op that computes the logits; both may be left
-    out. Raises MappingError where the table would not expand to exactly the given names.
+    ``source`` says where the variables come from. ``heads`` are the classifier's variables, ``logits`` the op that
+    computes the logits; both are optional. Raises MappingError where a variable has more axes than any kind.
     """
     layers = _layers(shapes, set(heads))
     axes = _Axes()
@@ -67,10 +68,10 @@ def draft_table(shapes: Sized, source: str, heads: Iterable[str] = (), logits: s
 def write_draft(path: Path, draft: Draft, names: Iterable[str]) -> None:
     """Write ``draft`` to ``path``, and read it back: it must expand to exactly ``names``. Raises MappingError."""
     path.write_text(draft.text, encoding="utf-8")
-    expanded = {pair.source for pair in Table.read(path).pairs("tf", "tf")}
+    expanded = {pair.source for pair in Table.read(path).pairs(ORIGINAL, ORIGINAL)}
     if expanded != set(names):
-        odd = sorted(expanded ^ set(names))
-        raise MappingError(f"{path} does not cover {odd[0]} and {len(odd) - 1} more: this is a mistake of porter's")
+        wrong = sorted(expanded ^ set(names))
+        raise MappingError(f"{path} does not cover {wrong[0]} and {len(wrong) - 1} more: a bug in porter, report it")
 
 
 # ---- variables -> layers
@@ -90,38 +91,41 @@ def _layers(shapes: Sized, heads: set[str]) -> list[_Layer]:
                 found.append(_Layer(_unnamed(shape), name, name in heads, shape))
                 del leaves[leaf]
                 continue
-            parts = [tensor.tf.name for tensor in KINDS[kind]]
+            parts = [leaf.name for leaf in _leaves(kind)]
             found.append(_Layer(kind, scope, head, tuple(shapes[leaves[parts[0]]] or ())))
             for part in parts:
                 del leaves[part]
     return found
 
 
+def _leaves(kind: str) -> list[Leaf]:
+    """Return the original's leaf names and axes of a layer of ``kind``."""
+    return [tensor.leaf(DIALECTS[ORIGINAL], kind) for tensor in KINDS[kind]]
+
+
 def _kind(leaves: Mapping[str, str], shapes: Sized, head: bool) -> str | None:
-    """Return the kind of the most tensors whose leaves are all there in its ranks."""
+    """Return the kind of the most tensors that ``leaves`` has, each of the kind's rank; a head's where it is one."""
     fitting = []
-    for kind, tensors in KINDS.items():
-        names = [tensor.tf.name for tensor in tensors]
-        ranks = [len(parse_axes(tensor.tf.axes)) for tensor in tensors]
-        there = all(name in leaves for name in names)
-        if there and all(len(shapes[leaves[n]] or ()) == rank for n, rank in zip(names, ranks, strict=True)):
+    for kind in KINDS:
+        wanted = _leaves(kind)
+        if all(leaf in leaves and len(shapes[leaves[leaf]] or ()) == len(parse_axes(axes)) for leaf, axes in wanted):
             # A classifier is a convolution in one library and a matrix in another: only the head is one.
             if kind.startswith("classifier") and not head:
                 continue
-            fitting.append((len(tensors), kind))
-    return max(fitting, key=lambda fit: fit[0])[1] if fitting else None
+            fitting.append((len(wanted), kind.startswith("classifier"), kind))
+    return max(fitting, key=lambda fit: fit[:2])[2] if fitting else None
 
 
 def _unnamed(shape: tuple[int | None, ...]) -> str:
-    ranks = {len(parse_axes(KINDS[kind][0].tf.axes)): kind for kind in UNNAMED}
+    ranks = {len(parse_axes(_leaves(kind)[0].axes)): kind for kind in UNNAMED}
     if len(shape) not in ranks:
-        raise MappingError(f"a variable of {len(shape)} axes has no kind yet: add one to porter/mapping/kinds.py")
+        raise MappingError(f"no kind has a variable of {len(shape)} axes: add one to porter/mapping/kinds.py")
     return ranks[len(shape)]
 
 
 # ---- layers -> rows over axes
 class _Axes:
-    """The tables of axes; one of the same columns and values is used again."""
+    """The tables of axes. Rows share an axis of equal columns and values."""
 
     def __init__(self) -> None:
         self.tables: dict[str, dict[str, list[str]]] = {}
@@ -129,8 +133,8 @@ class _Axes:
         self._used: set[str] = set()
 
     def add(self, words: Sequence[str], values: Sequence[tuple[str, ...]]) -> tuple[str, list[str]]:
-        """Return the axis of these lines, and its columns' names."""
-        # Columns that move together are one axis whatever their words; a single column is told by its word.
+        """Return the axis of the lines ``values``, and its columns' names, made of ``words``."""
+        # Columns that move together are one axis whatever their words; a single column goes by its word.
         key = (tuple(words) if len(words) == 1 else (), tuple(values))
         if key not in self._known:
             columns = [self._unused(word) for word in words]
@@ -181,7 +185,7 @@ def _in_order(values: tuple[str, ...]) -> list[tuple[int, str]]:
 
 
 def _factors(lines: Sequence[tuple[str, ...]], positions: list[int]) -> list[tuple[int, ...]]:
-    """Split positions into those that multiply and the rest, which move together."""
+    """Split ``positions`` into those that multiply, and the others, which move together."""
     rest, found = list(positions), []
     for at in positions:
         others = [other for other in rest if other != at]
@@ -195,7 +199,7 @@ def _factors(lines: Sequence[tuple[str, ...]], positions: list[int]) -> list[tup
 
 
 def _word(literals: Sequence[str], line: Sequence[str], at: int, varying: Sequence[int]) -> str:
-    """Return the word in front of a number: conv2d of ``V1/Conv2d_``, where the 2 does not vary."""
+    """Return the word before a number: conv2d in ``V1/Conv2d_``, whose own 2 does not vary."""
     text, before = literals[at], at - 1
     while before >= 0 and before not in varying:
         text = literals[before] + line[before] + text
@@ -207,10 +211,10 @@ def _word(literals: Sequence[str], line: Sequence[str], at: int, varying: Sequen
 # ---- rows -> TOML
 def _written(rows: Sequence[_Row], axes: _Axes, source: str, logits: str | None) -> str:
     lines = [
-        "# A draft by `port inspect --write-table`: it covers every variable of the graph. To do: name the axes and",
-        "# the layers of what no kind fits, add a column for each other dialect, and the endpoints.",
+        "# A draft by `port inspect`: it covers every variable of the graph. To do: name the axes and the layers that",
+        "# fit no kind, and add an id to each row, a column for each other dialect, and the endpoints.",
         f"source   = {_quoted(source)}",
-        'dialects = ["tf"]',
+        f"dialects = [{_quoted(ORIGINAL)}]",
     ]
     for name, columns in axes.tables.items():
         lines += ["", f"[axis.{name}]"]
@@ -222,10 +226,10 @@ def _written(rows: Sequence[_Row], axes: _Axes, source: str, logits: str | None)
             lines.append(f"over  = [{', '.join(map(_quoted, row.over))}]")
         if row.head:
             lines.append("head  = true")
-        lines.append(f"tf    = {_quoted(row.template)}  # {_shapes(row)}")
+        lines.append(f"{ORIGINAL:<5} = {_quoted(row.template)}  # {_shapes(row)}")
     lines += ["", "[[endpoint]]", 'name   = "Logits"', "logits = true"]
     if logits is not None:
-        lines.append(f"tf     = {_quoted(logits.replace('{', '{{').replace('}', '}}'))}")
+        lines.append(f"{ORIGINAL:<6} = {_quoted(logits.replace('{', '{{').replace('}', '}}'))}")
     return "\n".join(lines) + "\n"
 
 
@@ -237,10 +241,10 @@ def _shapes(row: _Row) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Return a TOML string, which is JSON's but for the delete character."""
+    """Return a TOML string: JSON's, except for the delete character."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _value(text: str) -> str:
-    """Return a number as such, unless it has leading zeros that must stay."""
+    """Return a number without quotes, but with them where it has leading zeros to keep."""
     return text if text == str(int(text)) and len(text) < 18 else _quoted(text)

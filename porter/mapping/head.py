@@ -1,4 +1,4 @@
-"""What becomes of the classifier on the way: kept, left out, made anew, or without its background class."""
+"""What happens to the classifier on the way: kept, left out, made anew, or without its background class."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from porter.catalog.models import Arch
 from porter.errors import PorterError
 from porter.files import package_data
 from porter.formats.checkpoint import Entry
-from porter.mapping.relayout import parse_axes
+from porter.mapping.shapes import Shape, class_axis, expected_shapes
 from porter.mapping.table import Pair, Table
-from porter.mapping.translate import Translation, expected_shapes
+from porter.mapping.translate import Translation
 
 FRESH_DEVIATION = 0.01
 """Standard deviation of a fresh head's kernel; its biases are zero."""
@@ -23,53 +23,48 @@ MOST_CLASSES = 1_000_000
 
 @dataclass(frozen=True)
 class Head:
-    """The classifier that is asked for: as it is, none, a fresh one of ``fresh`` classes, or without background."""
+    """The classifier to port: the checkpoint's, or at most one of three others.
 
-    none: bool = False
-    fresh: int | None = None
+    ``no_head`` leaves it out. ``num_classes`` makes a fresh one, to be trained. ``drop_background`` drops the released
+    classes' first.
+    """
+
+    no_head: bool = False
+    num_classes: int | None = None
     drop_background: bool = False
 
     def __post_init__(self) -> None:
-        if sum((self.none, self.fresh is not None, self.drop_background)) > 1:
-            raise PorterError("--no-head, --num-classes and --drop-background exclude each other: take one of them")
-        if self.fresh is not None and not 1 <= self.fresh <= MOST_CLASSES:
-            raise PorterError(f"--num-classes {self.fresh} is not from 1 to {MOST_CLASSES:,}: --no-head leaves it out")
+        if sum((self.no_head, self.num_classes is not None, self.drop_background)) > 1:
+            raise PorterError("`no_head`, `num_classes` and `drop_background` exclude each other: take one of them")
+        if self.num_classes is not None and not 1 <= self.num_classes <= MOST_CLASSES:
+            raise PorterError(
+                f"`num_classes` must be from 1 to {MOST_CLASSES:,}, got {self.num_classes}: "
+                "take `no_head=True` to leave the head out"
+            )
 
     @property
     def is_original(self) -> bool:
         """Whether the logits, or all but one of them, are still the original's."""
-        return not self.none and self.fresh is None
+        return not self.no_head and self.num_classes is None
 
     def apply(self, translation: Translation, arch: Arch, target: str) -> Translation:
-        """Return ``translation``, headless if it is to be, with this head of the dialect ``target``.
+        """Return ``translation`` into the dialect ``target`` with this head.
 
-        Raises PorterError where there is no background class to drop.
+        A ``translation`` must be headless where this head is not the original's. Raises PorterError where there is no
+        background class to drop.
         """
-        found, entries = translation.num_classes, dict(translation.entries)
-        if self.none:
+        if self.no_head:
             return replace(translation, head_note="left out")
-        if self.fresh is not None:
-            shapes = expected_shapes(arch, Table.load(arch.table), target)
-            for pair in translation.head:
-                entries[pair.target] = _fresh(pair, shapes[pair.target], self.fresh)
-            note = f"fresh, {self.fresh} classes, to be trained"
-            return replace(translation, entries=entries, num_classes=self.fresh, head_note=note)
+        if self.num_classes is not None:
+            return _with_fresh_head(translation, arch, target, self.num_classes)
         if self.drop_background:
-            if found != arch.num_classes or not has_background(arch):
-                raise PorterError(
-                    f"--drop-background drops the background from the released {arch.num_classes} classes, "
-                    f"but this head has {found}: leave it out"
-                )
-            for pair in translation.head:
-                entries[pair.target] = _behind_background(entries[pair.target], pair)
-            note = f"without the background, index 0: {found - 1} classes of the checkpoint's {found}"
-            return replace(translation, entries=entries, num_classes=found - 1, head_note=note)
+            return _without_background(translation, arch)
         return translation
 
     def class_names(self, arch: Arch, num_classes: int) -> list[str]:
-        """Return the labels of the port's ``num_classes``: the released ones, or none for a head of another kind."""
+        """Return the labels of the port's ``num_classes``: the released ones, or none for any other head."""
         names = package_data.labels(arch.labels)
-        if self.fresh is not None:
+        if self.num_classes is not None:
             return []
         if self.drop_background:
             names = names[1:]
@@ -81,17 +76,32 @@ def has_background(arch: Arch) -> bool:
     return package_data.labels(arch.labels)[0] == "background"
 
 
-def _class_axis(pair: Pair) -> int:
-    return parse_axes(pair.target_axes).index("O")
+def _with_fresh_head(translation: Translation, arch: Arch, target: str, num_classes: int) -> Translation:
+    shapes = expected_shapes(arch, Table.load(arch.table), target)
+    fresh = {pair.target: _fresh(pair, shapes[pair.target], num_classes) for pair in translation.head}
+    note = f"fresh, {num_classes} classes, to be trained"
+    return replace(translation, entries=translation.entries | fresh, num_classes=num_classes, head_note=note)
 
 
-def _fresh(pair: Pair, released: tuple[int, ...], num_classes: int) -> Entry:
-    axis = _class_axis(pair)
+def _without_background(translation: Translation, arch: Arch) -> Translation:
+    found, entries = translation.num_classes, translation.entries
+    if found != arch.num_classes or not has_background(arch):
+        raise PorterError(
+            f"`drop_background=True` drops the background from the released {arch.num_classes} classes, "
+            f"but this head has {found}: leave it out"
+        )
+    cut = {pair.target: _behind_background(entries[pair.target], pair) for pair in translation.head}
+    note = f"without the background, index 0: {found - 1} classes of the checkpoint's {found}"
+    return replace(translation, entries=entries | cut, num_classes=found - 1, head_note=note)
+
+
+def _fresh(pair: Pair, released: Shape, num_classes: int) -> Entry:
+    axis = class_axis(pair.target_axes)
     shape = (*released[:axis], num_classes, *released[axis + 1 :])
     return Entry(shape, np.dtype(np.float32), partial(_fresh_values, pair.target, shape))
 
 
-def _fresh_values(name: str, shape: tuple[int, ...]) -> np.ndarray:
+def _fresh_values(name: str, shape: Shape) -> np.ndarray:
     if len(shape) == 1:
         return np.zeros(shape, np.float32)
     draw = np.random.RandomState(zlib.crc32(name.encode()))
@@ -99,6 +109,6 @@ def _fresh_values(name: str, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _behind_background(old: Entry, pair: Pair) -> Entry:
-    axis = _class_axis(pair)
+    axis = class_axis(pair.target_axes)
     shape = (*old.shape[:axis], old.shape[axis] - 1, *old.shape[axis + 1 :])
     return Entry(shape, old.dtype, lambda: np.take(old.load(), range(1, old.shape[axis]), axis))

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 
 from porter.catalog.models import ARCHS, Arch
+from porter.mapping.dialects import ORIGINAL
+from porter.mapping.shapes import class_axis, expected_shapes
 from porter.mapping.table import Pair, Table
-from porter.mapping.translate import expected_shapes
 
-_SPELLED = {"mobilenet": "MobileNet", "nasnet": "NASNet-A", "pnasnet": "PNASNet", "resnet": "ResNet", "cifar": "CIFAR"}
+Shapes = Mapping[str, tuple[int | None, ...] | None]
+"""A file's variables and their shapes, as far as it says them."""
 
 
 @dataclass(frozen=True)
 class Match:
-    """One architecture that is there: ``prefix`` is the scope that it stands in, ``classes`` its head's.
+    """One architecture that a file holds.
 
-    ``whole`` tells that its classifier is there too; ``unknown`` are the file's other variables.
+    ``prefix`` is the scope before its names, ``classes`` its head's number of classes, None without a head. ``whole``
+    tells whether its classifier is there too. ``unknown`` are the file's other variables.
     """
 
     arch: Arch
@@ -28,56 +29,48 @@ class Match:
     unknown: tuple[str, ...]
 
 
-def recognise(shapes: Mapping[str, tuple[int | None, ...] | None], size: int | None = None) -> list[Match]:
-    """Return every architecture whose variables are among ``shapes``, the input ``size`` preferred.
+def recognise(shapes: Shapes, size: int | None = None) -> list[Match]:
+    """Return every architecture whose variables are among ``shapes``, those of the input ``size`` first.
 
     Names and shapes must be the original's; only the number of classes is free.
     """
-    found = [match for arch in ARCHS.values() if (match := _match(arch, shapes)) is not None]
-    return sorted(found, key=lambda match: (not match.whole, match.arch.input_size != size))
+    tables = {arch.table: Table.load(arch.table) for arch in ARCHS.values()}
+    pairs = {name: table.pairs(ORIGINAL, ORIGINAL) for name, table in tables.items()}
+    found = [_match(arch, tables[arch.table], pairs[arch.table], shapes) for arch in ARCHS.values()]
+    return sorted(
+        (match for match in found if match), key=lambda match: (not match.whole, match.arch.input_size != size)
+    )
 
 
-@cache
-def _pairs(table: str) -> tuple[Pair, ...]:
-    return tuple(Table.load(table).pairs("tf", "tf"))
-
-
-def _match(arch: Arch, shapes: Mapping[str, tuple[int | None, ...] | None]) -> Match | None:
-    pairs = _pairs(arch.table)
+def _match(arch: Arch, table: Table, pairs: Sequence[Pair], shapes: Shapes) -> Match | None:
     first = pairs[0].source
     for name in shapes:
         if name == first or name.endswith(f"/{first}"):
-            match = _match_in(arch, pairs, name.removesuffix(first), shapes)
+            match = _match_in(arch, table, pairs, name.removesuffix(first), shapes)
             if match is not None:
                 return match
     return None
 
 
-def _match_in(
-    arch: Arch, pairs: tuple[Pair, ...], prefix: str, shapes: Mapping[str, tuple[int | None, ...] | None]
-) -> Match | None:
+def _match_in(arch: Arch, table: Table, pairs: Sequence[Pair], prefix: str, shapes: Shapes) -> Match | None:
+    """Return the match of ``arch`` behind ``prefix``, None where a tensor of the body is missing or differs."""
     if any(prefix + pair.source not in shapes for pair in pairs if not pair.head):
         return None
-    table = Table.load(arch.table)
-    want = expected_shapes(arch, table, "tf")
+    want = expected_shapes(arch, table, ORIGINAL)
     whole, classes = True, None
     for pair in pairs:
         shape = shapes.get(prefix + pair.source)
-        if pair.head:
-            if shape is None or len(shape) != len(want[pair.source]):
-                whole = False
-            else:
-                classes = shape[-1]
-        elif shape != want[pair.source]:
-            return None
-    known = {prefix + pair.source for pair in table.pairs("tf", "tf", table.parts)}
+        if not pair.head:
+            if shape != want[pair.source]:
+                return None
+        elif shape is None or len(shape) != len(want[pair.source]):
+            whole = False
+        else:
+            classes = shape[class_axis(pair.source_axes)]
+    known = {prefix + pair.source for pair in table.pairs(ORIGINAL, ORIGINAL, table.parts)}
     return Match(arch, prefix, classes, whole, tuple(name for name in shapes if name not in known))
 
 
 def title(arch: Arch, sized: bool = False) -> str:
-    """Return an architecture's name as a paper writes it: ``MobileNet V1 1.0``, and its size if ``sized``."""
-    words = arch.name.split("_")
-    if words[-1] == str(arch.input_size):
-        words.pop()
-    spelled = [_SPELLED.get(word, word.upper() if re.fullmatch(r"v\d", word) else word.capitalize()) for word in words]
-    return " ".join(spelled) + (f" at {arch.input_size}" if sized else "")
+    """Return an architecture's name as papers write it: ``MobileNet V1 1.0``, with its input size if ``sized``."""
+    return arch.title + (f" at {arch.input_size}" if sized else "")

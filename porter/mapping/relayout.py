@@ -1,9 +1,9 @@
-"""Relayout: a tensor's axes renamed, moved, split and merged, as two strings say."""
+"""Relayout: moves, splits and merges a tensor's axes as two axis orders say."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -42,7 +42,7 @@ def relayout(array: np.ndarray, source: str, target: str, sizes: Mapping[str, in
     for letter in from_letters:
         if letter not in to_letters and known[letter] != 1:
             raise MappingError(
-                f"axis {letter} of {source} has size {known[letter]} and no place in {target}: only size 1 may go"
+                f"axis {letter} of {source} has size {known[letter]}, but {target} lacks it: only size 1 can go"
             )
     array = array.reshape([known[letter] for letter in from_letters if letter in to_letters])
     kept = [letter for letter in from_letters if letter in to_letters]
@@ -51,11 +51,18 @@ def relayout(array: np.ndarray, source: str, target: str, sizes: Mapping[str, in
     return array.reshape(shape)
 
 
+def relayout_shape(
+    shape: Sequence[int], source: str, target: str, sizes: Mapping[str, int] | None = None
+) -> tuple[int, ...]:
+    """Return the shape that ``relayout`` gives an array of ``shape``. Raises MappingError as it does."""
+    return relayout(np.broadcast_to(np.int8(0), shape), source, target, sizes).shape
+
+
 def _split(size: int, letters: str, known: Mapping[str, int], axes: str) -> dict[str, int]:
     """Return the size of each of ``letters``, which together span one axis of ``size``."""
     if len(letters) < 2:
         if size != 1 and not letters:
-            raise MappingError(f"an axis that {axes} says has size 1 has size {size}")
+            raise MappingError(f"axis 1 of {axes} must have size 1, got size {size}")
         return dict.fromkeys(letters, size)
     unknown = [letter for letter in letters if letter not in known]
     given = int(np.prod([known[letter] for letter in letters if letter in known]))

@@ -1,4 +1,4 @@
-"""Builds a network in the framework of one's choice and fills it by name."""
+"""Builds a network in one of the frameworks and fills it by name."""
 
 from __future__ import annotations
 
@@ -14,20 +14,23 @@ from porter.formats.checkpoint import Checkpoint
 def build(
     arch: Arch, framework: str, tensors: Checkpoint | None, num_classes: int | None = None, **options: Any
 ) -> Any:
-    """Return the network of ``arch`` filled with ``tensors``, which have the framework's own names."""
+    """Return the network of ``arch`` in ``framework``, filled with ``tensors`` of the framework's own names.
+
+    ``options`` go to the framework's builder. Raises PorterError where the network cannot be built or filled.
+    """
     require_framework(arch, framework)
     return import_module(f"porter.nets.build_{framework}").build(arch, tensors, num_classes, **options)
 
 
 def require_framework(arch: Arch, framework: str) -> None:
-    """Raise PorterError where ``arch`` has no network in ``framework`` or that is not installed."""
+    """Raise PorterError where ``arch`` has no network in ``framework``, or where that is not installed."""
     if framework not in arch.builders:
-        raise PorterError(f"{arch.name} is not built in {framework!r}: take one of {', '.join(arch.builders)}")
+        raise PorterError(f"{arch.name} has no network in {framework!r}: choose from {', '.join(arch.builders)}")
     require_package(framework, framework)
     if framework == "keras":
         try:
             import_module("keras")
         except (ImportError, ValueError) as error:
             raise MissingPackageError(
-                f"Keras' backend is not installed ({error}): set KERAS_BACKEND to torch or tensorflow, whichever is"
+                f"Keras' backend is not installed ({error}): set KERAS_BACKEND to torch or tensorflow, if installed"
             ) from None

@@ -1,4 +1,4 @@
-"""Builds a Keras network and fills it layer by layer, by name."""
+"""Builds a Keras network and fills it by name."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def build(
     input_size: int | None = None,
     **options: Any,
 ) -> keras.Model:
-    """Return the network, filled with ``tensors``, every one of which is used.
+    """Return the network, filled with all of ``tensors``.
 
-    Without ``tensors`` the weights are Keras' initial ones. ``dtype`` is that of ``tensors`` where it is left out,
-    the number of classes that of the head; 0 classes end at the features. ``input_size`` is the side of the
-    pictures, the model's own where it is left out.
+    Without ``tensors`` the weights are Keras' initial ones. ``dtype`` defaults to that of ``tensors``, ``num_classes``
+    to that of their head; 0 classes end at the features. ``input_size`` is the side of the square images in pixels,
+    by default the model's own.
 
     Raises MappingError where a tensor is missing, left over or of another shape.
     """
@@ -41,7 +41,7 @@ def build(
 
 
 def fill(model: keras.Model, table: Table, tensors: Checkpoint) -> None:
-    """Assign ``tensors`` to the variables of the same names: ours or any model with the table's keras names.
+    """Assign ``tensors`` to the variables of the same names, in any model with the table's keras names.
 
     Raises MappingError, and assigns nothing, where a tensor is missing, left over or of another shape.
     """

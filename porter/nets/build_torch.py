@@ -22,11 +22,11 @@ def build(
     input_size: int | None = None,
     **options: Any,
 ) -> nn.Module:
-    """Return the network in eval mode, filled with ``tensors``, every one of which is used.
+    """Return the network in eval mode, filled with all of ``tensors``.
 
-    Without ``tensors`` the weights are PyTorch's initial ones. ``dtype`` is that of ``tensors`` where it is left
-    out, the number of classes that of the head; 0 classes end at the features. The networks take pictures of any
-    size: only the table's optional parts are built for those of ``input_size``, the model's own where it is left out.
+    Without ``tensors`` the weights are PyTorch's initial ones. ``dtype`` defaults to that of ``tensors``,
+    ``num_classes`` to that of their head; 0 classes end at the features. The networks take images of any size: only
+    the table's optional parts depend on ``input_size``, the side in pixels, by default the model's own.
 
     Raises MappingError where a tensor is missing, left over or of another shape.
     """
@@ -43,12 +43,12 @@ def build(
 
 @torch.no_grad()
 def fill(module: nn.Module, table: Table, tensors: Checkpoint) -> None:
-    """Copy ``tensors`` into the parameters and buffers of the same names: ours or any module with the table's names.
+    """Copy ``tensors`` into the parameters and buffers of the same names, in any module with the table's torch names.
 
     Raises MappingError, and copies nothing, where a tensor is missing, left over or of another shape.
     """
     state = module.state_dict()
     shapes = {name: tuple(value.shape) for name, value in state.items()}
     for name, stored in fitting(table, "torch", tensors, shapes).items():
-        # A file's memory is read-only, which PyTorch does not know.
+        # A file's memory may be read-only, which PyTorch does not support.
         state[name].copy_(torch.from_numpy(np.require(tensors[stored], requirements=["C", "W"])))

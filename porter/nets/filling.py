@@ -1,4 +1,4 @@
-"""What every framework's builder checks before it fills a network by name."""
+"""Checks tensors against a network before a framework's builder fills it by name."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import numpy as np
 from porter.catalog.models import Arch
 from porter.errors import MappingError, PorterError, listing
 from porter.formats.checkpoint import Checkpoint
-from porter.mapping.relayout import parse_axes
-from porter.mapping.stored_names import resolve_names, stored_names, why_none
+from porter.mapping.shapes import class_axis
+from porter.mapping.stored_names import stored_names, why_none
 from porter.mapping.table import Table
 
 
 def head_classes(arch: Arch, table: Table, dialect: str, tensors: Checkpoint | None, asked: int | None) -> int:
-    """Return the number of classes to build: what is ``asked`` for, or that of the head in ``tensors``.
+    """Return the number of classes to build: ``asked``, or that of the head in ``tensors``.
 
-    It is 0, no head at all, where ``tensors`` have none and nothing is asked for. Raises PorterError where they
-    have a head of other classes.
+    0 builds no head: ``tensors`` have none and ``asked`` is None. Raises PorterError where ``tensors`` have a head of
+    another number of classes.
     """
     if tensors is None:
         return arch.num_classes if asked is None else asked
@@ -28,24 +28,25 @@ def head_classes(arch: Arch, table: Table, dialect: str, tensors: Checkpoint | N
     head = next(pair for pair in pairs if pair.head)
     if head.source not in tensors:
         return asked or 0
-    found = tensors.entries[head.source].shape[parse_axes(head.source_axes).index("O")]
+    found = tensors.entries[head.source].shape[class_axis(head.source_axes)]
     if asked is not None and found != asked:
         raise PorterError(
             f"{tensors.path}: the head has another shape than the target's: {head.source} has {found} classes, "
-            f"not {asked}; leave num_classes out to take the file's"
+            f"not {asked}; leave `num_classes` out to take the file's"
         )
     return found
 
 
 def fitting(table: Table, dialect: str, tensors: Checkpoint, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, str]:
-    """Return ``{network's name: stored name}`` of the network's tensors, ``{name: shape}``, ignored ones aside.
+    """Return ``{network's name: stored name}`` of the tensors to fill the network with, without the ignored ones.
 
-    A head that ``tensors`` lack stays as it was built, and an optional part that the network lacks is left out.
-    Raises MappingError unless all the rest is there, nothing is left over, and every shape is the network's.
+    ``shapes`` are the network's. A head that ``tensors`` lack stays as it was built, and an optional part that the
+    network lacks is left out. Raises MappingError where another tensor is missing, left over or of another shape.
     """
+    record = table.record(dialect)
     pairs = {pair.source: pair for pair in table.pairs(dialect, dialect, table.parts)}
     wanted = [name for name in shapes if not table.ignored(dialect, name)]
-    stored, _ = resolve_names(tensors.entries, wanted, dialect, prefix="")
+    stored = stored_names(tensors.entries, wanted, record)
     heads = {name for name, pair in pairs.items() if pair.head}
     if not heads & {name for name in wanted if stored[name] in tensors}:
         wanted = [name for name in wanted if name not in heads]
@@ -53,23 +54,22 @@ def fitting(table: Table, dialect: str, tensors: Checkpoint, shapes: Mapping[str
     if missing:
         raise MappingError(f"{tensors.path} lacks {len(missing)} tensors of the network:{listing(missing)}")
     unbuilt = [name for name, pair in pairs.items() if pair.part and name not in shapes]
-    used = {stored[name] for name in wanted} | set(stored_names(tensors.entries, unbuilt, dialect).values())
+    used = {stored[name] for name in wanted} | set(stored_names(tensors.entries, unbuilt, record).values())
     extra = [name for name in tensors if name not in used and not table.ignored(dialect, name)]
     if extra:
         raise MappingError(f"{tensors.path} has {len(extra)} tensors that the network lacks:{listing(extra)}")
     for name in wanted:
         shape = tensors.entries[stored[name]].shape
         if shape != shapes[name]:
-            sized = name in pairs and pairs[name].sized
-            remedy = (
-                "build it for the input_size of its training" if sized else "name the model that the file belongs to"
-            )
+            remedy = "name the model that the file belongs to"
+            if name in pairs and pairs[name].sized:
+                remedy = "build it for the `input_size` of its training"
             raise MappingError(f"{tensors.path}: {name} has shape {shape}, the network's is {shapes[name]}: {remedy}")
     return {name: stored[name] for name in wanted}
 
 
 def common_dtype(tensors: Checkpoint | None) -> str:
-    """Return the smallest dtype that holds all floats of ``tensors``; float32 where there are none."""
+    """Return the smallest dtype that holds all floats of ``tensors``; float32 where it has none."""
     entries = tensors.entries.values() if tensors is not None else ()
     dtypes = [entry.dtype for entry in entries if entry.dtype.kind == "f"]
     return str(np.result_type(*dtypes)) if dtypes else "float32"

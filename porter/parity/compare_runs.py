@@ -10,7 +10,7 @@ import numpy as np
 from porter.catalog.models import Arch
 from porter.errors import PorterError
 from porter.files.progress import Track, untracked
-from porter.mapping.dialects import NAMES
+from porter.mapping.dialects import FRAMEWORKS
 from porter.mapping.head import Head, has_background
 from porter.mapping.table import Table
 from porter.parity.compare import ALONE_LARGEST_BOUND, ALONE_RMS_BOUND, ErrorAccumulator, Report, select
@@ -121,7 +121,7 @@ class _Comparer:
                 self._keep(logits, name, got)
                 ours, theirs = self._comparable(name, runner, got, want)
                 if name not in tallies:
-                    strict = name in NAMES  # ours are whole
+                    strict = name in FRAMEWORKS  # ours are whole
                     tallies[name] = ErrorAccumulator(
                         self._judged(theirs),
                         self.settings.atol,

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from porter.mapping.dialects import NAMES
+from porter.mapping.dialects import title_of
 from porter.parity.compare import Report
 
 Labels = list[tuple[str, float]]
@@ -95,7 +95,7 @@ class Verification:
 
     def name_of(self, port: str) -> str:
         """Return what a reader knows a port as."""
-        return NAMES.get(port, port)
+        return title_of(port)
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything as plain values for JSON."""

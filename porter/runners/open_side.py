@@ -15,7 +15,7 @@ from pathlib import Path
 from porter.catalog.goldens import Recorded, recorded
 from porter.errors import PorterError
 from porter.formats.checkpoint import Checkpoint
-from porter.mapping.dialects import NAMES
+from porter.mapping.dialects import FRAMEWORKS
 from porter.runners.context import Context
 from porter.runners.runner import Runner
 from porter.runners.settings import before_tensorflow
@@ -70,7 +70,7 @@ def _file_side(framework: str, path: Path, context: Context) -> Side:
     require_framework(context.arch, framework)
     tensors = context.inputs.open(path)
     runner = network_runner(framework, tensors, context)
-    return Side(framework, f"{path.name} in {NAMES[framework]}", runner)
+    return Side(framework, f"{path.name} in {FRAMEWORKS[framework]}", runner)
 
 
 def network_runner(framework: str, tensors: Checkpoint, context: Context) -> Runner:

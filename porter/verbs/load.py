@@ -11,8 +11,8 @@ from porter.catalog.models import find_arch
 from porter.formats.checkpoint import Checkpoint
 from porter.formats.open import open_checkpoint
 from porter.formats.suspicious import watch
-from porter.mapping.dialects import SEPARATORS
-from porter.mapping.kinds import KINDS
+from porter.mapping.dialects import DIALECTS, Dialect
+from porter.mapping.kinds import variance_leaves
 from porter.nets.build import build, require_framework
 
 
@@ -40,18 +40,18 @@ def load(
         return build(arch, framework, None, num_classes=num_classes, dtype=dtype, **options)
     require_framework(arch, framework)
     suspicious: dict[str, str] = {}
-    checkpoint = _watched(open_checkpoint(weights), framework, suspicious)
+    checkpoint = _watched(open_checkpoint(weights), DIALECTS[framework], suspicious)
     network = build(arch, framework, checkpoint, num_classes=num_classes, dtype=dtype, **options)
     for sentence in suspicious.values():
         warnings.warn(f"{checkpoint.path}: {sentence}", stacklevel=2)
     return network
 
 
-def _watched(checkpoint: Checkpoint, framework: str, suspicious: dict[str, str]) -> Checkpoint:
+def _watched(checkpoint: Checkpoint, dialect: Dialect, suspicious: dict[str, str]) -> Checkpoint:
     """Return ``checkpoint``, which leaves in ``suspicious`` what is suspicious about the tensors that are read."""
-    variances = {tensor.leaf(framework).name for kind in KINDS.values() for tensor in kind if tensor.variance}
+    variances = variance_leaves(dialect)
     watched = {
-        name: watch(entry, name, name.split(SEPARATORS[framework])[-1] in variances, suspicious)
+        name: watch(entry, name, name.split(dialect.separator)[-1] in variances, suspicious)
         for name, entry in checkpoint.entries.items()
     }
     return replace(checkpoint, entries=watched)

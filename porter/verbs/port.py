@@ -23,9 +23,9 @@ from porter.files.seals import record_of, write_record
 from porter.formats.checkpoint import Checkpoint
 from porter.formats.input_digests import Inputs, digest
 from porter.formats.open import open_checkpoint
-from porter.mapping.dialects import SEPARATORS
 from porter.mapping.head import Head
-from porter.mapping.stored_names import resolve_names
+from porter.mapping.stored_names import stored_names
+from porter.mapping.table import Table
 from porter.mapping.translate import Options, Translation, translate
 from porter.parity.result import Verification
 from porter.runners.settings import before_tensorflow
@@ -119,9 +119,9 @@ def port(
     file, where the checkpoint is not the model's.
     """
     arch = find_arch(model)
+    table = Table.load(arch.table)
     for dialect in (source, target):
-        if dialect not in SEPARATORS:
-            raise PorterError(f"there is no dialect {dialect!r}: take one of {', '.join(SEPARATORS)}")
+        table.record(dialect)
     if save_dtype not in (None, *DTYPES):
         raise PorterError(f"there is no dtype {save_dtype!r} to write: take one of {', '.join(DTYPES)}")
     if images and not verify:
@@ -147,7 +147,7 @@ def port(
     inputs.close()
     if destination and into_folder:
         folder.check(destination, opened.files or (opened.path,))
-    if aux and head.none:
+    if aux and head.no_head:
         raise PorterError("--aux is a second classifier and --no-head leaves classifiers out: take one of them")
     options = Options(average, ignore, prefix, headless=not head.is_original, parts=("aux",) if aux else ())
     translation = head.apply(translate(opened, arch, source, target, options), arch, target)
@@ -156,7 +156,7 @@ def port(
     def check(written: Checkpoint) -> Verification | None:
         """Verify the written file, or, where it is rounded, that it is what was verified, rounded."""
         if output.dtype:
-            for name, stored in resolve_names(written.entries, list(tensors), target, prefix="")[0].items():
+            for name, stored in stored_names(written.entries, tensors, table.record(target)).items():
                 if not np.array_equal(written[stored], output.entry(name).load(), equal_nan=True):
                     raise PorterError(f"{written.path}: {name} was not written as it should be: try again")
         if not verify:

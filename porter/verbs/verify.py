@@ -15,7 +15,7 @@ from porter.files.installed import require_package
 from porter.files.progress import Track, untracked
 from porter.formats.checkpoint import Checkpoint
 from porter.formats.input_digests import Inputs
-from porter.mapping.dialects import NAMES
+from porter.mapping.dialects import title_of
 from porter.mapping.head import Head, has_background
 from porter.mapping.relayout import relayout
 from porter.mapping.table import Table
@@ -232,7 +232,7 @@ def _held(
         held.reports,
         shown,
         own,
-        NAMES.get(reference.name, reference.name),
+        title_of(reference.name),
         {side.name: side.title for side in sides if side.title},
         logits,
     )

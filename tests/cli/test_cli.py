@@ -250,7 +250,7 @@ def test_weights_of_another_dialect_model_or_head_are_refused_by_load(run: Any, 
 
     prefix, out = save(seeded_variables()), tmp_path / "m.safetensors"
     run(*arguments(prefix, "--out", out))
-    with pytest.raises(PorterError, match="has the names of the dialect tf, not torch's: port it with --from tf"):
+    with pytest.raises(PorterError, match='has the names of the dialect tf, not of torch: port it with `source="tf"`'):
         load(MODEL, "torch", weights=prefix)
     with pytest.raises(PorterError, match=r"has shape \(8, 3, 3, 3\), the network's is \(16, 3, 3, 3\)"):
         load("mobilenet_v1_0.5_128", "torch", weights=out)

@@ -61,10 +61,10 @@ def test_a_merged_axis_is_split_when_one_size_is_given() -> None:
     ("source", "target", "shape", "complaint"),
     [
         ("HWIO", "OIHW", (3, 3, 4), "does not have the axes HWIO"),
-        ("HWIO", "OI", (3, 3, 4, 5), "axis H of HWIO has size 3 and no place in OI"),
+        ("HWIO", "OI", (3, 3, 4, 5), "axis H of HWIO has size 3, but OI lacks it"),
         ("HHIO", "OIHW", (3, 3, 4, 5), "write each letter once"),
         ("hwio", "OIHW", (3, 3, 4, 5), "is not an axis order"),
-        ("(CM)1HW", "HWCM", (4, 2, 3, 3), "size 1 has size 2"),
+        ("(CM)1HW", "HWCM", (4, 2, 3, 3), "must have size 1, got size 2"),
     ],
 )
 def test_what_does_not_fit_is_refused(source: str, target: str, shape: tuple[int, ...], complaint: str) -> None:

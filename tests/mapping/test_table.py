@@ -106,14 +106,14 @@ def test_a_table_that_extends_another_replaces_axes_and_adds_rows(tmp_path: Path
         (('"tf", "torch"', '"tf", "jax"'), "dialect 'jax', which porter does not know"),
         (('over = ["block"]', 'over = ["block"]\npart = "aux"'), "the part 'aux', which [part] does not declare"),
         (('torch = "b.{i}"', 'torch = ["b.{i}", "b.1"]'), "has the torch name 'b.1.weight' more than once"),
-        (("logits = true", ""), "exactly one endpoint with `logits = true`"),
+        (("logits = true", ""), "exactly one endpoint with logits = true"),
         (("logits = true", 'logits = true\nsoftmax = "Lojits"'), "softmax of 'Lojits'"),
         (("[axis.block]", "[axes.block]"), "unknown keys ['axes']"),
         (("[axis.block]", "[axis.block"), "is not valid TOML"),
         (("dialects =", 'extends = "nothing"\ndialects ='), "nothing.toml does not exist"),
         (("dialects =", 'extends = "table"\ndialects ='), "extends itself"),
-        (("dialects =", "extends = 3\ndialects ="), "extends what is not a name"),
-        (("dialects =", 'extends = "base"\nignore = 3\ndialects ='), "ignore that is no list of patterns"),
+        (("dialects =", "extends = 3\ndialects ="), "extends 3: name a table"),
+        (("dialects =", 'extends = "base"\nignore = 3\ndialects ='), "ignore that is not a list of patterns"),
     ],
 )
 def test_a_wrong_table_is_refused_by_name(tmp_path: Path, change: tuple[str, str], complaint: str) -> None:
@@ -127,7 +127,7 @@ def test_a_wrong_table_is_refused_by_name(tmp_path: Path, change: tuple[str, str
 
 def test_of_two_tables_the_wrong_one_is_named(tmp_path: Path) -> None:
     base = write(tmp_path, BASE.replace("dialects =", "ignore = 3\ndialects ="), "base")
-    with pytest.raises(MappingError, match=rf"^{base}: the table has an ignore that is no list"):
+    with pytest.raises(MappingError, match=rf"^{base}: the table has an ignore that is not a list"):
         Table.read(write(tmp_path, 'extends = "base"\n'))
 
 

@@ -199,13 +199,13 @@ def test_a_file_with_it_loads_with_it_and_without(training: Path, tmp_path: Path
 
 def test_a_fresh_head_is_fresh_in_both_classifiers(training: Path, tmp_path: Path) -> None:
     out = tmp_path / "cifar.safetensors"
-    port("nasnet_cifar", checkpoint=training, out=out, aux=True, head=Head(fresh=3))
+    port("nasnet_cifar", checkpoint=training, out=out, aux=True, head=Head(num_classes=3))
     assert [len(logits[0]) for logits in load("nasnet_cifar", weights=out, aux=True)(torch.ones(1, 3, 32, 32))] == [
         3,
         3,
     ]
     with pytest.raises(PorterError, match="--aux is a second classifier"):
-        port("nasnet_cifar", checkpoint=training, aux=True, head=Head(none=True))
+        port("nasnet_cifar", checkpoint=training, aux=True, head=Head(no_head=True))
 
 
 def renamed(name: str) -> str:
@@ -242,10 +242,10 @@ def test_an_average_of_another_shape_than_its_variable_is_refused() -> None:
 
 def test_what_lacks_it_is_told_apart(tmp_path: Path) -> None:
     inference = seed("nasnet_cifar", tmp_path / "inference.ckpt").out
-    with pytest.raises(PorterError, match=r"(?s)lacks 12 of the 1436 tensors.*leave --aux out"):
+    with pytest.raises(PorterError, match=r"(?s)lacks 12 of the 1436 tensors.*leave `aux` out"):
         port("nasnet_cifar", checkpoint=inference, aux=True)
     small = seed("mobilenet_v1_0.25_128", tmp_path / "small.ckpt").out
-    with pytest.raises(PorterError, match="has no part 'aux': leave --aux out"):
+    with pytest.raises(PorterError, match="has no part 'aux': leave `aux` out"):
         port("mobilenet_v1_0.25_128", checkpoint=small, aux=True)
 
 

@@ -58,10 +58,18 @@ def change_kind(patch: pytest.MonkeyPatch, kind: str, change: Callable[[list[kin
     patch.setitem(kinds.KINDS, kind, tuple(tensors))
 
 
+def in_torch(tensor: kinds.Tensor, leaf: kinds.Leaf) -> kinds.Tensor:
+    return tensor._replace(leaves={**tensor.leaves, "torch": leaf})
+
+
+def exchanged(one: kinds.Tensor, other: kinds.Tensor) -> list[kinds.Tensor]:
+    return [in_torch(one, other.leaves["torch"]), in_torch(other, one.leaves["torch"])]
+
+
 def mean_and_variance(patch: pytest.MonkeyPatch) -> None:
     def swap(tensors: list[kinds.Tensor]) -> None:
         mean, variance = tensors[2], tensors[3]
-        tensors[2:] = [mean._replace(torch=variance.torch), variance._replace(torch=mean.torch)]
+        tensors[2:] = exchanged(mean, variance)
 
     change_kind(patch, "batch_norm", swap)
 
@@ -69,14 +77,14 @@ def mean_and_variance(patch: pytest.MonkeyPatch) -> None:
 def gamma_and_beta(patch: pytest.MonkeyPatch) -> None:
     def swap(tensors: list[kinds.Tensor]) -> None:
         gamma, beta = tensors[:2]
-        tensors[:2] = [gamma._replace(torch=beta.torch), beta._replace(torch=gamma.torch)]
+        tensors[:2] = exchanged(gamma, beta)
 
     change_kind(patch, "batch_norm", swap)
 
 
 def depthwise_axes(patch: pytest.MonkeyPatch) -> None:
     def swap(tensors: list[kinds.Tensor]) -> None:
-        tensors[0] = tensors[0]._replace(torch=kinds.Leaf("weight", "(CM)1WH"))
+        tensors[0] = in_torch(tensors[0], kinds.Leaf("weight", "(CM)1WH"))
 
     change_kind(patch, "depthwise", swap)
 

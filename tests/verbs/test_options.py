@@ -54,7 +54,7 @@ def test_a_prefixed_checkpoint_is_verified(tf: Any, save: Saver) -> None:
 def test_two_copies_are_not_chosen_between_silently(save: Saver) -> None:
     tensors = prefixed("student/", seeded_variables()) | prefixed("teacher/", seeded_variables())
     prefix = save(tensors)
-    with pytest.raises(MappingError, match=r"there 2 times, behind 'student/', 'teacher/': choose with --prefix and"):
+    with pytest.raises(MappingError, match=r"there 2 times, behind 'student/', 'teacher/': choose with `prefix` and"):
         port(NAME, checkpoint=prefix)
     with pytest.raises(MappingError, match=r"137 variables .* neither mapped nor ignored"):
         port(NAME, checkpoint=prefix, prefix="student/")
@@ -72,7 +72,7 @@ def test_a_prefix_is_what_most_names_stand_behind() -> None:
 
 def test_no_head_ports_the_backbone_alone(tf: Any, save: Saver, tmp_path: Path) -> None:
     out = tmp_path / "backbone.safetensors"
-    result = port(NAME, checkpoint=save(seeded_variables()), out=out, head=Head(none=True), verify=True)
+    result = port(NAME, checkpoint=save(seeded_variables()), out=out, head=Head(no_head=True), verify=True)
     assert result, str(result.verification and result.verification.ports)
     assert result.verification is not None
     assert result.verification.ports["torch"].rows[-1].endpoint == "AvgPool_1a"
@@ -87,7 +87,7 @@ def test_no_head_ports_the_backbone_alone(tf: Any, save: Saver, tmp_path: Path) 
 @pytest.mark.parametrize("framework", ["torch", "keras"])
 def test_a_fresh_head_has_the_classes_asked_for(tf: Any, save: Saver, tmp_path: Path, framework: str) -> None:
     out = tmp_path / "fresh.safetensors"
-    options: dict[str, Any] = {"target": framework, "head": Head(fresh=5), "verify": True}
+    options: dict[str, Any] = {"target": framework, "head": Head(num_classes=5), "verify": True}
     result = port(NAME, checkpoint=save(seeded_variables()), out=out, **options)
     assert result
     assert result.translation.head_note == "fresh, 5 classes, to be trained"
@@ -123,9 +123,9 @@ def test_a_head_without_background_keeps_its_classes(save: Saver) -> None:
     with pytest.raises(PorterError, match="the released 1001 classes, but this head has 5: leave it out"):
         port(NAME, checkpoint=save(tensors), head=Head(drop_background=True))
     with pytest.raises(PorterError, match="exclude each other: take one of them"):
-        Head(none=True, drop_background=True)
-    with pytest.raises(PorterError, match="is not from 1 to"):
-        Head(fresh=0)
+        Head(no_head=True, drop_background=True)
+    with pytest.raises(PorterError, match="must be from 1 to"):
+        Head(num_classes=0)
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_a_folder_has_weights_facts_labels_and_a_card(tf: Any, save: Saver, tmp_
 def test_a_folder_is_renewed_whole_and_a_strangers_is_left_alone(save: Saver, tmp_path: Path) -> None:
     out, prefix = tmp_path / "mobilenet", save(seeded_variables())
     port(NAME, checkpoint=prefix, out=f"{out}/")
-    port(NAME, checkpoint=prefix, out=f"{out}/", head=Head(none=True))
+    port(NAME, checkpoint=prefix, out=f"{out}/", head=Head(no_head=True))
     assert {path.name for path in out.iterdir()} == {"config.json", "model.safetensors", "README.md"}
     (out / "thesis.tex").write_text("years of work")
     with pytest.raises(PorterError, match=r"holds other files: name a new folder\n  thesis.tex"):
@@ -187,23 +187,23 @@ def test_a_folder_is_renewed_whole_and_a_strangers_is_left_alone(save: Saver, tm
     assert (out / "thesis.tex").read_text() == "years of work"
 
 
-@pytest.mark.parametrize("head", [Head(none=True), Head(fresh=7)])
+@pytest.mark.parametrize("head", [Head(no_head=True), Head(num_classes=7)])
 def test_a_checkpoint_without_a_head_is_ported_without_one(tf: Any, save: Saver, tmp_path: Path, head: Head) -> None:
     """As SSD's feature extractors are kept."""
     tensors = {name: value for name, value in seeded_variables().items() if not name.startswith(HEAD)}
     prefix, out = save(prefixed("FeatureExtractor/", tensors)), tmp_path / "backbone.safetensors"
-    with pytest.raises(MappingError, match="take --no-head or --num-classes N"):
+    with pytest.raises(MappingError, match="take `no_head=True` or `num_classes`"):
         port(NAME, checkpoint=prefix)
     result = port(NAME, checkpoint=prefix, head=head, out=out, verify=True)
     assert result, str(result.verification and result.verification.ports)
     assert result.translation.prefix == "FeatureExtractor/"
-    assert load(NAME, "torch", weights=out)(torch.zeros(1, 3, 128, 128)).shape[1] == (head.fresh or 256)
-    onward = port(NAME, source="torch", target="keras", checkpoint=out, head=Head(none=True))
+    assert load(NAME, "torch", weights=out)(torch.zeros(1, 3, 128, 128)).shape[1] == (head.num_classes or 256)
+    onward = port(NAME, source="torch", target="keras", checkpoint=out, head=Head(no_head=True))
     assert onward.translation.num_classes == 0
 
 
 def test_a_fresh_head_of_1001_classes_has_no_names(save: Saver, tmp_path: Path) -> None:
-    port(NAME, checkpoint=save(seeded_variables()), head=Head(fresh=1001), out=f"{tmp_path / 'm'}/")
+    port(NAME, checkpoint=save(seeded_variables()), head=Head(num_classes=1001), out=f"{tmp_path / 'm'}/")
     assert not (tmp_path / "m" / "labels.txt").exists()
     assert json.loads((tmp_path / "m" / "config.json").read_text())["labels"] is None
 

@@ -1,0 +1,114 @@
+"""A table's expanded rows: layers and endpoints with their names in every dialect."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from porter.mapping.dialects import Dialect
+from porter.mapping.kinds import KINDS, Tensor
+
+
+class Named(NamedTuple):
+    """One tensor of a layer in one dialect: its whole name, its axis order, and what its kind says of it."""
+
+    name: str
+    axes: str
+    tensor: Tensor
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer. ``id`` is that of its row, which several layers share where the row goes over axes.
+
+    ``names`` holds each dialect's name and, behind it, the names that older files have. ``kinds`` holds the dialects
+    in which the layer has another kind than ``kind``, ``lacks`` the roles that a dialect's layer does not have. A
+    ``head`` has the classes as its axis O. ``part`` is the optional part that the layer belongs to. A ``sized`` kernel
+    covers a whole map: its H and W follow from the size of the images.
+    """
+
+    id: str
+    kind: str
+    names: Mapping[str, tuple[str, ...]]
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    lacks: Mapping[str, Collection[str]] = field(default_factory=dict)
+    head: bool = False
+    part: str | None = None
+    sized: bool = False
+
+    def kind_in(self, dialect: str) -> str:
+        """Return the layer's kind in ``dialect``."""
+        return self.kinds.get(dialect, self.kind)
+
+    def tensors(self, dialect: Dialect, spelling: int = 0) -> dict[str, Named]:
+        """Return the layer's tensors in ``dialect`` by role: none where the dialect does not have the layer.
+
+        ``spelling`` 0 gives today's names, 1 and more those of older files.
+        """
+        names = self.names.get(dialect.name, ())
+        if spelling >= len(names):
+            return {}
+        kind, lacking = self.kind_in(dialect.name), self.lacks.get(dialect.name, ())
+        found = {}
+        for tensor in KINDS[kind]:
+            if tensor.role not in lacking:
+                leaf, axes = tensor.leaf(dialect, kind)
+                found[tensor.role] = Named(dialect.join(names[spelling], leaf), axes, tensor)
+        return found
+
+
+class Endpoint(NamedTuple):
+    """A named activation: slim's name, and where each dialect computes it.
+
+    ``softmax`` names the endpoint whose softmax this is, for dialects that do not compute it.
+    """
+
+    name: str
+    where: Mapping[str, str]
+    logits: bool = False
+    softmax: str | None = None
+
+
+class Pair(NamedTuple):
+    """One tensor in two dialects. See Layer for ``head``, ``part`` and ``sized``."""
+
+    source: str
+    source_axes: str
+    target: str
+    target_axes: str
+    kind: str
+    trainable: bool
+    head: bool
+    variance: bool = False
+    part: str | None = None
+    sized: bool = False
+
+
+class Lone(NamedTuple):
+    """A tensor that one dialect has and another lacks, where it has the value ``fill``.
+
+    ``own`` pairs the tensor with itself. ``beside`` are the layer's tensors that both dialects have, paired from the
+    dialect that lacks this one to the dialect that has it.
+    """
+
+    own: Pair
+    role: str
+    fill: float
+    beside: tuple[Pair, ...]
+
+
+def pair(layer: Layer, source: Named, target: Named, dialect: str) -> Pair:
+    """Return the pair of one tensor of ``layer``; ``dialect`` is that of ``source``."""
+    return Pair(
+        source.name,
+        source.axes,
+        target.name,
+        target.axes,
+        layer.kind_in(dialect),
+        source.tensor.trainable,
+        layer.head,
+        source.tensor.variance,
+        layer.part,
+        layer.sized,
+    )

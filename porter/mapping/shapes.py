@@ -1,0 +1,65 @@
+"""Shapes and axes of a table's tensors, from what golden/ records of the original."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import prod
+
+from porter.catalog.goldens import recorded
+from porter.catalog.models import Arch
+from porter.errors import MappingError
+from porter.mapping.dialects import ORIGINAL
+from porter.mapping.relayout import parse_axes
+from porter.mapping.table import Table
+
+Shape = tuple[int, ...]
+Sizes = Mapping[str, int]
+"""The size of each axis letter of a tensor."""
+
+
+def class_axis(axes: str) -> int:
+    """Return the position of the axis that counts the classes, in a tensor of the head."""
+    return parse_axes(axes).index("O")
+
+
+def letter_sizes(axes: str, shape: Sequence[int]) -> dict[str, int]:
+    """Return the size of each letter that is an axis by itself; of a merged axis only the product is known."""
+    return {letters: size for letters, size in zip(parse_axes(axes), shape, strict=True) if len(letters) == 1}
+
+
+def shape_of(axes: str, sizes: Sizes) -> Shape:
+    """Return the shape of a tensor with these axes. Raises MappingError where ``sizes`` lacks a letter."""
+    missing = [letter for group in parse_axes(axes) for letter in group if letter not in sizes]
+    if missing:
+        raise MappingError(f"no tensor of the layer has the axis {missing[0]} of {axes}: its size is unknown")
+    return tuple(prod(sizes[letter] for letter in group) for group in parse_axes(axes))
+
+
+def axis_sizes(arch: Arch, table: Table, dialect: str) -> dict[str, dict[str, int]]:
+    """Return the sizes of the axis letters of every tensor of ``dialect``, by name, as in the original.
+
+    A tensor that the original lacks takes them from the other tensors of its layer.
+    """
+    variables = recorded(arch.name).all_variables
+    original, record = table.record(ORIGINAL), table.record(dialect)
+    found = {}
+    for layer in table.layers:
+        originals = layer.tensors(original)
+        own = {role: letter_sizes(named.axes, variables[named.name]) for role, named in originals.items()}
+        layers = {letter: size for sizes in own.values() for letter, size in sizes.items()}
+        for role, named in layer.tensors(record).items():
+            added = _letters(named.axes) - _letters(originals[role].axes) if role in originals else ()
+            # A letter that the original lacks has size 1: a dense layer is a 1x1 convolution.
+            found[named.name] = layers | dict.fromkeys(added, 1) | own.get(role, {})
+    return found
+
+
+def expected_shapes(arch: Arch, table: Table, dialect: str) -> dict[str, Shape]:
+    """Return the shape of every tensor of ``dialect``, by name, for the original's number of classes."""
+    sizes = axis_sizes(arch, table, dialect)
+    pairs = table.pairs(dialect, dialect, table.parts)
+    return {pair.source: shape_of(pair.source_axes, sizes[pair.source]) for pair in pairs}
+
+
+def _letters(axes: str) -> set[str]:
+    return set("".join(parse_axes(axes)))

@@ -1,0 +1,163 @@
+"""Checks of a table: its axes and rows before they are expanded, its layers and endpoints after that."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from porter.errors import MappingError, listing
+from porter.mapping.dialects import Dialect
+from porter.mapping.kinds import KINDS, Tensor
+from porter.mapping.overlays import Entry, Overlay
+from porter.mapping.rows import Endpoint, Layer
+from porter.mapping.table_merge import Merged, Row
+from porter.mapping.table_types import ROW_KEYS, refuse
+
+
+def check_axes(merged: Merged) -> None:
+    """Raise MappingError where an axis has columns of different lengths, or an overlay's columns do not fit it."""
+    for axis, columns in merged.axes.items():
+        lengths = {column: len(values) for column, values in columns.items()}
+        if len(set(lengths.values())) != 1:
+            refuse(merged.path, f"has an axis {axis} whose columns differ in length: {lengths}")
+    for overlay in merged.overlays.values():
+        for axis, columns in overlay.columns.items():
+            if axis not in merged.axes:
+                refuse(overlay.path, f"adds columns to the axis {axis!r}, which {merged.path.name} does not declare")
+            both = sorted(columns.keys() & merged.axes[axis].keys())
+            if both:
+                refuse(overlay.path, f"repeats the columns {both} of the axis {axis}: give them names of their own")
+            size = len(next(iter(merged.axes[axis].values())))
+            wrong = {column: len(values) for column, values in columns.items() if len(values) != size}
+            if wrong:
+                refuse(overlay.path, f"has columns of the axis {axis} that differ in length from its {size}: {wrong}")
+
+
+def check_rows(merged: Merged) -> None:
+    """Raise MappingError where a row has unknown keys, kinds, parts, axes or dialects."""
+    for section, rows in merged.rows.items():
+        for row in rows:
+            unknown = sorted(row.keys() - ROW_KEYS[section].keys() - set(merged.dialects))
+            if unknown:
+                refuse(merged.path, f"has a {section} with unknown keys {unknown}")
+            _check_over(merged, row)
+    for row in merged.rows["layer"]:
+        if row.get("kind") not in KINDS:
+            refuse(merged.path, f"has a layer of unknown kind {row.get('kind')!r}; the kinds are {', '.join(KINDS)}")
+        if row.get("part") not in (None, *merged.parts):
+            refuse(merged.path, f"has a layer of the part {row['part']!r}, which [part] does not declare")
+        if wrong := sorted(row.get("lacks", {}).keys() - set(merged.dialects)):
+            refuse(merged.path, f"has a layer that lacks roles in {wrong}, which are not its dialects")
+    if any("name" not in row for row in merged.rows["endpoint"]):
+        refuse(merged.path, "has an endpoint without a name")
+    if twice := _repeated([row["id"] for row in merged.rows["layer"] if "id" in row]):
+        refuse(merged.path, f"has the id {twice[0]!r} more than once")
+    for overlay in merged.overlays.values():
+        _check_overlay(merged, overlay)
+
+
+def _check_over(merged: Merged, row: Row) -> None:
+    over = row.get("over", [])
+    for axis in over:
+        if axis not in merged.axes:
+            refuse(merged.path, f"goes over the axis {axis!r}, which it does not declare")
+    own = [column for axis in over for column in merged.axes[axis]]
+    _check_shared(merged.path, own)
+    for overlay in merged.overlays.values():
+        _check_shared(overlay.path, own + [column for axis in over for column in overlay.columns.get(axis, {})])
+
+
+def _check_shared(path: Path, columns: Sequence[str]) -> None:
+    twice = _repeated(columns)
+    if twice:
+        refuse(path, f"multiplies axes that share the columns {twice}")
+
+
+def _check_overlay(merged: Merged, overlay: Overlay) -> None:
+    """Check that an overlay names every row, but for whole optional parts, and nothing else."""
+    rows, table = merged.rows["layer"], merged.path.name
+    ids = Counter(merged.row_id(row) for row in rows)
+    for row_id, entry in overlay.layers.items():
+        if row_id not in ids:
+            refuse(overlay.path, f"names the layer {row_id!r}, which is not a row of {table}:{listing(ids)}")
+        if ids[row_id] > 1:
+            refuse(overlay.path, f"names the layer {row_id!r}, which is {ids[row_id]} rows of {table}: give each an id")
+        _check_entry(overlay, row_id, entry)
+    named = {row.get("part") for row in rows if merged.row_id(row) in overlay.layers} | {None}
+    missing = [merged.row_id(row) for row in rows if row.get("part") in named]
+    missing = [row_id for row_id in missing if row_id not in overlay.layers]
+    if missing:
+        refuse(overlay.path, f"has no name for these layers of {table}:{listing(missing)}")
+    unknown = sorted(overlay.endpoints.keys() - {row["name"] for row in merged.rows["endpoint"]})
+    if unknown:
+        refuse(overlay.path, f"names the endpoint {unknown[0]!r}, which is not a row of {table}")
+
+
+def _check_entry(overlay: Overlay, row_id: str, entry: Entry) -> None:
+    if entry.kind is not None and entry.kind not in KINDS:
+        refuse(overlay.path, f"has the layer {row_id} of unknown kind {entry.kind!r}; the kinds are {', '.join(KINDS)}")
+
+
+def check_layers(merged: Merged, records: Mapping[str, Dialect], layers: Sequence[Layer]) -> None:
+    """Raise MappingError where a layer lacks a name, or a role that every dialect needs."""
+    for layer in layers:
+        missing = [dialect for dialect in merged.dialects if not all(layer.names[dialect] or [""])]
+        if missing:
+            refuse(merged.path, f"has a {layer.kind} layer without a name in {missing}")
+        if layer.kinds or layer.lacks:
+            _check_roles(merged, records, layer)
+
+
+def _check_roles(merged: Merged, records: Mapping[str, Dialect], layer: Layer) -> None:
+    """Check that a layer lacks only roles that it could have, and only those that have a fill."""
+    roles = {name: set(layer.tensors(record)) for name, record in records.items() if name in layer.names}
+    for dialect, lacking in layer.lacks.items():
+        known = {tensor.role for tensor in KINDS[layer.kind_in(dialect)]}
+        if unknown := sorted(set(lacking) - known):
+            refuse(merged.file_of(dialect), f"has the layer {layer.id} lack {unknown}: its roles are {sorted(known)}")
+    every = set().union(*roles.values())
+    for dialect, found in roles.items():
+        for role in sorted(every - found):
+            try:
+                _tensor_of(layer, role).absent_value()
+            except MappingError as error:
+                refuse(merged.file_of(dialect), f"has the layer {layer.id} without {role} in {dialect}: {error}")
+
+
+def _tensor_of(layer: Layer, role: str) -> Tensor:
+    kinds = (layer.kind, *layer.kinds.values())
+    return next(tensor for kind in kinds for tensor in KINDS[kind] if tensor.role == role)
+
+
+def check_names(path: Path, records: Mapping[str, Dialect], layers: Sequence[Layer]) -> None:
+    """Raise MappingError where two tensors of a dialect have one name, older spellings included."""
+    for dialect, record in records.items():
+        names = [
+            named.name
+            for layer in layers
+            for spelling in range(len(layer.names.get(dialect, ())))
+            for named in layer.tensors(record, spelling).values()
+        ]
+        _check_unique(path, names, dialect)
+
+
+def check_endpoints(path: Path, endpoints: Sequence[Endpoint]) -> None:
+    """Raise MappingError unless names are unique, one endpoint holds the logits, and softmaxes name endpoints."""
+    names = [endpoint.name for endpoint in endpoints]
+    _check_unique(path, names, "endpoint")
+    if sum(endpoint.logits for endpoint in endpoints) != 1:
+        refuse(path, "does not mark exactly one endpoint with logits = true")
+    for endpoint in endpoints:
+        if endpoint.softmax is not None and endpoint.softmax not in names:
+            refuse(path, f"has {endpoint.name}, the softmax of {endpoint.softmax!r}, which is not an endpoint")
+
+
+def _check_unique(path: Path, names: Sequence[str], what: str) -> None:
+    twice = _repeated(names)
+    if twice:
+        refuse(path, f"has the {what} name {twice[0]!r} more than once")
+
+
+def _repeated(words: Sequence[str]) -> list[str]:
+    return sorted(word for word, count in Counter(words).items() if count > 1)

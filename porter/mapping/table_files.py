@@ -1,0 +1,77 @@
+"""The files of a table: its own, those of the tables that it extends, and the overlays beside each."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from porter.errors import MappingError
+from porter.mapping.table_types import check_overlay, check_table
+
+
+class Source(NamedTuple):
+    """One table's text, and the paths and texts of its overlays."""
+
+    path: Path
+    text: str
+    overlays: tuple[tuple[Path, str], ...]
+
+
+def read_sources(path: Path, seen: tuple[Path, ...] = ()) -> tuple[Source, ...]:
+    """Return the files of the table in ``path``, behind those of the table that it extends. Raises MappingError."""
+    if path in seen:
+        raise MappingError(f"{path} extends itself: name another table in extends")
+    text = _text(path)
+    overlays = tuple((each, _text(each)) for each in _overlays(path))
+    own = Source(path, text, overlays)
+    base = parse_table(path, text).get("extends")
+    if base is None:
+        return (own,)
+    return (*read_sources(path.parent / f"{base}.toml", (*seen, path)), own)
+
+
+def dialect_of(overlay: Path) -> str:
+    """Return the dialect of an overlay file, which stands behind the table's name: ``mobilenet_v1.timm.toml``."""
+    return overlay.stem.rpartition(".")[2]
+
+
+def _overlays(path: Path) -> list[Path]:
+    named = re.compile(re.escape(path.stem) + r"\.[A-Za-z]\w*\.toml")
+    return sorted(each for each in path.parent.glob("*.toml") if named.fullmatch(each.name))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise MappingError(f"{path} does not exist: an architecture needs its mapping table") from None
+    except OSError as error:
+        raise MappingError(f"{path} cannot be read ({error.strerror}): name a mapping table, a .toml file") from None
+    except ValueError as error:
+        raise MappingError(f"{path} is not valid TOML: {error}") from None
+
+
+@lru_cache(maxsize=64)
+def parse_table(path: Path, text: str) -> dict[str, Any]:
+    """Return a table's TOML, its types checked. The caller must not change it."""
+    raw = _parse(path, text)
+    check_table(raw, path)
+    return raw
+
+
+@lru_cache(maxsize=64)
+def parse_overlay(path: Path, text: str) -> dict[str, Any]:
+    """Return an overlay's TOML, its types checked. The caller must not change it."""
+    raw = _parse(path, text)
+    check_overlay(raw, path)
+    return raw
+
+
+def _parse(path: Path, text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except ValueError as error:
+        raise MappingError(f"{path} is not valid TOML: {error}") from None

@@ -1,0 +1,93 @@
+"""Lays the files of a table over each other: those that it extends, and the overlays beside each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from porter.mapping.dialects import DIALECTS, Dialect, declare
+from porter.mapping.overlays import Columns, Overlay, names_of
+from porter.mapping.table_files import Source, dialect_of, parse_overlay, parse_table
+from porter.mapping.table_types import ROW_KEYS, TABLE_KEYS, refuse
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Merged:
+    """The tables laid over each other, not yet expanded. ``dialects`` are those that the tables have columns for."""
+
+    path: Path
+    dialects: tuple[str, ...]
+    axes: Columns
+    ignore: Mapping[str, Sequence[str]]
+    parts: Mapping[str, str]
+    rows: Mapping[str, Sequence[Row]]
+    overlays: Mapping[str, Overlay]
+
+    def row_id(self, row: Row) -> str:
+        """Return the id that a row gives itself, or the first dialect's name as the file writes it."""
+        first, *_ = names_of(row.get(self.dialects[0], "")) or ("",)
+        return str(row.get("id", first))
+
+    def file_of(self, dialect: str) -> Path:
+        """Return the file that gives the table its names in ``dialect``."""
+        return self.overlays[dialect].path if dialect in self.overlays else self.path
+
+
+def merge(sources: Sequence[Source]) -> Merged:
+    """Return the last table of ``sources``: it replaces axes, patterns and parts of those before, and adds rows."""
+    raw: dict[str, Any] = {}
+    overlays: dict[str, Overlay] = {}
+    for source in sources:
+        own = parse_table(source.path, source.text)
+        unknown = sorted(own.keys() - TABLE_KEYS - {"extends"})
+        if unknown:
+            refuse(source.path, f"has unknown keys {unknown}")
+        raw = {
+            **raw,
+            **own,
+            **{key: {**raw.get(key, {}), **own.get(key, {})} for key in ("axis", "ignore", "part")},
+            **{key: [*raw.get(key, []), *own.get(key, [])] for key in ROW_KEYS},
+        }
+        overlays = {name: each.without_axes(own.get("axis", {})) for name, each in overlays.items()}
+        for path, text in source.overlays:
+            name = dialect_of(path)
+            overlays[name] = overlays.get(name, Overlay(path)).with_file(path, parse_overlay(path, text))
+    # A dialect of an extended table is this table's where it has an overlay of its own, which may be empty.
+    named = sorted(dialect_of(path) for path, _ in sources[-1].overlays)
+    return Merged(
+        sources[-1].path,
+        tuple(raw.get("dialects", ())),
+        raw["axis"],
+        raw["ignore"],
+        raw["part"],
+        {section: raw[section] for section in ROW_KEYS},
+        {name: overlays[name] for name in named},
+    )
+
+
+def records_of(merged: Merged) -> dict[str, Dialect]:
+    """Return the records of the table's dialects; those with columns come first."""
+    for dialect in (*merged.dialects, *merged.ignore):
+        if dialect not in DIALECTS:
+            refuse(merged.path, f"names the dialect {dialect!r}, which porter does not know")
+    if not merged.dialects:
+        refuse(merged.path, "declares no dialects")
+    records = {name: DIALECTS[name] for name in merged.dialects}
+    for name, overlay in merged.overlays.items():
+        if name in records:
+            refuse(overlay.path, f"adds the dialect {name!r}, which {merged.path.name} has columns for: keep one")
+        records[name] = declare(name, overlay.record, overlay.path)
+    return records
+
+
+def ignore_of(merged: Merged, records: Mapping[str, Dialect]) -> dict[str, Sequence[str]]:
+    """Return each dialect's patterns; an overlay that gives none has those of its framework's own dialect."""
+    found = dict(merged.ignore)
+    for name, overlay in merged.overlays.items():
+        inherited = merged.ignore.get(records[name].framework, ())
+        found[name] = inherited if overlay.ignore is None else overlay.ignore
+    return found
