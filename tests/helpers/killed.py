@@ -80,7 +80,7 @@ def port_to(target: str) -> Callable[[Path], Write]:
 
         writing.build = once
         source = seed(MODEL, work / "seeded.ckpt").out
-        return lambda out, older: port(MODEL, target=target, checkpoint=source, out=out, head=Head(none=older))
+        return lambda out, older: port(MODEL, target=target, checkpoint=source, out=out, head=Head(older))
 
     return writer
 
