@@ -19,7 +19,7 @@ from rich.text import Text
 
 from porter.catalog.models import ARCHS, find_arch, is_model
 from porter.cli.several import SeveralCommand
-from porter.errors import PorterError
+from porter.errors import PorterError, plural
 from porter.export.casting import DTYPES
 from porter.files.seals import record_beside
 from porter.mapping.dialects import SEPARATORS
@@ -378,7 +378,7 @@ def run_as() -> list[str]:
 
 
 def show_counts(out: Console, roles: dict[str, int]) -> None:
-    parts = [f"{count} {role}{'' if count == 1 else 's'}" for role, count in roles.items()]
+    parts = [plural(count, role) for role, count in roles.items()]
     out.print(Text(f"  holds    {', '.join(parts)}"), soft_wrap=True)
 
 

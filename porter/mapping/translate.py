@@ -12,7 +12,7 @@ import numpy as np
 
 from porter.catalog.goldens import recorded
 from porter.catalog.models import Arch
-from porter.errors import MappingError, PorterError, listing
+from porter.errors import MappingError, PorterError, listing, plural
 from porter.formats.checkpoint import Checkpoint, Entry
 from porter.formats.roles import SHADOW, SHADOW_SUFFIX, VARIABLE, base_name, counts, has_variable, roles
 from porter.formats.suspicious import watch
@@ -183,7 +183,7 @@ class _Translator:
         if left_over and any(has_variable(name, self.entries) for name in self.mapped):
             shown = (f"{n} {self.entries[n if n in self.entries else n + SHADOW_SUFFIX].shape}" for n in left_over)
             raise MappingError(
-                f"{_plural(len(left_over), 'variable')} in {self.checkpoint.path.name} "
+                f"{plural(len(left_over), 'variable')} in {self.checkpoint.path.name} "
                 f"{'is' if len(left_over) == 1 else 'are'} neither mapped nor ignored:{listing(shown)}\n"
                 f"  leave them out with --ignore 'PATTERN', or add a [[layer]] or an ignore.{self.source} pattern "
                 f"to mappings/{self.table.name}.toml"
@@ -219,12 +219,12 @@ class _Translator:
         kind = average if average != "auto" else "raw" if unaveraged else "ema"
         if average == "ema" and unaveraged:
             raise MappingError(
-                f"{path} has no moving average of {_plural(len(unaveraged), 'trainable variable')}:"
+                f"{path} has no moving average of {plural(len(unaveraged), 'trainable variable')}:"
                 f"{listing(unaveraged)}\n  take --average auto"
             )
         if average == "raw" and only_averaged:
             raise MappingError(
-                f"{path} holds only the moving average of {_plural(len(only_averaged), 'variable')}:"
+                f"{path} holds only the moving average of {plural(len(only_averaged), 'variable')}:"
                 f"{listing(only_averaged)}\n  take --average auto"
             )
         taken = {}
@@ -297,10 +297,6 @@ class _Translator:
 
 def _relaid(stored: Entry, pair: Pair, sizes: Mapping[str, int]) -> np.ndarray:
     return relayout(stored.load(), pair.source_axes, pair.target_axes, sizes)
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def expected_shapes(arch: Arch, table: Table, dialect: str) -> dict[str, tuple[int, ...]]:
