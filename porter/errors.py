@@ -1,4 +1,7 @@
-"""What porter raises: one sentence that names the file or tensor, what was expected and what to do."""
+"""The errors that porter raises, and helpers for their sentences.
+
+Each is one sentence that names the file or tensor, what was expected and what to do next.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,15 @@ from pathlib import Path
 
 
 class PorterError(Exception):
-    """A mistake that the caller can mend; the command line prints it and exits with 2."""
+    """An error that the caller can correct; the command line prints it and exits with 2."""
 
 
 class FormatError(PorterError):
-    """A file is damaged, or is not of a format that porter reads."""
+    """A file is damaged, or of a format that porter does not read."""
 
 
 class MappingError(PorterError):
-    """A mapping table is wrong, or a checkpoint's names and shapes are not those of the model."""
+    """A mapping table is wrong, or a checkpoint's names and shapes differ from the model's."""
 
 
 class MissingPackageError(PorterError):
@@ -23,7 +26,7 @@ class MissingPackageError(PorterError):
 
 
 def unreadable(path: Path, name: str, why: Exception) -> FormatError:
-    """Return what to raise where the file ``path`` is whole but its tensor ``name`` is not."""
+    """Return the error for the tensor ``name`` of the otherwise readable file ``path``."""
     return FormatError(f"{path}: {name} cannot be read: {why}; copy or download the checkpoint again")
 
 
@@ -34,3 +37,8 @@ def listing(names: Iterable[str], limit: int = 10) -> str:
     if len(names) > limit:
         lines.append(f"\n  … and {len(names) - limit} more")
     return "".join(lines)
+
+
+def plural(count: int, noun: str) -> str:
+    """Return ``count`` with ``noun`` in the singular or plural: 1 image, 3 images."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -8,6 +8,7 @@ import numpy as np
 
 from porter.errors import PorterError
 from porter.formats.checkpoint import Entry
+from porter.formats.dtypes import widen_bfloat16
 
 DTYPES = ("float16", "bfloat16")
 
@@ -27,7 +28,7 @@ def round_to(name: str, entry: Entry, dtype: str | None) -> Entry:
 def _rounded(name: str, entry: Entry, dtype: str) -> np.ndarray:
     values = entry.load()
     with np.errstate(over="ignore"):
-        rounded = values.astype(np.float16) if dtype == "float16" else _widen(bfloat16_bits(values))
+        rounded = values.astype(np.float16) if dtype == "float16" else widen_bfloat16(bfloat16_bits(values))
     if np.isinf(rounded).sum() > np.isinf(values).sum():
         largest = np.abs(values[np.isfinite(values)]).max()
         raise PorterError(f"{name} has values up to {largest:.3g}, too large for {dtype}: leave --save-dtype out")
@@ -40,7 +41,3 @@ def bfloat16_bits(values: np.ndarray) -> np.ndarray:
     rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
     # Rounding could carry a NaN's mantissa over into infinity: NaNs are cut off instead, and kept quiet.
     return np.where(np.isnan(values), (bits >> 16) | 0x40, rounded).astype(np.uint16)
-
-
-def _widen(bits: np.ndarray) -> np.ndarray:
-    return (bits.astype(np.uint32) << 16).view(np.float32)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from porter.catalog.models import Arch
+from porter.files.installed import versions
 from porter.files.json import to_json
 from porter.formats.checkpoint import Checkpoint
 from porter.mapping.head import Head
@@ -65,17 +65,6 @@ def gather(
             "roles": translation.roles,
             "ignored": list(translation.ignored),
             "left_out": translation.left_out or None,
-            "versions": versions(target),
+            "versions": {"python": platform.python_version(), **versions(("porter", "numpy", target))},
         }
     )
-
-
-def versions(framework: str) -> dict[str, str]:
-    """Return the versions of porter, Python, numpy and, where it is installed, the framework."""
-    found = {"python": platform.python_version()}
-    for package in ("porter", "numpy", framework):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found

@@ -25,6 +25,7 @@ from porter.files.json import to_json
 from porter.files.progress import Track, untracked
 from porter.files.seals import BLANK, SEAL, TENSORS, sealed
 from porter.formats.checkpoint import Checkpoint, Entry
+from porter.formats.safetensors import BFLOAT16, DTYPES
 from porter.mapping.table import Table
 from porter.nets.build import build
 
@@ -59,11 +60,7 @@ class Output:
 _OVERHEAD, _ARCHITECTURE = 1 << 11, 1 << 18
 """Bytes that HDF5 takes for each tensor, besides its values, and Keras for a network's config; both rounded up."""
 
-_SAFETENSORS = {
-    "float16": "F16", "float32": "F32", "float64": "F64", "bool": "BOOL",
-    "int8": "I8", "int16": "I16", "int32": "I32", "int64": "I64",
-    "uint8": "U8", "uint16": "U16", "uint32": "U32", "uint64": "U64",
-}  # fmt: skip
+_SAFETENSORS = {dtype.name: code for code, dtype in DTYPES.items()}
 
 
 def write_safetensors(path: Path, output: Output) -> dict[str, str]:
@@ -85,7 +82,7 @@ def write_safetensors(path: Path, output: Output) -> dict[str, str]:
         if dtype.name not in _SAFETENSORS:
             raise PorterError(f"{name} has dtype {dtype.name}, which safetensors cannot hold: --ignore it")
         begin, end = end, end + sizes[name] * int(np.prod(shape))
-        stored = "BF16" if halve and dtype.kind == "f" else _SAFETENSORS[dtype.name]
+        stored = BFLOAT16 if halve and dtype.kind == "f" else _SAFETENSORS[dtype.name]
         header[name] = {"dtype": stored, "shape": list(shape), "data_offsets": [begin, end]}
     with path.open("wb") as file:
         file.write(_header(header, output.room))

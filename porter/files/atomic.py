@@ -1,36 +1,41 @@
-"""Replaces a file or a folder in one step: written beside its target, flushed, then renamed.
+"""Replaces a file or folder in one step: writes it beside its target, flushes it, then renames it.
 
-Whatever stops a writer, its target holds what was there before or all of what is new. What a killed writer leaves lies
-in a hidden folder beside the target, which the next writer removes; the lock on it, which ends with its process, tells
-that nobody writes there any more.
+Whatever stops a writer, the target holds the old contents or all of the new ones. Each writer works in a hidden folder
+beside the target and holds a lock in it, which ends with its process. The next writer removes the folders of killed
+writers: those with a free lock.
 """
 
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import os
 import shutil
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from porter.errors import PorterError
 
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
 _BEGIN, _END = ".porter-", ".partial"
+_LOCK = f"{_BEGIN}lock"
 _RETIRED = ".retired"
 
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """Yield a path to write a file or a folder to; what lies there at the end is renamed to ``target``.
+    """Yield a path to write a file or folder to, and rename the result to ``target`` at the end.
 
-    It has the target's name, in a hidden folder beside it. Nothing is renamed, and ``target`` stays as it was, where
-    the body raises or leaves nothing. Raises PorterError where it cannot be written.
+    The path has the target's name and lies in a hidden folder beside it. If the body raises or writes nothing,
+    ``target`` keeps its old contents. Raises PorterError if writing fails.
     """
-    place = target.resolve()  # what a link leads to, and not the link, is replaced
+    place = target.resolve()  # replace the file that a link points to, not the link
     try:
         with scratch(place.parent) as room:
             _restore(place)
@@ -43,7 +48,7 @@ def replacing(target: Path) -> Iterator[Path]:
 
 
 def discard(path: Path) -> None:
-    """Remove a file or a folder, if it is there."""
+    """Remove a file or folder if it exists."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -51,7 +56,7 @@ def discard(path: Path) -> None:
 
 
 def flush(path: Path) -> None:
-    """Have what was written to a file, or the names in a folder, on the disk before returning."""
+    """Write a file's contents, or a folder's names, through to the disk before returning."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -61,83 +66,103 @@ def flush(path: Path) -> None:
 
 @contextmanager
 def scratch(folder: Path) -> Iterator[Path]:
-    """Yield a new hidden folder in ``folder``, which is removed in the end, as are those that killed runs left."""
+    """Yield a new hidden folder in ``folder`` and remove it at the end, with those that killed writers left."""
     for left in folder.glob(f"{_BEGIN}*{_END}"):
         _remove_if_dead(left)
     room, lock = _locked(folder)
     try:
         yield room
     finally:
-        shutil.rmtree(room, ignore_errors=True)
-        os.close(lock)
+        _remove(room, lock)
 
 
-def _locked(folder: Path) -> tuple[Path, int]:
-    """Return a new folder in ``folder`` and the descriptor that holds its lock."""
+def _lock_in(room: Path) -> BaseFileLock:
+    lock: BaseFileLock = _filelock().FileLock(room / _LOCK)
+    return lock
+
+
+def _filelock() -> Any:
+    """Import filelock, which warns on a system without native locks that it writes process ids into files."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import filelock
+    return filelock
+
+
+def _locked(folder: Path) -> tuple[Path, BaseFileLock]:
+    """Return a new folder in ``folder`` and the lock that this process holds on it."""
     while True:
         room = Path(tempfile.mkdtemp(_END, _BEGIN, folder))
-        lock = os.open(room, os.O_RDONLY)
+        lock = _lock_in(room)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        except OSError:
-            return room, lock  # a file system without locks, on which nobody can take it for a dead writer's either
-        if room.is_dir():
-            return room, lock
-        os.close(lock)  # another writer removed it before it was locked
+            lock.acquire(blocking=False)
+        except _filelock().Timeout:
+            continue  # another writer took the folder for a dead one and removes it
+        except (OSError, NotImplementedError):
+            if room.is_dir():
+                return room, lock  # the file system has no locks, so no writer removes another's folder
+        else:
+            if (room / _LOCK).exists():
+                return room, lock
+            lock.release()  # another writer removed the folder before this one locked it
 
 
 def _remove_if_dead(room: Path) -> None:
+    lock = _lock_in(room)
     try:
-        lock = os.open(room, os.O_RDONLY)
-    except OSError:
-        return  # gone, or another user's
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return  # somebody writes there
-    else:
+        lock.acquire(blocking=False)
+    except (_filelock().Timeout, OSError, NotImplementedError):
+        return  # in use, already gone, or another user's
+    _remove(room, lock)
+
+
+def _remove(room: Path, lock: BaseFileLock) -> None:
+    # Removal comes before release: otherwise another writer could lock the folder and lose its files.
+    shutil.rmtree(room, ignore_errors=True)
+    lock.release()
+    if sys.platform == "win32":  # which keeps the lock's file as long as it is open
         shutil.rmtree(room, ignore_errors=True)
-    finally:
-        os.close(lock)
 
 
 def _put(new: Path, target: Path) -> None:
     """Flush ``new`` and rename it to ``target``."""
     for path in [*new.rglob("*"), new] if new.is_dir() else [new]:
         flush(path)
-    if target.is_dir():
-        _exchange(new, target)
-    else:
+    if not target.is_dir():
         new.replace(target)
+    elif not _exchange(new, target):
+        # Two steps. If the writer dies between them, the next writer moves the old folder back.
+        aside = target.with_name(f".{target.name}{_RETIRED}")
+        target.rename(aside)
+        new.rename(target)
+        shutil.rmtree(aside)
     flush(target.parent)
-
-
-def _exchange(new: Path, old: Path) -> None:
-    """Put the folder ``new`` where ``old`` is; a folder that is not empty cannot be renamed over."""
-    libc = ctypes.CDLL(None)
-    names = os.fsencode(new), os.fsencode(old)
-    try:
-        if sys.platform == "darwin":
-            done = libc.renamex_np(*names, _RENAME_SWAP)
-        else:
-            done = libc.renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE)
-    except AttributeError:  # a C library without it
-        done = -1
-    if done == 0:
-        return
-    # Two steps, then; a writer that is killed between them leaves what the next one puts back.
-    aside = old.with_name(f".{old.name}{_RETIRED}")
-    old.rename(aside)
-    new.rename(old)
-    shutil.rmtree(aside)
 
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # fcntl.h, stdio.h: renameat2(2)
 _RENAME_SWAP = 2  # sys/stdio.h of macOS: renamex_np(2)
 
 
+def _exchange(new: Path, old: Path) -> bool:
+    """Swap two folders in one step; return False if the system or the file system cannot.
+
+    A rename alone cannot replace a folder that is not empty.
+    """
+    names = os.fsencode(new), os.fsencode(old)
+    try:
+        if sys.platform == "linux":
+            done = ctypes.CDLL(None).renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE)
+        elif sys.platform == "darwin":
+            done = ctypes.CDLL(None).renamex_np(*names, _RENAME_SWAP)
+        else:
+            done = -1
+    except AttributeError:  # an older C library
+        done = -1
+    return bool(done == 0)
+
+
 def _restore(target: Path) -> None:
-    """Put back the folder that a killed writer had moved aside."""
+    """Move a folder back that a killed writer had moved aside."""
     aside = target.with_name(f".{target.name}{_RETIRED}")
     if aside.is_dir() and not target.exists():
         aside.rename(target)

@@ -1,4 +1,4 @@
-"""Results as plain values: what JSON can hold."""
+"""Results as JSON text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def plain(value: Any) -> Any:
-    """Return ``value`` with tuples as lists, and null for a number that is not finite, which JSON cannot hold."""
+    """Return ``value`` with tuples as lists and None for numbers that JSON lacks: infinities and NaNs."""
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

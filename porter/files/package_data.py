@@ -1,4 +1,4 @@
-"""Where porter's data lies: beside the package in a checkout, inside it in a wheel."""
+"""The folders of porter's data: beside the package in a checkout, inside it in a wheel."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ PACKAGE = Path(__file__).parent.parent
 def folder(name: str) -> Path:
     """Return the folder ``mappings``, ``golden``, ``labels`` or ``released``.
 
-    The checkout's is tried first, so that an editable install never reads a stale copy.
+    A checkout's own folder comes first, so that an editable install never reads a stale copy. Raises PorterError if
+    porter is not whole.
     """
     for root in (PACKAGE.parent, PACKAGE):
-        # A stranger's site-packages/golden is not ours: only a checkout has pyproject.toml beside it.
+        # Another package may own site-packages/golden; only a checkout has pyproject.toml beside it.
         if (root / name).is_dir() and (root == PACKAGE or (root / "pyproject.toml").is_file()):
             return root / name
-    raise PorterError(f"porter's data folder {name}/ is missing beside {PACKAGE}: reinstall porter")
+    raise PorterError(f"porter's data folder {name}/ is missing beside {PACKAGE}: install porter again")
 
 
 def labels(name: str) -> list[str]:
-    """Return the class names of ``labels/<name>.txt``, one a line in class order; ``#`` starts a comment."""
+    """Return the class names of ``labels/<name>.txt``: one per line in class order, comments behind ``#``."""
     lines = (folder("labels") / f"{name}.txt").read_text(encoding="utf-8").splitlines()
     return [line for line in lines if not line.startswith("#")]

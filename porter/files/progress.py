@@ -1,4 +1,4 @@
-"""Progress of long work: a tracker wraps the steps, and shows them or nothing."""
+"""Progress of long work: a tracker wraps the steps and may show them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ T = TypeVar("T")
 
 
 class Track(Protocol[T]):
-    """Wraps an iterable to show progress under a description, given the number of steps if it has no length."""
+    """Wraps an iterable to show its progress, with a description, and the number of steps if it has no length."""
 
     def __call__(self, steps: Iterable[T], what: str, count: int | None = None, /) -> Iterable[T]: ...
 
 
 def untracked(steps: Iterable[T], _what: str, _count: int | None = None, /) -> Iterable[T]:
-    """Show nothing: what a library does."""
+    """Return ``steps`` and show nothing, the default in a library."""
     return steps

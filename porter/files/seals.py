@@ -1,7 +1,7 @@
-"""Digests by which porter's files can be checked: each tensor's, each file's, and a seal over the text that holds them.
+"""Digests that prove porter's files whole: one per tensor, one per file, and a seal over the text that holds them.
 
-All are SHA-256 in lower-case hexadecimal: a tensor's over its bytes as they are stored, little-endian in C order. A
-text is sealed by its last field ``"sha256"``, the digest of the text with 64 zeros in that place.
+All are SHA-256 in lower-case hexadecimal. A tensor's covers its stored bytes, little-endian in C order. A text's seal
+is its last field ``"sha256"``: the digest of the text with 64 zeros in place of the seal.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _SEAL = re.compile(rb'"sha256": ?"([0-9a-f]{64})"')
 
 
 def sealed(text: bytes) -> bytes:
-    """Return ``text`` with its seal, in place of the zeros that hold its place."""
+    """Return ``text`` with its seal instead of the 64 zeros."""
     begin, _ = _place(text)
     return text[:begin] + hashlib.sha256(text).hexdigest().encode() + text[begin + len(BLANK) :]
 
 
 def is_sealed(text: bytes) -> bool | None:
-    """Tell whether ``text`` is as it was when it was sealed; None where it has no seal."""
+    """Tell whether ``text`` is unchanged since it was sealed; None if it has no seal."""
     begin, seal = _place(text)
     if not seal:
         return None
@@ -36,39 +36,46 @@ def is_sealed(text: bytes) -> bool | None:
     return hashlib.sha256(blank).hexdigest().encode() == seal
 
 
+def has_seal(text: bytes) -> bool:
+    """Tell whether ``text`` holds a seal, whole or broken."""
+    return _SEAL.search(text) is not None
+
+
 def _place(text: bytes) -> tuple[int, bytes]:
     begin, seal = 0, b""
-    for found in _SEAL.finditer(text):  # a checkpoint may be a file called sha256: the last one counts
+    for found in _SEAL.finditer(text):  # a checkpoint may have a file called sha256: the last match is the seal
         begin, seal = found.start(1), found[1]
     return begin, seal
 
 
 def write_record(path: Path, facts: Mapping[str, Any], files: Mapping[str, str], tensors: Mapping[str, str]) -> None:
-    """Write ``facts``, the digests of ``files`` by name and those of the ``tensors`` where a file cannot hold them."""
+    """Write a record of ``facts``, the digests of ``files`` by name, and those of ``tensors`` that no file can hold."""
     fields = {**facts, FILES: dict(files), **({TENSORS: dict(tensors)} if tensors else {}), SEAL: BLANK}
     path.write_bytes(sealed(f"{to_json(fields, indent=2)}\n".encode()))
 
 
 def record_beside(path: Path) -> Path:
-    """Return where the record of ``path`` lies, if that cannot hold its own digests."""
+    """Return the path of the record of ``path``, for formats that cannot hold their own digests."""
     return path.with_name(f"{path.name}.json")
 
 
 def record_of(target: Path) -> Path | None:
-    """Return where to write the record of ``target``, None where that holds its own digests.
+    """Return the path of the record of ``target``, or None if ``target`` holds its own digests.
 
-    Raises PorterError where a file that is not porter's lies there.
+    Raises PorterError if another program's file lies there.
     """
     if target.suffix == ".safetensors":
         return None
     record = record_beside(target)
     if record.exists() and not is_ours(record):
-        raise PorterError(f"--out {target} keeps its digests in {record.name}, which is not porter's: name another")
+        raise PorterError(
+            f"the digests of {target} belong into {record.name}, which another program wrote: give another `out`"
+        )
     return record
 
 
 def is_ours(record: Path) -> bool:
-    """Tell whether porter wrote ``record``, or the config.json of a folder."""
+    """Tell whether porter wrote ``record``, which may be the config.json of a folder."""
     try:
         fields = json.loads(record.read_text(encoding="utf-8"))
         return "porter" in fields["versions"] and "model" in fields

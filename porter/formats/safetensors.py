@@ -1,4 +1,4 @@
-"""safetensors, read through the safetensors package."""
+"""Reads safetensors files through the safetensors package."""
 
 from __future__ import annotations
 
@@ -12,17 +12,23 @@ from safetensors import SafetensorError, safe_open
 
 from porter.errors import FormatError, unreadable
 from porter.formats.checkpoint import Checkpoint, Entry
-from porter.formats.tensorflow.dtypes import BFLOAT16, decode, fits, unread
+from porter.formats.dtypes import fits, unread, widen_bfloat16
 
-_DTYPES = {
-    "F16": np.float16, "F32": np.float32, "F64": np.float64, "BOOL": np.bool_,
-    "I8": np.int8, "I16": np.int16, "I32": np.int32, "I64": np.int64,
-    "U8": np.uint8, "U16": np.uint16, "U32": np.uint32, "U64": np.uint64,
+DTYPES: dict[str, np.dtype] = {
+    code: np.dtype(name)
+    for code, name in {
+        "F16": "float16", "F32": "float32", "F64": "float64", "BOOL": "bool",
+        "I8": "int8", "I16": "int16", "I32": "int32", "I64": "int64",
+        "U8": "uint8", "U16": "uint16", "U32": "uint32", "U64": "uint64",
+    }.items()
 }  # fmt: skip
+"""The format's dtypes as numpy dtypes. Source: huggingface/safetensors, README."""
+BFLOAT16 = "BF16"
+"""The format's dtype that numpy lacks; porter loads it as float32."""
 
 
 def read_safetensors(path: Path) -> Checkpoint:
-    """Read a .safetensors file. Raises FormatError where its header is damaged."""
+    """Read a .safetensors file. Raises FormatError if its header is damaged."""
     try:
         file: Any = safe_open(path, framework="numpy")
     except SafetensorError as error:
@@ -32,11 +38,11 @@ def read_safetensors(path: Path) -> Checkpoint:
     for name in file.keys():  # noqa: SIM118 - the handle is not a mapping
         part = file.get_slice(name)
         stored, shape = part.get_dtype(), tuple(part.get_shape())
-        halved = stored == "BF16"
-        if not halved and stored not in _DTYPES:
+        halved = stored == BFLOAT16
+        if not halved and stored not in DTYPES:
             asides[name] = unread(stored)
             continue
-        dtype = np.dtype(np.float32 if halved else _DTYPES[stored])
+        dtype = np.dtype(np.float32) if halved else DTYPES[stored]
         if not fits(shape, dtype):
             raise unreadable(path, name, FormatError(f"it has the shape {shape}, which no array can have"))
         load = partial(_bfloat16, path, name) if halved else partial(file.get_tensor, name)
@@ -45,11 +51,11 @@ def read_safetensors(path: Path) -> Checkpoint:
 
 
 def _bfloat16(path: Path, name: str) -> np.ndarray:
-    """Return a bfloat16 tensor as float32: numpy has no such dtype for the package to return."""
+    """Return a bfloat16 tensor as float32; the package cannot return it, because numpy lacks the dtype."""
     with path.open("rb") as file:
         size = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(size))[name]
         begin, end = header["data_offsets"]
         file.seek(8 + size + begin)
         stored = np.frombuffer(file.read(end - begin), "<u2")
-    return decode(stored, BFLOAT16).reshape(header["shape"])
+    return widen_bfloat16(stored).reshape(header["shape"])

@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import NoReturn
 
 from porter.errors import FormatError
 
@@ -28,6 +29,12 @@ def members_of(path: Path) -> list[str]:
     """Return the names of an archive's members. Raises FormatError where its directory cannot be read."""
     with whole(path, "zip archive"), zipfile.ZipFile(path) as archive:
         return archive.namelist()
+
+
+def refuse(path: Path) -> NoReturn:
+    """Raise the FormatError that says why an archive's directory cannot be read."""
+    members_of(path)
+    raise FormatError(f"{path} is not a whole zip archive; copy or download it again")
 
 
 def open_archive(path: Path, what: str, ratio: int, room: int = 0) -> zipfile.ZipFile:

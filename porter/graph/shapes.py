@@ -16,7 +16,7 @@ import numpy as np
 
 from porter.errors import FormatError
 from porter.formats.tensorflow.dtypes import TYPES
-from porter.formats.tensorflow.frozen import tensor_values
+from porter.formats.tensorflow.tensorproto import tensor_values
 from porter.graph.graph import Graph, Node, Ref
 
 Shape = tuple[int | None, ...] | None

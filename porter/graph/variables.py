@@ -6,6 +6,7 @@ import math
 from typing import NamedTuple
 
 from porter.formats.tensorflow.dtypes import TYPES
+from porter.formats.tensorflow.frozen import is_read, was_variable
 from porter.graph.graph import Graph
 from porter.graph.shapes import VARIABLES, Shape, proto_shape
 
@@ -33,19 +34,14 @@ class Variable(NamedTuple):
 
 
 def read_through(graph: Graph) -> set[str]:
-    """Return the constants that an Identity named ``read`` or ``ReadVariableOp`` reads: they were variables."""
-    return {
-        node.inputs[0].node
-        for node in graph.nodes.values()
-        if node.op == "Identity" and node.inputs and "read" in node.name.rsplit("/", 1)[-1].lower()
-    }
+    """Return the nodes that the reads of variables read; in a frozen graph they are constants."""
+    return {node.inputs[0].node for node in graph.nodes.values() if node.inputs and is_read(node.op, node.name)}
 
 
 def find_variables(graph: Graph) -> dict[str, Variable]:
     """Return the graph's variables by name, in its order.
 
-    Only a graph without variables is taken for a frozen one; there the rule is that of checkpoint/frozen.py:
-    a constant that is read through an Identity, or any constant of floats with axes.
+    A graph without variables counts as frozen; `was_variable` then tells which constants were variables.
     """
     found: dict[str, Variable] = {}
     for node in graph.nodes.values():
@@ -64,8 +60,7 @@ def find_variables(graph: Graph) -> dict[str, Variable]:
     for node in graph.nodes.values():
         if node.op == "Const" and node.attr("value") is not None:
             proto = node.attr("value").tensor
-            kind = TYPES.get(proto.dtype)
-            shape_ = tuple(dim.size for dim in proto.tensor_shape.dim)
-            if kind is not None and (node.name in reads or (shape_ and kind.loaded.kind == "f")):
-                found[node.name] = Variable(node.name, shape_, kind.name)
+            sides = tuple(dim.size for dim in proto.tensor_shape.dim)
+            if was_variable(node.name, proto.dtype, sides, reads):
+                found[node.name] = Variable(node.name, sides, TYPES[proto.dtype].name)
     return found

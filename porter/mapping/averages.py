@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from porter.errors import MappingError, PorterError, listing
+from porter.errors import MappingError, PorterError, listing, plural
 from porter.formats.checkpoint import Checkpoint
 from porter.formats.roles import SHADOW_SUFFIX
 from porter.mapping.rows import Pair
@@ -82,8 +82,3 @@ def largest_difference(checkpoint: Checkpoint, names: Iterable[str]) -> float | 
         return None
     # numpy's maximum, because Python's would pass over a NaN.
     return float(np.max([np.max(np.abs(checkpoint[n] - checkpoint[n + SHADOW_SUFFIX]), initial=0) for n in both]))
-
-
-def plural(count: int, noun: str) -> str:
-    """Return a count with its noun."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"

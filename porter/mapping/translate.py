@@ -11,11 +11,11 @@ from functools import partial
 import numpy as np
 
 from porter.catalog.models import Arch
-from porter.errors import MappingError, PorterError, listing
+from porter.errors import MappingError, PorterError, listing, plural
 from porter.formats.checkpoint import Checkpoint, Entry
 from porter.formats.roles import SHADOW, SHADOW_SUFFIX, VARIABLE, base_name, counts, has_variable, roles
 from porter.formats.suspicious import watch
-from porter.mapping.averages import AVERAGES, check_average, choose_averages, largest_difference, plural
+from porter.mapping.averages import AVERAGES, check_average, choose_averages, largest_difference
 from porter.mapping.lone import check_fills, created
 from porter.mapping.relayout import parse_axes, relayout, relayout_shape
 from porter.mapping.shapes import Sizes, axis_sizes, class_axis, expected_shapes

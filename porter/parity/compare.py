@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from porter.errors import PorterError
+from porter.errors import PorterError, plural
 from porter.runners.softmax import softmax_rounding
 
 EXACT_BOUND = 1e-9
@@ -111,8 +111,7 @@ class Report:
         if row is None and self.missing and self.strict:
             return f"parity is not shown: the port computes no {', '.join(self.missing)}"
         if row is None:
-            count = len(self.rows)
-            return f"parity holds at {count} endpoint{'' if count == 1 else 's'}: {', '.join(self._proofs())}"
+            return f"parity holds at {plural(len(self.rows), 'endpoint')}: {', '.join(self._proofs())}"
         cause = f"; likely cause: {self.cause}" if self.cause else ""
         return f"parity fails: {row.endpoint} is the first endpoint that diverges, {self._divergence(row)}{cause}"
 

@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from porter.errors import plural
 from porter.graph.analysis.analysis import Analysis, producer_text
 from porter.graph.analysis.blocks import Group, cost, widths
 from porter.graph.analysis.costs import CONTROL_FLOW
@@ -37,11 +38,6 @@ def line(out: Console, text: str | Text) -> None:
     out.print(Text(text) if isinstance(text, str) else text, soft_wrap=True)
 
 
-def plural(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
-# ---- checkpoints
 def show_checkpoint(out: Console, result: Inspection) -> None:
     """Print roles, scopes and the models that it could be."""
     line(out, f"{printable(str(result.path))}: {result.format}")

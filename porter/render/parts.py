@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
+from porter.errors import plural
 from porter.graph.analysis.blocks import within
 from porter.graph.analysis.describe import describe
 from porter.graph.analysis.difference import Difference
@@ -14,7 +15,7 @@ from porter.graph.analysis.layers import Layer, spatial
 from porter.graph.analysis.scope import ScopeView
 from porter.graph.analysis.search import Found
 from porter.graph.shapes import Shape
-from porter.render.overview import line, plural
+from porter.render.overview import line
 from porter.render.text import amount, printable, shorten, show_table
 
 MOST_NODES = 200

@@ -8,12 +8,11 @@ import platform
 import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from porter.files.atomic import replacing
-from porter.files.installed import require_package
+from porter.files.installed import require_package, versions
 from porter.parity.compare import EXACT_BOUND, LARGEST_BOUND, RMS_BOUND
 from porter.parity.result import Verification
 from porter.render.verification_plots import depth_plot, logit_plot
@@ -49,7 +48,7 @@ def render(result: Verification, command: Sequence[str] = ()) -> str:
         command=shlex.join(["port", *command]) if command else None,
         when=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         machine=f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
-        versions=_versions(),
+        versions=list(versions(PACKAGES).items()),
     )
 
 
@@ -98,13 +97,3 @@ def _thumbnail(path: Path | None) -> str | None:
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=80)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-def _versions() -> list[tuple[str, str]]:
-    found = []
-    for package in PACKAGES:
-        try:
-            found.append((package, version(package)))
-        except PackageNotFoundError:
-            continue
-    return found

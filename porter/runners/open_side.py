@@ -29,10 +29,6 @@ class Side:
     title: str
     runner: Runner
 
-    @property
-    def is_golden(self) -> bool:
-        return hasattr(self.runner, "probe")
-
 
 def open_side(spec: str, context: Context) -> Side:
     """Return the side that ``spec`` names. Raises PorterError where it names none, or it cannot be built."""

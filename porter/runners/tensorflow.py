@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from porter.errors import FormatError
+from porter.errors import FormatError, plural
 from porter.graph.rewrite.prune import prune
 from porter.graph.rewrite.safety import check_ops
 from porter.graph.rewrite.widen import rounded_constants, widen
@@ -89,7 +89,7 @@ class TFRunner:
         if not rounded:
             return []
         return [
-            f"{Path(self.path).name} bakes in {len(rounded)} constant{'' if len(rounded) == 1 else 's'} that float32 "
+            f"{Path(self.path).name} bakes in {plural(len(rounded), 'constant')} that float32 "
             f"rounded: the graph's own values are used in float64 ({', '.join(rounded[:3])}"
             f"{', …' if len(rounded) > 3 else ''})"
         ]

@@ -1,6 +1,6 @@
-"""Checks what porter wrote by the digests that it wrote with it, and TensorFlow's checkpoints by their checksums.
+"""check: whether a file still is as porter wrote it, by its digests, or a TensorFlow checkpoint, by its checksums.
 
-No framework is imported for it.
+It imports no framework.
 """
 
 from __future__ import annotations
@@ -16,24 +16,31 @@ from operator import index
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple
 
-from porter.errors import FormatError, PorterError, listing
+from porter.errors import FormatError, PorterError, listing, plural
 from porter.files.seals import FILES, TENSORS, is_sealed, record_beside
+from porter.formats.identify import RECORD_NAME, identify
 from porter.formats.input_digests import Inputs
 from porter.formats.locate import resolve_path
-from porter.formats.tensorflow.sstable import FOOTER, is_table
-
-_HDF5 = b"\x89HDF\r\n\x1a\n"
-_RECORD = "config.json"
-"""The record of a folder."""
+from porter.formats.savers import Place
+from porter.formats.signatures import (
+    BUNDLE,
+    CUT_INDEX,
+    CUT_SAFETENSORS,
+    EMPTY,
+    HDF5_START,
+    RECORD,
+    SAFETENSORS,
+    V1,
+)
 
 
 @dataclass(frozen=True)
 class Checked:
-    """What was checked, true where all of it is as porter wrote it.
+    """The result of a check; true if everything is as porter wrote it.
 
-    ``files`` are the SHA-256 of what was read, ``tensors`` the number of tensors that were checked, ``damaged`` what
-    differs: tensors by name, files by name, or the rest of a file in words. ``by`` says what they were checked by,
-    ``unchecked`` which tensors of a checkpoint porter knows no checksum of.
+    ``files`` maps each file that was read to its SHA-256, and ``tensors`` counts the tensors that were checked.
+    ``damaged`` lists the differences: tensors by name, files by name, or another part of a file in words. ``by`` tells
+    what they were checked by. ``unchecked`` lists the tensors of a checkpoint whose checksum porter does not know.
     """
 
     path: Path
@@ -51,8 +58,8 @@ class Checked:
             but = f", but porter cannot check{listing(self.unchecked)}" if self.unchecked else ""
             return f"{self.path} is whole: {self.tensors} tensors match their checksums{but}"
         if self:
-            return f"{self.path} is whole: {self.tensors} tensors and all else are as porter wrote them"
-        return f"{self.path} is damaged: port it again or copy it again; what differs is{listing(self.damaged)}"
+            return f"{self.path} is whole: {self.tensors} tensors and everything else are as porter wrote them"
+        return f"{self.path} is damaged: port it again or copy it again; these parts differ{listing(self.damaged)}"
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything as plain values for JSON."""
@@ -68,54 +75,46 @@ class Checked:
 
 
 def check(path: Path, inputs: Inputs | None = None) -> Checked:
-    """Check ``path`` by its own digests: a file, a folder, or a TensorFlow checkpoint, which has checksums instead.
+    """Check a file or folder that porter wrote by its own digests, or a TensorFlow checkpoint by its checksums.
 
-    ``inputs`` may expect other digests of it. Raises PorterError where it has neither, because porter did not write it
-    or they are damaged.
+    ``inputs`` may expect other digests of the files. Raises PorterError if there are neither digests nor checksums,
+    because porter did not write the file or because they are damaged.
     """
     inputs = inputs or Inputs()
-    if path.is_dir():
-        record = path / _RECORD
-        names = _read(record).files
-        if names:
-            files = sorted(file for file in path.iterdir() if file.is_file())
-            inputs.add(file for file in files if file == record or file.name in names)
-            inputs.close()
-            return _by_record(path, record, inputs)
-    first = _first_of(path)
-    tail = _tail(first)
-    if not tail:
+    record = path / RECORD_NAME
+    if path.is_dir() and identify(record).kind is RECORD and (names := _read(record).files):
+        files = sorted(file for file in path.iterdir() if file.is_file())
+        inputs.add(file for file in files if file == record or file.name in names)
+        inputs.close()
+        return _by_record(path, record, inputs)
+    place = _place(path)
+    inputs.add(place.files)  # before anything in them is parsed
+    first, kind = place.files[0], identify(place.path).kind
+    if kind is EMPTY:
         raise FormatError(f"{first} is empty: copy or download it again")
-    if is_table(tail) or first.suffix == ".index":  # one that is cut off is told to be
+    if kind in (BUNDLE, V1, CUT_INDEX):
         return _by_checksums(path, inputs)
     if not path.is_file():
         raise _none(path)
-    inputs.add([path])
     inputs.close()
-    with path.open("rb") as file:
-        if file.read(9)[8:] == b"{":
+    if kind in (SAFETENSORS, CUT_SAFETENSORS):
+        with path.open("rb") as file:
             tensors, damaged = _safetensors(path, file)
             return Checked(path, inputs.digests, tensors, tuple(damaged))
-    for record in (record_beside(path), path.with_name(_RECORD)):
+    for record in (record_beside(path), path.with_name(RECORD_NAME)):
         if path.name in _read(record).files:
             return _by_record(path, record, inputs)
-    raise _none(path, f" nor is there a {record_beside(path).name} beside it that does;")
+    raise _none(path, f" and there is no {record_beside(path).name} beside it that has them:")
 
 
-def _first_of(path: Path) -> Path:
-    """Return the first file of what ``path`` stands for. Raises PorterError where that is nothing."""
+def _place(path: Path) -> Place:
+    """Return the files that ``path`` stands for. Raises PorterError if there are none."""
     try:
-        return resolve_path(path).files[0]
+        return resolve_path(path)
     except PorterError:
         if path.is_dir():
             raise _none(path) from None
         raise
-
-
-def _tail(path: Path) -> bytes:
-    with path.open("rb") as file:
-        file.seek(max(0, file.seek(0, io.SEEK_END) - FOOTER))
-        return file.read()
 
 
 def _by_checksums(path: Path, inputs: Inputs) -> Checked:
@@ -128,16 +127,16 @@ def _by_checksums(path: Path, inputs: Inputs) -> Checked:
     for name, read in reads.items():
         try:
             read()
-        except FormatError as error:  # of a data file that is missing each tensor says the same
+        except FormatError as error:  # all tensors of a missing data file raise the same error
             damaged.append(name if name in str(error) else str(error))
     unchecked = tuple(name for name in opened.asides if name not in reads)
     return Checked(path, inputs.digests, len(reads), tuple(dict.fromkeys(damaged)), "checksums", unchecked)
 
 
-def _none(path: Path, more: str = "") -> PorterError:
+def _none(path: Path, more: str = ":") -> PorterError:
     return PorterError(
-        f"{path} holds no digests of porter's,{more} it was not written by porter, or they are damaged: "
-        "give --expect-sha256 to hold it against a digest that you know"
+        f"{path} holds no digests of porter's{more} porter did not write it, or the digests are damaged; give a digest "
+        "that you know as `expect_sha256`"
     )
 
 
@@ -149,7 +148,7 @@ class _Record(NamedTuple):
 
 
 def _read(record: Path) -> _Record:
-    """Return what a record says, nothing where it is none. Raises FormatError where it is damaged."""
+    """Return the digests in a record, none if it is of somebody else. Raises FormatError if it is damaged."""
     text = record.read_bytes() if record.is_file() else b""
     whole = is_sealed(text)
     if whole is None:
@@ -163,11 +162,13 @@ def _read(record: Path) -> _Record:
 
 @contextmanager
 def _as_porter_writes(path: Path) -> Iterator[None]:
-    """Turn what digests of another structure lead to into one sentence: a seal is no signature, anybody can set it."""
+    """Turn the errors of malformed digests into one sentence: anybody can set a seal, which is no signature."""
     try:
         yield
     except (LookupError, TypeError, ValueError, AttributeError, RecursionError):
-        raise FormatError(f"{path} is sealed, but not laid out as porter does: do not trust it, port again") from None
+        raise FormatError(
+            f"{path} has a valid seal but not porter's layout: do not trust it, port the checkpoint again"
+        ) from None
 
 
 def _strings(digests: Any) -> dict[str, str]:
@@ -177,28 +178,29 @@ def _strings(digests: Any) -> dict[str, str]:
 
 
 def _by_record(path: Path, record: Path, inputs: Inputs) -> Checked:
-    """Check ``path``, or all files of it where it is a folder, by ``record``."""
+    """Check the file ``path``, or all files of the folder ``path``, by ``record``."""
     stated = _read(record)
-    there = {file.name: file for file in record.parent.iterdir() if file.is_file()}  # a name leads nowhere else
+    # Only names of files beside the record count, so that a record cannot lead anywhere else.
+    there = {file.name: file for file in record.parent.iterdir() if file.is_file()}
     count, damaged = len(stated.tensors), []
     for name, want in stated.files.items():
         if not path.is_dir() and name != path.name:
             continue
         if name not in there:
-            damaged.append(f"{name}, which is not there")
+            damaged.append(f"{name}, which is missing")
             continue
         file = there[name]
         if file.suffix == ".safetensors":
             with file.open("rb") as opened:
                 count, found = _safetensors(file, opened)
-            damaged += found or ([f"{name}, which is another"] if inputs.digests[file] != want else [])
+            damaged += found or ([f"{name}, which is another file"] if inputs.digests[file] != want else [])
         elif inputs.digests[file] != want:
             damaged += _which(file, stated.tensors) if name.endswith((".pth", ".keras", ".h5")) else [name]
     return Checked(path, inputs.digests, count, tuple(damaged))
 
 
 def _safetensors(path: Path, file: BinaryIO) -> tuple[int, list[str]]:
-    """Return the number of tensors and what is damaged of a .safetensors file."""
+    """Return the number of tensors in a .safetensors file, and its damaged parts."""
     size = path.stat().st_size
     file.seek(0)
     length = file.read(8)
@@ -222,7 +224,7 @@ def _safetensors(path: Path, file: BinaryIO) -> tuple[int, list[str]]:
         if _digest(file, after - begin) != want:
             damaged.append(name)
     if size > end:
-        damaged.append(f"{size - end} bytes behind the last tensor")
+        damaged.append(f"{plural(size - end, 'byte')} behind the last tensor")
     return len(digests), damaged
 
 
@@ -242,19 +244,19 @@ def _digest(file: BinaryIO, size: int) -> str:
 
 
 def _which(path: Path, tensors: Mapping[str, str]) -> list[str]:
-    """Return the tensors whose bytes are no longer found in ``path``, or that it is something else that differs."""
+    """Return the tensors whose bytes ``path`` no longer holds, or the other part of it that differs."""
     try:
         there = {hashlib.sha256(raw).hexdigest() for raw in _contents(path)}
-    except Exception:  # libraries raise anything on a damaged file, which is known to be damaged
-        return [f"the structure of {path.name}, so that its tensors are not found"]
+    except Exception:  # the file is known to be damaged, and libraries may raise any error on it
+        return [f"the structure of {path.name}, which hides its tensors"]
     lost = [name for name, digest in tensors.items() if digest not in there]
-    return lost or [f"something in {path.name} besides the tensors"]
+    return lost or [f"a part of {path.name} besides the tensors"]
 
 
 def _contents(path: Path) -> Iterator[bytes]:
-    """Yield what a zip archive stores, checksums aside, and the values of every HDF5 dataset."""
+    """Yield the stored bytes of each member of a zip archive, unchecked, and the values of every HDF5 dataset."""
     with path.open("rb") as file:
-        if file.read(8) == _HDF5:
+        if file.read(8) == HDF5_START:
             yield from _datasets(path)
             return
         with zipfile.ZipFile(file) as archive:
@@ -263,7 +265,7 @@ def _contents(path: Path) -> Iterator[bytes]:
                 name, extra = (int.from_bytes(file.read(2), "little") for _ in range(2))
                 file.seek(name + extra, io.SEEK_CUR)
                 raw = file.read(member.compress_size)
-                if raw[:8] == _HDF5:
+                if raw[:8] == HDF5_START:
                     yield from _datasets(path, raw)
                 else:
                     yield raw

@@ -10,7 +10,7 @@ import numpy as np
 
 from porter.catalog.goldens import Recorded, recorded, seeded_checkpoint
 from porter.catalog.models import Arch, find_arch
-from porter.errors import PorterError
+from porter.errors import PorterError, plural
 from porter.files.installed import require_package
 from porter.files.progress import Track, untracked
 from porter.formats.checkpoint import Checkpoint
@@ -216,7 +216,7 @@ def _held(
         inputs = f"sample pictures, centre {size}x{size}, scaled to [-1, 1]; name-seeded weights"
     else:
         pictures = prepare(paths, arch.preprocessing, size)
-        count = f"{len(paths)} picture{'' if len(paths) == 1 else 's'}"
+        count = plural(len(paths), "picture")
         inputs = f"{count}, {arch.preprocessing} preprocessing to {pictures.shape[1]}x{pictures.shape[2]}"
     ports = {side.name: side.runner for side in sides}
     held = compare_runs(ports, reference.runner, pictures, arch, table, settings, head, track)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import stat
 import subprocess
@@ -12,9 +13,11 @@ from typing import Any
 
 import pytest
 
+from helpers.checkpoints import SMALL
 from porter.errors import PorterError
 from porter.files import atomic
 from porter.files.atomic import replacing, scratch
+from porter.verbs.check import check
 
 
 def names(folder: Path) -> set[str]:
@@ -119,16 +122,91 @@ def test_what_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_a_folder_removed_before_it_was_locked_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    lock, calls = atomic.fcntl.flock, []
+    lock_in, removed = atomic._lock_in, []
 
-    def slow(descriptor: int, how: int) -> None:
-        calls.append(how)
-        if len(calls) == 1:  # another run comes by between the folder and its lock
+    def slow(room: Path) -> Any:
+        if not removed:  # another run comes by between the folder and its lock
+            removed.append(room)
             with scratch(tmp_path):
                 pass
-        lock(descriptor, how)
+            assert not room.exists()
+        return lock_in(room)
 
-    monkeypatch.setattr(atomic.fcntl, "flock", slow)
+    monkeypatch.setattr(atomic, "_lock_in", slow)
     with scratch(tmp_path) as room:
-        assert room.is_dir()
+        assert removed
+        assert (room / atomic._LOCK).is_file()
         assert names(tmp_path) == {room.name}
+        with scratch(tmp_path):
+            assert room.is_dir()
+
+
+def test_a_folder_that_another_writer_locked_first_is_left_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock_in, taken = atomic._lock_in, []
+
+    def slow(room: Path) -> Any:
+        if not taken:
+            taken.append(lock_in(room))
+            taken[0].acquire()
+        return lock_in(room)
+
+    monkeypatch.setattr(atomic, "_lock_in", slow)
+    with scratch(tmp_path) as room:
+        assert names(tmp_path) == {room.name, Path(taken[0].lock_file).parent.name}
+        assert Path(taken[0].lock_file).parent != room
+    taken[0].release()
+    with scratch(tmp_path) as room:
+        assert names(tmp_path) == {room.name}
+
+
+def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files are still written whole, and nobody's folder is taken for a dead writer's."""
+    import filelock
+
+    def refuse(*_: Any, **_options: Any) -> None:
+        raise OSError(errno.ENOLCK, "no locks")
+
+    (tmp_path / ".porter-x.partial").mkdir()
+    monkeypatch.setattr(filelock.FileLock, "acquire", refuse)
+    with replacing(tmp_path / "file") as file:
+        file.write_text("whole")
+    assert names(tmp_path) == {"file", ".porter-x.partial"}
+
+
+WITHOUT_FCNTL = """
+import os, sys
+sys.modules["fcntl"] = None
+from pathlib import Path
+from porter.files.atomic import replacing, scratch
+"""
+
+
+def without_fcntl(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", WITHOUT_FCNTL + code], capture_output=True, text=True, check=False)
+
+
+def test_a_checkpoint_is_ported_without_fcntl(small: Path, tmp_path: Path) -> None:
+    out = tmp_path / "m.safetensors"
+    command = [SMALL, "--from", "tf", "--to", "torch", "--checkpoint", str(small), "--out", str(out)]
+    done = without_fcntl(f"from porter.cli.main import main; main({command!r})")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert names(tmp_path) == {out.name}
+    assert check(out)
+
+
+def test_leavings_are_removed_without_fcntl_too(tmp_path: Path) -> None:
+    dead = f"with replacing(Path({str(tmp_path / 'dead')!r})) as path: path.write_text('half'); os._exit(9)"
+    assert without_fcntl(dead).returncode == 9
+    assert len(names(tmp_path)) == 1
+    live = f"""
+with scratch(Path({str(tmp_path)!r})) as room:
+    with replacing(Path({str(tmp_path / "new")!r})) as path:
+        path.write_text("whole")
+        assert room.is_dir()
+        print(len(list(Path({str(tmp_path)!r}).iterdir())))
+"""
+    done = without_fcntl(live)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "2\n", "")
+    assert names(tmp_path) == {"new"}

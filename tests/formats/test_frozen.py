@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from helpers.graphs import Maker, analysed
 from porter.errors import FormatError, PorterError
 from porter.formats.checkpoint import Checkpoint
 from porter.formats.open import open_checkpoint
 from porter.formats.tensorflow.source import load_graph
+from porter.graph.rewrite.freeze import constant as frozen_constant
 
 
 def assert_same_bits(got: np.ndarray, want: np.ndarray, name: str) -> None:
@@ -196,6 +198,21 @@ def test_a_fill_of_32_gibibytes_takes_no_memory(tf: Any, tmp_path: Path, dtype: 
     assert filled[-1, -1] == (1.5 if listed else 0)
 
 
+def test_only_a_whole_name_makes_a_read(tmp_path: Path) -> None:
+    """Both the reader of weights and the inspector know a variable by the same rule."""
+    make = Maker()
+    scalars = {}
+    for reader in ("read", "ReadVariableOp", "ReadVariableOp_1", "spread", "thread", "read_1", "Read", "reader"):
+        constant = f"{reader}/of"
+        make.graph.node.append(frozen_constant(constant, np.float32(7)))
+        make("Identity", f"net/{reader}", constant)
+        scalars[constant] = reader in ("read", "ReadVariableOp", "ReadVariableOp_1")
+    path = write(tmp_path / "frozen.pb", make.graph)
+    read = {name for name, reads in scalars.items() if reads}
+    assert set(open_checkpoint(path)) == read
+    assert set(analysed(make.graph).variables) == read
+
+
 HOSTILE: dict[str, Callable[[Any], Any]] = {
     "a few values for 32 GiB": lambda tf: proto_of(tf, "float32", (1 << 33,), float_val=[1, 2]),
     "more bytes than any address": lambda tf: proto_of(tf, "float32", (1 << 62,), float_val=[1]),
@@ -235,7 +252,7 @@ def test_an_unfrozen_graph_says_what_to_do(tf: Any, tmp_path: Path) -> None:
     _, unfrozen, _ = small_graph(tf, resource=True)
     without_initializers = tf.compat.v1.graph_util.extract_sub_graph(unfrozen, ["net/logits"])
     path = write(tmp_path / "unfrozen.pb", without_initializers)
-    with pytest.raises(FormatError, match=r"without weights.*give --checkpoint") as caught:
+    with pytest.raises(FormatError, match=r"without weights.*as `checkpoint`") as caught:
         open_checkpoint(path)
     assert str(path) in str(caught.value)
 
@@ -313,10 +330,10 @@ def test_a_metagraph_is_refused(tf: Any, tmp_path: Path, stripped: bool) -> None
     if stripped:  # nothing but its op list tells it from other messages
         refused(path)
     else:
-        with pytest.raises(FormatError, match=r"a graph without weights, .* give --checkpoint the checkpoint"):
+        with pytest.raises(FormatError, match=r"a graph without weights, .* give the checkpoint that belongs to it"):
             open_checkpoint(path)
     path = write(tmp_path / "model.ckpt.meta", meta)
-    with pytest.raises(PorterError, match=r"holds a graph, whose values lie in model.ckpt.index or model.ckpt: copy"):
+    with pytest.raises(PorterError, match=r"holds a graph, and its values lie in model.ckpt.index or model.ckpt: copy"):
         open_checkpoint(path)
 
 

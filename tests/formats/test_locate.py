@@ -25,6 +25,8 @@ from porter.formats.open import open_checkpoint
 TENSORS = {"conv/weights": np.arange(6, dtype=np.float32).reshape(2, 3), "step": np.asarray(41, np.int64)}
 FORMATS = "name a TensorFlow checkpoint, a frozen graph, a SavedModel, a .safetensors, .pth, .npz, .keras or .h5 file"
 
+NO_FORMAT = "which is none of the formats that porter reads"
+
 
 def assert_holds(checkpoint: Checkpoint, tensors: dict[str, np.ndarray]) -> None:
     assert set(checkpoint) == set(tensors)
@@ -192,13 +194,15 @@ def test_an_empty_file(tmp_path: Path, named: str) -> None:
 def test_a_picture(tmp_path: Path, named: str) -> None:
     path = tmp_path / named
     path.write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(100))
-    assert complaint(path).endswith(f"begins with 89 50 4e 47, which is none of the formats porter reads: {FORMATS}")
+    assert complaint(path).endswith(
+        f"begins with 89 50 4e 47, which is none of the formats that porter reads: {FORMATS}"
+    )
 
 
 def test_an_index_whose_end_is_cut(save: Saver) -> None:
     index = Path(f"{save(TENSORS)}.index")
     index.write_bytes(index.read_bytes()[:-3])
-    assert "it is cut off; copy or download it again" in complaint(index)
+    assert "so it is cut off: copy or download it again" in complaint(index)
 
 
 def test_a_shard_is_known_by_its_name_and_needs_its_index(tmp_path: Path) -> None:
@@ -217,7 +221,7 @@ def test_a_state_file_that_names_nothing_here(
     for path in (tmp_path / "checkpoint", Path("checkpoint")):
         monkeypatch.chdir(tmp_path)
         told = complaint(path, PorterError)
-        assert f"names {prefix}, but {prefix.split('/')[-1]}.index is not there: name the checkpoint itself" in told
+        assert f"names {prefix}, but {prefix.split('/')[-1]}.index does not exist: name the checkpoint itself" in told
 
 
 def damage(whole: bytes, seed: int) -> list[bytes]:
@@ -253,7 +257,7 @@ def test_a_name_that_is_too_long_for_any_file(tmp_path: Path) -> None:
     long = "o" * 300
     assert "cannot be read (File name too long)" in complaint(tmp_path / long, PorterError)
     (tmp_path / "checkpoint").write_text(f'model_checkpoint_path: "{long}"\n')
-    assert f"names {long}, but {long}.index is not there" in complaint(tmp_path / "checkpoint", PorterError)
+    assert f"names {long}, but {long}.index does not exist" in complaint(tmp_path / "checkpoint", PorterError)
 
 
 def test_an_escape_that_is_no_number(tmp_path: Path) -> None:

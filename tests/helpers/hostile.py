@@ -391,7 +391,7 @@ CORPUS = (
     Hostile("hole.index", bundle((b"w", tables.record(RAW, (2, 3), offset=2**40))), "belong to no tensor"),
     Hostile("snappy.index", snappy_bomb, "claims to unpack to 1099511627776 bytes"),
     Hostile("keys.index", endless_keys, "brings its keys beyond"),
-    Hostile("header.safetensors", safetensors({"w": F4}, size=1 << 50), "is none of the formats"),
+    Hostile("header.safetensors", safetensors({"w": F4}, size=1 << 50), "ends within its header"),
     Hostile("terabytes.safetensors", safetensors({"w": HUGE}), "is not a whole safetensors file"),
     Hostile("shape.safetensors", safetensors({"w": ENDLESS}, b""), "which no array can have"),
     Hostile("axes.safetensors", safetensors({"w": AXES}, bytes(2)), "which no array can have"),

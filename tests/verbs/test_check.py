@@ -188,18 +188,18 @@ def test_cut_longer_missing_and_swapped_files_are_found(small: Path, tmp_path: P
     port(SMALL, checkpoint=small, out=f"{folder}/")
     raw = out.read_bytes()
     out.write_bytes(raw + b"\0")
-    assert check(out).damaged == ("1 bytes behind the last tensor",)
+    assert check(out).damaged == ("1 byte behind the last tensor",)
     out.write_bytes(raw[:-1])
     assert len(check(out).damaged) == 1
     out.write_bytes(raw[:100])
     with pytest.raises(PorterError, match="its header is cut off"):
         check(out)
     (folder / "labels.txt").unlink()
-    assert check(folder).damaged == ("labels.txt, which is not there",)
+    assert check(folder).damaged == ("labels.txt, which is missing",)
     port(SMALL, checkpoint=small, out=f"{folder}/")
     port(SMALL, checkpoint=small, out=folder / "model.safetensors", save_dtype="float16")
     assert check(folder / "model.safetensors")
-    assert check(folder).damaged == ("model.safetensors, which is another",)
+    assert check(folder).damaged == ("model.safetensors, which is another file",)
 
 
 def test_what_is_cut_empty_or_missing_is_told(tmp_path: Path) -> None:
@@ -212,7 +212,7 @@ def test_what_is_cut_empty_or_missing_is_told(tmp_path: Path) -> None:
     (tmp_path / "away").rename(data)
     assert check(prefix)
     index.write_bytes(index.read_bytes()[:-1])
-    with pytest.raises(FormatError, match=r"s.ckpt.index does not end as a checkpoint index does: it is cut off"):
+    with pytest.raises(FormatError, match=r"s.ckpt.index does not end like a checkpoint index, so it is cut off"):
         check(prefix)
     for path in (index, tmp_path / "m.safetensors"):
         path.write_bytes(b"")
@@ -251,7 +251,7 @@ def test_a_record_that_porter_never_wrote(tmp_path: Path, what: str, form: str) 
     (tmp_path / "m.pth").write_bytes(b"PK" + bytes(9))
     record = tmp_path / ("config.json" if form == "folder" else "m.pth.json")
     record.write_bytes(RECORDS[what])
-    with pytest.raises(PorterError, match=f"{record} is sealed, but not laid out as porter does: do not trust it"):
+    with pytest.raises(PorterError, match=f"{record} has a valid seal but not porter's layout: do not trust it"):
         check(tmp_path if form == "folder" else tmp_path / "m.pth")
 
 
@@ -271,7 +271,7 @@ def test_a_header_that_porter_never_wrote(tmp_path: Path, what: str) -> None:
     text = json.dumps({**header, "sha256": BLANK}).encode()
     path = tmp_path / "m.safetensors"
     path.write_bytes(sealed(len(text).to_bytes(8, "little") + text) + bytes(8))
-    with pytest.raises(PorterError, match=f"{path} is sealed, but not laid out as porter does: do not trust it"):
+    with pytest.raises(PorterError, match=f"{path} has a valid seal but not porter's layout: do not trust it"):
         check(path)
 
 
@@ -294,14 +294,14 @@ def test_a_record_leads_nowhere_else(tmp_path: Path) -> None:
     (folder / "config.json").write_bytes(sealed_json({"files_sha256": digests}))
     checked = check(folder)
     assert list(checked.files) == [folder / "config.json"]
-    assert checked.damaged == tuple(f"{name}, which is not there" for name in digests)
+    assert checked.damaged == tuple(f"{name}, which is missing" for name in digests)
     path = tmp_path / "m.h5"
     secret = np.frombuffer(b"secret", "u1")
     with h5py.File(path, "w") as file:
         file.create_dataset("w", secret.shape, "u1", external=[(str(outside), 0, len(secret))])
     record = {"files_sha256": {"m.h5": DIGEST}, "tensors_sha256": {"w": hashlib.sha256(secret).hexdigest()}}
     (tmp_path / "m.h5.json").write_bytes(sealed_json(record))
-    assert check(path).damaged == ("the structure of m.h5, so that its tensors are not found",)
+    assert check(path).damaged == ("the structure of m.h5, which hides its tensors",)
 
 
 def test_a_strangers_json_is_not_written_over(small: Path, tmp_path: Path) -> None:
@@ -321,7 +321,7 @@ def test_the_command_line(small: Path, tmp_path: Path, capsys: pytest.CaptureFix
             main(["verify", *map(str, args)])
         return ended.value.code, *capsys.readouterr()
 
-    assert run(out) == (0, f"{out} is whole: 137 tensors and all else are as porter wrote them\n", "")
+    assert run(out) == (0, f"{out} is whole: 137 tensors and everything else are as porter wrote them\n", "")
     digest = hashlib.sha256(out.read_bytes()).hexdigest()
     code, said, _ = run(out, "--json", "--expect-sha256", digest)
     assert (code, json.loads(said)["sha256"]) == (0, {str(out): digest})
@@ -331,7 +331,7 @@ def test_the_command_line(small: Path, tmp_path: Path, capsys: pytest.CaptureFix
         flip(file, out.stat().st_size - 1, 1)
     code, said, _ = run(out)
     assert code == 1
-    assert said.startswith(f"{out} is damaged: port it again or copy it again; what differs is\n  ")
+    assert said.startswith(f"{out} is damaged: port it again or copy it again; these parts differ\n  ")
     code, said, _ = run(out, "--json")
     assert (code, json.loads(said)["ok"], len(json.loads(said)["damaged"])) == (1, False, 1)
     assert "porter knows no model" in run("absent.safetensors")[2]

@@ -14,8 +14,8 @@ import numpy as np
 
 from porter.errors import FormatError, unreadable
 from porter.formats.checkpoint import Entry
+from porter.formats.dtypes import widen_bfloat16
 from porter.formats.keras.heaps import check_heaps, claimed_by_texts
-from porter.formats.tensorflow.dtypes import BFLOAT16, decode
 
 _LARGEST_RATIO = 64
 """Trained weights hardly pack; deflate's own bound is 1032."""
@@ -164,4 +164,4 @@ def _load(dataset: h5py.Dataset, path: Path, name: str) -> np.ndarray:
         values: np.ndarray = dataset[()]
     except (OSError, ValueError, RuntimeError, MemoryError) as error:
         raise unreadable(path, name, FormatError(" ".join(str(error).split()))) from None
-    return decode(values.view(np.uint16), BFLOAT16) if dataset.dtype == "V2" else values
+    return widen_bfloat16(values.view(np.uint16)) if dataset.dtype == "V2" else values

@@ -15,8 +15,8 @@ import numpy as np
 
 from porter.errors import FormatError, unreadable
 from porter.formats.checkpoint import Checkpoint, Entry
+from porter.formats.dtypes import fits, unread
 from porter.formats.numpy.pickled import unpickle_arrays
-from porter.formats.tensorflow.dtypes import fits, unread
 from porter.formats.zip import DAMAGE, open_archive, said
 
 _LARGEST_RATIO = 64

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from porter.errors import FormatError
-from porter.formats.tensorflow.dtypes import fits
+from porter.formats.dtypes import fits
 
 _OPCODES = frozenset(
     "PROTO FRAME STOP MARK NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 SHORT_BINUNICODE BINUNICODE BINUNICODE8 "

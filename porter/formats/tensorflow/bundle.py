@@ -17,9 +17,10 @@ import numpy as np
 
 from porter.errors import FormatError, unreadable
 from porter.formats.checkpoint import Checkpoint, Entry
+from porter.formats.dtypes import fits, unread
 from porter.formats.tensorflow import objects
 from porter.formats.tensorflow.crc import masked_crc32c
-from porter.formats.tensorflow.dtypes import STRING, TYPES, VARIANT, decode, fits, unread
+from porter.formats.tensorflow.dtypes import STRING, TYPES, VARIANT, decode, dtype_name
 from porter.formats.tensorflow.slices import (
     Extents,
     Region,
@@ -93,7 +94,7 @@ def read_bundle(index: Path) -> Checkpoint:
         if record.dtype == 0:
             raise unreadable(index, name, FormatError("it has dtype number 0, which is none"))
         if record.dtype not in TYPES:
-            asides[name] = unread(record.dtype)
+            asides[name] = unread(dtype_name(record.dtype))
         elif record.slices:
             entries[name] = _sliced(shards, key, record, slices)
         else:

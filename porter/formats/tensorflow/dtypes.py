@@ -1,15 +1,16 @@
-"""TensorFlow's dtype numbers as numpy's. Source: tensorflow/core/framework/types.proto."""
+"""TensorFlow's dtype numbers as numpy dtypes. Source: tensorflow/core/framework/types.proto."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from porter.formats.dtypes import widen_bfloat16
+
 
 class TFType(NamedTuple):
-    """How a dtype lies in a file, and the numpy dtype that porter gives it."""
+    """The numpy dtype of a TensorFlow dtype in a file, and the one that porter loads it as."""
 
     name: str
     stored: np.dtype
@@ -24,7 +25,7 @@ BFLOAT16 = 14
 STRING = 7
 VARIANT = 21
 
-# Quantized types are their integers; bfloat16 widens to float32, which holds each of its values.
+# Quantized types load as their integers; bfloat16 loads as float32, which holds each of its values.
 TYPES: dict[int, TFType] = {
     1: _plain("float32", np.float32),
     2: _plain("float64", np.float64),
@@ -48,31 +49,18 @@ TYPES: dict[int, TFType] = {
     23: _plain("uint64", np.uint64),
 }
 
-
-# What numpy has no arrays of, or what is no number.
+# Dtypes without a numpy counterpart, and those that hold no numbers.
 _OTHERS = {
     STRING: "string", 20: "resource", VARIANT: "variant", 24: "float8_e5m2", 25: "float8_e4m3fn", 26: "float8_e4m3fnuz",
     27: "float8_e4m3b11fnuz", 28: "float8_e5m2fnuz", 29: "int4", 30: "uint4", 31: "int2", 32: "uint2",
 }  # fmt: skip
 
 
-def unread(dtype: object) -> str:
-    """Return the role of a tensor that porter lists but does not read, from TensorFlow's dtype number or its name."""
-    name = _OTHERS.get(dtype, f"number {dtype}") if isinstance(dtype, int) else dtype
-    return "string" if name == "string" else f"tensor of dtype {name}"
-
-
-def fits(shape: Sequence[int], dtype: np.dtype) -> bool:
-    """Tell whether numpy has arrays of this shape: no negative, endless or too many axes. Takes no memory."""
-    try:
-        np.broadcast_to(np.empty((), dtype), shape)
-    except ValueError:
-        return False
-    return True
+def dtype_name(number: int) -> str:
+    """Return the name of a dtype that is not in TYPES."""
+    return _OTHERS.get(number, f"number {number}")
 
 
 def decode(raw: np.ndarray, dtype: int) -> np.ndarray:
-    """Return stored values in the dtype that porter gives them."""
-    if dtype == BFLOAT16:
-        return (raw.astype(np.uint32) << 16).view(np.float32)
-    return raw
+    """Return stored values in the dtype that porter loads them as."""
+    return widen_bfloat16(raw) if dtype == BFLOAT16 else raw

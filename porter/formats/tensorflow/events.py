@@ -18,7 +18,7 @@ from tensorboard.compat.proto.meta_graph_pb2 import MetaGraphDef
 
 from porter.errors import FormatError, PorterError
 from porter.formats.tensorflow.graph_source import Source, graph_source, meta_source
-from porter.formats.tensorflow.tfrecord import is_records, read_records, record
+from porter.formats.tensorflow.tfrecord import find_event_files, read_records, record
 
 
 @dataclass
@@ -47,19 +47,6 @@ class EventFile:
     tags: dict[str, Tag] = field(default_factory=dict)
     graphs: list[tuple[int, str, Source]] = field(default_factory=list)
     damage: list[str] = field(default_factory=list)
-
-
-def find_event_files(folder: Path) -> list[Path]:
-    """Return the event files in and below ``folder``, told by their bytes."""
-    found = []
-    for path in sorted(folder.rglob("*")):
-        if "tfevents" not in path.name or not path.is_file():
-            continue
-        with path.open("rb") as file:
-            head = file.read(12)
-        if not head or is_records(head) or len(head) < 12:
-            found.append(path)
-    return found
 
 
 def read_logs(path: Path) -> list[EventFile]:

@@ -15,11 +15,6 @@ _ROOM = 1 << 22
 """Bytes to which any file may unpack: protobuf's messages take many times what the emptiest of them take here."""
 
 
-def is_gzipped(raw: bytes) -> bool:
-    """Tell whether a file that begins with ``raw`` is gzipped."""
-    return raw[:2] == b"\x1f\x8b"
-
-
 def unpack(raw: bytes, path: Path) -> bytes:
     """Return what the gzipped bytes of ``path`` unpack to. Raises FormatError where they are damaged, or a bomb."""
     most = max(_RATIO * len(raw), _ROOM)

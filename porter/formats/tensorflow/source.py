@@ -15,16 +15,16 @@ from tensorboard.compat.proto.graph_pb2 import GraphDef
 from tensorboard.compat.proto.meta_graph_pb2 import MetaGraphDef
 
 from porter.errors import FormatError, PorterError
+from porter.formats.identify import identify
+from porter.formats.signatures import SAVED_MODEL_START, is_gzipped, is_text_graph
 from porter.formats.tensorflow.graph_source import Source, graph_source, meta_source
 from porter.formats.tensorflow.graphdef import has_nodes, parse_graph
-from porter.formats.tensorflow.gzipped import is_gzipped, unpack
+from porter.formats.tensorflow.gzipped import unpack
 from porter.formats.tensorflow.tfrecord import is_records
 from porter.formats.tensorflow.wire import fields
 
 LIMIT = (1 << 31) - 1
 """The size of the largest protobuf message, which TensorFlow's graphs cannot be above."""
-_SAVED_MODELS = ("saved_model.pb", "saved_model.pbtxt")
-_SAVED_MODEL = b"\x08\x01\x12"  # saved_model_schema_version 1, and the tag of the first of the meta_graphs
 _META_GRAPHS = 2  # meta_graphs in tensorflow/core/protobuf/saved_model.proto
 
 
@@ -34,15 +34,15 @@ def load_graph(path: Path) -> Any:
 
 
 def graph_file(path: Path) -> Path:
-    """Return ``path``, or the graph of the SavedModel in the folder that it is. Raises PorterError."""
-    if path.is_dir():
-        for name in _SAVED_MODELS:
-            if (path / name).is_file():
-                return path / name
-        raise PorterError(f"{path} holds no saved_model.pb: name a graph file, a SavedModel or a folder of event files")
-    if not path.is_file():
+    """Return ``path`` if it is a file, else the graph in the folder ``path``. Raises PorterError if there is none."""
+    if path.is_file():
+        return path
+    if not path.exists():
         raise PorterError(f"{path} does not exist: name a graph, a SavedModel, a checkpoint or a folder of event files")
-    return path
+    found = identify(path)
+    if found.kind.holds == "graph":
+        return found.files[0]
+    raise PorterError(f"{path} holds no graph: name a graph file, a SavedModel or a folder of event files")
 
 
 def saved_variables(path: Path) -> Path | None:
@@ -59,19 +59,8 @@ def read_graph(path: Path) -> Source:
         from porter.formats.tensorflow.events import newest_graph
 
         return newest_graph(path)
-    source = _text(path, raw) if _is_text(raw) else _binary(path, raw)
+    source = _text(path, raw) if is_text_graph(raw) else _binary(path, raw)
     return _renamed(source, f"{source.format}, gzipped") if zipped else source
-
-
-def sniff_graph(path: Path) -> bool:
-    """Tell whether ``path`` may be a graph rather than a checkpoint; reads its first bytes."""
-    if path.is_dir():
-        return any((path / name).is_file() for name in _SAVED_MODELS)
-    with path.open("rb") as file:
-        head = file.read(4096)
-    if is_gzipped(head) or is_records(head[:12]) or _is_text(head):
-        return True
-    return head[:1] == b"\n" or head.startswith(_SAVED_MODEL)
 
 
 def _contents(path: Path) -> tuple[bytes, bool]:
@@ -92,19 +81,11 @@ def _contents(path: Path) -> tuple[bytes, bool]:
     return (unpack(raw, path), True) if is_gzipped(raw) else (raw, False)
 
 
-def _is_text(raw: bytes) -> bool:
-    head = raw[:4096]
-    return not head.translate(None, bytes([*range(32, 256), 9, 10, 13])) and any(
-        word in head
-        for word in (b"node {", b"node{", b"graph_def", b"meta_info_def", b"saved_model_schema", b"library {")
-    )
-
-
 def _binary(path: Path, raw: bytes) -> Source:
     graph = parse_graph(raw)
     if graph is not None:
         return graph_source(path, graph)
-    if raw.startswith(_SAVED_MODEL):
+    if raw.startswith(SAVED_MODEL_START):
         return _saved_model(path, raw)
     try:
         meta = MetaGraphDef.FromString(raw)

@@ -7,6 +7,7 @@ Source: tensorflow/core/lib/io/record_writer.h.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 from porter.formats.tensorflow.crc import masked_crc32c
@@ -27,6 +28,19 @@ class Record(NamedTuple):
 def is_records(head: bytes) -> bool:
     """Tell whether a file's first bytes are a record's length and that length's checksum."""
     return len(head) >= _HEADER and _header_fits(head, 0)
+
+
+def find_event_files(folder: Path) -> list[Path]:
+    """Return the event files in and below ``folder``: those that their names and first bytes show to be such."""
+    found = []
+    for path in sorted(folder.rglob("*")):
+        if "tfevents" not in path.name or not path.is_file():
+            continue
+        with path.open("rb") as file:
+            head = file.read(_HEADER)
+        if not head or is_records(head) or len(head) < _HEADER:
+            found.append(path)
+    return found
 
 
 def read_records(buffer: bytes | memoryview) -> Iterator[Record]:

@@ -17,7 +17,8 @@ import numpy as np
 
 from porter.errors import FormatError, unreadable
 from porter.formats.checkpoint import Checkpoint, Entry
-from porter.formats.tensorflow.dtypes import TYPES, fits, unread
+from porter.formats.dtypes import fits, unread
+from porter.formats.tensorflow.dtypes import TYPES, dtype_name
 from porter.formats.tensorflow.slices import (
     Extents,
     Region,
@@ -100,7 +101,7 @@ def read_v1(path: Path, files: Sequence[Path]) -> Checkpoint:
     checks: dict[str, Callable[[], None]] = {}
     for name, tensor in tensors.items():
         if tensor.dtype not in TYPES:
-            asides[name] = unread(tensor.dtype)
+            asides[name] = unread(dtype_name(tensor.dtype))
             checks[name] = partial(_check, name, tensor)
             continue
         try:

@@ -13,7 +13,7 @@ import numpy as np
 
 from porter.errors import FormatError, MissingPackageError
 from porter.formats.checkpoint import Checkpoint, Entry
-from porter.formats.tensorflow.dtypes import unread
+from porter.formats.dtypes import unread
 from porter.formats.zip import check_contents, open_archive
 
 if TYPE_CHECKING:

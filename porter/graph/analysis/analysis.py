@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -161,8 +160,3 @@ def producer_text(producer: int) -> str:
         day = date(2020, 6, 23) + timedelta(days=producer - 440)
         return f"producer {producer}: a TensorFlow of {day:%B %Y}"
     return f"producer {producer}: a TensorFlow 1" if producer else "something that left no producer version"
-
-
-def count_values(shape: Shape) -> int | None:
-    """Return how many values a shape holds, None where a size is unknown."""
-    return None if shape is None or None in shape else math.prod(size or 0 for size in shape)

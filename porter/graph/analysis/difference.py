@@ -11,7 +11,7 @@ import numpy as np
 
 from porter.errors import FormatError
 from porter.formats.tensorflow.dtypes import TYPES
-from porter.formats.tensorflow.frozen import tensor_values
+from porter.formats.tensorflow.tensorproto import tensor_values
 from porter.graph.analysis.analysis import Analysis
 from porter.graph.analysis.blocks import Block
 from porter.graph.analysis.search import attribute_text

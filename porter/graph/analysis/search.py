@@ -117,7 +117,7 @@ def _tensor_text(proto: Any) -> str:
 
     from porter.errors import FormatError
     from porter.formats.tensorflow.dtypes import TYPES
-    from porter.formats.tensorflow.frozen import tensor_values
+    from porter.formats.tensorflow.tensorproto import tensor_values
 
     shape = tuple(dim.size for dim in proto.tensor_shape.dim)
     if proto.dtype not in TYPES:

@@ -9,7 +9,7 @@ import numpy as np
 from tensorboard.compat.proto.graph_pb2 import GraphDef
 
 from porter.errors import FormatError
-from porter.formats.tensorflow.frozen import tensor_values
+from porter.formats.tensorflow.tensorproto import tensor_values
 from porter.graph.rewrite.freeze import constant
 
 _FLOAT, _DOUBLE = 1, 2
