@@ -1,13 +1,61 @@
-"""Optional packages: whether they are installed, and how to install them."""
+"""What is installed: porter's own version, and optional packages with the command that installs them."""
 
 from __future__ import annotations
 
+import tomllib
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
 from porter.errors import MissingPackageError
+from porter.files.package_data import checkout
+
+DISTRIBUTION = "tensorporter"
+"""porter's name on PyPI, where another project owns the name ``porter``."""
+
+_PROJECTS = {"PIL": "Pillow"}
+"""Projects whose name differs from that of the package that they install."""
 
 
-def require_package(package: str, extra: str) -> None:
-    """Raise MissingPackageError, naming porter's extra, where ``package`` is not installed. Imports nothing."""
-    if find_spec(package) is None:
-        raise MissingPackageError(f"{package} is not installed: pip install 'porter[{extra}]'")
+def require_package(package: str, extra: str, task: str | None = None) -> None:
+    """Raise MissingPackageError unless ``package`` is installed; imports nothing.
+
+    The message names the command that installs porter's ``extra``, and the ``task`` that needs the package, if given.
+    """
+    if find_spec(package) is not None:
+        return
+    project = _PROJECTS.get(package, package)
+    problem = f"{task} needs {project}, which is not installed" if task else f"{project} is not installed"
+    raise MissingPackageError(f"{problem}: run {install_command(extra)}")
+
+
+def install_command(extra: str) -> str:
+    """Return the command that installs porter's ``extra``: in the checkout that porter runs from, else from PyPI."""
+    root = checkout()
+    return f"pip install -e '.[{extra}]' in {root}" if root else f"pip install '{DISTRIBUTION}[{extra}]'"
+
+
+def porter_version() -> str:
+    """Return porter's version, ``unknown`` for a bare copy of the package.
+
+    In a checkout pyproject.toml states it: the metadata of an editable install may be older than the code.
+    """
+    root = checkout()
+    if root:
+        project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        return str(project["version"])
+    try:
+        return version(DISTRIBUTION)
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """Return the version of porter and of each of ``packages`` that is installed."""
+    found = {"porter": porter_version()}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

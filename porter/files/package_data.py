@@ -9,14 +9,20 @@ from porter.errors import PorterError
 PACKAGE = Path(__file__).parent.parent
 
 
+def checkout() -> Path | None:
+    """Return the checkout that porter runs from, None where it is installed from a wheel."""
+    # A stranger's site-packages/golden is not ours: only a checkout has pyproject.toml beside it.
+    root = PACKAGE.parent
+    return root if (root / "pyproject.toml").is_file() else None
+
+
 def folder(name: str) -> Path:
     """Return the folder ``mappings``, ``golden``, ``labels`` or ``released``.
 
     The checkout's is tried first, so that an editable install never reads a stale copy.
     """
-    for root in (PACKAGE.parent, PACKAGE):
-        # A stranger's site-packages/golden is not ours: only a checkout has pyproject.toml beside it.
-        if (root / name).is_dir() and (root == PACKAGE or (root / "pyproject.toml").is_file()):
+    for root in (checkout(), PACKAGE):
+        if root and (root / name).is_dir():
             return root / name
     raise PorterError(f"porter's data folder {name}/ is missing beside {PACKAGE}: reinstall porter")
 

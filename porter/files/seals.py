@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from porter.errors import PorterError
 from porter.files.json import to_json
 
 TENSORS, FILES, SEAL = "tensors_sha256", "files_sha256", "sha256"
@@ -52,19 +51,6 @@ def write_record(path: Path, facts: Mapping[str, Any], files: Mapping[str, str],
 def record_beside(path: Path) -> Path:
     """Return where the record of ``path`` lies, if that cannot hold its own digests."""
     return path.with_name(f"{path.name}.json")
-
-
-def record_of(target: Path) -> Path | None:
-    """Return where to write the record of ``target``, None where that holds its own digests.
-
-    Raises PorterError where a file that is not porter's lies there.
-    """
-    if target.suffix == ".safetensors":
-        return None
-    record = record_beside(target)
-    if record.exists() and not is_ours(record):
-        raise PorterError(f"--out {target} keeps its digests in {record.name}, which is not porter's: name another")
-    return record
 
 
 def is_ours(record: Path) -> bool:

@@ -1,4 +1,4 @@
-"""load: a network in the framework of one's choice, filled with ported weights."""
+"""load: a network in PyTorch or Keras, filled with ported weights."""
 
 from __future__ import annotations
 
@@ -24,16 +24,17 @@ def load(
     dtype: str | None = None,
     **options: Any,
 ) -> Any:
-    """Return ``model`` in ``framework`` as a plain module in eval mode: logits out.
+    """Return the network of ``model`` in ``framework``, in eval mode: images in, logits out.
 
-    ``torch`` takes NCHW, ``keras`` NHWC, of ``input_size`` if that is given. ``weights`` is a file or folder that
-    porter wrote; ``dtype`` is the file's where it is left out, and its head gives the number of classes. A file
-    without a head gives the features, or a fresh head of ``num_classes``. Other ``options`` go to the network's
-    builder, such as ``multiplier=0.35`` of MobileNet V1, or ``aux=True`` of NASNet, which then returns its auxiliary
-    head's logits too.
+    A ``torch`` network takes float images as NCHW, a ``keras`` network as NHWC, prepared as the model's
+    preprocessing says. ``weights`` is a file or folder that porter wrote; without it the weights are random. ``dtype``
+    defaults to the file's. The file's head gives the number of classes. For a file without a head the network returns
+    features, or has a fresh head of ``num_classes``. Other ``options`` go to the network's builder, such as
+    ``input_size=150``, ``multiplier=0.35`` of MobileNet V1, or ``aux=True`` of NASNet, which also returns the logits
+    of the auxiliary head.
 
-    Warns of weights that are not finite, or that are no variances where those belong. Raises PorterError where the
-    weights are not the model's, or the framework is not installed.
+    Warns if a weight is not finite, a variance is negative, or a value is larger than training leaves. Raises
+    PorterError if the weights are not the model's, and MissingPackageError if the framework is not installed.
     """
     arch = find_arch(model)
     if weights is None:
@@ -48,7 +49,7 @@ def load(
 
 
 def _watched(checkpoint: Checkpoint, framework: str, suspicious: dict[str, str]) -> Checkpoint:
-    """Return ``checkpoint``, which leaves in ``suspicious`` what is suspicious about the tensors that are read."""
+    """Return ``checkpoint`` with entries that report to ``suspicious`` when a tensor that is read fails a check."""
     variances = {tensor.leaf(framework).name for kind in KINDS.values() for tensor in kind if tensor.variance}
     watched = {
         name: watch(entry, name, name.split(SEPARATORS[framework])[-1] in variances, suspicious)
