@@ -8,7 +8,6 @@ import signal
 import sys
 import threading
 from collections.abc import Collection, Iterable, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,6 +20,7 @@ from porter.catalog.models import ARCHS, find_arch, is_model
 from porter.cli.several import SeveralCommand
 from porter.errors import PorterError
 from porter.export.casting import DTYPES
+from porter.files.installed import porter_version
 from porter.files.seals import record_beside
 from porter.mapping.dialects import SEPARATORS
 from porter.mapping.table import Table
@@ -58,7 +58,7 @@ class ModelGroup(click.Group):
     subcommand_metavar="MODEL|COMMAND [OPTIONS]…",
     epilog="`port MODEL --help` shows how a model is ported.",
 )
-@click.version_option(version("porter"), prog_name="porter")
+@click.version_option(porter_version(), prog_name="porter")
 def cli() -> None:
     """Move image models between deep-learning frameworks, and prove that nothing changed on the way.
 

@@ -8,12 +8,11 @@ import platform
 import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from porter.files.atomic import replacing
-from porter.files.installed import require_package
+from porter.files.installed import require_package, versions
 from porter.parity.compare import EXACT_BOUND, LARGEST_BOUND, RMS_BOUND
 from porter.parity.result import Verification
 from porter.render.verification_plots import depth_plot, logit_plot
@@ -21,7 +20,7 @@ from porter.render.verification_text import numbers, verdict_of
 from porter.runners.pictures import open_picture
 
 THUMBNAIL = 320
-PACKAGES = ("porter", "numpy", "torch", "keras", "tensorflow", "tensorflow-cpu", "pillow")
+PACKAGES = ("numpy", "torch", "keras", "tensorflow", "tensorflow-cpu", "pillow")
 
 
 def write_report(path: Path, result: Verification, command: Sequence[str] = ()) -> None:
@@ -101,10 +100,4 @@ def _thumbnail(path: Path | None) -> str | None:
 
 
 def _versions() -> list[tuple[str, str]]:
-    found = []
-    for package in PACKAGES:
-        try:
-            found.append((package, version(package)))
-        except PackageNotFoundError:
-            continue
-    return found
+    return [*versions(PACKAGES).items()]
