@@ -1,15 +1,21 @@
-"""Damaged files: what porter and the library that one would otherwise use make of flipped bits and cut ends.
+"""Damaged files: how porter and the usual libraries handle flipped bits and truncated files.
 
     python benchmarks/reliability.py                      every format, 300 flips and 50 cuts each, as a table
     python benchmarks/reliability.py --flips 20 --cuts 5  fewer
     python benchmarks/reliability.py --form .pth          one format
     python benchmarks/reliability.py --write              the table in docs/reliability.md too
 
-The file is that of one small MobileNet with name-seeded weights. A reader runs in a process of its own, which may
-crash or hang. Of each damaged file it either refuses to read it, or reads the same as before, or reads something else
-and says what is odd about it (told), or does not say so: silent. porter's reading is what a port takes: names, shapes
-and dtypes are held against the architecture's. Exits with 1 where porter is silent, crashes or hangs over a format
-that has checksums.
+Each file holds one small MobileNet with name-seeded weights. Each reader runs in its own process, which may crash or
+hang. For each damaged file a reader has one of these outcomes:
+
+- refused: it raises an error.
+- identical: it reads the same tensors as from the whole file.
+- reported: it reads other values, and reports a tensor as suspicious.
+- silent: it reads other values, and reports nothing.
+- crash, hang: it ends, or takes too long.
+
+porter's reading is the one of a port: it compares names, shapes and dtypes with the architecture's. Exits with 1 if
+porter crashes or hangs, or reads other values from a format that has checksums.
 """
 
 from __future__ import annotations
@@ -41,22 +47,20 @@ from porter.catalog.goldens import recorded, seeded_entries
 MODEL = "mobilenet_v1_0.25_128"
 SEED = 20
 PATIENCE = 10
-"""Seconds that a reader may take over one file: it hangs if it takes more."""
+"""Seconds that a reader may take for one file; then it counts as hanging."""
 START = 180
-"""Seconds that it may take over its first file, for which it imports its library."""
+"""Seconds that a reader may take for its first file, because it imports its library then."""
 
-OUTCOMES = ("refused", "identical", "told", "silent", "crash", "hang")
-
-
+OUTCOMES = ("refused", "identical", "reported", "silent", "crash", "hang")
 HEAD = (f"| file | read by | tries | {' | '.join(OUTCOMES)} |", f"|---|---|--:|{'--:|' * len(OUTCOMES)}")
 
 
 def weights() -> dict[str, np.ndarray]:
-    """Return the variables by their TensorFlow names."""
+    """Return the model's variables by their TensorFlow names."""
     return {name: entry.load() for name, entry in seeded_entries(recorded(MODEL)).items()}
 
 
-# Writers: each writes the weights into a folder and returns what to open and which file to damage.
+# Writers: each writes the weights into a folder and returns the path that its readers open.
 
 
 def write_v2(folder: Path) -> Path:
@@ -131,10 +135,10 @@ def write_events(folder: Path) -> Path:
     return found
 
 
-# Readers: each returns what it read as bytes by name.
+# Readers: each returns tensors, or bytes, by name.
 
-ODD: list[str] = []
-"""What porter found odd in the file that it read last."""
+SUSPICIOUS: list[str] = []
+"""porter's sentences about suspicious tensors in the file that it read last."""
 
 
 def read_with_porter(path: Path, dialect: str = "tf") -> dict[str, Any]:
@@ -144,7 +148,7 @@ def read_with_porter(path: Path, dialect: str = "tf") -> dict[str, Any]:
 
     translation = translate(open_checkpoint(path), find_arch(MODEL), dialect, "tf")
     found = {name: entry.load() for name, entry in translation.entries.items()}
-    ODD.extend(translation.suspicious.values())
+    SUSPICIOUS.extend(translation.suspicious.values())
     return found
 
 
@@ -228,7 +232,10 @@ READERS: dict[str, Callable[[Path], dict[str, Any]]] = {
 
 
 class Form(NamedTuple):
-    """A format: how it is written, which file is damaged, and who reads it. ``checked`` says that it has checksums."""
+    """A format: its writer, its readers, and the file to damage.
+
+    ``checked`` formats have checksums. ``forged`` damage has a checksum that fits, as malice would write it.
+    """
 
     name: str
     write: Callable[[Path], Path]
@@ -265,7 +272,7 @@ FORMS = (
 
 
 def forge(whole: bytes, bit: int) -> bytes:
-    """Flip a bit of an index's one block of entries, and make its checksum fit again."""
+    """Return an index with one bit flipped in its only block of entries, and with a checksum that fits."""
     from porter.formats.tensorflow.crc import masked_crc32c
     from porter.formats.tensorflow.sstable import FOOTER, Table
 
@@ -273,13 +280,13 @@ def forge(whole: bytes, bit: int) -> bytes:
     ((offset, size),) = [block for _, block in table._blocks]
     damaged = bytearray(whole)
     damaged[offset + bit // 8 % size] ^= 1 << bit % 8
-    end = offset + size + 1  # the kind of compression counts too
+    end = offset + size + 1  # the checksum covers the byte that states the compression too
     damaged[end : end + 4] = masked_crc32c(bytes(damaged[offset:end])).to_bytes(4, "little")
     return bytes(damaged[: len(whole) - FOOTER]) + whole[-FOOTER:]
 
 
 def damages(whole: bytes, flips: int, cuts: int, forged: bool = False) -> Iterator[tuple[str, bytes]]:
-    """Yield what was done, and the damaged bytes."""
+    """Yield each damage, as ``bit N`` or ``cut at N``, with the damaged bytes."""
     noise = random.Random(SEED)
     for bit in noise.sample(range(8 * len(whole)), flips):
         if forged:
@@ -294,40 +301,41 @@ def damages(whole: bytes, flips: int, cuts: int, forged: bool = False) -> Iterat
 
 
 def digest(found: Mapping[str, Any]) -> str:
-    """Return one number for all names, dtypes, shapes and bits."""
+    """Return one SHA-256 over all names, dtypes, shapes and values."""
     total = hashlib.sha256()
     for name in sorted(found):
         value = found[name]
         kind = (str(value.dtype), value.shape) if isinstance(value, np.ndarray) else ()
-        raw = (
-            value.tobytes() if isinstance(value, np.ndarray) else value if isinstance(value, bytes) else value.encode()
-        )
+        if isinstance(value, np.ndarray):
+            raw = value.tobytes()
+        else:
+            raw = value if isinstance(value, bytes) else value.encode()
         total.update(repr((name, kind, len(raw))).encode() + raw)
     return total.hexdigest()
 
 
 def serve(reader: str) -> None:
-    """Read the files that the lines of stdin name; answer each with its digest, or with why it is refused."""
+    """Read each file that a line of stdin names, and answer with its digest, or with the reason to refuse it."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # what libraries print is no answer
+    os.dup2(2, 1)  # libraries print to stdout too, which must not mix with the answers
     for line in sys.stdin:
-        ODD.clear()
+        SUSPICIOUS.clear()
         try:
             found = digest(READERS[reader](Path(line.strip())))
-            print("read", found, *ODD, file=answers)
+            print("read", found, *SUSPICIOUS, file=answers)
         except Exception as error:
             print("refused", type(error).__name__, " ".join(str(error).split()), file=answers)
 
 
 class Reader:
-    """A reader in a process of its own, started anew where it crashed or hung."""
+    """A reader in its own process, which is started again after a crash or a hang."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.process: subprocess.Popen[str] | None = None
 
     def read(self, path: Path) -> str:
-        """Return ``read DIGEST``, ``refused WHY``, ``crash`` or ``hang``."""
+        """Return ``read DIGEST`` and what the reader reports, ``refused WHY``, ``crash`` or ``hang``."""
         patience = PATIENCE if self.process else START
         if self.process is None:
             command = [sys.executable, __file__, "--serve", self.name]
@@ -354,30 +362,30 @@ class Reader:
 
 
 def drill(form: Form, reader: str, folder: Path, flips: int, cuts: int) -> tuple[Counter[str], list[str]]:
-    """Return how often a reader did what, and what it said where it refused a file, or what was done where not."""
+    """Return the number of each outcome, and a line for each try: outcome, damage and the reader's answer."""
     opened = form.write(folder)
     path = form.damaged(opened)
     whole = path.read_bytes()
     found: Counter[str] = Counter()
-    told: list[str] = []
+    lines: list[str] = []
     one = Reader(reader)
     try:
         honest = one.read(opened)
         if not honest.startswith("read"):
             raise RuntimeError(f"{reader} does not read a whole {form.name}: {honest}")
         for what, damaged in damages(whole, flips, cuts, form.forged):
-            path.unlink()  # the reader may have mapped it
+            path.unlink()  # the reader may still map the older file into memory
             path.write_bytes(damaged)
             answer = one.read(opened)
             outcome = answer.split()[0]
             if outcome == "read":
                 same = answer.split()[:2] == honest.split()[:2]
-                outcome = "identical" if same else "told" if len(answer.split()) > 2 else "silent"
+                outcome = "identical" if same else "reported" if len(answer.split()) > 2 else "silent"
             found[outcome] += 1
-            told.append(f"{outcome} {what}: {answer}")
+            lines.append(f"{outcome} {what}: {answer}")
     finally:
         one.close()
-    return found, told
+    return found, lines
 
 
 def main() -> int:
@@ -385,9 +393,9 @@ def main() -> int:
     parser.add_argument("--flips", type=int, default=300)
     parser.add_argument("--cuts", type=int, default=50)
     parser.add_argument("--form", action="append", choices=[form.name for form in FORMS])
-    parser.add_argument("--porter-only", action="store_true", help="leave the other libraries out")
+    parser.add_argument("--porter-only", action="store_true", help="leave out the other libraries")
     parser.add_argument("--write", action="store_true", help="write the table into docs/reliability.md")
-    parser.add_argument("--tell", action="store_true", help="list every outcome")
+    parser.add_argument("--verbose", action="store_true", help="list every try with its outcome")
     parser.add_argument("--serve", metavar="READER", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
@@ -401,15 +409,15 @@ def main() -> int:
             continue
         for reader in (form.reader,) if options.porter_only else (form.reader, form.peer):
             with tempfile.TemporaryDirectory() as folder:
-                found, told = drill(form, reader, Path(folder), options.flips, options.cuts)
+                found, lines = drill(form, reader, Path(folder), options.flips, options.cuts)
             shown = "porter" if reader == form.reader else reader
             counts = " | ".join(str(found[outcome]) for outcome in OUTCOMES)
             rows.append(f"| {form.name} | {shown} | {found.total()} | {counts} |")
             print(rows[-1], flush=True)
-            if options.tell:
-                print(*told, sep="\n")
+            if options.verbose:
+                print(*lines, sep="\n")
             if reader == form.reader:
-                failed += found["crash"] + found["hang"] + (found["silent"] + found["told"] if form.checked else 0)
+                failed += found["crash"] + found["hang"] + (found["silent"] + found["reported"] if form.checked else 0)
     if options.write:
         pages.write("reliability.md", "reliability.py", [*HEAD, *rows])
     return 1 if failed else 0

@@ -1,1 +1,1 @@
-"""Writers of ported weights, and what the files say of their origin."""
+"""Everything that writes ported weights: formats, destinations, and the facts that go with the weights."""

@@ -14,10 +14,10 @@ DTYPES = ("float16", "bfloat16")
 
 
 def round_to(name: str, entry: Entry, dtype: str | None) -> Entry:
-    """Return the entry ``name`` with values that ``dtype`` holds exactly: as it is for None, or if not of floats.
+    """Return the entry ``name`` with its values rounded to ``dtype``; unchanged for None, and for tensors of no floats.
 
-    A float16 entry has that dtype; numpy has no bfloat16, so those values stay in float32. Reading it raises
-    PorterError where a value is too large for ``dtype``.
+    Rounding is to nearest, ties to even. For float16 the entry has that dtype. numpy has no bfloat16: its values stay
+    float32 arrays. Reading the entry raises PorterError if a finite value overflows.
     """
     if dtype is None or entry.dtype.kind != "f":
         return entry
@@ -31,7 +31,7 @@ def _rounded(name: str, entry: Entry, dtype: str) -> np.ndarray:
         rounded = values.astype(np.float16) if dtype == "float16" else widen_bfloat16(bfloat16_bits(values))
     if np.isinf(rounded).sum() > np.isinf(values).sum():
         largest = np.abs(values[np.isfinite(values)]).max()
-        raise PorterError(f"{name} has values up to {largest:.3g}, too large for {dtype}: leave --save-dtype out")
+        raise PorterError(f"{name} has values up to {largest:.3g}, too large for {dtype}: leave `save_dtype` out")
     return rounded
 
 
@@ -39,5 +39,5 @@ def bfloat16_bits(values: np.ndarray) -> np.ndarray:
     """Return ``values`` rounded to bfloat16, to nearest and ties to even, as uint16 bit patterns."""
     bits = values.astype(np.float32).view(np.uint32)
     rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
-    # Rounding could carry a NaN's mantissa over into infinity: NaNs are cut off instead, and kept quiet.
+    # Rounding could carry a NaN's mantissa over into infinity: NaNs are truncated instead, and kept quiet.
     return np.where(np.isnan(values), (bits >> 16) | 0x40, rounded).astype(np.uint16)

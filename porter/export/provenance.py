@@ -1,4 +1,4 @@
-"""What a ported file says of itself: where it comes from, what was taken and left out, how it was checked."""
+"""What a ported file states about itself: its source, what was taken and left out, how it was verified."""
 
 from __future__ import annotations
 
@@ -9,26 +9,41 @@ from pathlib import Path
 from typing import Any
 
 from porter.catalog.models import Arch
-from porter.files.installed import versions
+from porter.files import installed
 from porter.files.json import to_json
 from porter.formats.checkpoint import Checkpoint
 from porter.mapping.head import Head
 from porter.mapping.translate import Translation
+from porter.parity.result import Verification
 
 
 @dataclass(frozen=True)
 class Facts:
-    """The facts of one port, in the order in which a reader wants them."""
+    """The facts about one port, in the order that suits a reader."""
 
     values: dict[str, Any]
 
     def as_metadata(self) -> dict[str, str]:
-        """Return the facts as strings, which is all that safetensors' metadata takes."""
+        """Return the facts that are known, as strings: safetensors' metadata takes nothing else."""
         return {
             key: value if isinstance(value, str) else to_json(value)
             for key, value in self.values.items()
             if value is not None
         }
+
+    def with_parity(self, verification: Verification | None) -> Facts:
+        """Return these facts and ``parity``, the verdict of ``verification``; None if the port was not verified."""
+        return Facts({**self.values, "parity": None if verification is None else _parity(verification)})
+
+
+def _parity(verification: Verification) -> dict[str, Any]:
+    (report,) = verification.ports.values()
+    return {
+        "ok": bool(verification),
+        "reference": verification.reference,
+        "inputs": verification.inputs,
+        "verdict": str(report),
+    }
 
 
 def gather(
@@ -36,20 +51,23 @@ def gather(
     checkpoint: Checkpoint,
     digests: Mapping[Path, str],
     source: str,
-    target: str,
+    framework: str,
     translation: Translation,
     head: Head,
     dtype: str | None,
 ) -> Facts:
-    """Return the facts of a port that has not been verified yet; ``digests`` are the SHA-256 of the files read."""
+    """Return the facts about a port before it is verified.
+
+    ``digests`` holds the SHA-256 of every file that was read, ``dtype`` the dtype that the weights are rounded to.
+    """
     named = bool(head.class_names(arch, translation.num_classes))
     labels = arch.labels + (" without the background" if head.drop_background else "") if named else None
     return Facts(
         {
-            # What transformers and timm look for in a safetensors file of PyTorch's.
-            **({"format": "pt"} if target == "torch" else {}),
+            # transformers and timm expect this in a safetensors file for PyTorch.
+            **({"format": "pt"} if framework == "torch" else {}),
             "model": arch.name,
-            "framework": target,
+            "framework": framework,
             "num_classes": translation.num_classes,
             "head": translation.head_note or "the checkpoint's",
             "labels": labels,
@@ -65,6 +83,6 @@ def gather(
             "roles": translation.roles,
             "ignored": list(translation.ignored),
             "left_out": translation.left_out or None,
-            "versions": {"python": platform.python_version(), **versions(("porter", "numpy", target))},
+            "versions": {"python": platform.python_version(), **installed.versions(("numpy", framework))},
         }
     )

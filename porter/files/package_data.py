@@ -9,15 +9,21 @@ from porter.errors import PorterError
 PACKAGE = Path(__file__).parent.parent
 
 
+def checkout() -> Path | None:
+    """Return the checkout that porter runs from, None where it is installed from a wheel."""
+    # A stranger's site-packages/golden is not ours: only a checkout has pyproject.toml beside it.
+    root = PACKAGE.parent
+    return root if (root / "pyproject.toml").is_file() else None
+
+
 def folder(name: str) -> Path:
     """Return the folder ``mappings``, ``golden``, ``labels`` or ``released``.
 
     A checkout's own folder comes first, so that an editable install never reads a stale copy. Raises PorterError if
     porter is not whole.
     """
-    for root in (PACKAGE.parent, PACKAGE):
-        # Another package may own site-packages/golden; only a checkout has pyproject.toml beside it.
-        if (root / name).is_dir() and (root == PACKAGE or (root / "pyproject.toml").is_file()):
+    for root in (checkout(), PACKAGE):
+        if root and (root / name).is_dir():
             return root / name
     raise PorterError(f"porter's data folder {name}/ is missing beside {PACKAGE}: install porter again")
 

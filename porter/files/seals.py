@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from porter.errors import PorterError
 from porter.files.json import to_json
 
 TENSORS, FILES, SEAL = "tensors_sha256", "files_sha256", "sha256"
@@ -57,21 +56,6 @@ def write_record(path: Path, facts: Mapping[str, Any], files: Mapping[str, str],
 def record_beside(path: Path) -> Path:
     """Return the path of the record of ``path``, for formats that cannot hold their own digests."""
     return path.with_name(f"{path.name}.json")
-
-
-def record_of(target: Path) -> Path | None:
-    """Return the path of the record of ``target``, or None if ``target`` holds its own digests.
-
-    Raises PorterError if another program's file lies there.
-    """
-    if target.suffix == ".safetensors":
-        return None
-    record = record_beside(target)
-    if record.exists() and not is_ours(record):
-        raise PorterError(
-            f"the digests of {target} belong into {record.name}, which another program wrote: give another `out`"
-        )
-    return record
 
 
 def is_ours(record: Path) -> bool:

@@ -6,8 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from porter.errors import MissingPackageError
-from porter.files.installed import porter_version
+from porter.files.installed import porter_version, require_package
 from porter.graph.analysis.analysis import Analysis
 from porter.graph.analysis.blocks import Block, Group, cost, find_blocks, widths
 from porter.graph.analysis.describe import describe
@@ -26,10 +25,9 @@ DRAWN = 70
 
 def write_html(result: GraphInspection) -> str:
     """Return the page. Raises MissingPackageError where jinja2 is not installed."""
-    try:
-        import jinja2
-    except ImportError:
-        raise MissingPackageError("--html needs jinja2: pip install 'tensorporter[report]'") from None
+    require_package("jinja2", "report", "writing an HTML page")
+    import jinja2
+
     loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
     template = jinja2.Environment(loader=loader, autoescape=True).get_template("graph.html.j2")
     # "<" is written as an escape, so that no name can end the script that the data stands in.

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from porter.errors import FormatError, MissingPackageError, PorterError
+from porter.errors import FormatError, PorterError
 from porter.files import package_data
+from porter.files.installed import require_package
 
 
 def sample_paths() -> list[Path]:
@@ -24,10 +25,9 @@ def read_picture(path: Path) -> np.ndarray:
 
 def open_picture(path: Path) -> Any:
     """Return a picture of any mode as Pillow reads it, turned as its EXIF orientation says. Raises PorterError."""
-    try:
-        from PIL import Image, ImageOps, UnidentifiedImageError
-    except ImportError:
-        raise MissingPackageError("reading pictures needs Pillow: pip install 'tensorporter[torch]'") from None
+    require_package("PIL", "torch", "reading images")
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
     try:
         with Image.open(path) as image:
             if image.mode == "F":

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from porter.catalog.models import find_arch
+from porter.catalog.models import Arch, find_arch
 from porter.errors import PorterError
-from porter.export import model_folder as folder
 from porter.export.casting import DTYPES
-from porter.export.provenance import gather
-from porter.export.writers import Output, add_metadata, writer_of
-from porter.files.atomic import discard, replacing
-from porter.files.json import to_json
+from porter.export.destination import Destination, find_destination
+from porter.export.output import Output
+from porter.export.provenance import Facts, gather
 from porter.files.progress import Track, untracked
-from porter.files.seals import record_of, write_record
 from porter.formats.checkpoint import Checkpoint
-from porter.formats.input_digests import Inputs, digest
+from porter.formats.input_digests import Inputs
 from porter.formats.open import open_checkpoint
+from porter.mapping.dialects import ORIGINAL
 from porter.mapping.head import Head
 from porter.mapping.stored_names import stored_names
 from porter.mapping.table import Table
@@ -33,15 +30,15 @@ from porter.verbs.fetch import fetch
 from porter.verbs.verify import verify_checkpoint
 
 VERDICT_ROOM = 4096
-"""Bytes that a header leaves free for the verdict, which is known when the file is written."""
+"""Bytes that a header leaves free for the verdict, which is known only after the file is written."""
 
 
 @dataclass(frozen=True)
 class PortResult:
-    """What was ported, and the evidence; true unless parity was checked and failed.
+    """What was ported, and the evidence. True unless parity was checked and failed.
 
-    ``digests`` are the SHA-256 of the checkpoint's files.
-    ``out`` is None where no file was asked for, or where parity failed: then none was written.
+    ``digests`` holds the SHA-256 of the checkpoint's files. ``out`` is the file or folder that was written. It is None
+    if the caller named none, and if parity failed, because then porter writes nothing.
     """
 
     model: str
@@ -55,7 +52,7 @@ class PortResult:
     verification: Verification | None
 
     def __bool__(self) -> bool:
-        return self.verification is None or bool(self.verification)
+        return _holds(self.verification)
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything as plain values for JSON."""
@@ -81,8 +78,40 @@ class PortResult:
             "left_out": self.translation.left_out,
             "suspicious": list(self.translation.suspicious.values()),
             "out": str(self.out) if self.out else None,
-            "verification": self.verification.as_dict() if self.verification else None,
+            "verification": None if self.verification is None else self.verification.as_dict(),
         }
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A port that is ready to be written: every name and shape fits, and no value of the weights is read yet.
+
+    ``images`` are the images to verify on, the sample images if there are none.
+    """
+
+    arch: Arch
+    target: str
+    checkpoint: Checkpoint
+    digests: dict[Path, str]
+    translation: Translation
+    facts: Facts
+    head: Head
+    aux: bool
+    save_dtype: str | None
+    verify: bool
+    images: Sequence[str | Path]
+    track: Track[Any]
+
+    @property
+    def tensors(self) -> Checkpoint:
+        """The target's tensors, before ``save_dtype`` rounds them."""
+        return self.translation.as_checkpoint(self.checkpoint)
+
+    @property
+    def output(self) -> Output:
+        """Everything that a writer needs."""
+        room = VERDICT_ROOM if self.verify else 0
+        return Output(self.arch, self.tensors, self.facts, self.save_dtype, room, self.track)
 
 
 def port(
@@ -103,102 +132,119 @@ def port(
     expect_sha256: Sequence[str] = (),
     track: Track[Any] = untracked,
 ) -> PortResult:
-    """Port ``checkpoint`` of ``model`` from the dialect ``source`` to ``target`` and write it to ``out``.
+    """Port ``checkpoint`` of ``model`` from the dialect ``source`` to the dialect ``target`` and write it to ``out``.
 
-    Without ``checkpoint`` it is the released one, fetched if it is not in the cache. ``average`` is ``auto``,
-    ``ema`` or ``raw``; ``ignore`` holds patterns of variables to leave out; ``prefix`` is what stands before the
-    model's names, found where it is None; ``aux`` takes the auxiliary head along, which only training uses;
-    ``save_dtype`` is ``float16`` or ``bfloat16``. An ``out`` that ends in / or is a folder is filled with
-    config.json, weights, labels and a model card. The digests by which porter.verbs.check checks what was written
-    are in a .safetensors file itself, else in ``out``.json beside it or in config.json. ``expect_sha256`` are the
-    SHA-256 that the checkpoint's files must have, see porter.formats.input_digests.
+    Without ``checkpoint``, port takes the released one, and fetches it if the cache lacks it. ``average`` takes the
+    moving averages (``ema``), the trained values (``raw``), or the averages where all exist (``auto``). ``ignore``
+    holds patterns of variables to leave out. ``prefix`` stands before the model's names in the file; None finds it.
+    ``head`` says what becomes of the classifier. ``aux`` adds the auxiliary head, which only training uses.
+    ``save_dtype`` rounds the weights to ``float16`` or ``bfloat16``. ``expect_sha256`` holds the SHA-256 that the
+    checkpoint's files must have, see porter.formats.input_digests.
 
-    With ``verify`` the port is held against TensorFlow, and renamed to ``out`` only where parity holds: the
-    written file itself, or, where ``save_dtype`` rounds it, the weights before that, with the file read back as those
-    weights rounded. Raises PorterError, and leaves no
-    file, where the checkpoint is not the model's.
+    An ``out`` that ends in / or is a folder becomes a model folder: config.json, weights, labels and a model card. The
+    digests that porter.verbs.check reads are in a .safetensors file itself, else in ``out``.json or config.json.
+
+    ``verify`` runs the original in TensorFlow and the port on ``images``, and writes ``out`` only if parity holds.
+    port verifies the file that it has written. Where ``save_dtype`` rounds it, port verifies the weights before that,
+    and checks that the file holds exactly those weights, rounded.
+
+    Raises PorterError, and writes no file, if the checkpoint is not the model's.
     """
-    arch = find_arch(model)
+    arch, head = find_arch(model), head or Head()
     table = Table.load(arch.table)
-    for dialect in (source, target):
-        table.record(dialect)
-    if save_dtype not in (None, *DTYPES):
-        raise PorterError(f"there is no dtype {save_dtype!r} to write: take one of {', '.join(DTYPES)}")
-    if images and not verify:
-        raise PorterError("--images are the pictures of --verify: add it")
-    if out is not None and not str(out):
-        raise PorterError("--out is empty: name a file or a folder")
+    table.record(source)
+    framework = table.record(target).framework
+    _validate(source, checkpoint, head, aux, save_dtype, verify, images)
+    destination = find_destination(out, framework)
     if verify:
         before_tensorflow()
-    head = head or Head()
-    destination = Path(out) if out is not None else None
-    into_folder = destination is not None and (str(out).endswith("/") or destination.is_dir())
-    record = None
-    if destination and not into_folder:
-        writer_of(destination, target)
-        record = record_of(destination)
+    opened, digests, ignore = _open(arch, checkpoint, ignore, expect_sha256, track)
+    if destination:
+        destination.refuse_sources(opened.files or (opened.path,))
+    options = Options(average, ignore, prefix, headless=not head.is_original, parts=("aux",) if aux else ())
+    translation = head.apply(translate(opened, arch, source, target, options), arch, target)
+    facts = gather(arch, opened, digests, source, framework, translation, head, save_dtype)
+    plan = Plan(arch, target, opened, digests, translation, facts, head, aux, save_dtype, verify, images, track)
+    verification = _write(plan, destination) if destination else _verify(plan, plan.tensors)
+    written = destination.path if destination and _holds(verification) else None
+    return PortResult(arch.name, source, target, opened, digests, translation, save_dtype, written, verification)
+
+
+def _validate(
+    source: str,
+    checkpoint: str | Path | None,
+    head: Head,
+    aux: bool,
+    save_dtype: str | None,
+    verify: bool,
+    images: Sequence[str | Path],
+) -> None:
+    """Raise PorterError for arguments that contradict each other or that port does not know."""
+    if save_dtype not in (None, *DTYPES):
+        raise PorterError(f"unknown `save_dtype` {save_dtype!r}: choose one of {', '.join(DTYPES)}")
+    if images and not verify:
+        raise PorterError("`images` are for verification: add `verify=True`")
+    if checkpoint is None and source != ORIGINAL:
+        raise PorterError(f'released checkpoints are TensorFlow\'s: with `source="{source}"`, name a `checkpoint`')
+    if aux and head.no_head:
+        raise PorterError("`aux` adds a second classifier and `no_head` leaves classifiers out: choose one of them")
+
+
+def _open(
+    arch: Arch,
+    checkpoint: str | Path | None,
+    ignore: Sequence[str],
+    expect_sha256: Sequence[str],
+    track: Track[Any],
+) -> tuple[Checkpoint, dict[Path, str], Sequence[str]]:
+    """Open ``checkpoint`` or the released one; return it, the SHA-256 of its files, and the patterns to ignore."""
     if checkpoint is None:
-        if source != "tf":
-            raise PorterError(f"only TensorFlow's released checkpoints are fetched: --from {source} needs --checkpoint")
         released = fetch(arch.name, track)
         checkpoint, ignore = released.checkpoint, (*ignore, *released.ignore)
     inputs = Inputs(expect_sha256)
     opened = inputs.open(checkpoint)
     inputs.close()
-    if destination and into_folder:
-        folder.check(destination, opened.files or (opened.path,))
-    if aux and head.no_head:
-        raise PorterError("--aux is a second classifier and --no-head leaves classifiers out: take one of them")
-    options = Options(average, ignore, prefix, headless=not head.is_original, parts=("aux",) if aux else ())
-    translation = head.apply(translate(opened, arch, source, target, options), arch, target)
-    tensors = translation.as_checkpoint(opened)
+    return opened, inputs.digests, ignore
 
-    def check(written: Checkpoint) -> Verification | None:
-        """Verify the written file, or, where it is rounded, that it is what was verified, rounded."""
-        if output.dtype:
-            for name, stored in stored_names(written.entries, tensors, table.record(target)).items():
-                if not np.array_equal(written[stored], output.entry(name).load(), equal_nan=True):
-                    raise PorterError(f"{written.path}: {name} was not written as it should be: try again")
-        if not verify:
-            return None
-        judged = tensors if output.dtype else written
-        found = verify_checkpoint(arch, opened, translation, {target: judged}, images, head, track=track)
-        notes = [f"weights as they are before {save_dtype}"] if output.dtype else []
-        notes += ["the auxiliary head was not run, which the original has in training alone"] if aux else []
-        return replace(found, digests=inputs.digests, inputs="; ".join([found.inputs, *notes]))
 
-    facts = gather(arch, opened, inputs.digests, source, target, translation, head, save_dtype)
-    names = head.class_names(arch, translation.num_classes)
-    output = Output(arch, tensors, facts, save_dtype, names, VERDICT_ROOM if verify else 0, track)
-    verification = None
-    if destination is None:
-        verification = check(tensors) if verify else None
-    else:
-        with ExitStack() as stack:
-            # A record is renamed after its file, and an older one removed before that: it is never another file's.
-            new_record = stack.enter_context(replacing(record)) if record else None
-            temporary = stack.enter_context(replacing(destination))
-            if into_folder:
-                temporary.mkdir()
-            written = temporary / folder.WEIGHTS[target] if into_folder else temporary
-            digests = writer_of(written, target)(written, output)
-            verification = check(open_checkpoint(written))
-            said = {**facts.values, "parity": folder.parity(verification) if verification is not None else None}
-            if written.suffix == ".safetensors":
-                digests = {}  # it holds them itself
-                if verification:
-                    add_metadata(written, {"parity": to_json(said["parity"])})
-            if into_folder:
-                folder.write_papers(temporary, said, names, digests)
-            if new_record:
-                write_record(new_record, said, {destination.name: digest(written)}, digests)
-            if verify and not verification:
-                discard(temporary)
-                if new_record:
-                    discard(new_record)
-                destination = None
-            elif record:
-                record.unlink(missing_ok=True)
-    return PortResult(
-        arch.name, source, target, opened, inputs.digests, translation, save_dtype, destination, verification
+def _write(plan: Plan, destination: Destination) -> Verification | None:
+    """Write the port to ``destination``, and commit it only if the file passes its checks. Return its verification."""
+    with destination.draft() as draft:
+        tensors = draft.write(plan.output)
+        written = open_checkpoint(draft.weights)
+        if plan.save_dtype:
+            _check_rounded(plan, written)
+        verification = _verify(plan, plan.tensors if plan.save_dtype else written)
+        if _holds(verification):
+            labels = plan.head.class_names(plan.arch, plan.translation.num_classes)
+            draft.commit(plan.facts.with_parity(verification), labels, tensors)
+    return verification
+
+
+def _check_rounded(plan: Plan, written: Checkpoint) -> None:
+    """Raise PorterError unless the file holds the plan's tensors, rounded, bit for bit."""
+    dialect = Table.load(plan.arch.table).record(plan.target)
+    for name, stored_name in stored_names(written.entries, plan.tensors, dialect).items():
+        if not np.array_equal(written[stored_name], plan.output.entry(name).load(), equal_nan=True):
+            raise PorterError(f"{written.path}: tensor {name} read back differs from what was written: try again")
+
+
+def _verify(plan: Plan, tensors: Checkpoint) -> Verification | None:
+    """Compare a port that has ``tensors`` with the original in TensorFlow; return None where nobody asked for it."""
+    if not plan.verify:
+        return None
+    ports = {plan.target: tensors}
+    found = verify_checkpoint(
+        plan.arch, plan.checkpoint, plan.translation, ports, plan.images, plan.head, track=plan.track
     )
+    notes = [found.inputs]
+    if plan.save_dtype:
+        notes.append(f"weights as they are before {plan.save_dtype}")
+    if plan.aux:
+        notes.append("the auxiliary head was not run, which the original has in training alone")
+    return replace(found, digests=plan.digests, inputs="; ".join(notes))
+
+
+def _holds(verification: Verification | None) -> bool:
+    """Tell whether nothing speaks against the port: parity holds, or nobody asked."""
+    return verification is None or bool(verification)

@@ -31,7 +31,7 @@ from porter.catalog import cache
 from porter.catalog.goldens import recorded
 from porter.catalog.releases import Source
 from porter.errors import PorterError
-from porter.export import writers as writing
+from porter.export import keras as writing
 from porter.files.atomic import discard
 from porter.files.progress import untracked
 from porter.formats.open import open_checkpoint
@@ -127,12 +127,12 @@ def drawing(view: Callable[[Analysis, Path, bool], None]) -> Callable[[Path], Wr
 
 
 WRITERS: dict[str, tuple[str, Callable[[Path], Write], Callable[[Path], Any], str]] = {
-    "safetensors": ("m.safetensors", port_to("torch"), values, "porter.verbs.port"),
-    "pth": ("m.pth", port_to("torch"), values, "porter.verbs.port"),
-    "keras": ("m.keras", port_to("keras"), values, "porter.verbs.port"),
-    "weights.h5": ("m.weights.h5", port_to("keras"), values, "porter.verbs.port"),
-    "h5": ("m.h5", port_to("keras"), values, "porter.verbs.port"),
-    "folder": ("m", port_to("torch"), folder, "porter.verbs.port"),
+    "safetensors": ("m.safetensors", port_to("torch"), values, "porter.export.destination"),
+    "pth": ("m.pth", port_to("torch"), values, "porter.export.destination"),
+    "keras": ("m.keras", port_to("keras"), values, "porter.export.destination"),
+    "weights.h5": ("m.weights.h5", port_to("keras"), values, "porter.export.destination"),
+    "h5": ("m.h5", port_to("keras"), values, "porter.export.destination"),
+    "folder": ("m", port_to("torch"), folder, "porter.export.destination"),
     "seed": ("s.ckpt.index", seeding, values, "porter.verbs.seed"),
     "fetch": (MODEL, fetching, lambda path: values(path / "s.ckpt"), "porter.catalog.cache"),
     "report": ("r.html", reporting, page, "porter.render.verification_page"),

@@ -204,7 +204,7 @@ def test_a_fresh_head_is_fresh_in_both_classifiers(training: Path, tmp_path: Pat
         3,
         3,
     ]
-    with pytest.raises(PorterError, match="--aux is a second classifier"):
+    with pytest.raises(PorterError, match="`aux` adds a second classifier"):
         port("nasnet_cifar", checkpoint=training, aux=True, head=Head(no_head=True))
 
 

@@ -1,4 +1,4 @@
-"""What becomes of names, heads and dtypes on the way, and of --out FOLDER/."""
+"""Options of port: prefixes, heads, dtypes and model folders."""
 
 from __future__ import annotations
 
@@ -242,7 +242,7 @@ def test_the_folder_one_is_in_is_not_replaced(save: Saver, tmp_path: Path, monke
     empty = tmp_path / "empty"
     empty.mkdir()
     monkeypatch.chdir(empty)
-    with pytest.raises(PorterError, match="is the folder that you are in"):
+    with pytest.raises(PorterError, match="is the current folder"):
         port(NAME, checkpoint=save(seeded_variables()), out=".")
 
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from porter.errors import FormatError, MissingPackageError
+from porter.errors import FormatError
+from porter.files.installed import require_package
 from porter.formats.checkpoint import Checkpoint, Entry
 from porter.formats.dtypes import unread
 from porter.formats.zip import check_contents, open_archive
@@ -29,10 +30,9 @@ def read_pth(path: Path) -> Checkpoint:
     A zip's members are held against their checksums before anything is unpickled, because PyTorch does not; the
     older form has none. Raises FormatError.
     """
-    try:
-        import torch
-    except ImportError:
-        raise MissingPackageError(f"{path} is PyTorch's: reading it needs pip install 'tensorporter[torch]'") from None
+    require_package("torch", "torch", f"reading {path}")
+    import torch
+
     with path.open("rb") as file:
         zipped = file.read(2) == b"PK"
     if zipped:

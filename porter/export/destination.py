@@ -1,0 +1,153 @@
+"""Destinations: where a port is written, which record goes with it, and how it is committed or discarded.
+
+A destination is a file, with a record beside it where its format has no place for facts and digests, or a model folder.
+Both offer the same three steps: ``refuse_sources`` before the work, ``draft`` to write to, and ``Draft.commit``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from porter.errors import PorterError, listing
+from porter.export import model_folder
+from porter.export.output import Output
+from porter.export.provenance import Facts
+from porter.export.writers import Format, find_format
+from porter.files.atomic import discard, replacing
+from porter.files.seals import is_ours, record_beside, write_record
+from porter.formats.input_digests import digest
+
+Complete = Callable[[Facts, Sequence[str], Mapping[str, str]], None]
+"""Writes what goes with the weights: the facts, the classes' labels, the SHA-256 of tensors that no file states."""
+
+
+@dataclass
+class Draft:
+    """A port under a temporary name; it gets its own name only if it is committed."""
+
+    weights: Path
+    format: Format
+    complete: Complete
+    committed: bool = False
+
+    def write(self, output: Output) -> dict[str, str]:
+        """Write the weights, and return each tensor's SHA-256."""
+        return self.format.write(self.weights, output)
+
+    def commit(self, facts: Facts, labels: Sequence[str], tensors: Mapping[str, str]) -> None:
+        """Write all that goes with the weights; the output is renamed when the ``with`` of the draft ends."""
+        if self.format.add_facts:
+            self.format.add_facts(self.weights, facts.as_metadata())
+            tensors = {}  # the weights' file states them itself
+        self.complete(facts, labels, tensors)
+        self.committed = True
+
+
+class Destination(ABC):
+    """A place for a port. ``path`` is the file or folder that a commit creates or replaces."""
+
+    path: Path
+
+    @abstractmethod
+    def refuse_sources(self, sources: Iterable[Path]) -> None:
+        """Raise PorterError if a commit would remove one of ``sources``, the files of the checkpoint."""
+
+    @abstractmethod
+    def _open(self, stack: ExitStack) -> tuple[Draft, list[Path]]:
+        """Return a draft and its temporary files and folders, which the end of ``stack`` renames if they exist."""
+
+    @contextmanager
+    def draft(self) -> Iterator[Draft]:
+        """Yield a draft. When the ``with`` ends, a committed draft takes the place of ``path``, in one step.
+
+        Any other draft is removed, and ``path`` keeps its older contents. Raises PorterError if writing fails.
+        """
+        with ExitStack() as stack:
+            draft, temporaries = self._open(stack)
+            yield draft
+            if not draft.committed:
+                for temporary in temporaries:
+                    discard(temporary)
+
+
+def find_destination(out: str | Path | None, framework: str) -> Destination | None:
+    """Return the destination that ``out`` names: a folder if it ends in / or exists as one, None for None.
+
+    Raises PorterError if ``framework`` has no format of that suffix, or something other than porter's is in the way.
+    """
+    if out is None:
+        return None
+    if not str(out):
+        raise PorterError("`out` is empty: name a file or a folder")
+    path = Path(out)
+    into_folder = str(out).endswith("/") or path.is_dir()
+    destination = FolderDestination(path, framework) if into_folder else FileDestination(path, framework)
+    if not path.absolute().parent.is_dir():
+        raise PorterError(f"`out` {out}: the folder {path.parent} does not exist: make it first")
+    return destination
+
+
+class FileDestination(Destination):
+    """One file, with a record beside it where its format needs one."""
+
+    def __init__(self, path: Path, framework: str) -> None:
+        self.path = path
+        self.format = find_format(path, framework)
+        self.record = None if self.format.add_facts else record_beside(path)
+        if self.record and self.record.exists() and not is_ours(self.record):
+            raise PorterError(
+                f"`out` {path} keeps its digests in {self.record.name}, which is not porter's: name another"
+            )
+
+    def refuse_sources(self, sources: Iterable[Path]) -> None:
+        """Refuse nothing: a source at ``path`` is read before the commit replaces it."""
+
+    def _open(self, stack: ExitStack) -> tuple[Draft, list[Path]]:
+        if self.record is None:
+            file = stack.enter_context(replacing(self.path))
+            return Draft(file, self.format, lambda *_: None), [file]
+        # A record never belongs to another file: the older one goes first, and the stack renames in reverse order.
+        older, record = self.record, stack.enter_context(replacing(self.record))
+        file = stack.enter_context(replacing(self.path))
+
+        def complete(facts: Facts, _labels: Sequence[str], tensors: Mapping[str, str]) -> None:
+            write_record(record, facts.values, {self.path.name: digest(file)}, tensors)
+            older.unlink(missing_ok=True)
+
+        return Draft(file, self.format, complete), [file, record]
+
+
+class FolderDestination(Destination):
+    """A model folder: weights, config.json, labels and a model card."""
+
+    def __init__(self, path: Path, framework: str) -> None:
+        self.path = path
+        self.weights = model_folder.WEIGHTS[framework]
+        self.format = find_format(Path(self.weights), framework)
+        found = {each.name for each in path.glob("*")}
+        others = found - model_folder.FILES if is_ours(path / model_folder.CONFIG) else found
+        if others:
+            raise PorterError(f"`out` {path}/ holds other files: name a new folder{listing(sorted(others))}")
+        if path.resolve() == Path.cwd():
+            raise PorterError(f"`out` {path}/ is the current folder: name a new folder in it")
+
+    def refuse_sources(self, sources: Iterable[Path]) -> None:
+        """Refuse a checkpoint inside the folder: a commit replaces the folder as a whole."""
+        inside = [source for source in sources if source.resolve().is_relative_to(self.path.resolve())]
+        if inside:
+            raise PorterError(
+                f"`out` {self.path}/ would replace the checkpoint itself: name a new folder{listing(map(str, inside))}"
+            )
+
+    def _open(self, stack: ExitStack) -> tuple[Draft, list[Path]]:
+        folder = stack.enter_context(replacing(self.path))
+        folder.mkdir()
+
+        def complete(facts: Facts, labels: Sequence[str], tensors: Mapping[str, str]) -> None:
+            model_folder.write_papers(folder, facts.values, labels, tensors)
+
+        return Draft(folder / self.weights, self.format, complete), [folder]

@@ -1,0 +1,63 @@
+"""Output: everything that a writer needs to write one file."""
+
+from __future__ import annotations
+
+import errno
+import math
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from porter.catalog.models import Arch
+from porter.export.casting import bfloat16_bits, round_to
+from porter.export.provenance import Facts
+from porter.files.progress import Track, untracked
+from porter.formats.checkpoint import Checkpoint, Entry
+
+# Bytes that HDF5 takes for each tensor besides its values, and Keras for a network's config; both rounded up.
+_OVERHEAD, _ARCHITECTURE = 1 << 11, 1 << 18
+
+
+@dataclass(frozen=True)
+class Output:
+    """The target's tensors, the dtype that files store them in, and the facts about them.
+
+    ``dtype`` is ``float16``, ``bfloat16``, or None for each tensor's own. ``room`` counts the bytes that a header
+    leaves free for facts that are known only after the file is written.
+    """
+
+    arch: Arch
+    tensors: Checkpoint
+    facts: Facts
+    dtype: str | None = None
+    room: int = 0
+    track: Track[str] = untracked
+
+    def entry(self, name: str) -> Entry:
+        """Return the tensor ``name``, rounded to ``dtype``."""
+        return round_to(name, self.tensors.entries[name], self.dtype)
+
+    def is_bfloat16(self, name: str) -> bool:
+        """Tell whether files store the tensor ``name`` as bfloat16."""
+        return self.dtype == "bfloat16" and self.tensors.entries[name].dtype.kind == "f"
+
+    def stored(self, name: str) -> np.ndarray:
+        """Return the tensor ``name`` as files store it: little-endian, in C order, bfloat16 as uint16 bits."""
+        values = self.entry(name).load()
+        if self.is_bfloat16(name):
+            values = bfloat16_bits(values)
+        return np.require(values.astype(values.dtype.newbyteorder("<"), copy=False), requirements=["C"])
+
+    def require_room(self, folder: Path) -> None:
+        """Raise OSError where the disk of ``folder`` is too full.
+
+        Writers of other libraries call this first: each reports a full disk its own way, some on standard error alone.
+        """
+        widest = 2 if self.dtype else 8
+        entries = self.tensors.entries.values()
+        sizes = (min(entry.dtype.itemsize, widest) * math.prod(entry.shape) + _OVERHEAD for entry in entries)
+        if shutil.disk_usage(folder).free < sum(sizes) + _ARCHITECTURE:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

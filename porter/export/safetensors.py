@@ -1,0 +1,79 @@
+"""Writes .safetensors, which holds facts, digests and seal in its own header."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+
+from porter.errors import PorterError
+from porter.export.output import Output
+from porter.files.json import to_json
+from porter.files.seals import BLANK, SEAL, TENSORS, sealed
+from porter.formats.safetensors import BFLOAT16, DTYPES
+
+_CODES = {dtype.name: code for code, dtype in DTYPES.items()}
+
+
+def write_safetensors(path: Path, output: Output) -> dict[str, str]:
+    """Write ``output`` one tensor at a time, and return each tensor's SHA-256.
+
+    The safetensors package's own writer needs all tensors in memory. Raises PorterError where the format has no such
+    dtype. Source of the format: huggingface/safetensors, README.
+    """
+    entries = {name: output.entry(name) for name in output.tensors}
+    sizes = {name: 2 if output.is_bfloat16(name) else entry.dtype.itemsize for name, entry in entries.items()}
+    # The package's own order, which aligns every dtype: the widest first, then by name.
+    names = sorted(entries, key=lambda name: (-sizes[name], name))
+    digests = dict.fromkeys(names, BLANK)
+    header: dict[str, object] = {"__metadata__": {**output.facts.as_metadata(), TENSORS: to_json(digests), SEAL: BLANK}}
+    end = 0
+    for name in names:
+        shape = entries[name].shape
+        begin, end = end, end + sizes[name] * int(np.prod(shape))
+        header[name] = {"dtype": _stored_dtype(output, name), "shape": list(shape), "data_offsets": [begin, end]}
+    with path.open("wb") as file:
+        file.write(_header(header, output.room))
+        for name in output.track(names, "writing"):
+            raw = output.stored(name)
+            file.write(raw.data)
+            digests[name] = sha256(raw.data).hexdigest()
+    add_metadata(path, {TENSORS: to_json(digests)})
+    return digests
+
+
+def _stored_dtype(output: Output, name: str) -> str:
+    if output.is_bfloat16(name):
+        return BFLOAT16
+    dtype = output.entry(name).dtype.name
+    if dtype not in _CODES:
+        raise PorterError(f"{name} has dtype {dtype}, which safetensors cannot hold: leave it out with `ignore`")
+    return _CODES[dtype]
+
+
+def _header(fields: Mapping[str, object], room: int) -> bytes:
+    """Return the header with its length before it, padded to eight bytes and by ``room`` bytes for later facts."""
+    text = _text(fields)
+    text += b" " * (room + -(len(text) + room) % 8)
+    return len(text).to_bytes(8, "little") + text
+
+
+def _text(fields: Mapping[str, object]) -> bytes:
+    return json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def add_metadata(path: Path, facts: Mapping[str, str]) -> None:
+    """Add ``facts`` to the header of a file that was written with room for them, and seal the header anew."""
+    with path.open("r+b") as file:
+        length = file.read(8)
+        size = int.from_bytes(length, "little")
+        fields = json.loads(file.read(size))
+        fields["__metadata__"] |= {**facts, SEAL: BLANK}
+        text = _text(fields)
+        if len(text) > size:
+            raise PorterError(f"the header of {path} has no room for {', '.join(facts)}: report this bug in porter")
+        file.seek(0)
+        file.write(sealed(length + text.ljust(size)))
