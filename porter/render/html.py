@@ -41,7 +41,7 @@ def write_html(result: GraphInspection) -> str:
         facts=[("format", result.analysis.source.format), *facts(result.analysis)],
         colours=COLOURS,
         data=data,
-        version=version("porter"),
+        version=version("tensorporter"),
     )
 
 
