@@ -1,229 +1,69 @@
-"""Record goldens: what the authors' own TF-Slim code computes from name-seeded weights.
+"""Record goldens: what the authors' own code computes from name-seeded weights.
 
     pip install --no-deps -r golden/requirements.txt    # beside porter and TensorFlow
     python golden/record.py mobilenet_v1_1.0_224
 
-Each record of models.toml becomes a folder of three files:
+A golden is a folder that is named after its record in models.toml:
 
-variables.json  the recipe, every endpoint's shape, every variable's name and shape
-golden.npz      the pictures' logits and a few probes of each endpoint: in float32, as the
-                networks were released, and in float64, as the truth to measure both against
+golden.json     the recipe and every endpoint's shape
+golden.npz      the logits of the sample images and 32 values of each endpoint (`probe_indices` says which):
+                `logits_float32` and `endpoint_float32:NAME`, in the precision of the release;
+                `logits_float64` and `endpoint:NAME`, as the truth for both sides
+
+Goldens of one architecture share two more files, in the folder of the golden that models.toml names:
+
+variables.json  every variable's name and shape
 graph.pb.gz     the float32 inference GraphDef, its variables not frozen
+
+golden.json then lists the few shapes and node attributes that depend on its own input size.
 """
 
 from __future__ import annotations
 
 import argparse
-import functools
 import gzip
-import importlib
 import io
 import json
-import os
-import sys
 import time
 import tomllib
-import warnings
-from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
-from typing import TYPE_CHECKING, Any
-from unittest import mock
+from typing import Any
 
 import numpy as np
 
-from porter.catalog.seeded_weights import probe_indices, seeded
-from porter.runners.golden import golden_pictures
+from recorders import Description, Recipe, RecordError, find_recorder
 
-if TYPE_CHECKING:
-    import tensorflow as tf
-
-HERE = Path(__file__).resolve().parent
+MODELS = Path(__file__).resolve().parent / "models.toml"
 
 
-class RecordError(Exception):
-    """A golden cannot be recorded; the message says what to do about it."""
+def architectures(models: Path = MODELS) -> dict[str, str]:
+    """Return, for each golden of ``models``, the golden that holds its variables and its graph."""
+    return {name: record.get("architecture", name) for name, record in _records(models).items()}
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """One record of models.toml, which explains the fields."""
-
-    slim_name: str
-    input_size: int
-    num_classes: int
-    salt: int
-    gain: float
-    network_kwargs: dict[str, Any] = field(default_factory=dict)
-    model: str | None = None
+def recipes(models: Path = MODELS) -> dict[str, Recipe]:
+    """Return every recipe of ``models`` by its golden's name."""
+    records, found = _records(models), {}
+    for name, record in records.items():
+        fields = records[record["architecture"]] | record if "architecture" in record else dict(record)
+        fields.pop("architecture", None)
+        common = {key: fields.pop(key) for key in ("recorder", "input_size", "num_classes", "salt", "gain")}
+        found[name] = Recipe(**common, options=fields)
+    return found
 
 
-@dataclass(frozen=True)
-class Network:
-    """One of slim's networks, alone in its graph.
-
-    ``images`` is the NHWC placeholder, ``endpoints`` are slim's own names for its activations,
-    ``variables`` come in the order of their creation.
-    """
-
-    graph: tf.Graph
-    images: tf.Tensor
-    logits: tf.Tensor
-    endpoints: dict[str, tf.Tensor]
-    variables: list[tf.Variable]
-
-
-def recipes() -> dict[str, Recipe]:
-    """Return every record of models.toml by its golden's name."""
-    records = tomllib.loads((HERE / "models.toml").read_text(encoding="utf-8"))
-    return {name: Recipe(**record) for name, record in records.items()}
-
-
-class HParams(SimpleNamespace):
-    """Stand-in for tf.contrib.training.HParams, as far as slim's networks use it."""
-
-    def set_hparam(self, name: str, value: object) -> None:
-        """Change one hyper-parameter."""
-        setattr(self, name, value)
-
-
-@functools.cache
-def nets_factory() -> ModuleType:
-    """Import slim's nets_factory into a TensorFlow that no longer has all that it asks for.
-
-    Call it before anything else imports TensorFlow, which reads these settings only once.
-    """
-    # Other kernels round differently: a golden's float32 is that of the plain CPU kernels.
-    os.environ |= {
-        "TF_ENABLE_ONEDNN_OPTS": "0",
-        "CUDA_VISIBLE_DEVICES": "-1",
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-    }
-    try:
-        import tensorflow as tf
-        import tf_slim  # noqa: F401
-        from tf_keras.src.legacy_tf_layers import normalization
-
-        nets = importlib.import_module("object_detection.nets")
-    except ImportError as error:
-        raise RecordError(
-            f"no module {error.name}: install TensorFlow, then run pip install --no-deps -r golden/requirements.txt"
-        ) from error
-    tf.get_logger().setLevel("ERROR")
-    warnings.filterwarnings("ignore", message="`.*` is deprecated and will be removed")
-
-    contrib = ModuleType("tensorflow.contrib")
-    vars(contrib)["training"] = SimpleNamespace(HParams=HParams)
-    sys.modules |= {
-        # Slim's modules import each other from `nets`, which its distribution installs elsewhere.
-        "nets": nets,
-        # Where TensorFlow still looks for the v1 batch norm that tf-keras has moved.
-        "tf_keras.legacy_tf_layers.normalization": normalization,
-        # Gone since TensorFlow 2; NASNet's configurations are its HParams.
-        "tensorflow.contrib": contrib,
-    }
-    vars(np)["int"] = int  # gone since NumPy 1.24; MobileNet V3 asks for it when imported
-    return importlib.import_module("nets.nets_factory")
-
-
-def unfused_batch_norm() -> AbstractContextManager[object]:
-    """Have slim build batch norm from elementary operations, in the same formula.
-
-    TensorFlow's fused one has no float64 kernel, and several networks insist on it, so that an
-    arg_scope around them would not do.
-    """
-    layers = importlib.import_module("tf_slim.layers.layers")
-    fused = layers.normalization_layers.BatchNormalization
-    unfused = SimpleNamespace(BatchNormalization=lambda **kw: fused(**kw | {"fused": False}))
-    return mock.patch.object(layers, "normalization_layers", unfused)
-
-
-def build(recipe: Recipe, dtype: str = "float32", training: bool = False) -> Network:
-    """Let slim's own code build the recipe's network in a new graph.
-
-    A ``training`` graph has in addition what only a training checkpoint holds: global_step and
-    the auxiliary head.
-    """
-    function = nets_factory().get_network_fn(recipe.slim_name, recipe.num_classes, is_training=training)
-    import tensorflow.compat.v1 as tf
-
-    shape = (None, recipe.input_size, recipe.input_size, 3)
-    with (
-        tf.Graph().as_default() as graph,
-        unfused_batch_norm() if dtype == "float64" else nullcontext(),
-    ):
-        if training:
-            tf.train.get_or_create_global_step()
-        images = tf.placeholder(dtype, shape, name="input")
-        logits, endpoints = function(images, **recipe.network_kwargs)
-        return Network(graph, images, logits, endpoints, tf.global_variables())
-
-
-def run(recipe: Recipe, network: Network, images: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Return the logits and the endpoints that the network with seeded weights gives, NHWC."""
-    import tensorflow.compat.v1 as tf
-
-    with tf.Session(graph=network.graph) as session:
-        weights = {
-            variable.initial_value: seeded(variable.op.name, variable.shape.as_list(), recipe.salt, recipe.gain)
-            for variable in network.variables
-        }
-        # In a single run: a load() for each of NASNet's 1546 variables takes minutes.
-        session.run([variable.initializer for variable in network.variables], weights)
-        logits, endpoints = session.run((network.logits, network.endpoints), {network.images: images})
-        return logits, endpoints
-
-
-def measure(recipe: Recipe, networks: Mapping[str, Network]) -> dict[str, np.ndarray]:
-    """Return golden.npz's arrays, given the recipe's network in "float32" and in "float64".
-
-    Logits have shape (pictures, classes), endpoints (pictures, PROBES).
-    """
-    # Rounded to float32 for both. One batch: a picture alone runs through kernels that round
-    # differently.
-    images = golden_pictures(recipe.input_size)
-    arrays = {}
-    for dtype, prefix in (("float32", "endpoint_float32:"), ("float64", "endpoint:")):
-        logits, activations = run(recipe, networks[dtype], images)
-        if not np.isfinite(logits).all():
-            raise RecordError(f"{recipe.slim_name} overflows in {dtype}: lower the recipe's gain")
-        arrays[f"logits_{dtype}"] = logits
-        for endpoint, values in activations.items():
-            flat = values.reshape(len(values), -1)
-            arrays[prefix + endpoint] = flat[:, probe_indices(endpoint, flat.shape[1])]
-    return arrays
-
-
-def describe(recipe: Recipe, network: Network, training: Network) -> dict[str, Any]:
-    """Return variables.json's fields; shapes are without the batch.
-
-    ``trainable`` is told by the training graph, so it includes the auxiliary head.
-    """
-    inference = [variable.op.name for variable in network.variables]
-
-    def shapes(variables: Iterable[tf.Variable]) -> list[tuple[str, list[int]]]:
-        return [(variable.op.name, variable.shape.as_list()) for variable in variables]
-
-    return {key: value for key, value in asdict(recipe).items() if value is not None} | {
-        "logits_tensor": network.logits.op.name,
-        "endpoints": {name: tensor.shape.as_list()[1:] for name, tensor in network.endpoints.items()},
-        "eval_variables": shapes(network.variables),
-        "train_only_variables": shapes(
-            variable for variable in training.variables if variable.op.name not in inference
-        ),
-        "trainable": [variable.op.name for variable in training.variables if variable.trainable],
-    }
+def _records(models: Path) -> dict[str, dict[str, Any]]:
+    return tomllib.loads(models.read_text(encoding="utf-8"))
 
 
 def to_json(fields: Mapping[str, Any]) -> str:
-    """Return ``fields`` as JSON with every item of a list or table on a line of its own."""
+    """Return ``fields`` as JSON with every item of a list or table on its own line."""
     lines = []
     for key, value in fields.items():
         text = json.dumps(value)
         if isinstance(value, dict | list) and value:
-            # One dumps for each item keeps its shape on its line, where indent= would spread it.
+            # One dumps for each item keeps its shape on its line; indent= would spread it.
             if isinstance(value, dict):
                 items = [f"{json.dumps(name)}: {json.dumps(item)}" for name, item in value.items()]
             else:
@@ -236,41 +76,105 @@ def to_json(fields: Mapping[str, Any]) -> str:
 def to_npz(arrays: Mapping[str, np.ndarray]) -> bytes:
     """Return ``arrays`` as a compressed .npz file."""
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]  # taken for allow_pickle
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]  # mypy takes an array for allow_pickle
     return buffer.getvalue()
 
 
-def to_graph(network: Network) -> bytes:
-    """Return the network's gzipped GraphDef, the same bytes each time.
-
-    Only what the logits and endpoints depend on is kept, as slim built it. What goes is each
-    variable's initializer, Assign and IsInitialized: two thirds of the nodes, of no use to a
-    reader who brings the weights.
-    """
-    from tensorflow.compat.v1 import graph_util
-
-    outputs = [tensor.op.name for tensor in (network.logits, *network.endpoints.values())]
-    graph = graph_util.extract_sub_graph(network.graph.as_graph_def(), outputs)
-    return gzip.compress(graph.SerializeToString(deterministic=True), mtime=0)
-
-
-def record(name: str, out: Path) -> Path:
-    """Record the golden ``name`` into the folder ``out/name``, and return that folder."""
-    known = recipes()
-    if name not in known:
-        raise RecordError(f"models.toml has no {name}: check the name, or add a line for it")
-    recipe = known[name]
-    networks = {dtype: build(recipe, dtype) for dtype in ("float32", "float64")}
-    training = build(recipe, training=True)
-    files = {
-        "variables.json": to_json(describe(recipe, networks["float32"], training)).encode(),
-        "golden.npz": to_npz(measure(recipe, networks)),
-        "graph.pb.gz": to_graph(networks["float32"]),
+def shared_files(described: Description) -> dict[str, bytes]:
+    """Return the files that all goldens of an architecture share; the same network gives the same bytes."""
+    fields = {
+        "eval_variables": list(described.variables.items()),
+        "train_only_variables": list(described.training_variables.items()),
+        "trainable": described.trainable,
     }
+    files = {"variables.json": to_json(fields).encode()}
+    if described.graph is not None:
+        files["graph.pb.gz"] = gzip.compress(described.graph.SerializeToString(deterministic=True), mtime=0)
+    return files
+
+
+def golden_fields(recipe: Recipe, described: Description) -> dict[str, Any]:
+    """Return golden.json's fields, without those that name an architecture."""
+    return {
+        "origin": described.origin,
+        "recorder": recipe.recorder,
+        **recipe.options,
+        "input_size": recipe.input_size,
+        "num_classes": recipe.num_classes,
+        "salt": recipe.salt,
+        "gain": recipe.gain,
+        "logits_tensor": described.logits_tensor,
+        "endpoints": described.endpoints,
+    }
+
+
+def differences(name: str, own: Description, architecture: str, shared: Description) -> dict[str, Any]:
+    """Return golden.json's fields that say where ``own`` differs from ``shared``: shapes and node attributes.
+
+    Raises RecordError if the two differ in more than that: then they are two architectures.
+    """
+    different = RecordError(f"{name} is not of the architecture {architecture}: leave `architecture` out of its record")
+    ours, theirs = (d.variables | d.training_variables for d in (own, shared))
+    if list(ours) != list(theirs) or own.trainable != shared.trainable or own.logits_tensor != shared.logits_tensor:
+        raise different
+    fields: dict[str, Any] = {"architecture": architecture}
+    shapes = {variable: shape for variable, shape in ours.items() if shape != theirs[variable]}
+    if shapes:
+        fields["variables_at_this_size"] = shapes
+    if (own.graph is None) != (shared.graph is None):
+        raise different
+    if own.graph is not None:
+        attributes = _other_attributes(own.graph, shared.graph)
+        if attributes is None:
+            raise different
+        fields["graph_at_this_size"] = attributes
+    return fields
+
+
+def _other_attributes(own: Any, shared: Any) -> dict[str, dict[str, Any]] | None:
+    """Return {node: {attribute: its value in ``own``}} where two GraphDefs differ, None if they differ elsewhere too.
+
+    Values are in protobuf's JSON form.
+    """
+    from google.protobuf.json_format import MessageToDict
+
+    if _without_attributes(own) != _without_attributes(shared):
+        return None
+    found: dict[str, dict[str, Any]] = {}
+    for ours, theirs in zip(own.node, shared.node, strict=True):
+        if set(ours.attr) != set(theirs.attr):
+            return None
+        for key in sorted(ours.attr):
+            if ours.attr[key] != theirs.attr[key]:
+                found.setdefault(ours.name, {})[key] = MessageToDict(ours.attr[key])
+    return found
+
+
+def _without_attributes(graph: Any) -> Any:
+    bare = type(graph).FromString(graph.SerializeToString())
+    for node in bare.node:
+        node.attr.clear()
+    return bare
+
+
+def record(name: str, out: Path, models: Path = MODELS) -> Path:
+    """Record the golden ``name`` into the folder ``out/name``, and return that folder."""
+    known = recipes(models)
+    if name not in known:
+        raise RecordError(f"{models} has no {name}: check the name, or add a record")
+    recipe, architecture = known[name], architectures(models)[name]
+    recorder = find_recorder(recipe.recorder)
+    described = recorder.describe(recipe)
+    fields, files = golden_fields(recipe, described), {}
+    if architecture == name:
+        files = shared_files(described)
+    else:
+        fields |= differences(name, described, architecture, recorder.describe(known[architecture]))
+    files |= {"golden.npz": to_npz(recorder.measure(recipe)), "golden.json": to_json(fields).encode()}
     folder = out / name
     folder.mkdir(parents=True, exist_ok=True)
     for file, content in files.items():
-        # Written beside and renamed: whoever interrupts it finds the old file or the new one.
+        # Rename each finished file, so that an interrupted run leaves the old file or the new one.
         part = folder / f"{file}.part"
         part.write_bytes(content)
         part.replace(folder / file)
@@ -281,19 +185,14 @@ def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="record.py", description="Record goldens from the authors' own code.")
     parser.add_argument("models", nargs="+", metavar="MODEL", help="a record of models.toml, or all")
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=HERE,
-        metavar="FOLDER",
-        help="where to write MODEL/ (default: the folder of this script)",
-    )
+    parser.add_argument("--records", type=Path, default=MODELS, metavar="FILE", help="default: golden/models.toml")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="where MODEL/ goes (default: beside the records)")
     arguments = parser.parse_args()
-    names = list(recipes()) if "all" in arguments.models else arguments.models
+    names = list(recipes(arguments.records)) if "all" in arguments.models else arguments.models
     for name in names:
         start = time.perf_counter()
         try:
-            folder = record(name, arguments.out)
+            folder = record(name, arguments.out or arguments.records.parent, arguments.records)
         except RecordError as error:
             parser.exit(2, f"record.py: {error}\n")
         print(f"{folder}: {time.perf_counter() - start:.1f} s", flush=True)

@@ -24,8 +24,6 @@ import pytest
 
 from helpers import durations
 from helpers.checkpoints import SMALL, Saver
-from helpers.modules import module_of
-from porter.files import package_data
 from porter.verbs.seed import seed
 
 # Frameworks keep millions of objects, and every collection looks through them: a third of the time of Keras' networks.
@@ -63,14 +61,14 @@ def tf() -> Any:
 def slim(tf: Any) -> SimpleNamespace:
     """slim's NASNet, importable through the recorder's stand-ins."""
     pytest.importorskip("tf_slim", reason="needs golden/requirements.txt")
-    record = module_of(package_data.folder("golden") / "record.py", "golden_record")
-    record.nets_factory()
+    recorder = importlib.import_module("recorders.slim")
+    recorder.nets_factory()
     return SimpleNamespace(
         tf=tf.compat.v1,
         layers=importlib.import_module("tf_slim"),
         nasnet=importlib.import_module("nets.nasnet.nasnet"),
         utils=importlib.import_module("nets.nasnet.nasnet_utils"),
-        unfused_batch_norm=record.unfused_batch_norm,
+        unfused_batch_norm=recorder.unfused_batch_norm,
     )
 
 

@@ -1,4 +1,4 @@
-"""What is installed: a wheel carries its data, an editable install reads the checkout's."""
+"""Installed packages: a wheel carries the data that porter reads, an editable install reads the checkout's."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from porter.catalog.goldens import recorded
+from porter.catalog.models import ARCHS
 from porter.files import package_data
+from porter.runners.pictures import sample_paths
 
 ROOT = Path(__file__).parent.parent
 
@@ -20,23 +23,46 @@ def test_an_editable_install_reads_the_checkout() -> None:
         assert package_data.folder(name) == ROOT / name
 
 
-@pytest.mark.slow
-def test_a_wheel_verifies_a_model_without_the_checkout(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", tmp_path, ROOT], check=True, timeout=300)
-    (wheel,) = tmp_path.glob("porter-*.whl")
+    subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", folder, ROOT], check=True, timeout=300)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.mark.slow
+def test_a_wheel_carries_what_porter_reads_and_no_more(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+    data = {name.removeprefix("porter/") for name in names if not name.endswith(".py")}
+    for name in ("mappings", "labels", "released"):
+        files = {path.relative_to(ROOT).as_posix() for path in (ROOT / name).rglob("*") if path.is_file()}
+        assert files <= data
+    assert "render/templates/graph.html.j2" in data
+    needed = {"README.md", *(path.name for path in sample_paths())}
+    found = {Path(name).relative_to("golden").parts for name in data if name.startswith("golden/")}
+    assert {parts[1] for parts in found if parts[0] == "images"} == needed
+    folders = {golden.path for golden in map(recorded, ARCHS)} | {golden.shared for golden in map(recorded, ARCHS)}
+    own = {folder.name: folder for folder in folders if folder.is_relative_to(ROOT / "golden")}
+    assert found - {parts for parts in found if parts[0] == "images"} == {
+        (name, path.name) for name, folder in own.items() for path in folder.iterdir()
+    }
+    assert all(name.startswith("porter/") for name in names)
+    assert wheel.stat().st_size < 2_500_000
+
+
+@pytest.mark.slow
+def test_a_wheel_verifies_a_model_without_the_checkout(wheel: Path, tmp_path: Path) -> None:
     site = tmp_path / "site"
     with zipfile.ZipFile(wheel) as archive:
-        names = set(archive.namelist())
         archive.extractall(site)
-    assert {"porter/mappings/mobilenet_v1.toml", "porter/labels/imagenet_1001.txt"} <= names
-    assert "porter/render/templates/graph.html.j2" in names
-    assert not [name for name in names if name.startswith(("tests/", "build/", "golden/", "mappings/"))]
     code = (
         f"import sys; sys.path.insert(0, {str(site)!r}); import porter.cli.main, porter.files.package_data\n"
         f"assert porter.files.package_data.PACKAGE.is_relative_to({str(site)!r}), porter.files.package_data.PACKAGE\n"
         "assert porter.files.package_data.folder('golden').is_relative_to(porter.files.package_data.PACKAGE)\n"
-        "porter.cli.main.main(['verify', 'mobilenet_v1_0.25_128'])"
+        "porter.cli.main.main(['verify', 'mobilenet_v1_0.25_160'])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr

@@ -1,1 +1,1 @@
-"""The models that porter knows: their records, goldens and released checkpoints."""
+"""The known models: records, goldens and released checkpoints."""

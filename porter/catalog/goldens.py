@@ -1,11 +1,11 @@
-"""What golden/ records of each original network: its variables, its graph, its logits and endpoints.
+"""Goldens: each original network's variables, graph, logits and endpoints, as recorded from its authors' own code.
 
-golden/record.py wrote these files by running the authors' own code.
+golden/record.py writes them and documents the files.
 """
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,40 +16,60 @@ import numpy as np
 from porter.catalog.seeded_weights import seeded
 from porter.errors import PorterError
 from porter.files import package_data
+from porter.files.json import read_json
 from porter.formats.checkpoint import Checkpoint, Entry
 from porter.formats.roles import SHADOW_SUFFIX
+
+SHADOW_FACTOR = 1.01
+"""A seeded average over its variable: taking one for the other shows."""
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """One golden. Shapes are in TensorFlow's axis order."""
+    """One golden. Shapes are in the original's axis order.
+
+    ``path`` is the golden's folder, ``shared`` the folder with the variables and the graph of its architecture.
+    ``recipe`` holds everything recorded besides arrays and graph, with the shapes at this golden's input size.
+    """
 
     name: str
     path: Path
-    recipe: dict[str, Any]
+    shared: Path
+    recipe: Mapping[str, Any]
 
     @property
     def model(self) -> str:
-        """The architecture, where the golden is not of its own input size; else the golden's name."""
-        return str(self.recipe.get("model", self.name))
+        """The model's name; a golden MODEL@SIZE has another input size than its model."""
+        return self.name.partition("@")[0]
+
+    @property
+    def origin(self) -> str:
+        """The original network and its authors' code, for a reader."""
+        return str(self.recipe["origin"])
 
     @property
     def input_size(self) -> int:
+        """Height and width of the input, in pixels."""
         return int(self.recipe["input_size"])
 
     @property
     def num_classes(self) -> int:
+        """Classes of the released head, background included."""
         return int(self.recipe["num_classes"])
 
     @property
     def variables(self) -> dict[str, tuple[int, ...]]:
         """The inference graph's variables and their shapes, in graph order."""
-        return {name: tuple(shape) for name, shape in self.recipe["eval_variables"]}
+        return self._shapes("eval_variables")
 
     @property
     def training_variables(self) -> dict[str, tuple[int, ...]]:
         """The variables that only the training graph has, and their shapes."""
-        return {name: tuple(shape) for name, shape in self.recipe["train_only_variables"]}
+        return self._shapes("train_only_variables")
+
+    def _shapes(self, which: str) -> dict[str, tuple[int, ...]]:
+        sized = self.recipe.get("variables_at_this_size", {})
+        return {name: tuple(sized.get(name, shape)) for name, shape in self.recipe[which]}
 
     @property
     def all_variables(self) -> dict[str, tuple[int, ...]]:
@@ -62,34 +82,59 @@ class Recorded:
         return {name: tuple(shape) for name, shape in self.recipe["endpoints"].items()}
 
     def values(self) -> dict[str, np.ndarray]:
-        """Return the recorded arrays, as golden/record.py names them."""
+        """Return the recorded arrays, under golden/record.py's names."""
         with np.load(self.path / "golden.npz", allow_pickle=False) as stored:
             return dict(stored)
 
     @property
     def graph(self) -> Path:
-        """The file of the inference GraphDef, gzipped, its variables not frozen."""
-        return self.path / "graph.pb.gz"
+        """The architecture's inference GraphDef, gzipped, variables not frozen.
+
+        Its input has the size of the golden in ``shared``; ``load_graph`` returns it at this golden's size.
+        """
+        return self.shared / "graph.pb.gz"
+
+    def load_graph(self) -> Any:
+        """Return the inference GraphDef at this golden's input size, variables not frozen."""
+        from google.protobuf.json_format import ParseDict
+        from tensorboard.compat.proto.attr_value_pb2 import AttrValue
+
+        from porter.formats.tensorflow.source import load_graph
+
+        graph = load_graph(self.graph)
+        sized = self.recipe.get("graph_at_this_size", {})
+        for node in graph.node:
+            for attribute, value in sized.get(node.name, {}).items():
+                node.attr[attribute].CopyFrom(ParseDict(value, AttrValue()))
+        return graph
 
 
 @cache
 def recorded(name: str) -> Recorded:
-    """Return the golden ``name``; raises PorterError where there is none."""
-    path = package_data.folder("golden") / name
+    """Return the golden ``name``. Raises PorterError if there is none."""
+    path = _folder(name)
     try:
-        recipe = json.loads((path / "variables.json").read_text(encoding="utf-8"))
+        fields = read_json(path / "golden.json")
     except FileNotFoundError:
-        raise PorterError(f"there is no golden {path}: record one with golden/record.py {name}") from None
-    return Recorded(name, path, recipe)
+        raise PorterError(f"{path / 'golden.json'} does not exist: run python golden/record.py {name}") from None
+    shared = _folder(fields.get("architecture", name))
+    return Recorded(name, path, shared, fields | read_json(shared / "variables.json"))
+
+
+def _folder(name: str) -> Path:
+    return package_data.folder("golden") / name
 
 
 def seeded_checkpoint(golden: Recorded) -> Checkpoint:
-    """Return the name-seeded weights with which a golden was recorded, as a TensorFlow checkpoint."""
+    """Return the name-seeded weights that ``golden`` was recorded with, as a TensorFlow checkpoint."""
     return Checkpoint(golden.path, "name-seeded weights", seeded_entries(golden))
 
 
 def seeded_entries(golden: Recorded, training: bool = False) -> dict[str, Entry]:
-    """Return the name-seeded weights with which ``golden`` was recorded, those of its training graph too if asked."""
+    """Return the name-seeded weights that ``golden`` was recorded with.
+
+    With ``training``, add the training graph's variables, and each variable's moving average.
+    """
     shapes = golden.all_variables if training else golden.variables
     entries = {}
     for name, shape in shapes.items():
@@ -98,7 +143,7 @@ def seeded_entries(golden: Recorded, training: bool = False) -> dict[str, Entry]
             continue
         entries[name] = _entry(golden, name, shape, 1.0)
         if training:
-            entries[name + SHADOW_SUFFIX] = _entry(golden, name, shape, 1.01)
+            entries[name + SHADOW_SUFFIX] = _entry(golden, name, shape, SHADOW_FACTOR)
     return entries
 
 

@@ -1,4 +1,4 @@
-"""The released checkpoints of the models that porter knows, as released/checkpoints.toml lists them."""
+"""The released checkpoints of the known models, from released/checkpoints.toml."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from porter.files import package_data
 
 @dataclass(frozen=True)
 class Source:
-    """One archive of a checkpoint: at ``url``, or the source distribution ``package``.
+    """One archive of a checkpoint: at ``url``, or in the source distribution ``package``.
 
-    ``hash`` is ``"algorithm:hexadecimal digest"``; it and ``bytes`` are None where nobody has published them.
+    ``hash`` is ``"algorithm:hexadecimal digest"``; it and ``bytes`` are None if unpublished. ``ignore`` lists patterns
+    of tensors that are not the model's.
     """
 
     checkpoint: str
@@ -26,13 +27,13 @@ class Source:
 
     @property
     def where(self) -> str:
-        """The source as a person would write it down."""
+        """The source in words."""
         return self.url or f"the package {self.package}"
 
 
 @dataclass(frozen=True)
 class Release:
-    """A model's released checkpoint: per cent top-1 and top-5 as published, licence, and where it is."""
+    """A model's released checkpoint: published top-1 and top-5 accuracy in per cent, licence, and sources."""
 
     model: str
     top1: float
@@ -43,7 +44,7 @@ class Release:
 
 @cache
 def releases() -> dict[str, Release]:
-    """Return every release by its model's name."""
+    """Return all releases by model name."""
     raw = tomllib.loads((package_data.folder("released") / "checkpoints.toml").read_text(encoding="utf-8"))
     return {
         model: Release(
@@ -58,7 +59,7 @@ def releases() -> dict[str, Release]:
 
 
 def release_of(model: str) -> Release:
-    """Return the release of ``model``; raises PorterError where its authors released none."""
+    """Return the release of ``model``. Raises PorterError if its authors published no checkpoint."""
     if model not in releases():
-        raise PorterError(f"no released checkpoint of {model} is known: give your own with --checkpoint")
+        raise PorterError(f"{model} has no released checkpoint: name your own with `checkpoint`")
     return releases()[model]

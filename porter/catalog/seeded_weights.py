@@ -1,8 +1,7 @@
-"""Name-seeded weights and the goldens' inputs: everything follows from names and shapes.
+"""Name-seeded weights and the goldens' inputs: names and shapes determine every value.
 
-A checkpoint made this way needs no download, differs in every tensor (so that no two can be
-swapped unseen) and comes out bit for bit the same anywhere, because numpy's legacy
-``RandomState`` streams are frozen.
+A seeded checkpoint needs no download, and all its tensors differ, so a swap of two always shows. It is the same bit for
+bit on every machine, because numpy keeps the streams of its legacy ``RandomState``.
 """
 
 from __future__ import annotations
@@ -13,14 +12,14 @@ from collections.abc import Sequence
 import numpy as np
 
 PROBES = 32
-"""Values kept of each endpoint and picture in a golden file."""
+"""Values that a golden keeps of each endpoint and image."""
 
 
 def seeded(name: str, shape: Sequence[int], salt: int = 0, gain: float = 1.0) -> np.ndarray:
-    """Return the float32 array of the TensorFlow variable ``name``, in its own axis order.
+    """Return the float32 array of the original's variable ``name``, in the axis order of ``shape``.
 
-    ``gain`` scales batch norm's gamma alone; each golden's recipe gives its ``gain`` and ``salt``.
-    Kernels have He's variance, so that activations neither vanish nor blow up with depth.
+    ``gain`` scales only batch norm's gamma; each golden's recipe holds its ``gain`` and ``salt``.
+    Kernels have He's variance (arXiv:1502.01852), so activations neither vanish nor explode with depth.
     """
     draw = np.random.RandomState((zlib.crc32(name.encode()) + salt) & 0xFFFFFFFF)
     shape = tuple(shape)
@@ -37,16 +36,16 @@ def seeded(name: str, shape: Sequence[int], salt: int = 0, gain: float = 1.0) ->
     return np.asarray(value, np.float32)
 
 
-def network_input(picture: np.ndarray, size: int) -> np.ndarray:
-    """Return the float64 HWC input of a golden: the picture's centre square, scaled to [-1, 1].
+def network_input(image: np.ndarray, size: int) -> np.ndarray:
+    """Return the float64 HWC input of a golden: the central square of ``image``, scaled to [-1, 1].
 
-    ``picture`` is uint8 HWC with both sides at least ``size``; offsets are rounded down.
+    ``image`` is uint8 HWC with both sides at least ``size``; offsets round down.
     """
-    top, left = (picture.shape[0] - size) // 2, (picture.shape[1] - size) // 2
-    square = picture[top : top + size, left : left + size]
+    top, left = (image.shape[0] - size) // 2, (image.shape[1] - size) // 2
+    square = image[top : top + size, left : left + size]
     return square.astype(np.float64) / 127.5 - 1.0
 
 
 def probe_indices(endpoint: str, count: int) -> np.ndarray:
-    """Return the flat C-order indices, into one NHWC activation of ``count`` values, that goldens keep."""
+    """Return the indices of the values that goldens keep of one image's activation: flat, C order, channels last."""
     return np.random.RandomState(zlib.crc32(endpoint.encode())).randint(0, count, PROBES)

@@ -1,11 +1,17 @@
-"""Results as JSON text."""
+"""JSON: files read, and results written as plain values that JSON can hold."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+
+
+def read_json(path: Path) -> Any:
+    """Return the values of the UTF-8 JSON file ``path``. Raises OSError, and ValueError if the file is not JSON."""
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def plain(value: Any) -> Any:

@@ -56,7 +56,7 @@ def golden_side(context: Context, golden: Recorded | None = None) -> Side:
     from porter.runners.golden import GoldenRunner
 
     golden = golden or recorded(context.arch.name)
-    title = f"the golden of the original code, {golden.recipe['slim_name']} of TF-Slim"
+    title = f"the golden of the original code, {golden.origin}"
     return Side("golden", title, GoldenRunner(golden, context.table))
 
 

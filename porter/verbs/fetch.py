@@ -1,4 +1,4 @@
-"""fetch: a model's released checkpoint, downloaded once and kept in a cache."""
+"""fetch: a model's released checkpoint, downloaded once into a cache."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from porter.files.progress import Track, untracked
 
 
 def fetch(model: str, track: Track[int] = untracked) -> Fetched:
-    """Return the released checkpoint of ``model`` from the cache, or download it there.
+    """Return the released checkpoint of ``model`` from the cache, downloading it first if necessary.
 
-    Sources are tried in their order. A digest that is not published is pinned by the first download. Raises
-    PorterError, with the addresses to download by hand, where none can be had.
+    Sources are tried in order. If a source has no published digest, its first download pins one. Raises PorterError,
+    with an address to download by hand, if no source works.
     """
     name = find_arch(model).name
     found = cached(name)
@@ -24,19 +24,19 @@ def fetch(model: str, track: Track[int] = untracked) -> Fetched:
     try:
         cache.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise PorterError(f"the cache {cache} cannot be made ({error.strerror}): move it with PORTER_CACHE") from None
+        raise PorterError(f"cannot create {cache} ({error.strerror}): set PORTER_CACHE to another folder") from None
     reasons = []
     for source in release.sources:
         try:
             return fetch_from(source, name, cache, track)
         except PorterError as error:
-            reasons.append(f"{error}")
+            reasons.append(str(error))
     raise PorterError(_by_hand(release, reasons))
 
 
 def _by_hand(release: Release, reasons: list[str]) -> str:
     first = release.sources[0]
     return (
-        f"the released checkpoint of {release.model} could not be fetched:{listing(reasons)}\n"
-        f"  download {first.where}, unpack it, and give --checkpoint {first.checkpoint}"
+        f"cannot fetch the released checkpoint of {release.model}:{listing(reasons)}\n"
+        f"  download {first.where}, unpack it, and set `checkpoint` to {first.checkpoint}"
     )

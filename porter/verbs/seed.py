@@ -1,4 +1,4 @@
-"""seed: a TensorFlow checkpoint of name-seeded weights, a stand-in of the right shape."""
+"""seed: a TensorFlow checkpoint of name-seeded weights, a stand-in with the released one's names and shapes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from porter.formats.tensorflow.bundle_writer import data_file, in_order, index_f
 
 @dataclass(frozen=True)
 class SeedResult:
-    """The checkpoint that was written, by its prefix."""
+    """The written checkpoint: its prefix, its number of tensors, and its size in bytes."""
 
     model: str
     out: Path
@@ -29,20 +29,20 @@ class SeedResult:
 
 
 def seed(model: str, out: str | Path, training: bool = False, track: Track[str] = untracked) -> SeedResult:
-    """Write the checkpoint ``out`` (.index and .data) of ``model`` with the goldens' name-seeded weights.
+    """Write name-seeded weights of ``model`` to the checkpoint prefix ``out`` (.index and .data).
 
-    ``training`` adds what slim's trainer saves besides: an auxiliary head, the moving average of every variable
-    and global_step. The averages are 1.01 times the values, so that taking the one for the other shows. Raises
-    PorterError where ``out`` is another checkpoint already: two files are not replaced in one step.
+    ``training`` adds what the authors' trainer also saves: an auxiliary head, global_step, and every variable's moving
+    average, 1.01 times its value so that a mix-up shows. Raises PorterError if ``out`` is another checkpoint already,
+    because two files cannot be replaced in one step.
     """
     prefix = Path(out)
     if not prefix.absolute().parent.is_dir():
-        raise PorterError(f"--out {prefix}: the folder {prefix.parent} does not exist: make it first")
+        raise PorterError(f"the folder {prefix.parent} does not exist: create it, or name another `out`")
     entries = seeded_entries(recorded(find_arch(model).name), training)
     index, data = index_file(prefix), data_file(prefix)
-    # The index is renamed last: without it there is no checkpoint.
+    # The index is renamed last: without it, readers find no checkpoint.
     with replacing(index) as new_index, replacing(data) as new_data:
         write_bundle(new_data, new_index, entries, track(in_order(entries), "writing"))
         if index.is_file() and index.read_bytes() != new_index.read_bytes():
-            raise PorterError(f"--out {prefix} is another checkpoint already: remove {index} or name another --out")
+            raise PorterError(f"{prefix} is already another checkpoint: delete {index}, or name another `out`")
     return SeedResult(find_arch(model).name, prefix, len(entries), index.stat().st_size + data.stat().st_size)

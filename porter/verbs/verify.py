@@ -280,7 +280,7 @@ def _tensorflow(
         for e in table.endpoints
         if (has_head or not e.logits) and (classes == golden.num_classes or not e.softmax)
     }
-    graph = prune(load_graph(golden.graph), kept.values(), golden.graph)
+    graph = prune(golden.load_graph(), kept.values(), golden.graph)
     runner = tf.TFRunner(freeze(graph, values), table, golden.graph, judged=list(kept)[-1])
     title = f"TensorFlow {tf.VERSION} running the original graph, filled by its own reader of {checkpoint.path.name}"
     return runner, title

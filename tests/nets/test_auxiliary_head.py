@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +15,6 @@ import torch
 
 from helpers.activations import nchw
 from helpers.checkpoints import Saver
-from helpers.modules import module_of
 from helpers.slims_nasnet import distance
 from porter import load, port
 from porter.catalog.goldens import recorded, seeded_entries
@@ -22,7 +22,6 @@ from porter.catalog.models import find_arch
 from porter.catalog.seeded_weights import seeded
 from porter.cli.main import main
 from porter.errors import PorterError
-from porter.files import package_data
 from porter.formats.checkpoint import Checkpoint, Entry
 from porter.formats.roles import SHADOW_SUFFIX
 from porter.mapping.head import Head
@@ -33,6 +32,8 @@ from porter.nets.build import build
 from porter.nets.nasnet.torch import AuxiliaryHead
 from porter.runners.golden import golden_pictures
 from porter.verbs.seed import seed
+from record import recipes
+from recorders import slim
 
 # tf-slim's, of tf-keras.
 pytestmark = pytest.mark.filterwarnings("ignore:`.*` is deprecated and will be removed:UserWarning")
@@ -46,20 +47,17 @@ def slims(name: str, size: int) -> tuple[list[np.ndarray], dict[str, np.ndarray]
     Its statistics are frozen and its dropout is off: all that is left of training is the auxiliary head.
     """
     pytest.importorskip("tf_slim", reason="needs golden/requirements.txt")
-    record = module_of(package_data.folder("golden") / "record.py", "golden_record")
-    record.nets_factory()
+    slim.nets_factory()
     from nets.nasnet import nasnet
 
     def frozen(functions: Any, **options: Any) -> Any:
         return arg_scope(functions, **{**options, **({"is_training": False} if "is_training" in options else {})})
 
-    arg_scope, recipe = nasnet.arg_scope, record.recipes()[name]
-    recipe = record.Recipe(**{**vars(recipe), "input_size": size})
+    arg_scope, recipe = nasnet.arg_scope, replace(recipes()[name], input_size=size)
     with mock.patch.object(nasnet, "arg_scope", frozen):
-        network = record.build(recipe, "float64", training=True)
+        network = slim.build(recipe, "float64", training=True)
     variables = [variable for variable in network.variables if variable.op.name != "global_step"]
-    network = record.Network(network.graph, network.images, network.logits, network.endpoints, variables)
-    logits, endpoints = record.run(recipe, network, golden_pictures(size)[:1])
+    logits, endpoints = slim.run(recipe, replace(network, variables=variables), golden_pictures(size)[:1])
     names = {variable.op.name: variable.shape.as_list() for variable in variables}
     weights = {name: seeded(name, shape, recipe.salt, recipe.gain) for name, shape in names.items()}
     return [logits, endpoints["AuxLogits"]], weights

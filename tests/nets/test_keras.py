@@ -79,7 +79,7 @@ def test_keras_applications_is_another_network_at_an_odd_size() -> None:
     from porter.nets.build_keras import fill
     from porter.runners.keras import KerasRunner
 
-    golden = recorded("mobilenet_v1_0.25_129")
+    golden = recorded("mobilenet_v1_0.25_128@129")
     model = keras.applications.MobileNet((129, 129, 3), 0.25, weights=None, classes=1001, classifier_activation=None)
     fill(model, TABLE, keras_tensors())
     reference, pictures = GoldenRunner(golden, TABLE), golden_pictures(129)

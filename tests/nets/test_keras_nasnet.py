@@ -195,7 +195,7 @@ def test_goldens_hold_on_the_torch_backend() -> None:
     code = (
         "from porter.catalog.goldens import recorded\nfrom porter.catalog.models import find_arch\n"
         "from porter.verbs.verify import verify_golden\n"
-        "for name in ('nasnet_cifar', 'nasnet_cifar_33', 'nasnet_mobile_256'):\n"
+        "for name in ('nasnet_cifar', 'nasnet_cifar@33', 'nasnet_mobile@256'):\n"
         "    golden = recorded(name)\n"
         "    report = verify_golden(find_arch(golden.model), ['keras'], golden).ports['keras']\n"
         "    assert report, str(report)\n"

@@ -29,11 +29,10 @@ TABLE = Table.load("mobilenet_v1")
 
 
 def frozen(golden: str = NAME) -> Any:
-    graph = load_graph(recorded(golden).graph)
-    return freeze(graph, seeded_variables(golden))
+    return freeze(recorded(golden).load_graph(), seeded_variables(golden))
 
 
-@pytest.mark.parametrize("golden", [NAME, "mobilenet_v1_0.25_225"])
+@pytest.mark.parametrize("golden", [NAME, "mobilenet_v1_0.25_128@225"])
 def test_the_recorded_graph_frozen_and_widened_gives_the_golden(tf: Any, golden: str) -> None:
     """Fused batch norm opened and epsilon taken as 0.001, the graph computes what slim does in float64."""
     found = recorded(golden)
