@@ -34,7 +34,7 @@ from porter.nets.build import build
 from porter.parity.compare import ErrorAccumulator
 from porter.runners.of_network import runner_of
 from porter.runners.runner import Runner, run_all
-from porter.runners.settings import before_tensorflow
+from porter.runners.tensorflow_settings import before_tensorflow
 
 HEAD = ("| model | run in | pictures | alarms | float64 | float32 |", "| --- | --- | --: | --: | --: | --: |")
 MODELS = ("mobilenet_v1_1.0_224", "mobilenet_v1_0.25_128", "nasnet_mobile")

@@ -35,7 +35,7 @@ from unittest import mock
 import numpy as np
 
 from porter.catalog.seeded_weights import probe_indices, seeded
-from porter.runners.golden import golden_pictures
+from porter.runners.golden import golden_images
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -183,7 +183,7 @@ def measure(recipe: Recipe, networks: Mapping[str, Network]) -> dict[str, np.nda
     """
     # Rounded to float32 for both. One batch: a picture alone runs through kernels that round
     # differently.
-    images = golden_pictures(recipe.input_size)
+    images = golden_images(recipe.input_size)
     arrays = {}
     for dtype, prefix in (("float32", "endpoint_float32:"), ("float64", "endpoint:")):
         logits, activations = run(recipe, networks[dtype], images)

@@ -28,9 +28,9 @@ from porter.mapping.translate import AVERAGES
 from porter.parity.compare_runs import BATCH
 from porter.render.text import console, new_grid, print_json
 from porter.render.verification_text import show_verification
-from porter.runners.pictures import PREPROCESSING
+from porter.runners.presets import PRESETS
 from porter.runners.runner import PRECISIONS
-from porter.runners.settings import before_tensorflow
+from porter.runners.tensorflow_settings import before_tensorflow
 
 T = TypeVar("T")
 FAILED_PARITY, MISTAKE = 1, 2
@@ -181,7 +181,7 @@ SIDE = "SIDE"
 )
 @click.option(
     "--preprocessing",
-    type=click.Choice(list(PREPROCESSING)),
+    type=click.Choice(list(PRESETS)),
     help="How pictures are prepared. Default: as the model's.",
 )
 @click.option("--endpoints", metavar="REGEX", help="Compare only the endpoints in whose names this is found.")

@@ -28,7 +28,7 @@ from porter.mapping.head import Head
 from porter.mapping.stored_names import resolve_names
 from porter.mapping.translate import Options, Translation, translate
 from porter.parity.result import Verification
-from porter.runners.settings import before_tensorflow
+from porter.runners.tensorflow_settings import before_tensorflow
 from porter.verbs.fetch import fetch
 from porter.verbs.verify import verify_checkpoint
 

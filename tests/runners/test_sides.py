@@ -24,8 +24,8 @@ from porter.graph.rewrite.freeze import freeze
 from porter.graph.rewrite.prune import prune
 from porter.mapping.table import Table
 from porter.parity.compare_runs import Settings
-from porter.runners.golden import golden_pictures
-from porter.runners.pictures import sample_paths
+from porter.runners.golden import golden_images
+from porter.runners.images import sample_paths
 
 MODEL = "mobilenet_v1_0.25_128"
 TABLE = Table.load("mobilenet_v1")
@@ -106,7 +106,7 @@ def test_a_saved_model_brings_its_own_variables(tf: Any, save: Saver, tmp_path: 
 
 def test_a_graph_without_values_is_told(tf: Any, save: Saver, tmp_path: Path) -> None:
     graph = write_graph(tf, ".pbtxt", tmp_path)
-    with pytest.raises(PorterError, match="is not frozen, and its 137 variables need values: give --checkpoint"):
+    with pytest.raises(PorterError, match="is not frozen, and its 137 variables need values: give `checkpoint`"):
         verify(MODEL, reference=f"tf:{graph}", candidate=ported(save, tmp_path), images=ONE)
     with pytest.raises(PorterError, match=r"absent.pb does not exist: name a .pb, .pbtxt or .meta file"):
         verify(MODEL, reference="tf:absent.pb", candidate=ported(save, tmp_path))
@@ -138,9 +138,7 @@ def test_the_ported_files_of_two_frameworks_agree(save: Saver, tmp_path: Path) -
     assert result, str(result.ports)
     assert result.reference == "port.safetensors in PyTorch"
     assert result.titles == {"keras": "port.keras in Keras"}
-    assert [label for label, _ in result.pictures[0].reference] == [
-        label for label, _ in result.pictures[0].ports["keras"]
-    ]
+    assert [label for label, _ in result.images[0].reference] == [label for label, _ in result.images[0].ports["keras"]]
 
 
 NETS = """
@@ -285,7 +283,7 @@ def test_endpoints_go_through_a_users_table(nets: str, tmp_path: Path) -> None:
     assert [row.endpoint for row in report.rows] == ["AvgPool_1a", "Logits", "Predictions"]
     # It answers in float32 whatever it is given, and the report says so.
     assert all(row.exact is None and row.rounding_rms is not None for row in report.rows)
-    assert "the port has no float64 that proves anything: it is judged in float32 alone" in report.notes[0]
+    assert "the candidate has no reliable float64: judged in float32 only" in report.notes[0]
 
 
 def test_a_module_of_other_names_goes_through_a_dict(save: Saver, nets: str, tmp_path: Path) -> None:
@@ -301,8 +299,8 @@ def test_one_side_without_background_is_compared_in_the_other_classes(save: Save
     result = verify(MODEL, reference=ported(save, tmp_path), candidate=f"{nets}:without_background", images=ONE)
     report = result.ports["without_background"]
     assert report, str(report)
-    assert "one side alone has a background class: the other classes are compared" in report.notes
-    (picture,) = result.pictures
+    assert "only one side has a background class: the other classes are compared" in report.notes
+    (picture,) = result.images
     # The same labels on both sides, although their indices are one apart.
     assert [label for label, _ in picture.reference] == [label for label, _ in picture.ports["without_background"]]
 
@@ -314,12 +312,12 @@ def test_one_side_without_background_is_compared_in_the_other_classes(save: Save
         ("{nets}:absent", "has no absent: name one of its functions"),
         ("{nets}:nonsense", r"returns a ndarray: return \{endpoint: array\}"),
         ("{nets}:stranger", "returns none of the endpoints Conv2d_0"),
-        ("{nets}:letters", "letters gives Logits as <U1: return arrays of real numbers"),
+        ("{nets}:letters", "letters returns Logits as <U1: return arrays of real numbers"),
         ("{nets}:ragged", "ragged fails: ValueError: setting an array element"),
-        ("{nets}:subclassed", "net is a keras.Model without inputs of its own"),
-        ("{nets}:headless", "the golden's weights have no place in this network"),
+        ("{nets}:subclassed", "net is a keras.Model without inputs, so its layers cannot be read"),
+        ("{nets}:headless", "porter cannot fill this network with the golden's weights"),
         ("absent.py:build", "absent.py does not exist"),
-        ("jax:file", "'jax:file' names no side: take golden, torch:FILE"),
+        ("jax:file", "unknown side 'jax:file': choose golden, torch:FILE"),
         ("torch:absent.safetensors", "does not exist"),
     ],
 )
@@ -346,15 +344,18 @@ def test_endpoints_that_a_user_did_not_name_are_not_called_skipped(nets: str, fu
 
 
 def test_a_table_of_unknown_names_is_refused(nets: str, tmp_path: Path) -> None:
-    with pytest.raises(PorterError, match="--endpoint-map names Logitz, which is no endpoint"):
+    with pytest.raises(
+        PorterError,
+        match=r"`endpoint_map` names Logitz, but .* has no such endpoint; available: Conv2d_0",
+    ):
         verify(MODEL, reference="golden", candidate=f"{nets}:half", endpoint_map={"Logitz": "mine"})
     (tmp_path / "t.toml").write_text("[endpoint]", encoding="utf-8")
     with pytest.raises(PorterError, match=r"t.toml has no \[endpoints\]"):
         verify(MODEL, reference="golden", candidate=f"{nets}:half", endpoint_map=tmp_path / "t.toml")
 
 
-def test_pictures_and_goldens_exclude_each_other() -> None:
-    with pytest.raises(PorterError, match="leave --images out beside golden"):
+def test_images_and_goldens_exclude_each_other() -> None:
+    with pytest.raises(PorterError, match="leave `images` out beside golden"):
         verify(MODEL, reference="golden", candidate="golden", images=ONE)
     assert verify(MODEL, reference="golden", candidate="golden")
 
@@ -376,8 +377,8 @@ def test_the_precision_can_be_chosen() -> None:
     single = verify(MODEL, settings=Settings(precision="float32")).ports["torch"]
     assert single
     assert "float32 alone, within" in str(single)
-    assert "smaller differences are not seen" in single.notes[0]
-    with pytest.raises(PorterError, match="--precision float16"):
+    assert "smaller differences are not detected" in single.notes[0]
+    with pytest.raises(PorterError, match="unsupported precision float16: choose float32 or float64"):
         Settings(precision="float16")
 
 
@@ -385,9 +386,9 @@ def test_endpoints_are_chosen_by_an_expression() -> None:
     report = verify(MODEL, settings=Settings(endpoints="_pointwise$")).ports["torch"]
     assert len(report.rows) == 13
     assert report
-    with pytest.raises(PorterError, match="is found in no endpoint's name"):
+    with pytest.raises(PorterError, match="no endpoint matches 'Cell'; available: Conv2d_0, Conv2d_1_depthwise"):
         verify(MODEL, settings=Settings(endpoints="Cell"))
-    with pytest.raises(PorterError, match="is not a regular expression"):
+    with pytest.raises(PorterError, match=r"`endpoints` '\(' is not a regular expression"):
         verify(MODEL, settings=Settings(endpoints="("))
 
 
@@ -398,7 +399,7 @@ def test_atol_replaces_the_two_rules(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not verify(MODEL)
     report = verify(MODEL, settings=Settings(atol=1e-2)).ports["torch"]
     assert report
-    assert "(--atol 0.01)" in str(report)
+    assert "(tolerance 0.01)" in str(report)
     assert not verify(MODEL, settings=Settings(atol=1e-9))
 
 
@@ -417,7 +418,7 @@ def test_images_takes_what_a_shell_pattern_gives(
     )
     result = json.loads(out)
     assert code == 0
-    assert [picture["picture"] for picture in result["pictures"]] == [path.name for path in pictures]
+    assert [image["image"] for image in result["images"]] == [path.name for path in pictures]
     row = result["ports"]["torch"]["endpoints"][0]
     assert {"largest", "mean", "cosine", "amplification", "exact", "rounding_rms", "ok"} <= row.keys()
     assert len(result["preprocessing"]) == 2
@@ -476,13 +477,13 @@ def test_constants_that_a_graph_rounded_are_used_as_they_are_and_told(tf: Any) -
     node.attr["epsilon"].f = third
     baked = TFRunner(graph, TABLE, "frozen.pb")
     assert len(baked.notes) == 1
-    assert "bakes in 1 constant that float32 rounded: the graph's own values are used" in baked.notes[0]
+    assert "contains 1 constant that float32 rounded: float64 uses the graph's own values" in baked.notes[0]
     # In float64 the graph computes with the float32 third, not with a decimal near it.
     from porter.graph.rewrite.widen import shortest
 
     assert shortest(third) == third
     assert shortest(float(np.float32(0.9997))) == 0.9997
-    outputs = baked(golden_pictures(128)[:1].astype(np.float64))
+    outputs = baked(golden_images(128)[:1].astype(np.float64))
     assert outputs["Logits"].dtype == np.float64
 
 
@@ -499,7 +500,7 @@ def test_a_terminal_sees_progress() -> None:
     assert b"verifying" in shown
 
 
-def test_many_pictures_need_no_more_memory_than_a_few() -> None:
+def test_many_images_need_no_more_memory_than_a_few() -> None:
     """Only sums are kept of what a batch computes: the activations of no two batches are held at once."""
     import gc
     import weakref
