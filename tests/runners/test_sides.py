@@ -89,6 +89,35 @@ def test_a_graph_is_filled_with_a_v1_checkpoint_by_tensorflow_too(tf: Any, tmp_p
     assert result.reference.endswith("running graph.pb, filled by its own reader of model-v1.ckpt")
 
 
+def test_values_that_a_graphs_dtype_cannot_hold_are_refused(tf: Any, save: Saver, tmp_path: Path) -> None:
+    """The user's graph and the recorded one are filled alike: float64 and half fit where float32 holds the values."""
+    graph = write_graph(tf, ".pb", tmp_path)
+    wide = {name: value.astype(np.float64) for name, value in seeded_variables().items()}
+    half = {name: value.astype(np.float16) for name, value in seeded_variables().items()}
+    for number, tensors in enumerate((wide, half)):
+        prefix = save(tensors, f"fits{number}.ckpt")
+        for path in (None, graph):
+            assert verify(MODEL, checkpoint=prefix, graph=path, images=ONE, settings=QUICK)
+    name = "MobilenetV1/Conv2d_0/weights"
+    prefix = save(wide | {name: wide[name] + 1e-12}, "finer.ckpt")
+    for path in (None, graph):
+        with pytest.raises(
+            PorterError, match=rf"finer.ckpt: {name} holds float64 values that do not fit the float32 of the original"
+        ):
+            verify(MODEL, checkpoint=prefix, graph=path, images=ONE, settings=QUICK)
+
+
+def test_a_graph_of_another_model_is_refused(tf: Any, save: Saver, tmp_path: Path) -> None:
+    graph = load_graph(recorded(MODEL).graph)
+    for node in graph.node:
+        node.name = node.name.replace("Conv2d_0/weights", "Conv2d_0/kernel")
+        node.input[:] = [name.replace("Conv2d_0/weights", "Conv2d_0/kernel") for name in node.input]
+    path = tmp_path / "other.pb"
+    path.write_bytes(graph.SerializeToString())
+    with pytest.raises(PorterError, match="its variable MobilenetV1/Conv2d_0/kernel does not belong to mobilenet_v1"):
+        verify(MODEL, checkpoint=save(seeded_variables()), graph=path, images=ONE)
+
+
 def ported(save: Saver, folder: Path, target: str = "torch", suffix: str = ".safetensors") -> str:
     """Return the spec of a side: the seeded weights, ported."""
     out = folder / f"port{suffix}"
@@ -305,6 +334,41 @@ def test_one_side_without_background_is_compared_in_the_other_classes(save: Save
     assert [label for label, _ in picture.reference] == [label for label, _ in picture.ports["without_background"]]
 
 
+def test_strictness_is_the_runners_and_not_the_names(tmp_path: Path) -> None:
+    """A user's function named torch may compute a few endpoints; porter's own network must compute all."""
+    path = tmp_path / "few.py"
+    path.write_text(
+        "from nets import half\n\n\ndef torch(pictures):\n"
+        "    outputs = half(pictures)\n"
+        "    return {'Logits': outputs['mine'], 'AvgPool_1a': outputs['pool']}\n",
+        encoding="utf-8",
+    )
+    (tmp_path / "nets.py").write_text(textwrap.dedent(NETS), encoding="utf-8")
+    result = verify(MODEL, reference="golden", candidate=f"{path}:torch")
+    report = result.ports["torch"]
+    assert result, str(report)
+    assert not report.strict
+    assert "Conv2d_0" in report.missing
+    assert result.name_of("torch") == "torch"
+    ours = verify(MODEL)
+    assert ours.ports["torch"].strict
+    assert ours.name_of("torch") == "PyTorch"
+
+
+def test_porters_own_network_must_compute_every_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    from porter.runners.torch import TorchRunner
+
+    sound = TorchRunner.__call__
+
+    def without_the_first(self: TorchRunner, images: np.ndarray) -> dict[str, np.ndarray]:
+        return {name: values for name, values in sound(self, images).items() if name != "Conv2d_0"}
+
+    monkeypatch.setattr(TorchRunner, "__call__", without_the_first)
+    report = verify(MODEL).ports["torch"]
+    assert not report
+    assert str(report) == "parity is not shown: the port does not compute Conv2d_0"
+
+
 @pytest.mark.parametrize(
     ("right", "message"),
     [
@@ -498,6 +562,64 @@ def test_a_terminal_sees_progress() -> None:
             while chunk := os.read(terminal, 1 << 16):
                 shown += chunk
     assert b"verifying" in shown
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"batch": 0}, "`batch` must be at least 1, got 0"),
+        ({"atol": -1.0}, "`atol` must be 0 or more, got -1.0"),
+        ({"atol": float("nan")}, "`atol` must be 0 or more, got nan"),
+    ],
+)
+def test_settings_out_of_range_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(PorterError, match=message):
+        Settings(**settings)
+
+
+def test_a_runner_without_the_precision_that_is_asked_for_is_named(nets: str) -> None:
+    with pytest.raises(PorterError, match='half computes in float32 only: leave `precision="float64"` out'):
+        verify(
+            MODEL,
+            reference="golden",
+            candidate=f"{nets}:half",
+            endpoint_map={"Logits": "mine", "AvgPool_1a": "pool"},
+            settings=QUICK,
+        )
+
+
+def test_every_image_has_its_labels_and_only_the_first_keep_their_logits(
+    tf: Any, save: Saver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from porter.parity import per_image
+
+    checkpoint, paths = save(seeded_variables()), [*sample_paths(), *sample_paths()[:2]]
+    whole = verify(MODEL, checkpoint=checkpoint, images=paths, settings=Settings(batch=5))
+    monkeypatch.setattr(per_image, "LOGITS_KEPT", 3)
+    result = verify(MODEL, checkpoint=checkpoint, images=paths, settings=Settings(batch=2))
+    assert [image.path for image in result.images] == paths
+    assert result.images[3].reference == result.images[0].reference
+    for one, other in zip(whole.images, result.images, strict=True):
+        assert [label for label, _ in one.ports["torch"]] == [label for label, _ in other.ports["torch"]]
+    assert {name: logits.shape for name, logits in whole.logits.items()} == {"": (5, 1001), "torch": (5, 1001)}
+    assert {name: logits.shape for name, logits in result.logits.items()} == {"": (3, 1001), "torch": (3, 1001)}
+    np.testing.assert_allclose(result.logits["torch"], whole.logits["torch"][:3], rtol=0, atol=1e-4)
+
+
+def test_only_one_batch_of_images_is_prepared_at_a_time(tf: Any, save: Saver, monkeypatch: pytest.MonkeyPatch) -> None:
+    from porter.runners.images import PreparedImages
+
+    sound, asked = PreparedImages.__getitem__, []
+
+    def counted(self: PreparedImages, chosen: Any) -> np.ndarray:
+        batch = sound(self, chosen)
+        asked.append(len(batch))
+        return batch
+
+    monkeypatch.setattr(PreparedImages, "__getitem__", counted)
+    paths = sample_paths() * 7
+    assert verify(MODEL, checkpoint=save(seeded_variables()), images=paths, settings=Settings(batch=2))
+    assert asked == [2] * 10 + [1] + [1] * 16  # the batches, and the images that are prepared in other ways too
 
 
 def test_many_images_need_no_more_memory_than_a_few() -> None:
