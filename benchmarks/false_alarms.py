@@ -26,7 +26,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 import pages
 from porter.catalog.goldens import recorded, seeded_checkpoint
 from porter.catalog.models import find_arch
-from porter.formats.tensorflow.source import load_graph
 from porter.graph.rewrite.freeze import freeze
 from porter.mapping.table import Table
 from porter.mapping.translate import translate
@@ -34,7 +33,7 @@ from porter.nets.build import build
 from porter.parity.compare import ErrorAccumulator
 from porter.runners.of_network import runner_of
 from porter.runners.runner import Runner, run_all
-from porter.runners.settings import before_tensorflow
+from porter.runners.tensorflow_settings import before_tensorflow
 
 HEAD = ("| model | run in | pictures | alarms | float64 | float32 |", "| --- | --- | --: | --: | --: | --: |")
 MODELS = ("mobilenet_v1_1.0_224", "mobilenet_v1_0.25_128", "nasnet_mobile")
@@ -79,7 +78,7 @@ def original(model: str) -> Runner:
     from porter.runners.tensorflow import TFRunner
 
     golden = recorded(model)
-    graph = freeze(load_graph(golden.graph), dict(seeded_checkpoint(golden)))
+    graph = freeze(golden.load_graph(), dict(seeded_checkpoint(golden)))
     return TFRunner(graph, Table.load(find_arch(model).table), golden.graph)
 
 

@@ -27,11 +27,11 @@ from porter.formats.checkpoint import Checkpoint, Entry
 from porter.mapping.table import Table
 from porter.mapping.translate import translate
 from porter.nets.build import build
-from porter.parity.compare_runs import compare_runs
-from porter.runners.golden import golden_pictures
+from porter.parity.compare_runs import Subject, compare_runs
+from porter.runners.golden import golden_images
 from porter.runners.of_network import runner_of
-from porter.runners.runner import PRECISIONS, Runner, run_all
-from porter.runners.settings import before_tensorflow
+from porter.runners.runner import Runner, run_all
+from porter.runners.tensorflow_settings import before_tensorflow
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,10 @@ class Outcome:
         return self.diverges == self.fault.diverges
 
 
-class Remembered:
+class Remembered(Runner):
     """A sound network's outputs, computed before a fault is planted that might change its code too."""
 
-    precisions = PRECISIONS
+    label = "the sound network"
 
     def __init__(self, runner: Runner, pictures: np.ndarray) -> None:
         self.pictures = pictures
@@ -74,7 +74,7 @@ def sound(model: str, framework: str) -> tuple[dict[str, np.ndarray], Remembered
     arch, seeds = find_arch(model), seeded_checkpoint(recorded(model))
     translated = translate(seeds, arch, "tf", framework).as_checkpoint(seeds)
     runner = runner_of(build(arch, framework, translated), Table.load(arch.table))
-    return dict(translated), Remembered(runner, golden_pictures(recorded(model).input_size))
+    return dict(translated), Remembered(runner, golden_images(recorded(model).input_size))
 
 
 def drill(model: str, fault: Fault) -> Outcome:
@@ -90,9 +90,8 @@ def drill(model: str, fault: Fault) -> Outcome:
         network = build(arch, fault.framework, Checkpoint(Path("drill"), "drill", entries))
         if fault.network is not None:
             network = fault.network(network) or network
-        pictures = golden_pictures(size)
-        held = compare_runs({"fault": runner_of(network, table)}, reference, pictures, arch, table)
-    report = held.reports["fault"]
+        pictures = golden_images(size)
+        report = compare_runs({"fault": runner_of(network, table)}, reference, pictures, Subject(arch, table))["fault"]
     divergence = report.first_divergence
     return Outcome(fault, divergence.endpoint if divergence else None, report.cause)
 

@@ -13,7 +13,7 @@ import pytest
 from porter.catalog.goldens import recorded
 from porter.catalog.models import ARCHS
 from porter.files import package_data
-from porter.runners.pictures import sample_paths
+from porter.runners.images import sample_paths
 
 ROOT = Path(__file__).parent.parent
 

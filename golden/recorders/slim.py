@@ -21,7 +21,7 @@ from unittest import mock
 import numpy as np
 
 from porter.catalog.seeded_weights import probe_indices, seeded
-from porter.runners.golden import golden_pictures
+from porter.runners.golden import golden_images
 from recorders import Description, Recipe, RecordError, Shape
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def measure(recipe: Recipe) -> dict[str, np.ndarray]:
     """Return golden.npz's arrays: logits (images, classes) and the probes of each endpoint (images, PROBES)."""
     # Both precisions see the same float32 pixels, in one batch: a single image runs through kernels that round
     # differently.
-    images = golden_pictures(recipe.input_size)
+    images = golden_images(recipe.input_size)
     arrays = {}
     for dtype, prefix in (("float32", "endpoint_float32:"), ("float64", "endpoint:")):
         logits, activations = run(recipe, build(recipe, dtype), images)

@@ -19,7 +19,7 @@ class Arch:
     ``builders`` maps a framework to ``"module:function"``. The function takes ``num_classes`` (0 for the features
     alone), ``options`` and the name of every optional part of the table; with one of these, and in Keras always, also
     ``input_size``, in Keras ``dtype`` too. ``input_size`` is the side of the square
-    pictures that the model was trained on, ``preprocessing`` a preset of porter.runners.pictures, ``labels`` a file in
+    pictures that the model was trained on, ``preprocessing`` a preset of porter.runners.presets, ``labels`` a file in
     labels/ for the released number of classes.
     """
 

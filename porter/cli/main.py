@@ -25,7 +25,7 @@ from porter.cli.seed import seed
 from porter.cli.verify import verify
 from porter.errors import PorterError
 from porter.files.installed import DISTRIBUTION, porter_version
-from porter.runners.settings import before_tensorflow
+from porter.runners.tensorflow_settings import before_tensorflow
 
 MISTAKE = 2
 

@@ -24,7 +24,7 @@ from porter.errors import PorterError
 from porter.parity.compare_runs import BATCH
 from porter.render.text import print_json
 from porter.render.verification_text import show_verification
-from porter.runners.pictures import PREPROCESSING
+from porter.runners.presets import PRESETS
 from porter.runners.runner import PRECISIONS
 
 
@@ -66,7 +66,7 @@ from porter.runners.runner import PRECISIONS
 )
 @click.option(
     "--preprocessing",
-    type=click.Choice(list(PREPROCESSING)),
+    type=click.Choice(list(PRESETS)),
     help="Preprocessing of the images. Default: the model's own.",
 )
 @click.option("--endpoints", metavar="REGEX", help="Compare only the endpoints whose names match.")

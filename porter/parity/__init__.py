@@ -1,1 +1,1 @@
-"""Comparison of two runs, and its verdict."""
+"""Compares the endpoints of two runs, and judges them."""

@@ -1,15 +1,15 @@
 """compare(got, want) -> Report: parity by two rules, endpoint by endpoint.
 
-- exact: in float64, no value is farther from the original's than 1e-9 of the standard deviation of
-  the original's values. An epsilon rounded to float32 already shows 1e-9, a wrong pad 1e-3.
-- rounding: in float32, the port's distance from the float64 truth is at most 4 times (root mean
-  square) and 16 times (largest) that of the original's own float32 run. A softmax is a few numbers, of which
-  the original's may be right by luck: its rounding is at least what its logits' rounding makes one expect.
+- exact: in float64, no value differs from the original's by more than 1e-9 of the standard deviation of the
+  original's values. An epsilon rounded to float32 already shows 1e-9, a wrong pad 1e-3.
+- rounding: in float32, the port's distance from the float64 truth is at most 4 times (root mean square) and
+  16 times (largest) that of the original's own float32 run. A softmax has few values, and the original's may be right
+  by luck, so its rounding counts as at least what its logits' rounding makes one expect.
 
-Where one side alone has a float64, that is the truth, and the side without it is judged by its rounding. Where
-neither has, float32 is held against float32 by a stated bound, which finds no difference below it.
+Where only one side has float64, its values are the truth, and the other side is judged by its rounding. Where neither
+has, float32 is compared with float32 by a stated bound, and smaller differences are not detected.
 
-Values are pooled over the pictures. Top-1 plays no part.
+Values are pooled over the images. Top-1 accuracy plays no part.
 """
 
 from __future__ import annotations
@@ -27,28 +27,29 @@ from porter.runners.softmax import softmax_rounding
 EXACT_BOUND = 1e-9
 RMS_BOUND = 4.0
 LARGEST_BOUND = 16.0
-# Two float32 runs of MobileNet V1 differ by 5.5e-6 (root mean square) and 7.8e-5 (largest); real faults by 1e-3.
-# Where a difference beyond a bound begins: an independent forward reaches 1e-13, so this much is no rounding.
+# A difference beyond a bound is followed back to where it exceeds this. An independent forward pass reaches 1e-13.
 ONSET = 1e-11
+# Two float32 runs of MobileNet V1 differ by 5.5e-6 (root mean square) and 7.8e-5 (largest); real faults by 1e-3.
 ALONE_RMS_BOUND = 1e-4
 ALONE_LARGEST_BOUND = 1e-3
 
 Outputs = Mapping[str, np.ndarray]
-"""What a runner returns: {endpoint: values}, pictures first, channels last."""
+"""A runner's outputs: {endpoint: values}, images first, channels last."""
 
 
 @dataclass(frozen=True)
 class Row:
     """One endpoint's numbers and verdict.
 
-    ``largest`` and ``mean`` are absolute differences in standard deviations of the original's values, in float64
-    where both sides have it; ``cosine`` is between the two sides' values, ``amplification`` is ``largest``
-    over that of the endpoint before (None for the first, and after one without a difference). ``exact`` is
-    ``largest`` in float64, None where a side has none. ``rounding_rms`` and ``rounding_largest`` are the two ratios of the
-    second rule, None where no side has a float64. ``single`` and ``noise`` are the largest distances from the
-    truth, in standard deviations, of the float32 runs of the side that is judged and of the side whose float64 it is.
+    ``largest`` and ``mean`` are absolute differences in standard deviations of the original's values, in float64 where
+    both sides have it. ``cosine`` is between the two sides' values. ``amplification`` is ``largest`` over that of the
+    endpoint before; None for the first, and after an endpoint without a difference. ``exact`` is ``largest`` in
+    float64, None where a side lacks it. ``rounding_rms`` and ``rounding_largest`` are the ratios of the second rule,
+    None where neither side has float64. ``single`` and ``noise`` are the largest distances from the truth, in standard
+    deviations, of the float32 runs of the judged side and of the side that supplies the truth. ``alone_rms`` is the
+    root mean square difference where neither side has float64.
 
-    ``absolute`` is the largest difference as it is, ``worst`` the number of the picture that has it.
+    ``absolute`` is the largest difference in the values' own units. ``worst`` is the number of the image that has it.
     """
 
     endpoint: str
@@ -69,10 +70,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Report:
-    """The rows in graph order, and the endpoints ``missing`` in the port. True where all agree.
+    """The rows in graph order, and the endpoints ``missing`` in the port. True where all rows agree.
 
-    A ``strict`` report is not true where an endpoint is missing. ``cause`` says what the first divergence looks like,
-    None where nothing diverges or no pattern shows; ``notes`` are what a reader has to know about how it was judged.
+    A ``strict`` report is also false where an endpoint is missing. ``cause`` describes the first divergence, None where
+    nothing diverges or no pattern shows. ``notes`` say how the endpoints were judged. ``atol`` is set where it replaced
+    the two rules.
     """
 
     rows: tuple[Row, ...]
@@ -88,10 +90,10 @@ class Report:
 
     @property
     def first_divergence(self) -> Row | None:
-        """The endpoint at which what is not within the bounds begins, in graph order.
+        """The endpoint where the first difference beyond the bounds begins, in graph order.
 
-        A small mistake may grow with depth until it passes a bound: in float64 it is followed back to where it
-        comes out of the rounding.
+        A small mistake may grow with depth until it passes a bound. In float64 it is followed back to the endpoint
+        where it exceeds the rounding.
         """
         beyond = self.first_beyond
         if beyond is None:
@@ -103,13 +105,13 @@ class Report:
 
     @property
     def first_beyond(self) -> Row | None:
-        """The first endpoint, in graph order, that is not within the bounds."""
+        """The first endpoint, in graph order, beyond the bounds."""
         return next((row for row in self.rows if not row.ok), None)
 
     def __str__(self) -> str:
         row = self.first_divergence
         if row is None and self.missing and self.strict:
-            return f"parity is not shown: the port computes no {', '.join(self.missing)}"
+            return f"parity is not shown: the port does not compute {', '.join(self.missing)}"
         if row is None:
             return f"parity holds at {plural(len(self.rows), 'endpoint')}: {', '.join(self._proofs())}"
         cause = f"; likely cause: {self.cause}" if self.cause else ""
@@ -118,7 +120,7 @@ class Report:
     def _proofs(self) -> list[str]:
         if self.atol is not None:
             return [
-                f"no value differs by more than {max(row.absolute for row in self.rows):.1e} (--atol {self.atol:g})"
+                f"no value differs by more than {max(row.absolute for row in self.rows):.1e} (tolerance {self.atol:g})"
             ]
         exact = [row.exact for row in self.rows if row.exact is not None]
         rounding = [row.rounding_rms for row in self.rows if row.rounding_rms is not None]
@@ -134,7 +136,7 @@ class Report:
 
     def _divergence(self, row: Row) -> str:
         if self.atol is not None:
-            return f"by {row.absolute:.3g} (--atol {self.atol:g})"
+            return f"by {row.absolute:.3g} (tolerance {self.atol:g})"
         parts = []
         if row.exact is not None:
             parts.append(f"by {row.exact:.1e} of the deviation in float64")
@@ -161,23 +163,23 @@ class Report:
 def compare(
     got: Mapping[str, Outputs], want: Mapping[str, Outputs], logits: str | None, atol: float | None = None
 ) -> Report:
-    """Compare a port's runs with the original's; each maps ``float32`` and ``float64`` to outputs, or one of them.
+    """Compare a port's runs with the original's; each maps ``float32``, ``float64`` or both to outputs.
 
-    ``want``'s order is the graph's. Every endpoint of ``want`` must be there in ``got``, which may have more; both
-    must compute the endpoint ``logits`` unless it is None. With ``atol`` the largest absolute difference is judged
-    by that alone.
+    ``want``'s order is the graph's. Every endpoint of ``want`` must be in ``got``, which may have more. Both must
+    compute the endpoint ``logits`` unless it is None. With ``atol`` only the largest absolute difference counts.
 
-    Raises PorterError where one endpoint differs in its number of values.
+    Raises PorterError where an endpoint has another number of values.
     """
-    tally = ErrorAccumulator(logits, atol)
-    tally.add(got, want)
-    return tally.report()
+    errors = ErrorAccumulator(logits, atol)
+    errors.add(got, want)
+    return errors.report()
 
 
 class ErrorAccumulator:
-    """Differences pooled over batches of pictures: add each batch's runs, then ask for the report.
+    """Pools differences over batches of images: add each batch's runs, then read the report.
 
-    ``softmaxes`` says of which endpoint's values each softmax is, ``endpoints`` which alone are judged, see ``select``.
+    ``softmaxes`` maps each softmax endpoint to its logits' endpoint. ``endpoints`` selects the judged ones, see
+    ``select``. The other arguments are as in ``compare`` and ``Report``.
     """
 
     def __init__(
@@ -202,7 +204,8 @@ class ErrorAccumulator:
         for side, outputs in (("port", ours), ("original", theirs)):
             if self.logits is not None and self.logits not in outputs:
                 raise PorterError(
-                    f"the {side} computes no endpoint {self.logits!r}: without its logits nothing can be judged"
+                    f"the {side} does not compute {self.logits}, which parity is judged by: name other endpoints by "
+                    "`endpoints`"
                 )
         chosen = select(theirs, self.endpoints)
         self.missing = tuple(name for name in chosen if name not in ours)
@@ -227,14 +230,14 @@ class ErrorAccumulator:
 
 
 class _Sums:
-    """What one endpoint's numbers are made of, over the pictures added so far."""
+    """The sums behind one endpoint's numbers, over the images added so far."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.largest = {"got": 0.0, "single": 0.0, "noise": 0.0, "expected": 0.0}
         self.square = {"got": 0.0, "single": 0.0, "noise": 0.0, "expected": 0.0}
         self.absolute = 0.0
-        self.values = self.pictures = self.worst = 0
+        self.values = self.images = self.worst = 0
         self.shift: float | None = None  # close to the mean, so that the variance loses no digits
         self.sum = self.sum_of_squares = 0.0
         self.dot = self.norm_got = self.norm_want = 0.0
@@ -248,28 +251,28 @@ class _Sums:
         ours, theirs = (_flat(side["float64" if self.both else "float32"]) for side in (got, want))
         if ours.shape != theirs.shape:
             raise PorterError(
-                f"{self.name} has {ours.shape[1]} values for each of {ours.shape[0]} pictures in the port, "
+                f"{self.name} has {ours.shape[1]} values for each of {ours.shape[0]} images in the port, "
                 f"{theirs.shape[1]} for each of {theirs.shape[0]} in the original: compare the same network at the "
                 "same input size"
             )
         self._pool(ours, theirs)
         if self.truth and self.single:
-            # The noise is that of the side that knows the truth: the original, unless it alone has no float64.
+            # The truth, and its noise, come from the original, unless only the port has float64.
             judged, known = (got, want) if "float64" in want else (want, got)
             for which, side in (("single", judged), ("noise", known)):
                 self._far(which, _flat(side["float32"]) - _flat(known["float64"]))
 
     def expect(self, rounding: np.ndarray, size: int) -> None:
-        """Add how far the values of a batch, of which ``size`` were added, may be expected to be off."""
+        """Add the expected rounding of a batch's softmax values, of which ``size`` were compared."""
         self.square["expected"] += float(np.square(rounding).mean()) * size
-        if rounding.size == size:  # not of probes, of which the largest value need not be one
+        if rounding.size == size:  # probes may lack the largest value
             self.largest["expected"] = max(self.largest["expected"], float(rounding.max()))
 
     def _pool(self, ours: np.ndarray, theirs: np.ndarray) -> None:
         difference = np.abs(ours - theirs)
         each = np.where(np.isnan(difference), np.inf, difference).max(axis=1)
-        if not self.pictures or each.max() > self.largest["got"]:
-            self.worst = self.pictures + int(each.argmax())
+        if not self.images or each.max() > self.largest["got"]:
+            self.worst = self.images + int(each.argmax())
         self._far("got", difference)
         self.absolute += float(difference.sum())
         if self.shift is None:
@@ -281,7 +284,7 @@ class _Sums:
         self.norm_got += float(np.square(ours).sum())
         self.norm_want += float(np.square(theirs).sum())
         self.values += theirs.size
-        self.pictures += len(theirs)
+        self.images += len(theirs)
 
     def _far(self, which: str, difference: np.ndarray) -> None:
         # np.maximum, unlike max, keeps a NaN.
@@ -328,11 +331,14 @@ def _within(row: Row, atol: float | None) -> bool:
 
 
 def select(outputs: Outputs, pattern: str) -> dict[str, np.ndarray]:
-    """Return the endpoints in whose names the regular expression ``pattern`` is found. Raises PorterError."""
+    """Return the endpoints whose names the regular expression ``pattern`` matches anywhere.
+
+    Raises PorterError where ``pattern`` is not a regular expression.
+    """
     try:
         return {name: values for name, values in outputs.items() if re.search(pattern, name)}
     except re.error as error:
-        raise PorterError(f"--endpoints {pattern!r} is not a regular expression: {error}") from None
+        raise PorterError(f"`endpoints` {pattern!r} is not a regular expression: {error}") from None
 
 
 def _flat(values: np.ndarray) -> np.ndarray:
@@ -340,7 +346,7 @@ def _flat(values: np.ndarray) -> np.ndarray:
 
 
 def _ratio(value: float, unit: float) -> float:
-    """Return value / unit; no difference at all is 0, and one that has no unit, or is NaN, infinite."""
+    """Return value / unit: 0 for no difference, infinity for NaN or a difference over a unit of 0."""
     if value == 0:
         return 0.0
     ratio = float(value / unit) if unit else np.inf

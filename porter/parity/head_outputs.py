@@ -1,4 +1,4 @@
-"""The original's outputs, as far as a port with another head computes them."""
+"""outputs_with: the original's outputs, as far as a port with another head computes them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from porter.runners.runner import in_graph_order
 
 
 def outputs_with(head: Head, outputs: Mapping[str, np.ndarray], table: Table) -> dict[str, np.ndarray]:
-    """Return the original's outputs as far as a port with this head should compute them."""
+    """Return those of the original's outputs that a port with ``head`` computes.
+
+    A dropped background class leaves the logits, and a softmax over the remaining classes takes the original's place.
+    """
     logits = table.logits
     derived = {endpoint.name for endpoint in table.endpoints if endpoint.softmax == logits}
     kept = {name: values for name, values in outputs.items() if name not in {logits, *derived}}

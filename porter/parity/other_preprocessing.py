@@ -1,99 +1,118 @@
 """preprocessing_drift: what TensorFlow's and PyTorch users' own decode, crop and resize would change.
 
-For parity both sides get the same array. This says how far the arrays are apart that each side would have made.
+Parity feeds one array to both sides. This compares that array with the ones that each side would have made.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
-from porter.catalog.models import Arch
 from porter.errors import PorterError
-from porter.mapping.table import Table
+from porter.files.progress import Track, untracked
 from porter.parity.result import OwnInput
-from porter.runners.pictures import VGG_MEAN, VGG_SIDE, as_rgb, open_picture
+from porter.runners.images import PreparedImages, as_rgb, open_image
+from porter.runners.presets import PRESETS
 from porter.runners.runner import Runner
-from porter.runners.settings import before_tensorflow
+from porter.runners.tensorflow_settings import before_tensorflow
 
-PICTURES = 16
-"""No more of the pictures are prepared a second and third time."""
+IMAGES = 16
+"""Only the first images are prepared a second and a third time."""
 
 Preparer = Callable[[Path, str, int], np.ndarray]
 
 
 def preprocessing_drift(
-    arch: Arch, paths: Sequence[Path], pictures: np.ndarray, reference: Runner, table: Table
+    images: PreparedImages, reference: Runner, logits: str, track: Track[int] = untracked
 ) -> tuple[OwnInput, ...]:
-    """Compare ``pictures``, as porter prepared the files at ``paths``, with each side's own preparation of them.
+    """Compare the first of ``images`` with each side's own preparation of the same files.
 
-    ``reference`` runs both, so that the line also says what the difference does to the logits.
+    ``reference`` runs both, one image at a time, and the result says how far its endpoint ``logits`` moves.
     """
-    if arch.preprocessing not in ("inception", "vgg"):
+    if images.preset.torch is None:
         return ()
-    paths, pictures = paths[:PICTURES], pictures[:PICTURES]
-    sides: list[tuple[str, str, Preparer]] = []
-    if find_spec("tensorflow") is not None:
-        sides.append(("TensorFlow", "decode, crop and resize", with_tensorflow))
-    sides.append(("PyTorch", "resize and crop, by Pillow and antialiased as torchvision's", with_pillow))
-    return tuple(_own(side, how, preparer, arch, paths, pictures, reference, table) for side, how, preparer in sides)
+    sides = [_Drift("PyTorch", "resize and crop, by Pillow and antialiased as torchvision's", with_pillow)]
+    if images.preset.tensorflow is not None and find_spec("tensorflow") is not None:
+        sides.insert(0, _Drift("TensorFlow", "decode, crop and resize", with_tensorflow))
+    for number in track(range(min(len(images), IMAGES)), "preprocessing"):
+        path, image = images.paths[number], images[[number]][0]
+        want = reference(image[None]).get(logits)
+        for side in sides:
+            side.add(path, images, image, want, reference, logits)
+    return tuple(side.result() for side in sides)
 
 
-def _own(
-    side: str,
-    how: str,
-    preparer: Preparer,
-    arch: Arch,
-    paths: Sequence[Path],
-    pictures: np.ndarray,
-    reference: Runner,
-    table: Table,
-) -> OwnInput:
-    prepared, failed = {}, []
-    for number, path in enumerate(paths):
+@dataclass
+class _Drift:
+    """What is known of one side's preparation: sums over the images, and both logits of each."""
+
+    side: str
+    how: str
+    preparer: Preparer
+    count: int = 0
+    largest: float = 0.0
+    sum: float = 0.0
+    values: int = 0
+    failed: list[str] = field(default_factory=list)
+    logits: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
+
+    def add(
+        self,
+        path: Path,
+        images: PreparedImages,
+        image: np.ndarray,
+        want: np.ndarray | None,
+        reference: Runner,
+        logits: str,
+    ) -> None:
+        """Prepare the file at ``path``, of which ``image`` is porter's input and ``want`` the reference's logits."""
         try:
-            prepared[number] = preparer(path, arch.preprocessing, pictures.shape[1])
+            made = self.preparer(path, images.preprocessing, images.size).astype(np.float32)
         except PorterError as error:
-            failed.append(str(error))
-    more = f", nor {len(failed) - 1} more" if len(failed) > 1 else ""
-    why = failed[0] + more if failed else None
-    if not prepared:
-        return OwnInput(side, how, failed=why)
-    made, pictures = np.stack(list(prepared.values())).astype(np.float32), pictures[list(prepared)]
-    difference = np.abs(made - pictures)
-    own = OwnInput(side, how, len(made), float(difference.max()), float(difference.mean()), failed=why)
-    if not own.largest:
-        return own
-    logits, top1 = _moved(pictures, made, reference, table)
-    return replace(own, logits=logits, top1=top1)
+            self.failed.append(str(error))
+            return
+        difference = np.abs(made - image)
+        self.count += 1
+        self.largest = max(self.largest, float(difference.max()))
+        self.sum += float(difference.sum(dtype=np.float64))
+        self.values += difference.size
+        if want is not None:
+            got = reference(made[None]).get(logits) if difference.any() else want
+            if got is not None:
+                self.logits.append((want, got))
 
+    def result(self) -> OwnInput:
+        more = f", nor {len(self.failed) - 1} more" if len(self.failed) > 1 else ""
+        why = self.failed[0] + more if self.failed else None
+        if not self.count:
+            return OwnInput(self.side, self.how, failed=why)
+        moved, top1 = self._moved() if self.largest else (None, None)
+        return OwnInput(
+            self.side, self.how, self.count, self.largest, self.sum / self.values, logits=moved, top1=top1, failed=why
+        )
 
-def _moved(pictures: np.ndarray, made: np.ndarray, reference: Runner, table: Table) -> tuple[float | None, int | None]:
-    """Return how far the reference's logits move, in their deviation, and how many first classes change."""
-    sides = []
-    for batch in (pictures, made):
-        # One by one, because the whole activations of all of them would be in memory together.
-        runs = [reference(picture[None].astype(np.float32)).get(table.logits) for picture in batch]
-        sides.append([logits for logits in runs if logits is not None])
-    if min(map(len, sides)) < len(pictures):
-        return None, None
-    want, got = map(np.concatenate, sides)
-    deviation = float(want.std())
-    top1 = int((want.argmax(-1) != got.argmax(-1)).sum())
-    return float(np.abs(got - want).max() / deviation) if deviation else None, top1
+    def _moved(self) -> tuple[float | None, int | None]:
+        """Return how far the logits move, in their standard deviation, and how many top classes change."""
+        if len(self.logits) < self.count:
+            return None, None
+        want, got = (np.concatenate(side) for side in zip(*self.logits, strict=True))
+        deviation = float(want.std())
+        top1 = int((want.argmax(-1) != got.argmax(-1)).sum())
+        return float(np.abs(got - want).max() / deviation) if deviation else None, top1
 
 
 def with_tensorflow(path: Path, preprocessing: str, size: int) -> np.ndarray:
-    """Prepare a picture with TensorFlow's ops alone, as slim's preprocess_for_eval does. Raises PorterError.
+    """Prepare an image with TensorFlow's ops alone, as slim's preprocess_for_eval does.
 
-    TensorFlow does not turn a picture as its EXIF orientation says. Sources: inception_preprocessing.py and
-    vgg_preprocessing.py in slim/preprocessing.
+    TensorFlow ignores the EXIF orientation. Raises PorterError where it cannot decode the file.
     """
+    recipe = PRESETS[preprocessing].tensorflow
+    assert recipe is not None
     before_tensorflow()
     import tensorflow as tf
 
@@ -101,37 +120,25 @@ def with_tensorflow(path: Path, preprocessing: str, size: int) -> np.ndarray:
         try:
             image = tf.io.decode_image(path.read_bytes(), channels=3, expand_animations=False)
         except (tf.errors.OpError, ValueError) as error:
-            # Before its message TensorFlow says where in itself it was.
+            # TensorFlow's message begins with a place in its own code.
             why = re.sub(r"^\{\{.*?\}\} ", "", str(error).splitlines()[0])
             raise PorterError(f"it does not decode {path.name} ({why.partition('.')[0][:60]})") from None
-        if preprocessing == "inception":
-            image = tf.image.central_crop(tf.image.convert_image_dtype(image, tf.float32), 0.875)
-            image = tf.raw_ops.ResizeBilinear(images=image[None], size=(size, size))[0]
-            return np.asarray((image - 0.5) * 2.0)
-        height, width = (float(side) for side in image.shape[:2])
-        scale = max(VGG_SIDE, size) / min(height, width)
-        sides = [int(np.rint(np.float32(side * np.float32(scale)))) for side in (height, width)]
-        image = tf.raw_ops.ResizeBilinear(images=tf.cast(image, tf.float32)[None], size=sides)[0]
-        top, left = ((side - size) // 2 for side in sides)
-        return np.asarray(image[top : top + size, left : left + size] - tf.constant(VGG_MEAN))
+        return np.asarray(recipe(tf, image, size))
 
 
 def with_pillow(path: Path, preprocessing: str, size: int) -> np.ndarray:
-    """Prepare a picture as torchvision's transforms do: the shorter side resized with antialiasing, then the centre.
+    """Prepare an image as torchvision's transforms do: resize the shorter side with antialiasing, crop the centre.
 
-    The shorter side becomes size / 0.875, or 256 for vgg (torchvision.transforms.Resize and CenterCrop).
+    Sources: torchvision.transforms.Resize and CenterCrop.
     """
     from PIL import Image
 
-    image = Image.fromarray(as_rgb(open_picture(path)))
-    shorter = round(size / 0.875) if preprocessing == "inception" else max(VGG_SIDE, size)
+    recipe = PRESETS[preprocessing].torch
+    assert recipe is not None
+    image = Image.fromarray(as_rgb(open_image(path)))
+    shorter = recipe.shorter_side(size)
     scale = shorter / min(image.size)
     width, height = (max(shorter, int(side * scale)) for side in image.size)
     image = image.resize((width, height), Image.Resampling.BILINEAR)
     left, top = round((width - size) / 2), round((height - size) / 2)
-    pixels = np.asarray(image.crop((left, top, left + size, top + size)), np.float32)
-    return (
-        pixels / np.float32(127.5) - np.float32(1)
-        if preprocessing == "inception"
-        else pixels - np.array(VGG_MEAN, np.float32)
-    )
+    return recipe.scale(np.asarray(image.crop((left, top, left + size, top + size)), np.float32))

@@ -1,4 +1,4 @@
-"""What verify returns: what was compared with what, on which pictures, and each port's verdict."""
+"""Verification: what verify returns, with each candidate's report and each image's labels."""
 
 from __future__ import annotations
 
@@ -9,17 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from porter.mapping.dialects import title_of
 from porter.parity.compare import Report
 
 Labels = list[tuple[str, float]]
 
 
 @dataclass(frozen=True)
-class PictureResult:
-    """One picture's likeliest labels on every side, and the largest difference between logits, by port."""
+class ImageResult:
+    """One image's likeliest labels on every side, and the largest logit difference of each candidate."""
 
-    picture: str
+    image: str
     reference: Labels
     ports: dict[str, Labels]
     largest_logit_difference: dict[str, float]
@@ -28,7 +27,7 @@ class PictureResult:
     def as_dict(self) -> dict[str, Any]:
         """Return everything as plain values for JSON."""
         return {
-            "picture": self.picture,
+            "image": self.image,
             "reference": self.reference,
             "ports": self.ports,
             "largest_logit_difference": self.largest_logit_difference,
@@ -37,17 +36,16 @@ class PictureResult:
 
 @dataclass(frozen=True)
 class OwnInput:
-    """What one way to decode, crop and resize would change: the preprocessing, apart from the network.
+    """What another way to decode, crop and resize would change. It is judged apart from the network.
 
-    ``largest`` and ``mean`` are differences between its input and porter's, in the network's own units; ``logits`` is
-    the largest change of the reference's logits in their standard deviations, ``top1`` the number of pictures whose
-    first label changes. ``failed`` says of which of the pictures it could not be done, and why; ``pictures`` are the
-    others.
+    ``largest`` and ``mean`` are absolute differences from porter's input, in the network's own units. ``logits`` is the
+    largest change of the reference's logits, in their standard deviation; ``top1`` counts the images whose top class
+    changes. ``images`` counts the compared images. ``failed`` says which images could not be prepared so, and why.
     """
 
     side: str
     how: str
-    pictures: int = 0
+    images: int = 0
     largest: float = 0.0
     mean: float = 0.0
     logits: float | None = None
@@ -56,7 +54,7 @@ class OwnInput:
 
     def __str__(self) -> str:
         parts = [self.failed] if self.failed else []
-        if self.pictures:
+        if self.images:
             parts.insert(0, self._found())
         return f"{self.side}'s own {self.how}: {'; '.join(parts)}"
 
@@ -66,26 +64,28 @@ class OwnInput:
         text = f"input differs by at most {self.largest:.2g}, {self.mean:.2g} on average"
         if self.logits is None:
             return text
-        changed = f"{self.top1} of {self.pictures} first labels" if self.top1 else "no first label"
+        changed = f"{self.top1} of {self.images} first labels" if self.top1 else "no first label"
         return f"{text}; moves logits by up to {self.logits:.2g} of their deviation and changes {changed}"
 
 
 @dataclass(frozen=True)
 class Verification:
-    """What was compared with what, and each port's verdict; true where parity holds in all.
+    """The result of verify, true where parity holds for every candidate.
 
-    ``ports`` are reports by framework, or by the name of a side; ``titles`` say what those that are no ports of
-    porter's are; ``digests`` are the SHA-256 of all files that were read. ``logits`` holds both sides' logits, the
-    reference's as ``""``; it is no part of the JSON.
+    ``ports`` holds a report per candidate, by framework or by the name of its side. ``labels`` are the names of the
+    candidates in headings, ``titles`` describe those that are not ports of porter's. ``images`` has an entry per image.
+    ``logits`` holds both sides' logits, (images, classes), of the first images only (see porter.parity.per_image); the
+    reference's key is ``""``. JSON leaves them out. ``digests`` are the SHA-256 of all files that were read.
     """
 
     model: str
     reference: str
     inputs: str
     ports: dict[str, Report]
-    pictures: tuple[PictureResult, ...] = ()
+    images: tuple[ImageResult, ...] = ()
     preprocessing: tuple[OwnInput, ...] = ()
     reference_label: str = "TensorFlow"
+    labels: Mapping[str, str] = field(default_factory=dict)
     titles: Mapping[str, str] = field(default_factory=dict)
     logits: Mapping[str, np.ndarray] = field(default_factory=dict)
     digests: Mapping[Path, str] = field(default_factory=dict)
@@ -94,8 +94,8 @@ class Verification:
         return bool(self.ports) and all(self.ports.values())
 
     def name_of(self, port: str) -> str:
-        """Return what a reader knows a port as."""
-        return title_of(port)
+        """Return a candidate's name for headings."""
+        return self.labels.get(port, port)
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything as plain values for JSON."""
@@ -107,6 +107,6 @@ class Verification:
             "sha256": {str(path): digest for path, digest in self.digests.items()},
             "ports": {port: report.as_dict() for port, report in self.ports.items()},
             "sides": dict(self.titles),
-            "pictures": [picture.as_dict() for picture in self.pictures],
+            "images": [image.as_dict() for image in self.images],
             "preprocessing": [str(own) for own in self.preprocessing],
         }

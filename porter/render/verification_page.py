@@ -17,7 +17,7 @@ from porter.parity.compare import EXACT_BOUND, LARGEST_BOUND, RMS_BOUND
 from porter.parity.result import Verification
 from porter.render.verification_plots import depth_plot, logit_plot
 from porter.render.verification_text import numbers, verdict_of
-from porter.runners.pictures import open_picture
+from porter.runners.images import open_image
 
 THUMBNAIL = 320
 PACKAGES = ("numpy", "torch", "keras", "tensorflow", "tensorflow-cpu", "pillow")
@@ -42,7 +42,7 @@ def render(result: Verification, command: Sequence[str] = ()) -> str:
     return environment.get_template("report.html").render(
         result=result,
         ports=[_port(result, name) for name in result.ports],
-        pictures=[_picture(result, picture) for picture in result.pictures],
+        pictures=[_picture(result, picture) for picture in result.images],
         depth=depth_plot(result),
         bounds={"exact": EXACT_BOUND, "rms": RMS_BOUND, "largest": LARGEST_BOUND},
         command=shlex.join(["port", *command]) if command else None,
@@ -80,7 +80,7 @@ def _picture(result: Verification, picture: Any) -> dict[str, Any]:
         ranks.append((label, [(probability, None), *((p, other if other != label else None) for other, p in others)]))
     differences = [(result.name_of(name), value) for name, value in picture.largest_logit_difference.items()]
     return {
-        "name": picture.picture,
+        "name": picture.image,
         "image": _thumbnail(picture.path),
         "sides": sides,
         "ranks": ranks,
@@ -92,7 +92,7 @@ def _thumbnail(path: Path | None) -> str | None:
     """Return a small JPEG of the picture as a data URI."""
     if path is None:
         return None
-    image = open_picture(path).convert("RGB")
+    image = open_image(path).convert("RGB")
     image.thumbnail((THUMBNAIL, THUMBNAIL))
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=80)

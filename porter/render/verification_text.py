@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.text import Text
 
 from porter.parity.compare import Report, Row
-from porter.parity.result import PictureResult, Verification
+from porter.parity.result import ImageResult, Verification
 from porter.render.text import console, new_grid
 
 
@@ -16,7 +16,7 @@ def show_verification(result: Verification) -> None:
     ports = " and ".join(result.titles.get(port, port) for port in result.ports)
     out.print(Text(f"{result.model} in {ports}, against {result.reference}"), soft_wrap=True)
     out.print(Text(f"  on {result.inputs}"), soft_wrap=True)
-    for picture in result.pictures:
+    for picture in result.images:
         _show_picture(out, result, picture)
     if result.preprocessing:
         out.print()
@@ -35,10 +35,10 @@ def show_verification(result: Verification) -> None:
         out.print(Text(f"{which}{report}"), style="green" if report else "bold red", soft_wrap=True)
 
 
-def _show_picture(out: Console, result: Verification, picture: PictureResult) -> None:
+def _show_picture(out: Console, result: Verification, picture: ImageResult) -> None:
     """Print one picture's five likeliest labels: the original's, and each port's probability of the same rank."""
     out.print()
-    grid = new_grid(picture.picture, result.reference_label, *map(result.name_of, picture.ports))
+    grid = new_grid(picture.image, result.reference_label, *map(result.name_of, picture.ports))
     for rank, (label, probability) in enumerate(picture.reference):
         cells = []
         for ranked in picture.ports.values():

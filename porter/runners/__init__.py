@@ -1,1 +1,1 @@
-"""Everything that computes a network's endpoints."""
+"""Runners: everything that computes a network's endpoints."""

@@ -1,4 +1,4 @@
-"""What a side is opened with."""
+"""Context: everything that a side is opened with, and the weights that it gets."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
-from porter.catalog.goldens import recorded, seeded_checkpoint
+from porter.catalog.goldens import Recorded, seeded_checkpoint
 from porter.catalog.models import Arch
+from porter.errors import PorterError
 from porter.formats.checkpoint import Checkpoint
 from porter.formats.input_digests import Inputs
 from porter.mapping.table import Table
@@ -18,9 +17,11 @@ from porter.mapping.translate import Options
 
 @dataclass(frozen=True)
 class Context:
-    """What a spec is read with. ``beside`` is the spec of the other side, ``endpoints`` a user's table of names.
+    """What a side is opened with.
 
-    ``inputs`` gathers the files that are read.
+    ``size`` is the side of the input images. ``checkpoint`` and ``options`` are the user's. ``golden`` is the golden
+    that one of the two sides is, None without one. ``endpoints`` maps endpoints to places in the user's network.
+    ``inputs`` collects the files that are read.
     """
 
     arch: Arch
@@ -29,18 +30,17 @@ class Context:
     checkpoint: Checkpoint | None = None
     options: Options = field(default_factory=Options)
     trust_graph: bool = False
-    beside: str | None = None
+    golden: Recorded | None = None
     endpoints: Mapping[str, str] | str | Path | None = None
     inputs: Inputs = field(default_factory=Inputs)
 
+    def weights(self) -> tuple[Checkpoint, Options]:
+        """Return the weights of this comparison: the golden's name-seeded ones, else the checkpoint's.
 
-def weights_for(context: Context) -> dict[str, np.ndarray] | None:
-    """Return the TensorFlow variables that a user's builder gets: the golden's beside one, else the checkpoint's."""
-    from porter.mapping.translate import translate
-
-    if context.beside == "golden":
-        return dict(seeded_checkpoint(recorded(context.arch.name)))
-    if context.checkpoint is None:
-        return None
-    taken = translate(context.checkpoint, context.arch, "tf", "tf", context.options).taken
-    return {name: context.checkpoint[stored] for name, stored in taken.items()}
+        Raises PorterError where there are none.
+        """
+        if self.golden is not None:
+            return seeded_checkpoint(self.golden), Options()
+        if self.checkpoint is None:
+            raise PorterError("there are no weights to port: give `checkpoint`, or name the other side by `candidate`")
+        return self.checkpoint, self.options

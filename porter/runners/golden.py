@@ -1,4 +1,4 @@
-"""A golden as a runner: what the original code computed for the sample pictures."""
+"""GoldenRunner: returns what the original code computed for the sample images."""
 
 from __future__ import annotations
 
@@ -10,61 +10,71 @@ from porter.catalog.goldens import Recorded
 from porter.catalog.seeded_weights import network_input, probe_indices
 from porter.errors import PorterError
 from porter.mapping.table import Table
-from porter.runners.pictures import read_picture, sample_paths
-from porter.runners.runner import PRECISIONS
+from porter.runners.images import read_image, sample_paths
+from porter.runners.runner import Runner
 
 
-def golden_pictures(size: int) -> np.ndarray:
-    """Return the float32 NHWC pictures on which goldens of this input size are recorded."""
-    squares = [network_input(read_picture(path), size) for path in sample_paths()]
+def golden_images(size: int) -> np.ndarray:
+    """Return the sample images as float32 NHWC of side ``size``, as golden/record.py feeds them."""
+    squares = [network_input(read_image(path), size) for path in sample_paths()]
     return np.stack(squares).astype(np.float32)
 
 
-class GoldenRunner:
-    """Returns the recorded values: all logits, and the probes of every other endpoint."""
+class GoldenProbes:
+    """The values that a golden keeps: all logits, and a few values of every other endpoint."""
 
-    precisions = PRECISIONS
-
-    def __init__(self, golden: Recorded, table: Table) -> None:
+    def __init__(self, golden: Recorded, logits: str) -> None:
         self.golden = golden
-        self.table = table
-        self.values = golden.values()
+        self.logits = logits
 
-    def __call__(self, pictures: np.ndarray) -> dict[str, np.ndarray]:
-        chosen = self._which(pictures)
-        precision = pictures.dtype.name
-        prefix = {"float64": "endpoint:", "float32": "endpoint_float32:"}[precision]
-        outputs = {name: self.values[prefix + name][chosen] for name in self.golden.endpoint_shapes}
-        outputs[self.table.logits] = self.values[f"logits_{precision}"][chosen]
-        return outputs
+    def indices(self, endpoint: str, count: int) -> np.ndarray:
+        """Return the flat positions of the kept values in an activation of ``count`` values."""
+        return np.arange(count) if endpoint == self.logits else probe_indices(endpoint, count)
 
-    def _which(self, pictures: np.ndarray) -> list[int]:
-        """Return the sample pictures' numbers of ``pictures``, any of them in any order."""
-        samples = golden_pictures(self.golden.input_size)
-        found = [
-            next((number for number, sample in enumerate(samples) if np.array_equal(picture, sample)), None)
-            for picture in pictures.astype(np.float32)
-        ]
-        if None in found:
-            raise PorterError(f"{self.golden.path} holds the sample pictures' values only: run it on those")
-        return [number for number in found if number is not None]
-
-    def indices(self, name: str, count: int) -> np.ndarray:
-        """Return the flat places, in an activation of ``count`` values, of the values that a golden keeps of it."""
-        return np.arange(count) if name == self.table.logits else probe_indices(name, count)
-
-    def probe(self, outputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Return of another runner's outputs the values that a golden keeps.
+    def reduce(self, outputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return the kept values of whole activations, (images, values).
 
         Raises PorterError where an activation has another size than the original's.
         """
-        probed = {}
+        reduced = {}
         for name, values in outputs.items():
             flat = np.asarray(values).reshape(len(values), -1)
             want = int(np.prod(self.golden.endpoint_shapes.get(name, flat.shape[1:])))
             if flat.shape[1] != want:
                 raise PorterError(
-                    f"{name} has {flat.shape[1]} values a picture, the original {want}: the network differs"
+                    f"{name} has {flat.shape[1]} values per image, but {want} in {self.golden.path}: "
+                    f"build the network of {self.golden.name}"
                 )
-            probed[name] = flat[:, self.indices(name, want)]
-        return probed
+            reduced[name] = flat[:, self.indices(name, want)]
+        return reduced
+
+
+class GoldenRunner(Runner):
+    """Returns the recorded values: all logits, and the probes of every other endpoint."""
+
+    label = "golden"
+
+    def __init__(self, golden: Recorded, table: Table) -> None:
+        self.golden = golden
+        self.table = table
+        self.values = golden.values()
+        self.probes: GoldenProbes = GoldenProbes(golden, table.logits)
+
+    def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        chosen = self._numbers(images)
+        precision = images.dtype.name
+        prefix = {"float64": "endpoint:", "float32": "endpoint_float32:"}[precision]
+        outputs = {name: self.values[prefix + name][chosen] for name in self.golden.endpoint_shapes}
+        outputs[self.table.logits] = self.values[f"logits_{precision}"][chosen]
+        return outputs
+
+    def _numbers(self, images: np.ndarray) -> list[int]:
+        """Return the sample number of each image."""
+        samples = golden_images(self.golden.input_size)
+        found = [
+            next((number for number, sample in enumerate(samples) if np.array_equal(image, sample)), None)
+            for image in images.astype(np.float32)
+        ]
+        if None in found:
+            raise PorterError(f"{self.golden.path} holds the sample images' values only: run it on golden_images()")
+        return [number for number in found if number is not None]

@@ -1,4 +1,4 @@
-"""Runs a Keras model and reads its endpoints where the table says they are."""
+"""KerasRunner: runs a Keras model and reads the endpoints of its table."""
 
 from __future__ import annotations
 
@@ -10,35 +10,36 @@ import numpy as np
 from porter.errors import PorterError
 from porter.mapping.stored_names import layer_name
 from porter.mapping.table import Table
-from porter.runners.runner import PRECISIONS, in_graph_order
+from porter.runners.runner import PRECISIONS, Runner, in_graph_order
 
 
-class KerasRunner:
-    """A runner of ``model``, ours or anybody's with the same layer names.
+class KerasRunner(Runner):
+    """Runs ``model``, porter's or any other with the table's layer names.
 
-    Only Keras' TensorFlow backend has a float64 that proves anything: Keras 3.15 computes several of its ops in
-    float32 on the others (keras/src/backend/common/dtypes.py gives float32 as the result type of float64).
-    Raises PorterError where the model has no inputs, so that nothing within it can be read.
+    float64 is reliable on Keras' TensorFlow backend only: Keras 3.15 computes several ops in float32 on the others
+    (keras/src/backend/common/dtypes.py gives float32 as the result type of float64).
+    Raises PorterError where the model has no inputs, because its layers cannot be read.
     """
 
+    label = "Keras"
     precisions = PRECISIONS if keras.backend.backend() == "tensorflow" else ("float32",)
 
     def __init__(self, model: keras.Model, table: Table) -> None:
         if not getattr(model, "inputs", None):
             raise PorterError(
-                f"{model.name} is a keras.Model without inputs of its own, whose layers cannot be read: build a "
-                "functional or Sequential one with an Input, or a function that returns {endpoint: array}"
+                f"{model.name} is a keras.Model without inputs, so its layers cannot be read: build a functional or "
+                "Sequential model with an Input, or a function that returns {endpoint: array}"
             )
         self.model = model
         self.table = table
         self.endpoints: dict[str, keras.Model] = {}
 
-    def __call__(self, pictures: np.ndarray) -> dict[str, np.ndarray]:
-        taken, given = tuple(self.model.inputs[0].shape[1:3]), pictures.shape[1:3]
-        if len(taken) == 2 and any(side not in (None, other) for side, other in zip(taken, given, strict=True)):
-            wants, has = ("x".join(map(str, sides)) for sides in (taken, given))
-            raise PorterError(f"{self.model.name} takes pictures of {wants}, not {has}: give pictures of that size")
-        outputs = self._with_endpoints(pictures.dtype.name)(pictures, training=False)
+    def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        wanted, given = tuple(self.model.inputs[0].shape[1:3]), images.shape[1:3]
+        if len(wanted) == 2 and any(side not in (None, other) for side, other in zip(wanted, given, strict=True)):
+            wants, has = ("x".join(map(str, sides)) for sides in (wanted, given))
+            raise PorterError(f"{self.model.name} takes images of {wants}, not {has}: give images of that size")
+        outputs = self._with_endpoints(images.dtype.name)(images, training=False)
         return in_graph_order({name: keras.ops.convert_to_numpy(value) for name, value in outputs.items()}, self.table)
 
     def _with_endpoints(self, precision: str) -> keras.Model:
@@ -46,10 +47,10 @@ class KerasRunner:
         if precision not in self.endpoints:
             model = in_precision(self.model, precision)
             layers = {layer.name: layer for layer in model.layers}
-            # By name, not by path: a model that Keras copied or loaded has its layers' names without their scopes.
+            # By name, not by path: a copied or loaded model drops the scopes of its layers' names.
             where = {endpoint.name: layer_name(endpoint.where.get("keras", "")) for endpoint in self.table.endpoints}
             outputs = {name: layers[layer].output for name, layer in where.items() if layer in layers}
-            # Not .input, which a Sequential model lacks.
+            # A Sequential model has no .input.
             inputs = model.inputs[0] if len(model.inputs) == 1 else model.inputs
             self.endpoints[precision] = keras.Model(inputs, outputs)
         return self.endpoints[precision]
@@ -60,12 +61,12 @@ def in_precision(model: keras.Model, precision: str) -> keras.Model:
     if {str(variable.dtype) for variable in model.trainable_variables} == {precision}:
         return model
     copy = type(model).from_config(_with_dtype(model.get_config(), precision))
-    copy.set_weights(model.get_weights())  # the copy's own order is the model's
+    copy.set_weights(model.get_weights())  # the copy keeps the model's order
     return copy
 
 
 def _with_dtype(config: Any, precision: str) -> Any:
-    """Return a model's configuration with the dtype of every layer changed."""
+    """Return a model's configuration with ``precision`` as the dtype of every layer."""
     if isinstance(config, list | tuple):
         return type(config)(_with_dtype(item, precision) for item in config)
     if not isinstance(config, dict):

@@ -1,63 +1,59 @@
-"""Sides: what --reference and --candidate name, each a runner and what a reader should call it.
+"""open_side: opens what a side's spec names.
 
-golden              what the original code computed for the sample pictures
+golden              what the original code computed for the sample images
 torch:FILE          the model in PyTorch, with the weights of a file or folder that porter wrote
 keras:FILE          the same in Keras
 tf:GRAPH            TensorFlow running a graph itself
-module.py:function  somebody else's network
+module.py:function  the user's own network
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
-from porter.catalog.goldens import Recorded, recorded
+from porter.catalog.goldens import recorded
 from porter.errors import PorterError
 from porter.formats.checkpoint import Checkpoint
-from porter.mapping.dialects import FRAMEWORKS
 from porter.runners.context import Context
 from porter.runners.runner import Runner
-from porter.runners.settings import before_tensorflow
-
-
-@dataclass(frozen=True)
-class Side:
-    """A runner, the name it has in ``ports`` and in headings, and what it is."""
-
-    name: str
-    title: str
-    runner: Runner
+from porter.runners.side import Side
+from porter.runners.tensorflow_settings import before_tensorflow
 
 
 def open_side(spec: str, context: Context) -> Side:
-    """Return the side that ``spec`` names. Raises PorterError where it names none, or it cannot be built."""
+    """Return the side that ``spec`` names. Raises PorterError where ``spec`` is unknown or the side cannot be built."""
     kind, _, rest = spec.partition(":")
     if spec == "golden":
         return golden_side(context)
     if kind in ("torch", "keras") and rest:
         return _file_side(kind, Path(rest), context)
     if kind == "tf" and rest:
-        from porter.runners.original import live_runner
+        from porter.runners.original import original_side
 
-        runner, title = live_runner(Path(rest), context)
-        return Side("tf", title, runner)
+        return original_side(context, Path(rest))
     path, _, function = spec.rpartition(":")
     if path.endswith(".py") and function:
-        from porter.runners.user_code import foreign_runner
+        from porter.runners.user_code import user_runner
 
         context.inputs.add([Path(path)] if Path(path).is_file() else [])
-        return Side(function, f"{function} of {Path(path).name}", foreign_runner(Path(path), function, context))
-    raise PorterError(f"{spec!r} names no side: take golden, torch:FILE, keras:FILE, tf:GRAPH or module.py:function")
+        return Side(function, f"{function} of {Path(path).name}", user_runner(Path(path), function, context))
+    raise PorterError(f"unknown side {spec!r}: choose golden, torch:FILE, keras:FILE, tf:GRAPH or module.py:function")
 
 
-def golden_side(context: Context, golden: Recorded | None = None) -> Side:
-    """Return a golden; the model's own unless another is given."""
+def golden_side(context: Context) -> Side:
+    """Return the context's golden, or the model's own where it has none."""
     from porter.runners.golden import GoldenRunner
 
-    golden = golden or recorded(context.arch.name)
+    golden = context.golden or recorded(context.arch.name)
     title = f"the golden of the original code, {golden.origin}"
     return Side("golden", title, GoldenRunner(golden, context.table))
+
+
+def beside_golden(context: Context) -> Context:
+    """Return ``context`` for a comparison with its golden: the golden's input size and name-seeded weights."""
+    golden = context.golden or recorded(context.arch.name)
+    return replace(context, golden=golden, size=golden.input_size)
 
 
 def _file_side(framework: str, path: Path, context: Context) -> Side:
@@ -66,13 +62,19 @@ def _file_side(framework: str, path: Path, context: Context) -> Side:
     require_framework(context.arch, framework)
     tensors = context.inputs.open(path)
     runner = network_runner(framework, tensors, context)
-    return Side(framework, f"{path.name} in {FRAMEWORKS[framework]}", runner)
+    return Side(framework, f"{path.name} in {runner.label}", runner)
+
+
+def port_side(framework: str, tensors: Checkpoint, context: Context) -> Side:
+    """Return a port: porter's own network in ``framework``, filled with ``tensors`` of its names."""
+    return Side(framework, "", network_runner(framework, tensors, context))
 
 
 def network_runner(framework: str, tensors: Checkpoint, context: Context) -> Runner:
-    """Return the runner of porter's own network in ``framework``, filled with ``tensors`` of its names."""
+    """Return the runner of porter's own network, which must compute every endpoint of the reference."""
     from porter.nets.build import build
     from porter.runners.of_network import runner_of
 
     before_tensorflow()
-    return runner_of(build(context.arch, framework, tensors, input_size=context.size), context.table)
+    network = build(context.arch, framework, tensors, input_size=context.size)
+    return runner_of(network, context.table, strict=True)

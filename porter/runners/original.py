@@ -1,84 +1,206 @@
-"""A graph of the user's as a side: TensorFlow runs it, filled from a checkpoint where it is not frozen."""
+"""original_side: TensorFlow runs the original, from the user's graph, a frozen checkpoint or the recorded graph."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
+from porter.catalog.goldens import Recorded, recorded
 from porter.errors import PorterError
 from porter.files.installed import require_package
 from porter.formats.checkpoint import Checkpoint
 from porter.mapping.stored_names import find_prefix
-from porter.mapping.translate import Options, translate
+from porter.mapping.table import Table
+from porter.mapping.translate import Translation, translate
+from porter.runners.context import Context
+from porter.runners.reference_weights import Reader, porters_reader, reference_weights, tensorflows_reader
+from porter.runners.side import Side
 
-if TYPE_CHECKING:
-    from porter.runners.context import Context
-    from porter.runners.tensorflow import TFRunner
+
+@dataclass(frozen=True)
+class _Graph:
+    """A graph in floats, and how many FakeQuant nodes it lost.
+
+    ``golden`` is set for the recorded graph, which a checkpoint with another head may fill.
+    """
+
+    path: Path
+    definition: Any
+    fake_quants: int = 0
+    golden: Recorded | None = None
+
+    @property
+    def title(self) -> str:
+        name = "the original graph" if self.golden else self.path.name
+        return f"{name} without its {self.fake_quants} FakeQuant nodes" if self.fake_quants else name
 
 
-def live_runner(path: Path, context: Context) -> tuple[TFRunner, str]:
-    """Return the runner of the graph in ``path`` and what it is.
+def original_side(context: Context, path: Path | None = None, translation: Translation | None = None) -> Side:
+    """Return TensorFlow running the original.
 
-    ``path`` is a frozen .pb, or a .pb, .pbtxt, .meta or SavedModel whose variables get the values that a port of the
-    checkpoint gets: its averages, where those are taken. A SavedModel brings its own checkpoint.
-    Raises PorterError where the graph is not the model's, or its variables have no values.
+    ``path`` is the user's graph: a frozen .pb, or a .pb, .pbtxt, .meta or SavedModel whose variables get the values
+    that a port of the checkpoint gets. A SavedModel may bring its own checkpoint. Without ``path`` the context's
+    checkpoint runs itself where it is a frozen graph; otherwise it fills the model's recorded graph.
+    ``translation`` says which entries of the checkpoint a port takes, by default those of the context's options.
+
+    FakeQuant nodes pass their input through. Raises PorterError where the graph is not the model's, its variables
+    have no values, or the graph's dtype cannot hold them.
     """
     require_package("tensorflow", "tf")
-    from porter.formats.tensorflow.source import graph_file, read_graph, saved_variables
     from porter.graph.rewrite.freeze import freeze, variables
     from porter.graph.rewrite.prune import prune
+    from porter.runners import tensorflow as tf
+
+    if path is None or (context.checkpoint is not None and path == context.checkpoint.path):
+        assert context.checkpoint is not None
+        translation = translation or translate(context.checkpoint, context.arch, "tf", "tf", context.options)
+    graph = _open_graph(path, context)
+    nodes = {node.name for node in graph.definition.node}
+    ops = {endpoint.name: endpoint.where["tf"] for endpoint in context.table.endpoints if "tf" in endpoint.where}
+    prefix = _prefix(nodes, list(ops.values()), context, translation)
+    where = {endpoint: prefix + op for endpoint, op in ops.items() if prefix + op in nodes}
+    pruned = prune(graph.definition, where.values(), graph.path) if where else graph.definition
+    title, judged = f"{graph.title}{'' if graph.fake_quants else ' itself'}", None
+    if names := variables(pruned):
+        checkpoint = _checkpoint_for(graph, len(names), context)
+        translation = translation or _translation(checkpoint, context)
+        values = reference_weights(translation, context.table, _reader(graph, checkpoint))
+        if graph.golden:
+            where = _with_this_head(where, values, context.table, graph.golden)
+            pruned, judged = prune(graph.definition, where.values(), graph.path), list(where)[-1]
+        pruned = freeze(pruned, _variables(graph.path, pruned, prefix, values, checkpoint, context))
+        whose = "its own" if checkpoint.opens_as else "porter's"
+        title = f"{graph.title}, filled by {whose} reader of {checkpoint.path.name}"
+    runner = tf.TFRunner(pruned, context.table, graph.path, prefix, context.trust_graph, judged)
+    return Side("tf", f"TensorFlow {tf.VERSION} running {title}", runner)
+
+
+def _open_graph(path: Path | None, context: Context) -> _Graph:
+    """Read the graph that runs, without its FakeQuant nodes. Raises PorterError where loading it runs impure ops."""
+    from porter.formats.tensorflow import frozen
+    from porter.formats.tensorflow.source import graph_file, read_graph
+    from porter.graph.rewrite.prune import prune
+    from porter.graph.rewrite.quantized import without_fake_quant
     from porter.graph.rewrite.safety import check_ops
-    from porter.runners import tensorflow as tf
 
-    if not path.exists():
+    golden = None
+    if path is None:
+        assert context.checkpoint is not None
+        if context.checkpoint.format == frozen.FORMAT:
+            path = context.checkpoint.path
+        else:
+            golden = recorded(context.arch.name)
+            path = golden.graph
+    elif not path.exists():
         raise PorterError(f"{path} does not exist: name a .pb, .pbtxt or .meta file, or a SavedModel's folder")
-    context.inputs.add([graph_file(path)])
+    else:
+        context.inputs.add([graph_file(path)])
     source = read_graph(path)
-    graph = source.graph
     if source.init_ops and not context.trust_graph:
-        # porter does not run them, but what does more than compute is no model to trust.
+        # porter does not run these ops, but a model with impure ones deserves no trust.
         needed = f"{source.init_ops[0]} needs, which TensorFlow runs when it loads the model,"
-        check_ops(prune(graph, source.init_ops, path), path, needed)
-    ops = [endpoint.where["tf"] for endpoint in context.table.endpoints if "tf" in endpoint.where]
-    nodes = {node.name for node in graph.node}
-    prefix = context.options.prefix
-    if prefix is None or not any(prefix + op in nodes for op in ops):
-        prefix = find_prefix(nodes, ops)
-    title = f"TensorFlow {tf.VERSION} running {path.name}"
-    there = [prefix + op for op in ops if prefix + op in nodes]
-    pruned = prune(graph, there, path) if there else graph
-    names = variables(pruned)
-    if not names:
-        return tf.TFRunner(pruned, context.table, path, prefix, context.trust_graph), f"{title} itself"
-    checkpoint = context.checkpoint
-    if checkpoint is None and (beside := saved_variables(path)) is not None:
-        checkpoint = context.inputs.open(beside)
-    if checkpoint is None:
-        raise PorterError(f"{path} is not frozen, and its {len(names)} variables need values: give --checkpoint")
-    values = _values(path, names, prefix, checkpoint, context)
-    reader = "its own" if checkpoint.opens_as else "porter's"
-    title += f", filled by {reader} reader of {checkpoint.path.name}"
-    return tf.TFRunner(freeze(pruned, values), context.table, path, prefix, context.trust_graph), title
+        check_ops(prune(source.graph, source.init_ops, path), path, needed)
+    definition, fake_quants = without_fake_quant(source.graph)
+    return _Graph(path, definition, fake_quants, golden)
 
 
-def _values(
-    path: Path, names: list[str], prefix: str, checkpoint: Checkpoint, context: Context
+def _prefix(nodes: Collection[str], ops: list[str], context: Context, translation: Translation | None) -> str:
+    """Return the prefix of the table's ops: the user's or the variables' where it fits, else the one found."""
+    for prefix in (context.options.prefix, translation.prefix if translation else None):
+        if prefix is not None and any(prefix + op in nodes for op in ops):
+            return prefix
+    return find_prefix(nodes, ops)
+
+
+def _checkpoint_for(graph: _Graph, count: int, context: Context) -> Checkpoint:
+    """Return the checkpoint that fills the graph's variables: the user's, or the one beside a SavedModel."""
+    from porter.formats.tensorflow.source import saved_variables
+
+    if context.checkpoint is not None:
+        return context.checkpoint
+    beside = saved_variables(graph.path)
+    if beside is None:
+        raise PorterError(f"{graph.path} is not frozen, and its {count} variables need values: give `checkpoint`")
+    return context.inputs.open(beside)
+
+
+def _translation(checkpoint: Checkpoint, context: Context) -> Translation:
+    """Return the entries that a port takes. A prefix that only the user's graph has does not apply to them."""
+    options = context.options
+    if options.prefix and not any(name.startswith(options.prefix) for name in checkpoint.entries):
+        options = replace(options, prefix=None)
+    return translate(checkpoint, context.arch, "tf", "tf", options)
+
+
+def _reader(graph: _Graph, checkpoint: Checkpoint) -> Reader:
+    """Return TensorFlow's reader where it opens the checkpoint. The recorded graph takes no other."""
+    if checkpoint.opens_as is not None:
+        return tensorflows_reader(checkpoint)
+    if graph.golden is None:
+        return porters_reader(checkpoint)
+    raise PorterError(
+        f"{checkpoint.path} ({checkpoint.format}) is not a file that TensorFlow opens, so it cannot run the original: "
+        "verify against the checkpoint or frozen graph that it was ported from, under its own name"
+    )
+
+
+def _with_this_head(
+    where: Mapping[str, str], values: Mapping[str, np.ndarray], table: Table, golden: Recorded
+) -> dict[str, str]:
+    """Return the endpoints that the recorded graph computes with the checkpoint's head.
+
+    Without a head there are no logits. The graph reshapes its softmax to the recorded number of classes, so a head of
+    another number leaves the softmax out.
+    """
+    head = [pair.target for pair in table.pairs("tf", "tf") if pair.head]
+    has_head = all(name in values for name in head)
+    classes = values[head[0]].shape[-1] if has_head else 0
+    left_out = {e.name for e in table.endpoints if e.logits and not has_head}
+    if classes != golden.num_classes:
+        left_out |= {e.name for e in table.endpoints if e.softmax}
+    return {endpoint: op for endpoint, op in where.items() if endpoint not in left_out}
+
+
+def _variables(
+    path: Path,
+    graph: Any,
+    prefix: str,
+    values: Mapping[str, np.ndarray],
+    checkpoint: Checkpoint,
+    context: Context,
 ) -> dict[str, np.ndarray]:
-    """Return the graph's variables: the entries that a port takes for them, as TensorFlow reads them where it can."""
-    from porter.runners import tensorflow as tf
+    """Return a value for each variable of ``graph``, in the variable's dtype."""
+    from porter.formats.tensorflow.dtypes import TYPES
+    from porter.graph.rewrite.freeze import variables
 
-    options = Options(context.options.average, context.options.ignore)
-    taken = translate(checkpoint, context.arch, "tf", "tf", options).taken
-    missing = [name for name in names if name.removeprefix(prefix) not in taken]
-    if missing:
+    names = set(variables(graph))
+    found = {}
+    for node in graph.node:
+        if node.name not in names:
+            continue
+        name = node.name.removeprefix(prefix)
+        if name not in values:
+            raise PorterError(
+                f"{path}: its variable {node.name} does not belong to {context.arch.name}: name the model's own "
+                "inference graph"
+            )
+        kind = TYPES.get(node.attr["dtype"].type)
+        dtype = kind.loaded if kind else values[name].dtype
+        found[node.name] = _in_dtype(values[name], dtype, checkpoint.path, name)
+    return found
+
+
+def _in_dtype(values: np.ndarray, dtype: np.dtype, path: Path, name: str) -> np.ndarray:
+    """Return ``values`` in the dtype of the graph's variable. Raises PorterError where that would round them."""
+    with np.errstate(over="ignore"):
+        narrow = values.astype(dtype)
+    if not np.array_equal(narrow.astype(values.dtype), values, equal_nan=True):
         raise PorterError(
-            f"{path}: its variable {missing[0]} is none of {context.arch.name}'s: name the model's own inference graph"
+            f"{path}: {name} holds {values.dtype} values that do not fit the {dtype} of the original graph: port it "
+            "with `verify=False`, or verify a frozen graph of it"
         )
-    wanted = {name: taken[name.removeprefix(prefix)] for name in names}
-    if checkpoint.opens_as is None:
-        return {name: checkpoint[entry] for name, entry in wanted.items()}
-    keys = {name: checkpoint.stored_as.get(entry, entry) for name, entry in wanted.items()}
-    read = tf.read_variables(checkpoint.opens_as, set(keys.values()))
-    return {name: read[key] for name, key in keys.items()}
+    return narrow

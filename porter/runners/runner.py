@@ -1,11 +1,13 @@
-"""Runners: NHWC pictures in, {endpoint: values} out, whatever computes them.
+"""Runner: the contract of everything that computes a network's endpoints.
 
-A runner computes in the dtype of the pictures it is given, float32 or float64. Its endpoints are in
-graph order, pictures first and channels last.
+A runner takes float NHWC images and returns ``{endpoint: values}``. It computes in the dtype of the images, float32
+or float64. Endpoints come in graph order, images first and channels last.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -16,22 +18,49 @@ from porter.runners.softmax import softmax
 PRECISIONS = ("float32", "float64")
 
 
-class Runner(Protocol):
-    """Anything that computes a table's endpoints, in those ``precisions`` in which its numbers prove something."""
+class Probes(Protocol):
+    """The values of each activation that a golden keeps."""
+
+    def indices(self, endpoint: str, count: int) -> np.ndarray:
+        """Return the flat positions of the kept values in an activation of ``count`` values."""
+
+    def reduce(self, outputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return the kept values of whole activations. Raises PorterError where an activation has another size."""
+
+
+class Runner(ABC):
+    """Computes a table's endpoints.
+
+    - ``label`` names the runner in headings and messages.
+    - ``precisions`` are the dtypes whose results are reliable.
+    - ``strict``: every endpoint of the reference must be there, otherwise parity fails.
+    - ``partial``: an absent endpoint may only be unnamed, so it does not suggest a skipped layer.
+    - ``probes`` reduces the other side's outputs to what this runner keeps; None where it returns whole activations.
+    - ``notes`` are sentences that the report shows.
+    """
+
+    label: str
+    precisions: tuple[str, ...] = PRECISIONS
+    strict: bool = False
+    partial: bool = False
+    probes: Probes | None = None
 
     @property
-    def precisions(self) -> tuple[str, ...]: ...
+    def notes(self) -> Sequence[str]:
+        return ()
 
-    def __call__(self, pictures: np.ndarray) -> dict[str, np.ndarray]: ...
+    @abstractmethod
+    def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the endpoints of float32 or float64 NHWC ``images``."""
 
 
-def run_all(runner: Runner, pictures: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
-    """Run the float32 ``pictures`` in each of the runner's precisions: the same numbers, with more or fewer digits."""
-    return {precision: runner(pictures.astype(precision)) for precision in runner.precisions}
+def run_all(runner: Runner, images: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
+    """Run float32 ``images`` in each of the runner's precisions."""
+    return {precision: runner(images.astype(precision)) for precision in runner.precisions}
 
 
 def in_graph_order(outputs: dict[str, np.ndarray], table: Table) -> dict[str, np.ndarray]:
-    """Return ``outputs`` in the table's order, with the softmaxes that their dialect does not compute."""
+    """Return ``outputs`` in the table's order, and add the softmaxes that the network leaves out."""
     for endpoint in table.endpoints:
         if endpoint.softmax in outputs and endpoint.name not in outputs:
             outputs[endpoint.name] = softmax(outputs[endpoint.softmax])

@@ -1,4 +1,4 @@
-"""softmax, and how far its float32 values are off where its logits are."""
+"""softmax, and the float32 error that rounding of its logits makes one expect."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def softmax_rounding(single: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Return how far each value of the softmax may be expected to be off in float32, (pictures, classes).
+    """Return the expected float32 error of each softmax value, (images, classes).
 
-    ``single`` and ``truth`` are the logits in float32 and in float64. Each logit of a picture is taken to be off by the
-    root mean square of all of them; the derivative of value i by logit j is p_i (1 - p_i) where they are one, else
-    -p_i p_j. It is 0 where the logits are not finite.
+    ``single`` and ``truth`` are the logits in float32 and in float64. The error of each logit is taken as the root mean
+    square over the image's logits. The derivative of value i by logit j is p_i (1 - p_i) for i = j, and -p_i p_j
+    otherwise. The result is 0 where the logits are not finite.
     """
     truth = truth.astype(np.float64)
     with np.errstate(all="ignore"):

@@ -1,8 +1,8 @@
-"""Runs a frozen TensorFlow graph: the reference itself."""
+"""TFRunner: TensorFlow runs a frozen graph, the reference itself."""
 
 from __future__ import annotations
 
-from porter.runners.settings import before_tensorflow
+from porter.runners.tensorflow_settings import before_tensorflow
 
 before_tensorflow()
 
@@ -18,15 +18,15 @@ from porter.graph.rewrite.prune import prune
 from porter.graph.rewrite.safety import check_ops
 from porter.graph.rewrite.widen import rounded_constants, widen
 from porter.mapping.table import Table
-from porter.runners.runner import PRECISIONS, in_graph_order
+from porter.runners.runner import Runner, in_graph_order
 
 VERSION: str = tf.__version__
 
 
 def read_variables(prefix: Path, names: Iterable[str]) -> dict[str, np.ndarray]:
-    """Return a checkpoint's tensors as TensorFlow's own restore op gives them, bfloat16 as float32.
+    """Read a checkpoint's tensors with TensorFlow's own restore op; bfloat16 becomes float32.
 
-    The op reads V1 too, several slices and half included, which tf.train.load_checkpoint does not.
+    The op also reads V1 files, several slices and half, which tf.train.load_checkpoint does not.
     """
     names = list(names)
     dtypes = tf.compat.v1.train.NewCheckpointReader(str(prefix)).get_variable_to_dtype_map()
@@ -41,15 +41,17 @@ def read_variables(prefix: Path, names: Iterable[str]) -> dict[str, np.ndarray]:
     return {name: tensor.numpy() for name, tensor in zip(names, wide, strict=True)}
 
 
-class TFRunner:
-    """Feeds a frozen graph's one picture input and fetches the endpoints that it has.
+class TFRunner(Runner):
+    """Feeds a frozen graph's one image input and fetches its endpoints.
 
-    ``graph`` is a GraphDef of the tensorboard package; ``path`` names it in errors, ``prefix`` stands before the
-    table's names in it, ``judged`` is the endpoint that it must have, the logits where it is None. Only what the
-    endpoints need is kept, and its ops are checked before anything runs, unless the graph is trusted.
+    ``graph`` is a GraphDef of the tensorboard package, and ``path`` names it in errors. ``prefix`` stands before the
+    table's names. ``judged`` is the endpoint that must be there, the logits by default. The runner prunes the graph to
+    what the endpoints need, and checks these ops unless ``trust`` is set.
+    Raises FormatError where the graph is not the table's network, or has ops that could do more than compute.
     """
 
-    precisions = PRECISIONS
+    label = "TensorFlow"
+    strict = True
 
     def __init__(
         self,
@@ -68,14 +70,14 @@ class TFRunner:
         judged = judged or table.logits
         if judged not in self.where:
             wanted = ops[judged]
-            raise FormatError(f"{path} has no node {wanted}, the logits: it is not a graph of {table.name}")
+            raise FormatError(f"{path} has no node {wanted}, the logits: name a graph of {table.name}")
         self.graph = prune(graph, self.where.values(), path)
         if not trust:
             check_ops(self.graph, path)
         inputs = [node for node in self.graph.node if node.op.startswith("Placeholder")]
         if len(inputs) != 1:
             found = ", ".join(node.name for node in inputs) or "none"
-            raise FormatError(f"{path} should have one input for its logits, but has {found}: freeze the network alone")
+            raise FormatError(f"{path} must have one input for its logits, but has {found}: freeze the network alone")
         self.input = inputs[0].name
         sizes = [dim.size for dim in inputs[0].attr["shape"].shape.dim]
         self.one_by_one = bool(sizes) and sizes[0] == 1
@@ -84,34 +86,32 @@ class TFRunner:
 
     @property
     def notes(self) -> list[str]:
-        """What a reader has to know: which constants of the graph are taken as they are, rounded to float32."""
+        """Name the graph's constants that were rounded to float32, and are used so in float64 too."""
         rounded = rounded_constants(self.graph, self.path)
         if not rounded:
             return []
         return [
-            f"{Path(self.path).name} bakes in {plural(len(rounded), 'constant')} that float32 "
-            f"rounded: the graph's own values are used in float64 ({', '.join(rounded[:3])}"
+            f"{Path(self.path).name} contains {len(rounded)} constant{'' if len(rounded) == 1 else 's'} that float32 "
+            f"rounded: float64 uses the graph's own values ({', '.join(rounded[:3])}"
             f"{', …' if len(rounded) > 3 else ''})"
         ]
 
-    def __call__(self, pictures: np.ndarray) -> dict[str, np.ndarray]:
-        if any(0 < side != given for side, given in zip(self.sides, pictures.shape[1:3], strict=False)):
+    def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        if any(0 < side != given for side, given in zip(self.sides, images.shape[1:3], strict=False)):
             raise FormatError(
-                f"{self.path} takes pictures of {'x'.join(map(str, self.sides))}, not "
-                f"{'x'.join(map(str, pictures.shape[1:3]))}: name the model of that input size"
+                f"{self.path} takes images of {'x'.join(map(str, self.sides))}, not "
+                f"{'x'.join(map(str, images.shape[1:3]))}: name the model of that input size"
             )
-        session = self._session(pictures.dtype.name)
+        session = self._session(images.dtype.name)
         fetches = {name: f"{node}:0" for name, node in self.where.items()}
-        step = 1 if self.one_by_one else len(pictures)
+        step = 1 if self.one_by_one else len(images)
         try:
             runs: list[Mapping[str, np.ndarray]] = [
-                session.run(fetches, {f"{self.input}:0": pictures[at : at + step]})
-                for at in range(0, len(pictures), step)
+                session.run(fetches, {f"{self.input}:0": images[at : at + step]}) for at in range(0, len(images), step)
             ]
         except (tf.errors.OpError, ValueError) as error:
             raise FormatError(
-                f"TensorFlow cannot run {self.path} on pictures of shape {pictures.shape[1:]}: "
-                f"{str(error).splitlines()[0]}"
+                f"TensorFlow cannot run {self.path} on images of shape {images.shape[1:]}: {str(error).splitlines()[0]}"
             ) from None
         return in_graph_order({name: np.concatenate([run[name] for run in runs]) for name in fetches}, self.table)
 
@@ -123,6 +123,6 @@ class TFRunner:
                 try:
                     tf.graph_util.import_graph_def(definition, name="")
                 except ValueError as error:
-                    raise FormatError(f"TensorFlow refuses {self.path}: {str(error).splitlines()[0]}") from None
+                    raise FormatError(f"TensorFlow cannot import {self.path}: {str(error).splitlines()[0]}") from None
                 self.sessions[precision] = tf.compat.v1.Session(graph=imported)
         return self.sessions[precision]

@@ -1,4 +1,4 @@
-"""Runs a PyTorch module and reads its endpoints where the table says they are."""
+"""TorchRunner: runs a PyTorch module and reads the endpoints of its table."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ import torch
 from torch import nn
 
 from porter.mapping.table import Table
-from porter.runners.runner import PRECISIONS, in_graph_order
+from porter.runners.runner import Runner, in_graph_order
 
 
-class TorchRunner:
-    """A runner of ``module``, ours or anybody's with the same names, in either precision.
+class TorchRunner(Runner):
+    """Runs ``module``, porter's or any other with the table's names, in either precision.
 
-    The module is run in eval mode and in the pictures' dtype; behind a run it is exactly what it was before.
+    The module runs in eval mode and in the images' dtype. A run leaves the module unchanged.
     """
 
-    precisions = PRECISIONS
+    label = "PyTorch"
 
     def __init__(self, module: nn.Module, table: Table) -> None:
         self.module = module
         self.table = table
 
-    def __call__(self, pictures: np.ndarray) -> dict[str, np.ndarray]:
-        images = torch.from_numpy(np.ascontiguousarray(pictures.transpose(0, 3, 1, 2)))
+    def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        nchw = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
         modules = dict(self.module.named_modules())
         outputs: dict[str, np.ndarray] = {}
         hooks = []
@@ -37,8 +37,8 @@ class TorchRunner:
                 path = endpoint.where.get("torch")
                 if path in modules:
                     hooks.append(modules[path].register_forward_hook(partial(_keep, outputs, endpoint.name)))
-            with _evaluating(self.module, images.dtype), torch.inference_mode():
-                self.module(images.to(next(self.module.parameters(), images).device))
+            with _evaluating(self.module, nchw.dtype), torch.inference_mode():
+                self.module(nchw.to(next(self.module.parameters(), nchw).device))
         finally:
             for hook in hooks:
                 hook.remove()
@@ -47,9 +47,9 @@ class TorchRunner:
 
 @contextmanager
 def _evaluating(module: nn.Module, dtype: torch.dtype) -> Iterator[None]:
-    """Have ``module`` in eval mode and in ``dtype``; then give it back its own tensors and modes.
+    """Keep ``module`` in eval mode and in ``dtype``, then restore its tensors and modes.
 
-    Not a copy of it, because a module may hold functions of its own parts, which copying leaves behind.
+    A copy would be simpler, but a module may hold functions bound to its own parts.
     """
     tensors = [tensor for tensor in (*module.parameters(), *module.buffers()) if tensor.is_floating_point()]
     own = [tensor.data for tensor in tensors]
@@ -67,6 +67,6 @@ def _evaluating(module: nn.Module, dtype: torch.dtype) -> Iterator[None]:
 
 
 def _keep(outputs: dict[str, np.ndarray], name: str, _module: nn.Module, _inputs: Any, output: torch.Tensor) -> None:
-    # A copy, because a foreign module may go on in place.
+    # A copy, because the next layer may work in place.
     values = output.detach().cpu().numpy().copy()
     outputs[name] = values.transpose(0, 2, 3, 1) if values.ndim == 4 else values

@@ -12,14 +12,14 @@ from porter.mapping.table import Table
 from porter.runners.of_network import runner_of
 
 
-def endpoints(model: str, network: Any, pictures: np.ndarray) -> dict[str, np.ndarray]:
-    """Return ``network``'s endpoints on NHWC ``pictures``, in graph order, channels last.
+def endpoints(model: str, network: Any, images: np.ndarray) -> dict[str, np.ndarray]:
+    """Return ``{endpoint: activation}`` of ``network`` on NHWC ``images``, in graph order and channels last.
 
-    ``network`` is a torch.nn.Module or keras.Model with the names of the table of ``model``: porter's, timm's,
-    keras.applications'. It is run in the pictures' dtype, float32 or float64. Raises PorterError where it is
-    neither.
+    ``network`` is a torch.nn.Module or keras.Model with the layer names of the model's table: porter's, timm's or
+    keras.applications'. It runs in the images' dtype, float32 or float64. Raises PorterError for another type, and
+    where no layer has a name of the table.
     """
-    found = runner_of(network, Table.load(find_arch(model).table))(pictures)
+    found = runner_of(network, Table.load(find_arch(model).table))(images)
     if not found:
-        raise PorterError(f"{type(network).__name__} has none of the layers of {model}: give them the table's names")
+        raise PorterError(f"{type(network).__name__} has no layer of {model}: give its layers the table's names")
     return found

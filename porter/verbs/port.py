@@ -25,7 +25,7 @@ from porter.mapping.stored_names import stored_names
 from porter.mapping.table import Table
 from porter.mapping.translate import Options, Translation, translate
 from porter.parity.result import Verification
-from porter.runners.settings import before_tensorflow
+from porter.runners.tensorflow_settings import before_tensorflow
 from porter.verbs.fetch import fetch
 from porter.verbs.verify import verify_checkpoint
 

@@ -46,7 +46,7 @@ def test_every_file_of_a_checkpoint_is_in_the_metadata_and_the_result(bundle: li
 
 
 def test_a_verification_says_every_file(tf: Any, bundle: list[Path], single: Path, tmp_path: Path) -> None:
-    from porter.runners.pictures import sample_paths
+    from porter.runners.images import sample_paths
 
     picture = sample_paths()[0]
     page = tmp_path / "r.html"

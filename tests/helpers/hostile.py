@@ -428,7 +428,7 @@ def verbs(path: Path, out: Path) -> dict[str, Callable[[], object]]:
     from porter.formats.open import open_checkpoint
     from porter.formats.tensorflow.events import newest_graph
     from porter.parity.compare_runs import Settings
-    from porter.runners.pictures import sample_paths
+    from porter.runners.images import sample_paths
 
     quick: dict[str, Any] = {"images": sample_paths()[:1], "settings": Settings(precision="float32")}
     return {

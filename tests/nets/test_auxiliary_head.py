@@ -30,7 +30,7 @@ from porter.mapping.table import Table
 from porter.mapping.translate import Options, translate
 from porter.nets.build import build
 from porter.nets.nasnet.torch import AuxiliaryHead
-from porter.runners.golden import golden_pictures
+from porter.runners.golden import golden_images
 from porter.verbs.seed import seed
 from record import recipes
 from recorders import slim
@@ -57,7 +57,7 @@ def slims(name: str, size: int) -> tuple[list[np.ndarray], dict[str, np.ndarray]
     with mock.patch.object(nasnet, "arg_scope", frozen):
         network = slim.build(recipe, "float64", training=True)
     variables = [variable for variable in network.variables if variable.op.name != "global_step"]
-    logits, endpoints = slim.run(recipe, replace(network, variables=variables), golden_pictures(size)[:1])
+    logits, endpoints = slim.run(recipe, replace(network, variables=variables), golden_images(size)[:1])
     names = {variable.op.name: variable.shape.as_list() for variable in variables}
     weights = {name: seeded(name, shape, recipe.salt, recipe.gain) for name, shape in names.items()}
     return [logits, endpoints["AuxLogits"]], weights
@@ -122,7 +122,7 @@ def test_both_logits_are_those_of_slims_training_graph() -> None:
     name, size = "nasnet_mobile", 224
     want, weights = slims(name, size)
     model = ours(name, weights, size)
-    pictures = nchw(golden_pictures(size)[:1].astype(np.float64))
+    pictures = nchw(golden_images(size)[:1].astype(np.float64))
     with torch.inference_mode():
         got = [logits.numpy() for logits in model(pictures)]
         assert max(distance(*pair) for pair in zip(got, want, strict=True)) < 1e-12
@@ -149,7 +149,7 @@ def training(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_keras_computes_what_pytorch_does(training: Path, tmp_path: Path) -> None:
     """The two share no code but the table; PyTorch's is held against slim's above."""
-    pictures = golden_pictures(32).astype(np.float64)
+    pictures = golden_images(32).astype(np.float64)
     networks = []
     for framework, name in (("torch", "cifar.safetensors"), ("keras", "cifar.keras")):
         port("nasnet_cifar", target=framework, checkpoint=training, out=tmp_path / name, aux=True)

@@ -22,7 +22,7 @@ from porter.formats.open import open_checkpoint
 from porter.mapping.table import Table
 from porter.mapping.translate import translate
 from porter.parity.compare import compare
-from porter.runners.golden import GoldenRunner, golden_pictures
+from porter.runners.golden import GoldenRunner, golden_images
 from porter.runners.runner import run_all
 from porter.verbs.verify import seeded_checkpoint, verify_golden
 
@@ -68,8 +68,8 @@ def test_keras_applications_filled_by_name_gives_the_same_logits() -> None:
     model = keras.applications.MobileNet(weights=None, classes=1001, classifier_activation=None)
     fill(model, TABLE, keras_tensors(name))
     golden = recorded(name)
-    reference, pictures = GoldenRunner(golden, TABLE), golden_pictures(224)
-    got = {p: reference.probe(run) for p, run in run_all(KerasRunner(model, TABLE), pictures).items()}
+    reference, pictures = GoldenRunner(golden, TABLE), golden_images(224)
+    got = {p: reference.probes.reduce(run) for p, run in run_all(KerasRunner(model, TABLE), pictures).items()}
     report = compare(got, run_all(reference, pictures), TABLE.logits)
     assert report, str(report)
     assert len(report.rows) == 30
@@ -82,7 +82,7 @@ def test_keras_applications_is_another_network_at_an_odd_size() -> None:
     golden = recorded("mobilenet_v1_0.25_128@129")
     model = keras.applications.MobileNet((129, 129, 3), 0.25, weights=None, classes=1001, classifier_activation=None)
     fill(model, TABLE, keras_tensors())
-    reference, pictures = GoldenRunner(golden, TABLE), golden_pictures(129)
+    reference, pictures = GoldenRunner(golden, TABLE), golden_images(129)
     outputs = KerasRunner(model, TABLE)(pictures)
     want = reference(pictures)[TABLE.logits]
     assert np.abs(outputs[TABLE.logits] - want).max() > 0.01 * want.std()
@@ -113,7 +113,7 @@ def test_keras_loads_the_file_without_porter(save: Any, tmp_path: Path, suffix: 
         f"pictures = np.load({str(tmp_path / 'pictures.npy')!r})\n"
         f"np.save({str(tmp_path / 'logits.npy')!r}, keras.ops.convert_to_numpy(model(pictures, training=False)))"
     )
-    np.save(tmp_path / "pictures.npy", golden_pictures(128))
+    np.save(tmp_path / "pictures.npy", golden_images(128))
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120, capture_output=True)
     golden = recorded(NAME).values()["logits_float32"]
     np.testing.assert_allclose(np.load(tmp_path / "logits.npy"), golden, rtol=0, atol=1e-4 * golden.std())
@@ -211,5 +211,5 @@ def test_pictures_of_another_size_than_a_models_are_refused() -> None:
     from porter.runners.keras import KerasRunner
 
     model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten()], name="net")
-    with pytest.raises(PorterError, match="net takes pictures of 8x8, not 9x8: give pictures of that size"):
+    with pytest.raises(PorterError, match="net takes images of 8x8, not 9x8: give images of that size"):
         KerasRunner(model, Table.load("mobilenet_v1"))(np.zeros((1, 9, 8, 3), np.float32))

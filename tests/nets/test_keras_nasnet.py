@@ -31,7 +31,7 @@ from porter.formats.open import open_checkpoint
 from porter.mapping.relayout import relayout
 from porter.mapping.stored_names import layer_name
 from porter.mapping.table import Table
-from porter.runners.golden import golden_pictures
+from porter.runners.golden import golden_images
 from porter.verbs.seed import seed
 
 keras: Any = pytest.importorskip("keras")
@@ -326,7 +326,7 @@ def mobile(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("backend", ["tensorflow", "torch"])
 def test_keras_loads_the_file_without_porter(mobile: Path, tmp_path: Path, backend: str) -> None:
-    np.save(tmp_path / "pictures.npy", golden_pictures(224))
+    np.save(tmp_path / "pictures.npy", golden_images(224))
     code = (
         "import sys; sys.modules['porter'] = None; import keras, numpy as np\n"
         f"model = keras.saving.load_model({str(mobile)!r}, compile=False)\n"
@@ -349,7 +349,7 @@ def test_a_file_is_read_back_bit_for_bit(mobile: Path, tmp_path: Path) -> None:
 def test_the_network_for_training_takes_the_same_file_and_computes_the_same(tmp_path: Path) -> None:
     seed("nasnet_cifar", tmp_path / "seeded.ckpt")
     port("nasnet_cifar", target="keras", checkpoint=tmp_path / "seeded.ckpt", out=tmp_path / "cifar.safetensors")
-    x = golden_pictures(32)
+    x = golden_images(32)
     plain, training = (
         load("nasnet_cifar", "keras", weights=tmp_path / "cifar.safetensors", drop_path=drop_path)
         for drop_path in (False, True)

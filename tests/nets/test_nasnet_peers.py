@@ -23,7 +23,7 @@ from porter.catalog.models import find_arch
 from porter.formats.checkpoint import Checkpoint
 from porter.mapping.table import Table
 from porter.mapping.translate import translate
-from porter.runners.golden import GoldenRunner, golden_pictures
+from porter.runners.golden import GoldenRunner, golden_images
 from porter.runners.of_network import runner_of
 from porter.verbs.verify import seeded_checkpoint
 
@@ -57,8 +57,8 @@ def divergences(network: Any, name: str, without: str = "") -> dict[str, float]:
     """Return each endpoint's distance from the golden in float64, in the deviations of the original's values."""
     golden, table = recorded(name), Table.load(name)
     table = dataclasses.replace(table, endpoints=tuple(e for e in table.endpoints if e.name != without))
-    reference, pictures = GoldenRunner(golden, table), golden_pictures(golden.input_size).astype(np.float64)
-    got, want = reference.probe(runner_of(network, table)(pictures)), reference(pictures)
+    reference, pictures = GoldenRunner(golden, table), golden_images(golden.input_size).astype(np.float64)
+    got, want = reference.probes.reduce(runner_of(network, table)(pictures)), reference(pictures)
     return {key: distance(value, want[key]) for key, value in got.items()}
 
 

@@ -16,7 +16,7 @@ from porter import port
 from porter.catalog.goldens import recorded
 from porter.mapping.table import Table
 from porter.parity.compare import compare
-from porter.runners.golden import GoldenRunner, golden_pictures
+from porter.runners.golden import GoldenRunner, golden_images
 from porter.runners.runner import run_all
 from porter.runners.torch import TorchRunner
 
@@ -35,8 +35,8 @@ def test_timm_loads_the_port_strictly_and_gives_the_original_logits(timm: Any, s
     model.load_state_dict(load_file(out), strict=True)
 
     table, golden = Table.load("mobilenet_v1"), recorded(name)
-    reference, pictures = GoldenRunner(golden, table), golden_pictures(golden.input_size)
-    got = {p: reference.probe(run) for p, run in run_all(TorchRunner(model, table), pictures).items()}
+    reference, pictures = GoldenRunner(golden, table), golden_images(golden.input_size)
+    got = {p: reference.probes.reduce(run) for p, run in run_all(TorchRunner(model, table), pictures).items()}
     report = compare(got, run_all(reference, pictures), table.logits)
     assert report, str(report)
     assert len(report.rows) == 30
@@ -59,7 +59,7 @@ def test_timms_own_defaults_are_another_network(timm: Any, save: Saver, tmp_path
     model = timm.create_model("mobilenetv1_100", num_classes=1001).eval()
     model.load_state_dict(load_file(out), strict=True)
     golden = recorded(name)
-    images = torch.from_numpy(golden_pictures(224).transpose(0, 3, 1, 2).copy())
+    images = torch.from_numpy(golden_images(224).transpose(0, 3, 1, 2).copy())
     with torch.inference_mode():
         logits = model(images).numpy()
     want = golden.values()["logits_float64"]

@@ -47,7 +47,7 @@ def test_one_value_far_out_fails_although_the_mean_square_is_small() -> None:
     assert not row.ok
 
 
-def test_the_first_departure_is_the_first_in_graph_order() -> None:
+def test_the_first_divergence_is_the_first_in_graph_order() -> None:
     want = {p: {"a": o["Logits"], "b": o["Logits"], "Logits": o["Logits"]} for p, o in WANT.items()}
     got = {p: o | {"b": o["b"] + 1, "Logits": o["Logits"] + 2} for p, o in want.items()}
     report = compare(dict(reversed(got.items())), want, "Logits")
@@ -58,7 +58,7 @@ def test_the_first_departure_is_the_first_in_graph_order() -> None:
 
 
 def test_nothing_in_common_is_not_parity() -> None:
-    with pytest.raises(PorterError, match="without its logits nothing can be judged"):
+    with pytest.raises(PorterError, match="the port does not compute Logits, which parity is judged by"):
         compare({"float64": {}, "float32": {}}, WANT, "Logits")
 
 
@@ -72,7 +72,7 @@ def test_an_endpoint_that_the_port_does_not_compute_is_no_parity() -> None:
     report = compare(WANT, want, "Logits")
     assert all(row.ok for row in report.rows)
     assert not report
-    assert str(report) == "parity is not shown: the port computes no a"
+    assert str(report) == "parity is not shown: the port does not compute a"
     assert compare(want, WANT, "Logits")  # what only the port computes is its own affair
 
 

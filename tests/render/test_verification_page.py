@@ -74,7 +74,7 @@ def test_it_loads_nothing(good: Verification) -> None:
 def test_names_cannot_put_markup_into_it(good: Verification) -> None:
     from dataclasses import replace
 
-    strange = replace(good, model="<script>alert(1)</script>", pictures=(replace(good.pictures[0], picture="<b>.png"),))
+    strange = replace(good, model="<script>alert(1)</script>", images=(replace(good.images[0], image="<b>.png"),))
     text = render(strange)
     assert "<script>alert" not in text
     assert "&lt;b&gt;.png" in text

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tensorboard.compat.proto.graph_pb2 import GraphDef
 
 from helpers.checkpoints import Saver, seeded_variables
 from porter import inspect, port, verify
@@ -15,6 +16,7 @@ from porter.formats.roles import RANGE, SHADOW_SUFFIX, VARIABLE, roles
 from porter.formats.tensorflow.source import load_graph
 from porter.graph.rewrite.freeze import constant, freeze
 from porter.graph.rewrite.quantized import without_fake_quant
+from porter.runners.images import sample_paths
 
 NAME = "mobilenet_v1_0.25_128"
 SCOPE = "MobilenetV1/MobilenetV1/Conv2d_0"
@@ -70,6 +72,57 @@ def test_a_frozen_quantization_aware_graph_is_verified_in_float(tf: Any, tmp_pat
     assert result
     assert result.reference.endswith("running quantized.pb without its 27 FakeQuant nodes")
     assert port(NAME, checkpoint=path).translation.roles[RANGE] == 54
+
+
+def test_a_graph_runs_alike_as_graph_and_as_checkpoint(tf: Any, tmp_path: Path) -> None:
+    """One runner for both: it passes FakeQuant through, finds the prefix, and notes rounded constants."""
+    frozen, graph = quantized_graph(), GraphDef()
+    next(node for node in frozen.node if node.op == "FusedBatchNormV3").attr["epsilon"].f = float(np.float32(1 / 3))
+    for node in frozen.node:
+        moved = graph.node.add()
+        moved.CopyFrom(node)
+        moved.name = f"import/{node.name}"
+        moved.input[:] = [f"^import/{name[1:]}" if name[0] == "^" else f"import/{name}" for name in node.input]
+    path = tmp_path / "quantized.pb"
+    path.write_bytes(graph.SerializeToString())
+    options: dict[str, Any] = {"images": sample_paths()[:1]}
+    results = [
+        verify(NAME, checkpoint=path, **options),
+        verify(NAME, graph=path, **options),
+        verify(NAME, graph=path, checkpoint=path, **options),
+        verify(NAME, reference=f"tf:{path}", checkpoint=path, **options),
+    ]
+    for result in results:
+        assert result.reference.endswith("running quantized.pb without its 27 FakeQuant nodes")
+        (note,) = result.ports["torch"].notes
+        assert "quantized.pb contains 1 constant that float32 rounded" in note
+        assert result.ports["torch"].rows[0].exact is not None
+        # The changed epsilon is the graph's alone.
+        assert result.ports["torch"].first_divergence.endpoint == "Conv2d_0"
+    first, *others = [result.as_dict() for result in results]
+    assert all(other == first for other in others)
+
+
+def test_an_unfrozen_quantization_aware_graph_is_verified_in_float_too(tf: Any, save: Saver, tmp_path: Path) -> None:
+    """Its FakeQuant nodes, and the variables of their ranges, are not needed."""
+    graph = load_graph(recorded(NAME).graph)
+    scope = f"MobilenetV1/{SCOPE}/act_quant"
+    relu = next(node for node in graph.node if node.op == "Relu6")
+    for node in graph.node:
+        node.input[:] = [f"{scope}/FakeQuant" if name == relu.name else name for name in node.input]
+    for end in ("min", "max"):
+        handle = graph.node.add(name=f"{scope}/{end}", op="VarHandleOp")
+        handle.attr["dtype"].type = 1
+        graph.node.add(name=f"{scope}/{end}/read", op="ReadVariableOp", input=[handle.name]).attr["dtype"].type = 1
+    ends = [f"{scope}/{end}/read" for end in ("min", "max")]
+    graph.node.add(name=f"{scope}/FakeQuant", op="FakeQuantWithMinMaxVars", input=[relu.name, *ends])
+    path = tmp_path / "training.pb"
+    path.write_bytes(graph.SerializeToString())
+    result = verify(NAME, checkpoint=save(seeded_variables() | ranges()), graph=path, images=sample_paths()[:1])
+    assert result, str(result.ports)
+    assert result.reference.endswith(
+        "running training.pb without its 1 FakeQuant nodes, filled by its own reader of model.ckpt"
+    )
 
 
 def test_a_graph_without_fake_quant_stays_as_it_is() -> None:

@@ -24,8 +24,8 @@ from porter.graph.rewrite.freeze import freeze
 from porter.graph.rewrite.prune import prune
 from porter.mapping.table import Table
 from porter.parity.compare_runs import Settings
-from porter.runners.golden import golden_pictures
-from porter.runners.pictures import sample_paths
+from porter.runners.golden import golden_images
+from porter.runners.images import sample_paths
 
 MODEL = "mobilenet_v1_0.25_128"
 TABLE = Table.load("mobilenet_v1")
@@ -89,6 +89,35 @@ def test_a_graph_is_filled_with_a_v1_checkpoint_by_tensorflow_too(tf: Any, tmp_p
     assert result.reference.endswith("running graph.pb, filled by its own reader of model-v1.ckpt")
 
 
+def test_values_that_a_graphs_dtype_cannot_hold_are_refused(tf: Any, save: Saver, tmp_path: Path) -> None:
+    """The user's graph and the recorded one are filled alike: float64 and half fit where float32 holds the values."""
+    graph = write_graph(tf, ".pb", tmp_path)
+    wide = {name: value.astype(np.float64) for name, value in seeded_variables().items()}
+    half = {name: value.astype(np.float16) for name, value in seeded_variables().items()}
+    for number, tensors in enumerate((wide, half)):
+        prefix = save(tensors, f"fits{number}.ckpt")
+        for path in (None, graph):
+            assert verify(MODEL, checkpoint=prefix, graph=path, images=ONE, settings=QUICK)
+    name = "MobilenetV1/Conv2d_0/weights"
+    prefix = save(wide | {name: wide[name] + 1e-12}, "finer.ckpt")
+    for path in (None, graph):
+        with pytest.raises(
+            PorterError, match=rf"finer.ckpt: {name} holds float64 values that do not fit the float32 of the original"
+        ):
+            verify(MODEL, checkpoint=prefix, graph=path, images=ONE, settings=QUICK)
+
+
+def test_a_graph_of_another_model_is_refused(tf: Any, save: Saver, tmp_path: Path) -> None:
+    graph = load_graph(recorded(MODEL).graph)
+    for node in graph.node:
+        node.name = node.name.replace("Conv2d_0/weights", "Conv2d_0/kernel")
+        node.input[:] = [name.replace("Conv2d_0/weights", "Conv2d_0/kernel") for name in node.input]
+    path = tmp_path / "other.pb"
+    path.write_bytes(graph.SerializeToString())
+    with pytest.raises(PorterError, match="its variable MobilenetV1/Conv2d_0/kernel does not belong to mobilenet_v1"):
+        verify(MODEL, checkpoint=save(seeded_variables()), graph=path, images=ONE)
+
+
 def ported(save: Saver, folder: Path, target: str = "torch", suffix: str = ".safetensors") -> str:
     """Return the spec of a side: the seeded weights, ported."""
     out = folder / f"port{suffix}"
@@ -106,7 +135,7 @@ def test_a_saved_model_brings_its_own_variables(tf: Any, save: Saver, tmp_path: 
 
 def test_a_graph_without_values_is_told(tf: Any, save: Saver, tmp_path: Path) -> None:
     graph = write_graph(tf, ".pbtxt", tmp_path)
-    with pytest.raises(PorterError, match="is not frozen, and its 137 variables need values: give --checkpoint"):
+    with pytest.raises(PorterError, match="is not frozen, and its 137 variables need values: give `checkpoint`"):
         verify(MODEL, reference=f"tf:{graph}", candidate=ported(save, tmp_path), images=ONE)
     with pytest.raises(PorterError, match=r"absent.pb does not exist: name a .pb, .pbtxt or .meta file"):
         verify(MODEL, reference="tf:absent.pb", candidate=ported(save, tmp_path))
@@ -138,9 +167,7 @@ def test_the_ported_files_of_two_frameworks_agree(save: Saver, tmp_path: Path) -
     assert result, str(result.ports)
     assert result.reference == "port.safetensors in PyTorch"
     assert result.titles == {"keras": "port.keras in Keras"}
-    assert [label for label, _ in result.pictures[0].reference] == [
-        label for label, _ in result.pictures[0].ports["keras"]
-    ]
+    assert [label for label, _ in result.images[0].reference] == [label for label, _ in result.images[0].ports["keras"]]
 
 
 NETS = """
@@ -285,7 +312,7 @@ def test_endpoints_go_through_a_users_table(nets: str, tmp_path: Path) -> None:
     assert [row.endpoint for row in report.rows] == ["AvgPool_1a", "Logits", "Predictions"]
     # It answers in float32 whatever it is given, and the report says so.
     assert all(row.exact is None and row.rounding_rms is not None for row in report.rows)
-    assert "the port has no float64 that proves anything: it is judged in float32 alone" in report.notes[0]
+    assert "the candidate has no reliable float64: judged in float32 only" in report.notes[0]
 
 
 def test_a_module_of_other_names_goes_through_a_dict(save: Saver, nets: str, tmp_path: Path) -> None:
@@ -301,10 +328,45 @@ def test_one_side_without_background_is_compared_in_the_other_classes(save: Save
     result = verify(MODEL, reference=ported(save, tmp_path), candidate=f"{nets}:without_background", images=ONE)
     report = result.ports["without_background"]
     assert report, str(report)
-    assert "one side alone has a background class: the other classes are compared" in report.notes
-    (picture,) = result.pictures
+    assert "only one side has a background class: the other classes are compared" in report.notes
+    (picture,) = result.images
     # The same labels on both sides, although their indices are one apart.
     assert [label for label, _ in picture.reference] == [label for label, _ in picture.ports["without_background"]]
+
+
+def test_strictness_is_the_runners_and_not_the_names(tmp_path: Path) -> None:
+    """A user's function named torch may compute a few endpoints; porter's own network must compute all."""
+    path = tmp_path / "few.py"
+    path.write_text(
+        "from nets import half\n\n\ndef torch(pictures):\n"
+        "    outputs = half(pictures)\n"
+        "    return {'Logits': outputs['mine'], 'AvgPool_1a': outputs['pool']}\n",
+        encoding="utf-8",
+    )
+    (tmp_path / "nets.py").write_text(textwrap.dedent(NETS), encoding="utf-8")
+    result = verify(MODEL, reference="golden", candidate=f"{path}:torch")
+    report = result.ports["torch"]
+    assert result, str(report)
+    assert not report.strict
+    assert "Conv2d_0" in report.missing
+    assert result.name_of("torch") == "torch"
+    ours = verify(MODEL)
+    assert ours.ports["torch"].strict
+    assert ours.name_of("torch") == "PyTorch"
+
+
+def test_porters_own_network_must_compute_every_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    from porter.runners.torch import TorchRunner
+
+    sound = TorchRunner.__call__
+
+    def without_the_first(self: TorchRunner, images: np.ndarray) -> dict[str, np.ndarray]:
+        return {name: values for name, values in sound(self, images).items() if name != "Conv2d_0"}
+
+    monkeypatch.setattr(TorchRunner, "__call__", without_the_first)
+    report = verify(MODEL).ports["torch"]
+    assert not report
+    assert str(report) == "parity is not shown: the port does not compute Conv2d_0"
 
 
 @pytest.mark.parametrize(
@@ -314,12 +376,12 @@ def test_one_side_without_background_is_compared_in_the_other_classes(save: Save
         ("{nets}:absent", "has no absent: name one of its functions"),
         ("{nets}:nonsense", r"returns a ndarray: return \{endpoint: array\}"),
         ("{nets}:stranger", "returns none of the endpoints Conv2d_0"),
-        ("{nets}:letters", "letters gives Logits as <U1: return arrays of real numbers"),
+        ("{nets}:letters", "letters returns Logits as <U1: return arrays of real numbers"),
         ("{nets}:ragged", "ragged fails: ValueError: setting an array element"),
-        ("{nets}:subclassed", "net is a keras.Model without inputs of its own"),
-        ("{nets}:headless", "the golden's weights have no place in this network"),
+        ("{nets}:subclassed", "net is a keras.Model without inputs, so its layers cannot be read"),
+        ("{nets}:headless", "porter cannot fill this network with the golden's weights"),
         ("absent.py:build", "absent.py does not exist"),
-        ("jax:file", "'jax:file' names no side: take golden, torch:FILE"),
+        ("jax:file", "unknown side 'jax:file': choose golden, torch:FILE"),
         ("torch:absent.safetensors", "does not exist"),
     ],
 )
@@ -346,15 +408,18 @@ def test_endpoints_that_a_user_did_not_name_are_not_called_skipped(nets: str, fu
 
 
 def test_a_table_of_unknown_names_is_refused(nets: str, tmp_path: Path) -> None:
-    with pytest.raises(PorterError, match="--endpoint-map names Logitz, which is no endpoint"):
+    with pytest.raises(
+        PorterError,
+        match=r"`endpoint_map` names Logitz, but .* has no such endpoint; available: Conv2d_0",
+    ):
         verify(MODEL, reference="golden", candidate=f"{nets}:half", endpoint_map={"Logitz": "mine"})
     (tmp_path / "t.toml").write_text("[endpoint]", encoding="utf-8")
     with pytest.raises(PorterError, match=r"t.toml has no \[endpoints\]"):
         verify(MODEL, reference="golden", candidate=f"{nets}:half", endpoint_map=tmp_path / "t.toml")
 
 
-def test_pictures_and_goldens_exclude_each_other() -> None:
-    with pytest.raises(PorterError, match="leave --images out beside golden"):
+def test_images_and_goldens_exclude_each_other() -> None:
+    with pytest.raises(PorterError, match="leave `images` out beside golden"):
         verify(MODEL, reference="golden", candidate="golden", images=ONE)
     assert verify(MODEL, reference="golden", candidate="golden")
 
@@ -376,8 +441,8 @@ def test_the_precision_can_be_chosen() -> None:
     single = verify(MODEL, settings=Settings(precision="float32")).ports["torch"]
     assert single
     assert "float32 alone, within" in str(single)
-    assert "smaller differences are not seen" in single.notes[0]
-    with pytest.raises(PorterError, match="--precision float16"):
+    assert "smaller differences are not detected" in single.notes[0]
+    with pytest.raises(PorterError, match="unsupported precision float16: choose float32 or float64"):
         Settings(precision="float16")
 
 
@@ -385,9 +450,9 @@ def test_endpoints_are_chosen_by_an_expression() -> None:
     report = verify(MODEL, settings=Settings(endpoints="_pointwise$")).ports["torch"]
     assert len(report.rows) == 13
     assert report
-    with pytest.raises(PorterError, match="is found in no endpoint's name"):
+    with pytest.raises(PorterError, match="no endpoint matches 'Cell'; available: Conv2d_0, Conv2d_1_depthwise"):
         verify(MODEL, settings=Settings(endpoints="Cell"))
-    with pytest.raises(PorterError, match="is not a regular expression"):
+    with pytest.raises(PorterError, match=r"`endpoints` '\(' is not a regular expression"):
         verify(MODEL, settings=Settings(endpoints="("))
 
 
@@ -398,7 +463,7 @@ def test_atol_replaces_the_two_rules(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not verify(MODEL)
     report = verify(MODEL, settings=Settings(atol=1e-2)).ports["torch"]
     assert report
-    assert "(--atol 0.01)" in str(report)
+    assert "(tolerance 0.01)" in str(report)
     assert not verify(MODEL, settings=Settings(atol=1e-9))
 
 
@@ -417,7 +482,7 @@ def test_images_takes_what_a_shell_pattern_gives(
     )
     result = json.loads(out)
     assert code == 0
-    assert [picture["picture"] for picture in result["pictures"]] == [path.name for path in pictures]
+    assert [image["image"] for image in result["images"]] == [path.name for path in pictures]
     row = result["ports"]["torch"]["endpoints"][0]
     assert {"largest", "mean", "cosine", "amplification", "exact", "rounding_rms", "ok"} <= row.keys()
     assert len(result["preprocessing"]) == 2
@@ -476,13 +541,13 @@ def test_constants_that_a_graph_rounded_are_used_as_they_are_and_told(tf: Any) -
     node.attr["epsilon"].f = third
     baked = TFRunner(graph, TABLE, "frozen.pb")
     assert len(baked.notes) == 1
-    assert "bakes in 1 constant that float32 rounded: the graph's own values are used" in baked.notes[0]
+    assert "contains 1 constant that float32 rounded: float64 uses the graph's own values" in baked.notes[0]
     # In float64 the graph computes with the float32 third, not with a decimal near it.
     from porter.graph.rewrite.widen import shortest
 
     assert shortest(third) == third
     assert shortest(float(np.float32(0.9997))) == 0.9997
-    outputs = baked(golden_pictures(128)[:1].astype(np.float64))
+    outputs = baked(golden_images(128)[:1].astype(np.float64))
     assert outputs["Logits"].dtype == np.float64
 
 
@@ -499,7 +564,65 @@ def test_a_terminal_sees_progress() -> None:
     assert b"verifying" in shown
 
 
-def test_many_pictures_need_no_more_memory_than_a_few() -> None:
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"batch": 0}, "`batch` must be at least 1, got 0"),
+        ({"atol": -1.0}, "`atol` must be 0 or more, got -1.0"),
+        ({"atol": float("nan")}, "`atol` must be 0 or more, got nan"),
+    ],
+)
+def test_settings_out_of_range_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(PorterError, match=message):
+        Settings(**settings)
+
+
+def test_a_runner_without_the_precision_that_is_asked_for_is_named(nets: str) -> None:
+    with pytest.raises(PorterError, match='half computes in float32 only: leave `precision="float64"` out'):
+        verify(
+            MODEL,
+            reference="golden",
+            candidate=f"{nets}:half",
+            endpoint_map={"Logits": "mine", "AvgPool_1a": "pool"},
+            settings=QUICK,
+        )
+
+
+def test_every_image_has_its_labels_and_only_the_first_keep_their_logits(
+    tf: Any, save: Saver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from porter.parity import per_image
+
+    checkpoint, paths = save(seeded_variables()), [*sample_paths(), *sample_paths()[:2]]
+    whole = verify(MODEL, checkpoint=checkpoint, images=paths, settings=Settings(batch=5))
+    monkeypatch.setattr(per_image, "LOGITS_KEPT", 3)
+    result = verify(MODEL, checkpoint=checkpoint, images=paths, settings=Settings(batch=2))
+    assert [image.path for image in result.images] == paths
+    assert result.images[3].reference == result.images[0].reference
+    for one, other in zip(whole.images, result.images, strict=True):
+        assert [label for label, _ in one.ports["torch"]] == [label for label, _ in other.ports["torch"]]
+    assert {name: logits.shape for name, logits in whole.logits.items()} == {"": (5, 1001), "torch": (5, 1001)}
+    assert {name: logits.shape for name, logits in result.logits.items()} == {"": (3, 1001), "torch": (3, 1001)}
+    np.testing.assert_allclose(result.logits["torch"], whole.logits["torch"][:3], rtol=0, atol=1e-4)
+
+
+def test_only_one_batch_of_images_is_prepared_at_a_time(tf: Any, save: Saver, monkeypatch: pytest.MonkeyPatch) -> None:
+    from porter.runners.images import PreparedImages
+
+    sound, asked = PreparedImages.__getitem__, []
+
+    def counted(self: PreparedImages, chosen: Any) -> np.ndarray:
+        batch = sound(self, chosen)
+        asked.append(len(batch))
+        return batch
+
+    monkeypatch.setattr(PreparedImages, "__getitem__", counted)
+    paths = sample_paths() * 7
+    assert verify(MODEL, checkpoint=save(seeded_variables()), images=paths, settings=Settings(batch=2))
+    assert asked == [2] * 10 + [1] + [1] * 16  # the batches, and the images that are prepared in other ways too
+
+
+def test_many_images_need_no_more_memory_than_a_few() -> None:
     """Only sums are kept of what a batch computes: the activations of no two batches are held at once."""
     import gc
     import weakref

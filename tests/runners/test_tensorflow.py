@@ -20,7 +20,7 @@ from porter.graph.rewrite.safety import check_ops
 from porter.graph.rewrite.widen import shortest
 from porter.mapping.table import Table
 from porter.parity.compare import compare
-from porter.runners.golden import GoldenRunner, golden_pictures
+from porter.runners.golden import GoldenRunner, golden_images
 from porter.runners.runner import run_all
 from porter.runners.tensorflow import TFRunner
 
@@ -36,9 +36,9 @@ def frozen(golden: str = NAME) -> Any:
 def test_the_recorded_graph_frozen_and_widened_gives_the_golden(tf: Any, golden: str) -> None:
     """Fused batch norm opened and epsilon taken as 0.001, the graph computes what slim does in float64."""
     found = recorded(golden)
-    reference, pictures = GoldenRunner(found, TABLE), golden_pictures(found.input_size)
+    reference, pictures = GoldenRunner(found, TABLE), golden_images(found.input_size)
     runner = TFRunner(frozen(golden), TABLE, "frozen.pb")
-    got = {p: reference.probe(run) for p, run in run_all(runner, pictures).items()}
+    got = {p: reference.probes.reduce(run) for p, run in run_all(runner, pictures).items()}
     report = compare(got, run_all(reference, pictures), TABLE.logits)
     assert report, str(report)
     assert len(report.rows) == 30
@@ -52,7 +52,7 @@ def test_an_op_with_a_list_of_types_is_widened_too(tf: Any) -> None:
     around = graph.node.add(name="around", op="IdentityN", input=first.input)
     around.attr["T"].list.type.extend([1, 1])
     first.input[:] = ["around:0", "around:1"]
-    pictures = golden_pictures(128)[:1].astype(np.float64)
+    pictures = golden_images(128)[:1].astype(np.float64)
     got, want = (TFRunner(g, TABLE, "frozen.pb")(pictures) for g in (graph, frozen()))
     assert np.array_equal(got["Logits"], want["Logits"])
 
@@ -68,7 +68,7 @@ def test_a_checkpoint_is_verified_on_the_recorded_graph(tf: Any, save: Saver, tr
     result = verify(NAME, checkpoint=save(tensors))
     assert result, str(result.ports)
     assert "filled by its own reader of model.ckpt" in result.reference
-    assert len(result.pictures) == 3
+    assert len(result.images) == 3
 
 
 def test_a_checkpoint_of_other_classes_is_verified_too(tf: Any, save: Saver) -> None:
@@ -78,15 +78,15 @@ def test_a_checkpoint_of_other_classes_is_verified_too(tf: Any, save: Saver) -> 
         tensors[name] = np.take(tensors[name], range(5), axis)
     result = verify(NAME, checkpoint=save(tensors))
     assert result
-    assert result.pictures[0].ports["torch"][0][0].startswith("class ")
+    assert result.images[0].ports["torch"][0][0].startswith("class ")
 
 
-def test_a_graph_of_one_picture_is_fed_one_by_one(tf: Any) -> None:
+def test_a_graph_of_one_image_is_fed_one_by_one(tf: Any) -> None:
     graph = frozen()
     whole = TFRunner(graph, TABLE, "frozen.pb")
     single = frozen()
     next(n for n in single.node if n.name == "input").attr["shape"].shape.dim[0].size = 1
-    pictures = golden_pictures(128)
+    pictures = golden_images(128)
     one_by_one = TFRunner(single, TABLE, "frozen.pb")
     assert one_by_one.one_by_one
     assert not whole.one_by_one
@@ -135,10 +135,10 @@ def test_a_graph_of_another_network_is_refused(tf: Any) -> None:
         check_ops(graph, "unfrozen.pb")
 
 
-def test_pictures_of_another_size_are_one_sentence(tf: Any) -> None:
+def test_images_of_another_size_are_one_sentence(tf: Any) -> None:
     runner = TFRunner(frozen(), TABLE, "frozen.pb")
     with pytest.raises(
-        FormatError, match=r"frozen.pb takes pictures of 128x128, not 64x64: name the model of that input size"
+        FormatError, match=r"frozen.pb takes images of 128x128, not 64x64: name the model of that input size"
     ):
         runner(np.zeros((1, 64, 64, 3), np.float32))
 

@@ -112,7 +112,7 @@ def test_classes_1000_drops_the_background_and_nothing_else(
     (bias,) = (value for name, value in load_file(out).items() if value.shape == (1000,))
     assert np.array_equal(bias, original[1:])
     labels = package_data.labels("imagenet_1001")
-    shown = {label for picture in result.verification.pictures for label, _ in picture.reference}
+    shown = {label for picture in result.verification.images for label, _ in picture.reference}
     assert shown <= set(labels[1:])
 
 

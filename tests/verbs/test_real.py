@@ -13,7 +13,7 @@ import torch
 
 from helpers.places import GRAPH
 from porter import load, port
-from porter.runners.pictures import prepare, sample_paths
+from porter.runners.images import prepare, sample_paths
 from porter.verbs.port import PortResult
 
 
@@ -45,12 +45,12 @@ def test_the_real_graph_and_the_port_agree_at_every_endpoint(ported: PortResult)
 
 def test_the_pictures_are_what_they_show(ported: PortResult) -> None:
     assert ported.verification is not None
-    chelsea, coffee, _ = ported.verification.pictures
+    chelsea, coffee, _ = ported.verification.images
     for side in (coffee.reference, coffee.ports["torch"]):
         assert side[0][0] == "espresso"
     for side in (chelsea.reference, chelsea.ports["torch"]):
         assert {label for label, _ in side[:3]} == {"tabby, tabby cat", "tiger cat", "Egyptian cat"}
-    for picture in ported.verification.pictures:
+    for picture in ported.verification.images:
         assert [label for label, _ in picture.reference] == [label for label, _ in picture.ports["torch"]]
         assert picture.largest_logit_difference["torch"] < 1e-4
 

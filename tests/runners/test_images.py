@@ -10,7 +10,9 @@ import pytest
 from PIL import Image
 
 from porter.errors import PorterError
-from porter.runners.pictures import PREPROCESSING, prepare, read_picture, resize_bilinear, sample_paths, top_labels
+from porter.runners.images import PreparedImages, prepare, read_image, sample_paths, top_labels
+from porter.runners.presets import PRESETS, resize_bilinear
+from porter.runners.runner import Runner
 
 
 @pytest.mark.parametrize("size", [(224, 224), (128, 161), (331, 331), (500, 400), (1, 1)])
@@ -30,7 +32,7 @@ def test_inception_is_slims_evaluation_preprocessing(tf: Any, shape: tuple[int, 
     image = tf.image.central_crop(tf.image.convert_image_dtype(picture, tf.float32), 0.875)
     image = tf.compat.v1.image.resize_bilinear(image[None], [224, 224], align_corners=False)[0]
     want = tf.multiply(tf.subtract(image, 0.5), 2.0).numpy()
-    np.testing.assert_allclose(PREPROCESSING["inception"](picture, 224), want, rtol=0, atol=2e-6)
+    np.testing.assert_allclose(PRESETS["inception"].prepare(picture, 224), want, rtol=0, atol=2e-6)
 
 
 @pytest.mark.parametrize("shape", [(32, 32, 3), (331, 480, 3), (33, 20, 3), (9, 15, 3)])
@@ -39,42 +41,42 @@ def test_cifar_is_slims_evaluation_preprocessing(tf: Any, shape: tuple[int, ...]
     # The steps of slim/preprocessing/cifarnet_preprocessing.py, preprocess_for_eval, in TensorFlow.
     image = tf.image.resize_with_crop_or_pad(tf.cast(picture, tf.float32), 32, 32)
     want = tf.image.per_image_standardization(image).numpy()
-    got = PREPROCESSING["cifar"](picture, 32)
+    got = PRESETS["cifar"].prepare(picture, 32)
     assert got.dtype == np.float32
     np.testing.assert_allclose(got, want, rtol=0, atol=2e-6)
 
 
-def test_one_grey_level_of_a_flat_picture_is_not_blown_up(tf: Any) -> None:
+def test_one_grey_level_of_a_flat_image_is_not_blown_up(tf: Any) -> None:
     flat = np.full((32, 32, 3), 7, np.uint8)
-    assert not PREPROCESSING["cifar"](flat, 32).any()
+    assert not PRESETS["cifar"].prepare(flat, 32).any()
     flat[3, 4, 1] += 1
     want = tf.image.per_image_standardization(tf.cast(flat, tf.float32)).numpy()
-    np.testing.assert_allclose(PREPROCESSING["cifar"](flat, 32), want, rtol=0, atol=2e-5)
+    np.testing.assert_allclose(PRESETS["cifar"].prepare(flat, 32), want, rtol=0, atol=2e-5)
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "1"])
-def test_pictures_of_any_mode_become_rgb(tmp_path: Path, mode: str) -> None:
+def test_images_of_any_mode_become_rgb(tmp_path: Path, mode: str) -> None:
     path = tmp_path / "picture.tiff"
     with Image.open(sample_paths()[0]) as image:
         image.convert(mode).save(path)
-    assert read_picture(path).shape == (331, 331, 3)
-    assert read_picture(path).dtype == np.uint8
+    assert read_image(path).shape == (331, 331, 3)
+    assert read_image(path).dtype == np.uint8
 
 
-def test_a_turned_picture_is_turned_back(tmp_path: Path) -> None:
+def test_a_turned_image_is_turned_back(tmp_path: Path) -> None:
     path, exif = tmp_path / "turned.jpg", Image.Exif()
     exif[0x0112] = 6  # the camera was turned a quarter
     Image.new("RGB", (40, 20)).save(path, exif=exif)
-    assert read_picture(path).shape == (40, 20, 3)
+    assert read_image(path).shape == (40, 20, 3)
 
 
-def test_what_is_no_picture_is_one_sentence(tmp_path: Path) -> None:
+def test_what_is_not_an_image_is_one_sentence(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("not a picture")
-    with pytest.raises(PorterError, match=r"notes.txt is not a picture .* name a PNG or JPEG"):
-        read_picture(path)
+    with pytest.raises(PorterError, match=r"notes.txt is not an image .* name a PNG or JPEG"):
+        read_image(path)
     with pytest.raises(PorterError, match="does not exist"):
-        read_picture(tmp_path / "absent.png")
+        read_image(tmp_path / "absent.png")
 
 
 def test_top_labels_are_likeliest_first_and_numbered_without_names() -> None:
@@ -107,20 +109,20 @@ def strange(tmp_path: Path) -> dict[str, Path]:
 
 
 @pytest.mark.parametrize("preset", ["inception", "vgg"])
-def test_pictures_of_any_size_mode_and_orientation_are_prepared(strange: dict[str, Path], preset: str) -> None:
+def test_images_of_any_size_mode_and_orientation_are_prepared(strange: dict[str, Path], preset: str) -> None:
     batch = prepare(strange.values(), preset, 32)
     assert batch.shape == (len(strange), 32, 32, 3)
     assert np.isfinite(batch).all()
 
 
 def test_16_bits_keep_their_upper_8(strange: dict[str, Path]) -> None:
-    assert np.array_equal(read_picture(strange["I;16"]), read_picture(strange["L"]))
+    assert np.array_equal(read_image(strange["I;16"]), read_image(strange["L"]))
 
 
-def test_an_orientation_turns_the_picture(strange: dict[str, Path]) -> None:
-    upright = read_picture(strange["turn 1"])
-    assert np.array_equal(read_picture(strange["turn 3"]), upright[::-1, ::-1])
-    assert read_picture(strange["turn 6"]).shape == (60, 40, 3)
+def test_an_orientation_turns_the_image(strange: dict[str, Path]) -> None:
+    upright = read_image(strange["turn 1"])
+    assert np.array_equal(read_image(strange["turn 3"]), upright[::-1, ::-1])
+    assert read_image(strange["turn 6"]).shape == (60, 40, 3)
 
 
 @pytest.mark.parametrize("preset", ["inception", "vgg"])
@@ -140,38 +142,35 @@ def test_every_preset_is_what_tensorflows_ops_make(
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=2e-6 if preset == "inception" else 2e-4)
 
 
-def test_a_picture_of_floats_is_refused(tmp_path: Path) -> None:
+def test_an_image_of_floats_is_refused(tmp_path: Path) -> None:
     """Pillow would cut it to whole numbers: one from 0 to 1 would be black."""
     from PIL import Image
 
     path = tmp_path / "floats.tiff"
     Image.fromarray(np.full((4, 4), 0.75, np.float32)).save(path)
-    with pytest.raises(PorterError, match=r"floats.tiff is not a picture .*it holds floats, whose white nobody knows"):
-        read_picture(path)
+    with pytest.raises(PorterError, match=r"floats.tiff is not an image .*its pixels are floats of an unknown range"):
+        read_image(path)
 
 
 def test_identity_leaves_pixels_as_they_are(strange: dict[str, Path]) -> None:
-    assert np.array_equal(prepare([strange["RGB"]], "identity", 7)[0], read_picture(strange["RGB"]))
-    with pytest.raises(PorterError, match="leaves sizes as they are, so give pictures of one size"):
+    assert np.array_equal(prepare([strange["RGB"]], "identity", 7)[0], read_image(strange["RGB"]))
+    with pytest.raises(PorterError, match="keeps each image's size, so give images of one size"):
         prepare([strange["RGB"], strange["dot"]], "identity", 7)
 
 
 def test_the_preprocessing_has_lines_of_its_own(tf: Any, strange: dict[str, Path], tmp_path: Path) -> None:
-    from porter.catalog.models import find_arch
-    from porter.mapping.table import Table
     from porter.parity.other_preprocessing import preprocessing_drift
 
-    arch, table = find_arch("mobilenet_v1"), Table.load("mobilenet_v1")
+    class Sum(Runner):
+        label = "sum"
 
-    class Sum:
-        precisions = ("float32",)
-
-        def __call__(self, pictures: np.ndarray) -> dict[str, np.ndarray]:
-            return {"Logits": pictures.reshape(len(pictures), -1)[:, :64]}
+        def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:
+            assert len(images) == 1
+            return {"Logits": images.reshape(len(images), -1)[:, :64]}
 
     def lines(*names: str) -> list[str]:
         paths = [strange[name] for name in names]
-        return [str(own) for own in preprocessing_drift(arch, paths, prepare(paths, "inception", 32), Sum(), table)]
+        return [str(own) for own in preprocessing_drift(PreparedImages(paths, "inception", 32), Sum(), "Logits")]
 
     ours, theirs = lines("RGB")
     assert ours.startswith("TensorFlow's own decode, crop and resize: ")
@@ -190,25 +189,49 @@ def test_the_preprocessing_has_lines_of_its_own(tf: Any, strange: dict[str, Path
 
 def test_a_wrong_preset_is_seen(tf: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The drill's mistake in the preprocessing: half-pixel centres in the resize."""
-    from porter.catalog.models import find_arch
-    from porter.mapping.table import Table
     from porter.parity.other_preprocessing import preprocessing_drift
-    from porter.runners import pictures
+    from porter.runners import presets
 
-    class Nothing:
-        precisions = ("float32",)
+    class Nothing(Runner):
+        label = "nothing"
 
-        def __call__(self, pictures: np.ndarray) -> dict[str, np.ndarray]:
+        def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:
             return {}
 
-    arch, table = find_arch("mobilenet_v1"), Table.load("mobilenet_v1")
-    path = sample_paths()[0]
-
     def largest() -> float:
-        made = prepare([path], "inception", 224)
-        return preprocessing_drift(arch, [path], made, Nothing(), table)[0].largest
+        images = PreparedImages(sample_paths()[:1], "inception", 224)
+        return preprocessing_drift(images, Nothing(), "Logits")[0].largest
 
     assert largest() < 1e-5
-    sound = pictures.resize_bilinear
-    monkeypatch.setattr(pictures, "resize_bilinear", lambda image, h, w: np.roll(sound(image, h, w), 1, axis=0))
+    sound = presets.resize_bilinear
+    monkeypatch.setattr(presets, "resize_bilinear", lambda image, h, w: np.roll(sound(image, h, w), 1, axis=0))
     assert largest() > 0.1
+
+
+def test_images_are_decoded_only_when_a_batch_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    from porter.runners import images
+
+    decoded: list[str] = []
+    sound = images.read_image
+
+    def counted(path: Path) -> np.ndarray:
+        decoded.append(path.name)
+        return sound(path)
+
+    monkeypatch.setattr(images, "read_image", counted)
+    prepared = PreparedImages(sample_paths(), "inception", 32)
+    assert (len(prepared), decoded) == (3, [])
+    assert prepared[1:2].shape == (1, 32, 32, 3)
+    assert decoded == ["coffee.png"]
+    assert prepared[[2, 0]].shape == (2, 32, 32, 3)
+    assert decoded == ["coffee.png", "astronaut.png", "chelsea.png"]
+
+
+def test_a_file_that_cannot_be_an_image_is_found_before_the_first_batch(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("not an image")
+    with pytest.raises(PorterError, match=r"notes.txt is not an image"):
+        PreparedImages([*sample_paths(), tmp_path / "notes.txt"], "inception", 32)
+    with pytest.raises(PorterError, match=r"absent.png does not exist"):
+        PreparedImages([*sample_paths(), tmp_path / "absent.png"], "inception", 32)
+    with pytest.raises(PorterError, match="is a folder: name image files"):
+        PreparedImages([tmp_path], "inception", 32)

@@ -1,0 +1,46 @@
+"""reference_weights: the values of the original's variables, under TensorFlow's names and in its axis order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+import numpy as np
+
+from porter.formats.checkpoint import Checkpoint
+from porter.mapping.relayout import relayout
+from porter.mapping.table import Table
+from porter.mapping.translate import Translation
+
+Reader = Callable[[Iterable[str]], Mapping[str, np.ndarray]]
+"""Reads entries of a checkpoint by name."""
+
+
+def reference_weights(translation: Translation, table: Table, read: Reader) -> dict[str, np.ndarray]:
+    """Return ``{TensorFlow's variable name: array}``: the entries that ``translation`` takes, read by ``read``.
+
+    The arrays have TensorFlow's axis order and the dtypes of the checkpoint.
+    """
+    taken = translation.taken
+    pairs = [pair for pair in table.pairs(translation.source, "tf") if pair.source in taken]
+    values = read([taken[pair.source] for pair in pairs])
+    return {pair.target: relayout(values[taken[pair.source]], pair.source_axes, pair.target_axes) for pair in pairs}
+
+
+def porters_reader(checkpoint: Checkpoint) -> Reader:
+    """Return the reader that needs no TensorFlow."""
+    return lambda entries: {name: checkpoint[name] for name in entries}
+
+
+def tensorflows_reader(checkpoint: Checkpoint) -> Reader:
+    """Return TensorFlow's own reader, for a checkpoint that it opens."""
+    prefix = checkpoint.opens_as
+    assert prefix is not None
+
+    def read(entries: Iterable[str]) -> dict[str, np.ndarray]:
+        from porter.runners.tensorflow import read_variables
+
+        keys = {name: checkpoint.stored_as.get(name, name) for name in entries}
+        values = read_variables(prefix, dict.fromkeys(keys.values()))
+        return {name: values[key] for name, key in keys.items()}
+
+    return read
