@@ -36,7 +36,9 @@ def pooled_part(x: Tensor) -> Tensor:
             f"the last map is {height}x{width}, and the original network pools only {POOL}x{POOL} of it: "
             "feed smaller images or build the network with global_pool=True"
         )
-    # Not by slices, for which torch.export needs to know whether the map is larger than the pool.
+    if not torch.compiler.is_compiling():
+        return x[..., :POOL, :POOL]
+    # torch.export rejects that slice: its size depends on whether the map is larger than the pool.
     rows, columns = (torch.arange(torch.sym_min(side, POOL), device=x.device) for side in (height, width))
     return x.index_select(-2, rows).index_select(-1, columns)
 
