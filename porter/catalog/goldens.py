@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from porter.catalog.families import golden_path
 from porter.catalog.seeded_weights import seeded
 from porter.errors import PorterError
-from porter.files import package_data
 from porter.formats.checkpoint import Checkpoint, Entry
 from porter.formats.roles import SHADOW_SUFFIX
 
@@ -75,7 +75,7 @@ class Recorded:
 @cache
 def recorded(name: str) -> Recorded:
     """Return the golden ``name``; raises PorterError where there is none."""
-    path = package_data.folder("golden") / name
+    path = golden_path(name)
     try:
         recipe = json.loads((path / "variables.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
