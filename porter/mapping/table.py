@@ -12,19 +12,14 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
 
+from porter.catalog.families import table_path
 from porter.errors import MappingError
-from porter.files import package_data
 from porter.mapping.dialects import Dialect
 from porter.mapping.rows import Endpoint, Layer, Lone, Pair, pair
 from porter.mapping.table_files import Source, read_sources
 from porter.mapping.table_reader import expand
 
 __all__ = ["Endpoint", "Layer", "Lone", "Pair", "Table", "table_path"]
-
-
-def table_path(name: str) -> Path:
-    """Return the file of the table ``name``."""
-    return package_data.folder("mappings") / f"{name}.toml"
 
 
 @dataclass(frozen=True)
