@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from porter.errors import FormatError, plural
+from porter.errors import FormatError
 from porter.graph.rewrite.prune import prune
 from porter.graph.rewrite.safety import check_ops
 from porter.graph.rewrite.widen import rounded_constants, widen
