@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import porter
+from helpers.checkpoints import Saver, seeded_variables
 from porter.catalog.goldens import recorded
 from porter.catalog.models import ARCHS, Arch, find_arch
 from porter.errors import MappingError
 from porter.files import package_data
+from porter.mapping import table as tables
+from porter.mapping import table_files
 from porter.mapping.kinds import KINDS, UNNAMED
 from porter.mapping.table import Table
 
@@ -42,7 +47,11 @@ def test_a_table_names_every_variable_and_endpoint_of_the_original(arch: Arch) -
     assert [endpoint.name for endpoint in table.endpoints] == list(golden.endpoint_shapes)
 
 
-@pytest.mark.parametrize("path", sorted(package_data.folder("mappings").glob("*.toml")), ids=lambda path: path.stem)
+# An overlay has its dialect behind the table's name.
+TABLES = sorted(path for path in package_data.folder("mappings").glob("*.toml") if "." not in path.stem)
+
+
+@pytest.mark.parametrize("path", TABLES, ids=lambda path: path.stem)
 def test_every_dialect_translates_into_every_other_and_back(path: Path) -> None:
     table = Table.read(path)
     for source, target in itertools.permutations(table.dialects, 2):
@@ -69,6 +78,42 @@ def test_a_tensor_may_have_other_names_in_older_files(tmp_path: Path) -> None:
     table = Table.read(write(tmp_path, BASE.replace('torch = "b.{i}"', 'torch = ["b.{i}", "old.{i}"]')))
     assert table.other_names("torch") == {"b.1.weight": ["old.1.weight"], "b.2.weight": ["old.2.weight"]}
     assert table.other_names("tf") == {}
+
+
+def test_each_table_is_parsed_and_expanded_once(monkeypatch: pytest.MonkeyPatch, save: Saver, tmp_path: Path) -> None:
+    parsed: list[str] = []
+    expanded: list[str] = []
+    parse, expand = table_files.tomllib.loads, tables.expand
+    texts = {path.read_text(encoding="utf-8"): path.stem for path in TABLES}
+
+    def counted_parse(text: str) -> dict[str, Any]:
+        parsed.append(texts.get(text, "another file"))
+        return parse(text)
+
+    def counted_expand(sources: Any) -> Any:
+        expanded.append(sources[-1].path.stem)
+        return expand(sources)
+
+    for cached in (table_files.parse_table, table_files.parse_overlay, tables._expanded):
+        cached.cache_clear()
+    monkeypatch.setattr(table_files.tomllib, "loads", counted_parse)
+    monkeypatch.setattr(tables, "expand", counted_expand)
+    prefix, out = save(seeded_variables()), tmp_path / "out.safetensors"
+    porter.port("mobilenet_v1_0.25_128", checkpoint=prefix, out=out)
+    porter.port("mobilenet_v1_0.25_128", source="torch", target="tf", checkpoint=out)
+    assert parsed.count("mobilenet_v1") == expanded.count("mobilenet_v1") == 1
+    porter.inspect(prefix)  # compares with every architecture; two tables extend nasnet_large
+    four = ["mobilenet_v1", "nasnet_cifar", "nasnet_large", "nasnet_mobile"]
+    assert sorted(parsed) == sorted(expanded) == four
+
+
+def test_a_table_is_read_again_where_it_or_its_base_changes(tmp_path: Path) -> None:
+    write(tmp_path, BASE, "base")
+    path = write(tmp_path, 'extends = "base"\n')
+    assert Table.read(path) is Table.read(path)
+    assert Table.read(path).pairs("tf", "torch")[0].target == "b.1.weight"
+    write(tmp_path, BASE.replace("b.{i}", "c.{i}"), "base")
+    assert Table.read(path).pairs("tf", "torch")[0].target == "c.1.weight"
 
 
 def write(folder: Path, text: str, name: str = "table") -> Path:
@@ -108,6 +153,13 @@ def test_a_table_that_extends_another_replaces_axes_and_adds_rows(tmp_path: Path
         (('torch = "b.{i}"', 'torch = ["b.{i}", "b.1"]'), "has the torch name 'b.1.weight' more than once"),
         (("logits = true", ""), "exactly one endpoint with logits = true"),
         (("logits = true", 'logits = true\nsoftmax = "Lojits"'), "softmax of 'Lojits'"),
+        (('name = "Logits"', 'where = "Logits"'), "unknown keys ['where']"),
+        (('name = "Logits"\n', ""), "has an endpoint without a name"),
+        (('kind = "conv"', 'kind = "conv"\nlacks = { tf = ["bias"] }'), "lack ['bias']: its roles are ['kernel']"),
+        (('kind = "conv"', 'kind = "conv"\nlacks = { tf = ["kernel"] }'), "every dialect needs the kernel of a layer"),
+        (('kind = "conv"', 'kind = "conv"\nlacks = { keras = ["kernel"] }'), "['keras'], which are not its dialects"),
+        (('kind = "conv"', 'kind = "conv"\nlacks = 3'), "whose lacks is 3, which has the wrong type"),
+        (('kind = "conv"', 'kind = "conv"\nid = 3'), "whose id is 3, which has the wrong type"),
         (("[axis.block]", "[axes.block]"), "unknown keys ['axes']"),
         (("[axis.block]", "[axis.block"), "is not valid TOML"),
         (("dialects =", 'extends = "nothing"\ndialects ='), "nothing.toml does not exist"),
@@ -131,7 +183,14 @@ def test_of_two_tables_the_wrong_one_is_named(tmp_path: Path) -> None:
         Table.read(write(tmp_path, 'extends = "base"\n'))
 
 
-def test_what_is_no_text_is_refused(tmp_path: Path) -> None:
+def test_rows_have_ids_of_their_own_or_the_originals_name(tmp_path: Path) -> None:
+    table = Table.read(write(tmp_path, BASE))
+    assert {layer.id for layer in table.layers} == {"a_{i}"}
+    table = Table.read(write(tmp_path, BASE.replace("[[layer]]", '[[layer]]\nid = "first"')))
+    assert {layer.id for layer in table.layers} == {"first"}
+
+
+def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(MappingError, match=r"bytes.toml is not valid TOML"):
         Table.read(tmp_path / "bytes.toml")

@@ -295,7 +295,7 @@ def test_float64_values_that_float32_rounds_are_refused(tf: Any, save: Saver) ->
 def test_integers_where_floats_belong_are_refused_by_name(save: Saver) -> None:
     tensors = seeded_variables()
     tensors[f"{HEAD}/biases"] = np.zeros(1001, np.int32)
-    with pytest.raises(MappingError, match=rf"{HEAD}/biases is of int32, where {NAME} has floats"):
+    with pytest.raises(MappingError, match=rf"{HEAD}/biases has dtype int32, where {NAME} has floats"):
         port(NAME, checkpoint=save(tensors))
 
 

@@ -1,0 +1,257 @@
+"""A dialect in a file of its own: timm's, over MobileNet V1 and NASNet, and what an overlay may not say."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from helpers import torchvision_stand_in
+from porter.catalog.goldens import recorded, seeded_checkpoint
+from porter.catalog.models import find_arch
+from porter.errors import MappingError, PorterError
+from porter.files import package_data
+from porter.mapping import table as tables
+from porter.mapping.dialects import DIALECTS
+from porter.mapping.shapes import expected_shapes
+from porter.mapping.table import Table
+from porter.mapping.translate import Options, translate
+
+MOBILENET = """
+[dialect]
+framework = "torch"
+
+[axis.block]
+block = ["0.0", "1.0", "1.1", "2.0", "2.1", "3.0", "3.1", "3.2", "3.3", "3.4", "3.5", "4.0", "4.1"]
+
+[layer]
+stem         = "conv_stem"
+stem_bn      = "bn1"
+depthwise    = "blocks.{block}.conv_dw"
+depthwise_bn = "blocks.{block}.bn1"
+pointwise    = "blocks.{block}.conv_pw"
+pointwise_bn = "blocks.{block}.bn2"
+classifier   = { name = "classifier", kind = "classifier" }
+
+[endpoint]
+Conv2d_0               = "bn1"
+"Conv2d_{i}_depthwise" = "blocks.{block}.bn1"
+"Conv2d_{i}_pointwise" = "blocks.{block}.bn2"
+Logits                 = "classifier"
+"""
+
+# timm has no auxiliary head.
+LARGE = """
+[dialect]
+framework = "torch"
+
+[axis.first]
+timm = [0, 6, 12]
+[axis.later]
+timm = [1, 2, 3, 4, 5, 7, 8, 9, 10, 11, 13, 14, 15, 16, 17]
+[axis.normal]
+timm = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17]
+
+[layer]
+stem                   = "conv0.conv"
+stem_bn                = "conv0.bn"
+classifier             = "last_linear"
+normal_1x1             = "cell_{timm}.conv_1x1.conv"
+normal_1x1_bn          = "cell_{timm}.conv_1x1.bn"
+normal_prev            = "cell_{timm}.conv_prev_1x1.conv"
+normal_prev_bn         = "cell_{timm}.conv_prev_1x1.bn"
+normal_path            = "cell_{timm}.path_{h}.conv"
+normal_path_bn         = "cell_{timm}.final_path_bn"
+normal_separable       = "cell_{timm}.comb_iter_{iter}_{side}.separable_{h}"
+normal_separable_bn    = "cell_{timm}.comb_iter_{iter}_{side}.bn_sep_{h}"
+reduction_1x1          = "{cell}.conv_1x1.conv"
+reduction_1x1_bn       = "{cell}.conv_1x1.bn"
+reduction_prev         = "{cell}.conv_prev_1x1.conv"
+reduction_prev_bn      = "{cell}.conv_prev_1x1.bn"
+reduction_path         = "{cell}.path_{h}.conv"
+reduction_path_bn      = "{cell}.final_path_bn"
+reduction_separable    = "{cell}.comb_iter_{iter}_{side}.separable_{h}"
+reduction_separable_bn = "{cell}.comb_iter_{iter}_{side}.bn_sep_{h}"
+
+[endpoint]
+Logits = "last_linear"
+"""
+
+# The tables that extend Large replace its axes, and so their overlays give the columns anew.
+MOBILE = """
+[axis.first]
+timm = [0, 6, 12]
+[axis.later]
+timm = [1, 2, 3, 7, 8, 9, 13, 14, 15]
+[axis.normal]
+timm = [0, 1, 2, 3, 6, 7, 8, 9, 12, 13, 14, 15]
+"""
+
+CIFAR = """
+[axis.first]
+timm = [6, 12]
+
+[layer]
+fitted                = "cell_0.{torch}.conv"
+fitted_bn             = "cell_0.{torch}.bn"
+first_output_path     = "cell_0.path.conv"
+first_output_path_bn  = "cell_0.path.bn"
+"""
+
+OVERLAYS = {"mobilenet_v1": MOBILENET, "nasnet_large": LARGE, "nasnet_mobile": MOBILE, "nasnet_cifar": CIFAR}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder of porter's tables with timm's overlays beside them, which every lookup finds."""
+    for path in package_data.folder("mappings").glob("*.toml"):
+        shutil.copy(path, tmp_path)
+    for name, text in OVERLAYS.items():
+        (tmp_path / f"{name}.timm.toml").write_text(text, encoding="utf-8")
+    monkeypatch.setattr(tables, "table_path", lambda name: tmp_path / f"{name}.toml")
+    return tmp_path
+
+
+def test_porter_itself_does_not_know_the_fourth_dialect() -> None:
+    assert "timm" not in DIALECTS
+    assert "timm" not in Table.load("mobilenet_v1").dialects
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_an_overlay_adds_its_dialect_and_changes_no_other(folder: Path, name: str) -> None:
+    table, plain = Table.load(name), Table.read(package_data.folder("mappings") / f"{name}.toml")
+    assert table.dialects == (*plain.dialects, "timm")
+    assert table.record("timm").framework == "torch"
+    assert table.record("timm").separator == "."
+    for dialect in plain.dialects:
+        assert table.pairs("tf", dialect, table.parts) == plain.pairs("tf", dialect, plain.parts)
+    # Here timm's names are those of porter's own networks.
+    own = [(pair.source, pair.target, pair.target_axes) for pair in table.pairs("tf", "torch")]
+    assert [(pair.source, pair.target, pair.target_axes) for pair in table.pairs("tf", "timm")] == own
+    assert table.ignored("timm", "bn1.num_batches_tracked")
+
+
+MODELS = ["mobilenet_v1_1.0_224", "nasnet_mobile", "nasnet_cifar", pytest.param("nasnet_large", marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_there_and_back_is_exact(folder: Path, model: str) -> None:
+    arch, seeds = find_arch(model), seeded_checkpoint(recorded(model))
+    there = translate(seeds, arch, "tf", "timm").as_checkpoint(seeds)
+    back = translate(there, arch, "timm", "tf").entries
+    assert back.keys() == recorded(model).variables.keys()
+    for name, entry in back.items():
+        want = seeds[name]
+        got = entry.load()
+        assert got.dtype == want.dtype
+        assert np.array_equal(got, want), name
+
+
+@pytest.mark.parametrize(
+    ("model", "theirs"), [("mobilenet_v1_1.0_224", "mobilenetv1_100"), ("nasnet_large", "nasnetalarge")]
+)
+def test_the_names_and_shapes_are_those_of_timm_itself(folder: Path, model: str, theirs: str) -> None:
+    torchvision_stand_in.install()
+    timm: Any = pytest.importorskip("timm")
+    with torch.device("meta"):
+        state = timm.create_model(theirs, num_classes=1001).state_dict()
+    arch, seeds = find_arch(model), seeded_checkpoint(recorded(model))
+    table = Table.load(arch.table)
+    want = {name: tuple(value.shape) for name, value in state.items() if not table.ignored("timm", name)}
+    entries = translate(seeds, arch, "tf", "timm").entries
+    assert {name: entry.shape for name, entry in entries.items()} == want
+    shapes = expected_shapes(arch, table, "timm")
+    assert {name: shape for name, shape in shapes.items() if name in want} == want
+
+
+def test_a_part_that_a_dialect_lacks_is_refused(folder: Path) -> None:
+    arch, seeds = find_arch("nasnet_mobile"), seeded_checkpoint(recorded("nasnet_mobile"))
+    with pytest.raises(PorterError, match="nasnet_mobile has no auxiliary head in timm: leave `aux` out"):
+        translate(seeds, arch, "tf", "timm", Options(parts=["aux"]))
+
+
+def test_an_extending_table_has_the_dialects_that_it_has_an_overlay_for(folder: Path) -> None:
+    (folder / "nasnet_mobile.timm.toml").unlink()
+    assert "timm" not in Table.load("nasnet_mobile").dialects
+    assert "timm" in Table.load("nasnet_large").dialects
+
+
+def test_an_overlay_is_read_again_where_it_changes(folder: Path) -> None:
+    path = folder / "mobilenet_v1.timm.toml"
+    assert "conv_stem.weight" in {pair.target for pair in Table.load("mobilenet_v1").pairs("tf", "timm")}
+    path.write_text(MOBILENET.replace('"conv_stem"', '"stem.conv"'), encoding="utf-8")
+    assert "stem.conv.weight" in {pair.target for pair in Table.load("mobilenet_v1").pairs("tf", "timm")}
+
+
+def test_leaves_come_from_the_dialect(folder: Path) -> None:
+    leaves = '[dialect]\nleaves = { gamma = "scale", depthwise = { depthwise_kernel = "dw" } }\n'
+    text = MOBILENET.replace("[dialect]\n", leaves)
+    (folder / "mobilenet_v1.timm.toml").write_text(text, encoding="utf-8")
+    names = {pair.target for pair in Table.load("mobilenet_v1").pairs("tf", "timm")}
+    assert {"bn1.scale", "bn1.bias", "blocks.0.0.conv_dw.dw", "conv_stem.weight"} <= names
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ('framework = "torch"', "", "must set the framework of 'timm', which porter does not know"),
+        ('framework = "torch"', 'framework = "jax"', "must set the framework of 'timm'"),
+        ('framework = "torch"', 'framework = "torch"\ncolour = 3', "unknown keys ['colour']"),
+        ('framework = "torch"', 'framework = "torch"\nscoped = 3', "has scoped = 3: expected a bool"),
+        ('framework = "torch"', 'framework = "torch"\nleaves = { gamma = 3 }', "leaves that are not names"),
+        ('framework = "torch"', 'framework = "torch"\nolder_leaves = { a = 3 }', "older_leaves that are not lists"),
+        ('stem         = "conv_stem"\n', "", "has no name for these layers of mobilenet_v1.toml:\n  stem"),
+        ('stem         = "conv_stem"', 'stem = { kind = "conv" }', "has the layer stem without a name"),
+        ('stem         = "conv_stem"', 'stem = { name = "a", a = 1 }', "the layer stem with unknown keys ['a']"),
+        ('stem         = "conv_stem"', "stem = 3", "has the layer stem without a name"),
+        ('stem         = "conv_stem"', "stem = []", "has the layer stem without a name"),
+        ('stem         = "conv_stem"', 'stem = "bn1"', "has the timm name 'bn1.weight' more than once"),
+        ('stem         = "conv_stem"', 'stem = "{i}"', "placeholders are not columns"),
+        ("stem         =", "stern        =", "names the layer 'stern', which is not a row of mobilenet_v1.toml"),
+        ('kind = "classifier"', 'kind = "dense"', "the layer classifier of unknown kind 'dense'"),
+        ('kind = "classifier"', 'lacks = ["gamma"]', "has the layer classifier lack ['gamma']: its roles are"),
+        ('kind = "classifier"', 'lacks = ["kernel"]', "every dialect needs the kernel of a layer"),
+        ('kind = "classifier"', "lacks = 3", "whose lacks is not a list of roles"),
+        ('Logits                 = "classifier"', 'Lojits = "c"', "names the endpoint 'Lojits'"),
+        ('Logits                 = "classifier"', "Logits = 3", "has the endpoint Logits = 3: name a layer"),
+        ("[axis.block]", "[axis.rock]", "adds columns to the axis 'rock', which mobilenet_v1.toml does not declare"),
+        ('block = ["0.0", ', "block = [", "differ in length from its 13"),
+        ("block = [", "i = [", "repeats the columns ['i'] of the axis block"),
+        ("[dialect]", "[dialekt]", "unknown keys ['dialekt']"),
+        ("[dialect]", "ignore = 3\n[dialect]", "an ignore that is not a list of patterns"),
+        ('[dialect]\nframework = "torch"', "dialect = 3", "a dialect that is not a table: begin it with [dialect]"),
+        ("[dialect]", "[dialect", "is not valid TOML"),
+    ],
+)
+def test_a_wrong_overlay_is_refused_by_name(folder: Path, old: str, new: str, complaint: str) -> None:
+    assert old in MOBILENET
+    path = folder / "mobilenet_v1.timm.toml"
+    path.write_text(MOBILENET.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(MappingError) as caught:
+        Table.load("mobilenet_v1")
+    assert complaint in str(caught.value)
+    assert str(folder) in str(caught.value)
+
+
+def test_an_overlay_of_a_dialect_with_columns_is_refused(folder: Path) -> None:
+    (folder / "mobilenet_v1.keras.toml").write_text("", encoding="utf-8")
+    with pytest.raises(MappingError, match=r"mobilenet_v1.keras.toml: .* adds the dialect 'keras'"):
+        Table.load("mobilenet_v1")
+
+
+def test_a_known_dialect_keeps_its_framework(folder: Path) -> None:
+    (folder / "base.toml").write_text(
+        'dialects = ["tf"]\n[[layer]]\nid = "a"\nkind = "conv"\ntf = "a"\n[[endpoint]]\nname = "L"\nlogits = true\n'
+    )
+    overlay = folder / "base.keras.toml"
+    overlay.write_text('[dialect]\nframework = "torch"\n[layer]\na = "b"\n')
+    with pytest.raises(MappingError, match="'keras' is a dialect of keras: leave framework out"):
+        Table.load("base")
+    overlay.write_text('[layer]\na = "b"\n')
+    assert [(pair.source, pair.target) for pair in Table.load("base").pairs("tf", "keras")] == [
+        ("a/weights", "b/kernel")
+    ]
