@@ -83,9 +83,9 @@ class PortResult:
 
 @dataclass(frozen=True)
 class Plan:
-    """A port that is ready to be written: every name and shape fits, and no value of the weights is read yet.
+    """A port that is ready to be written: every name and shape fits. Its tensors are read when they are written.
 
-    ``images`` are the images to verify on, the sample images if there are none.
+    ``digests`` holds the SHA-256 of the checkpoint's files. Without ``images``, porter verifies on its sample images.
     """
 
     arch: Arch
@@ -192,7 +192,7 @@ def _validate(
 
 
 def _framework(dialect: str) -> str:
-    """Return the framework whose formats hold the tensors of ``dialect``."""
+    """Return the framework whose formats store the tensors of ``dialect``; today it has the dialect's name."""
     return dialect
 
 
@@ -228,7 +228,7 @@ def _write(plan: Plan, destination: Destination) -> Verification | None:
 
 
 def _check_rounded(plan: Plan, written: Checkpoint) -> None:
-    """Raise PorterError unless the file holds the plan's tensors, rounded, bit for bit."""
+    """Raise PorterError unless the file holds the values of the plan's tensors, rounded."""
     stored, _ = resolve_names(written.entries, list(plan.tensors), plan.target, prefix="")
     for name, stored_name in stored.items():
         if not np.array_equal(written[stored_name], plan.output.entry(name).load(), equal_nan=True):
