@@ -186,7 +186,9 @@ def _validate(
     if images and not verify:
         raise PorterError("`images` are for verification: add `verify=True`")
     if checkpoint is None and source != "tf":
-        raise PorterError(f'released checkpoints are TensorFlow\'s: with `source="{source}"`, name a `checkpoint`')
+        raise PorterError(
+            f'only TensorFlow\'s released checkpoints are fetched: `source="{source}"` needs a `checkpoint`'
+        )
     if aux and head.none:
         raise PorterError("`aux` adds a second classifier and `no_head` leaves classifiers out: choose one of them")
 
