@@ -75,7 +75,7 @@ class Destination(ABC):
 
 
 def find_destination(out: str | Path | None, framework: str) -> Destination | None:
-    """Return the destination that ``out`` names: a folder if it ends in / or exists as one, None for None.
+    """Return the destination that ``out`` names: a folder if it ends in / or is one, else a file; None for None.
 
     Raises PorterError if ``framework`` has no format of that suffix, or something other than porter's is in the way.
     """
@@ -100,7 +100,7 @@ class FileDestination(Destination):
         self.record = None if self.format.add_facts else record_beside(path)
         if self.record and self.record.exists() and not is_ours(self.record):
             raise PorterError(
-                f"`out` {path} keeps its digests in {self.record.name}, which is not porter's: name another"
+                f"`out` {path} keeps its digests in {self.record.name}, which is not porter's: name another file"
             )
 
     def refuse_sources(self, sources: Iterable[Path]) -> None:

@@ -84,9 +84,9 @@ class PortResult:
 
 @dataclass(frozen=True)
 class Plan:
-    """A port that is ready to be written: every name and shape fits, and no value of the weights is read yet.
+    """A port that is ready to be written: every name and shape fits. Its tensors are read when they are written.
 
-    ``images`` are the images to verify on, the sample images if there are none.
+    ``digests`` holds the SHA-256 of the checkpoint's files. Without ``images``, porter verifies on its sample images.
     """
 
     arch: Arch
@@ -185,7 +185,9 @@ def _validate(
     if images and not verify:
         raise PorterError("`images` are for verification: add `verify=True`")
     if checkpoint is None and source != ORIGINAL:
-        raise PorterError(f'released checkpoints are TensorFlow\'s: with `source="{source}"`, name a `checkpoint`')
+        raise PorterError(
+            f'only TensorFlow\'s released checkpoints are fetched: `source="{source}"` needs a `checkpoint`'
+        )
     if aux and head.no_head:
         raise PorterError("`aux` adds a second classifier and `no_head` leaves classifiers out: choose one of them")
 

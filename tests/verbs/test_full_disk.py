@@ -1,4 +1,4 @@
-"""A full disk and a folder that cannot be written to are one sentence, and nothing is left."""
+"""On a full disk or in a read-only folder porter fails with one sentence and leaves no file."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_full_disk_under_the_other_writers(small: Path, small_disk: Path, capf
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own, which no other test can fill."""
+    """A file system for one test, which no other test can fill."""
     disk = tmp_path / "disk"
     disk.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], check=False).returncode:
@@ -77,7 +77,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_disk_that_fills_while_it_is_written_is_one_sentence(
     tf: object, small: Path, tmp_path: Path, target: str
 ) -> None:
-    """A bound on the size of files comes when the room was found large enough; no user needs to be root for it."""
+    """A limit on file sizes strikes after porter has checked the free space; setting it needs no root."""
     script = f"""
 import resource, signal
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -100,7 +100,7 @@ def test_an_unwritable_folder_is_one_sentence(
     target: str,
     name: str,
 ) -> None:
-    """Root may write anywhere: the refusal is the system's, said where a folder is made."""
+    """Root may write anywhere, so the test raises the system's error where a folder is made."""
     make = os.mkdir
 
     def forbidden(path: str, *mode: int) -> None:

@@ -1,4 +1,4 @@
-"""kill -9 at random moments: no broken file at the final path, and an older good one stays whole, 30 times of 30."""
+"""kill -9 at random moments: 30 times of 30 the target holds the older file or all of the new one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def drill(folder: Path, *writers: str) -> list[dict[str, Any]]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("writers", [KERAS, OTHERS], ids=["keras", "others"])  # which import Keras once
-def test_a_killed_writer_breaks_nothing_and_its_leavings_go(tf: Any, tmp_path: Path, writers: list[str]) -> None:
+def test_a_killed_writer_breaks_nothing_and_leaves_nothing(tf: Any, tmp_path: Path, writers: list[str]) -> None:
     found = drill(tmp_path, *writers)
     assert [counts["writer"] for counts in found] == writers
     for counts in found:
@@ -39,7 +39,7 @@ def test_a_killed_writer_breaks_nothing_and_its_leavings_go(tf: Any, tmp_path: P
 
 
 @pytest.mark.slow
-def test_the_drill_sees_what_writing_in_place_breaks(tmp_path: Path) -> None:
-    # The longest writing there is: of a few kilobytes no kill may come in time.
+def test_the_drill_finds_files_broken_by_writing_in_place(tmp_path: Path) -> None:
+    # safetensors takes longest to write: a kill may miss the writing of a few kilobytes.
     (counts,) = drill(tmp_path, "safetensors", "--in-place")
     assert counts["broken"] > 0

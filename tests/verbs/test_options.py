@@ -26,6 +26,8 @@ from porter.formats.open import open_checkpoint
 from porter.mapping.head import Head
 from porter.mapping.stored_names import find_prefix
 from porter.mapping.translate import translate
+from porter.parity.compare import Report
+from porter.parity.result import Verification
 
 NAME = "mobilenet_v1_0.25_128"
 HEAD = "MobilenetV1/Logits/Conv2d_1c_1x1"
@@ -37,7 +39,7 @@ def prefixed(prefix: str, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarra
 
 @pytest.mark.parametrize("prefix", ["import/", "module/", "FeatureExtractor/", "my/own/scope/"])
 @pytest.mark.parametrize("training", [False, True])
-def test_a_prefix_is_found_and_said(save: Saver, tmp_path: Path, prefix: str, training: bool) -> None:
+def test_a_prefix_is_found_and_reported(save: Saver, tmp_path: Path, prefix: str, training: bool) -> None:
     tensors = training_checkpoint() if training else seeded_variables()
     plain = port(NAME, checkpoint=save(tensors), out=tmp_path / "plain.safetensors")
     found = port(NAME, checkpoint=save(prefixed(prefix, tensors), "p.ckpt"), out=tmp_path / "found.safetensors")
@@ -51,7 +53,7 @@ def test_a_prefixed_checkpoint_is_verified(tf: Any, save: Saver) -> None:
     assert result, str(result.verification and result.verification.ports)
 
 
-def test_two_copies_are_not_chosen_between_silently(save: Saver) -> None:
+def test_two_copies_of_a_model_need_a_prefix(save: Saver) -> None:
     tensors = prefixed("student/", seeded_variables()) | prefixed("teacher/", seeded_variables())
     prefix = save(tensors)
     with pytest.raises(MappingError, match=r"there 2 times, behind 'student/', 'teacher/': choose with `prefix` and"):
@@ -64,7 +66,7 @@ def test_two_copies_are_not_chosen_between_silently(save: Saver) -> None:
         port(NAME, checkpoint=prefix, prefix="nobody/")
 
 
-def test_a_prefix_is_what_most_names_stand_behind() -> None:
+def test_the_prefix_is_the_one_of_most_names() -> None:
     names = ["a/w", "a/b", "c/w"]
     assert find_prefix(["x/a/w", "x/a/b", "c/w"], names) == "x/"
     assert find_prefix(["nothing"], names) == ""
@@ -176,7 +178,7 @@ def test_a_folder_has_weights_facts_labels_and_a_card(tf: Any, save: Saver, tmp_
     assert load(NAME, "torch", weights=out)(torch.zeros(1, 3, 128, 128)).shape == (1, 1001)
 
 
-def test_a_folder_is_renewed_whole_and_a_strangers_is_left_alone(save: Saver, tmp_path: Path) -> None:
+def test_a_folder_is_replaced_whole_and_a_folder_with_other_files_is_refused(save: Saver, tmp_path: Path) -> None:
     out, prefix = tmp_path / "mobilenet", save(seeded_variables())
     port(NAME, checkpoint=prefix, out=f"{out}/")
     port(NAME, checkpoint=prefix, out=f"{out}/", head=Head(no_head=True))
@@ -189,7 +191,7 @@ def test_a_folder_is_renewed_whole_and_a_strangers_is_left_alone(save: Saver, tm
 
 @pytest.mark.parametrize("head", [Head(no_head=True), Head(num_classes=7)])
 def test_a_checkpoint_without_a_head_is_ported_without_one(tf: Any, save: Saver, tmp_path: Path, head: Head) -> None:
-    """As SSD's feature extractors are kept."""
+    """SSD's feature extractors are saved like this."""
     tensors = {name: value for name, value in seeded_variables().items() if not name.startswith(HEAD)}
     prefix, out = save(prefixed("FeatureExtractor/", tensors)), tmp_path / "backbone.safetensors"
     with pytest.raises(MappingError, match="take `no_head=True` or `num_classes`"):
@@ -208,7 +210,7 @@ def test_a_fresh_head_of_1001_classes_has_no_names(save: Saver, tmp_path: Path) 
     assert json.loads((tmp_path / "m" / "config.json").read_text())["labels"] is None
 
 
-def test_another_mans_folder_with_the_usual_names_is_left_alone(save: Saver, tmp_path: Path) -> None:
+def test_a_folder_of_another_program_is_refused(save: Saver, tmp_path: Path) -> None:
     out = tmp_path / "theirs"
     out.mkdir()
     for name in ("README.md", "config.json", "model.safetensors"):
@@ -218,7 +220,7 @@ def test_another_mans_folder_with_the_usual_names_is_left_alone(save: Saver, tmp
     assert (out / "model.safetensors").read_text() == '{"architectures": ["ResNet"]}'
 
 
-def test_a_folder_is_not_replaced_by_what_it_is_ported_to(save: Saver, tmp_path: Path) -> None:
+def test_a_folder_does_not_replace_its_own_source(save: Saver, tmp_path: Path) -> None:
     out = tmp_path / "k"
     port(NAME, target="keras", checkpoint=save(seeded_variables()), out=f"{out}/")
     with pytest.raises(PorterError, match="would replace the checkpoint itself"):
@@ -226,7 +228,7 @@ def test_a_folder_is_not_replaced_by_what_it_is_ported_to(save: Saver, tmp_path:
     assert (out / "model.keras").is_file()
 
 
-def test_a_link_is_followed_and_stays(save: Saver, tmp_path: Path) -> None:
+def test_a_link_to_a_folder_is_followed_and_stays(save: Saver, tmp_path: Path) -> None:
     real, link = tmp_path / "real", tmp_path / "link"
     real.mkdir()
     link.symlink_to(real)
@@ -238,7 +240,7 @@ def test_a_link_is_followed_and_stays(save: Saver, tmp_path: Path) -> None:
     assert others == {"link", "real"}
 
 
-def test_the_folder_one_is_in_is_not_replaced(save: Saver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_current_folder_is_not_replaced(save: Saver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
     monkeypatch.chdir(empty)
@@ -266,6 +268,47 @@ def test_rounded_weights_are_verified_before_and_read_back_after(tf: Any, save: 
         parity = json.loads(file.metadata()["parity"])
     assert parity["ok"]
     assert parity["inputs"] == result.verification.inputs
+
+
+def test_rounding_is_checked_only_in_a_file(tf: Any, save: Saver) -> None:
+    result = port(NAME, checkpoint=save(seeded_variables()), save_dtype="float16", verify=True)
+    assert result, str(result.verification and result.verification.ports)
+    assert result.out is None
+
+
+def test_a_file_without_parity_is_not_written_and_json_says_why(
+    save: Saver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = Verification(NAME, "TensorFlow", "images", {"torch": Report((), missing=("Logits",))})
+    monkeypatch.setattr("porter.verbs.port.verify_checkpoint", lambda *_args, **_options: failed)
+    prefix = save(seeded_variables())
+    outs = [f"{tmp_path}/{name}" for name in ("m.safetensors", "m.pth", "m/")]
+    for out in outs:
+        port(NAME, checkpoint=prefix, out=out)
+    older = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    for out in outs:
+        result = port(NAME, checkpoint=prefix, head=Head(drop_background=True), out=out, verify=True)
+        assert not result
+        assert result.out is None
+        assert result.as_dict()["verification"]["ok"] is False
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == older
+
+
+MISTAKES = [
+    ({"target": "caffe"}, r"unknown dialect 'caffe': choose one of "),
+    ({"save_dtype": "int8"}, r"unknown `save_dtype` 'int8': choose one of float16, bfloat16"),
+    ({"images": ["cat.png"]}, r"`images` are for verification: add `verify=True`"),
+    ({"source": "torch", "checkpoint": None}, r"are fetched: `source=\"torch\"` needs a `checkpoint`"),
+    ({"aux": True, "head": Head(none=True)}, r"`aux` adds a second classifier and `no_head` leaves classifiers out"),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), MISTAKES, ids=[message for _, message in MISTAKES])
+def test_arguments_that_do_not_fit_are_refused_before_any_file_is_read(
+    tmp_path: Path, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(PorterError, match=message):
+        port(NAME, **{"checkpoint": tmp_path / "absent.ckpt", **options})
 
 
 def test_raw_weights_give_way_to_averages_only_where_they_are_missing(save: Saver) -> None:
@@ -299,7 +342,7 @@ def test_integers_where_floats_belong_are_refused_by_name(save: Saver) -> None:
         port(NAME, checkpoint=save(tensors))
 
 
-def test_a_value_that_is_not_finite_is_null_in_json(tf: Any, save: Saver, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_has_null_for_a_value_that_is_not_finite(tf: Any, save: Saver, capsys: pytest.CaptureFixture[str]) -> None:
     tensors = training_checkpoint()
     tensors["MobilenetV1/Conv2d_0/weights"][0, 0, 0, 0] = np.nan
     with pytest.raises(SystemExit) as ended:
@@ -308,7 +351,7 @@ def test_a_value_that_is_not_finite_is_null_in_json(tf: Any, save: Saver, capsys
     assert json.loads(capsys.readouterr().out)["largest_raw_ema_difference"] is None
 
 
-def test_nothing_is_read_to_know_that_it_is_there(save: Saver) -> None:
+def test_translation_reads_no_tensor_but_the_averages(save: Saver) -> None:
     opened = open_checkpoint(save(training_checkpoint()))
     reads: list[str] = []
 
@@ -320,7 +363,7 @@ def test_nothing_is_read_to_know_that_it_is_there(save: Saver) -> None:
     assert "global_step" in counting
     assert not reads
     translation = translate(counting, find_arch(NAME), "tf", "torch")
-    assert len(reads) == 2 * 137  # the averages and what they are averages of, to tell their difference
+    assert len(reads) == 2 * 137  # the averages and their variables, for their difference
     for entry in translation.entries.values():
         entry.load()
     assert len(reads) == 3 * 137

@@ -1,4 +1,4 @@
-"""Real ImageNet weights in a stranger's frozen graph: TensorFlow runs it, PyTorch runs the port."""
+"""Real ImageNet weights in a published frozen graph: TensorFlow runs it, PyTorch runs the port."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_the_real_graph_and_the_port_agree_at_every_endpoint(ported: PortResult)
     assert ported.translation.roles == {"variable": 137, "ignored variable": 2, "graph constant": 28}
 
 
-def test_the_pictures_are_what_they_show(ported: PortResult) -> None:
+def test_both_sides_recognise_the_sample_images(ported: PortResult) -> None:
     assert ported.verification is not None
     chelsea, coffee, _ = ported.verification.images
     for side in (coffee.reference, coffee.ports["torch"]):
