@@ -94,8 +94,8 @@ def diagnose(
     """Return the likely cause of the difference in ``sample``, or None where no pattern shows.
 
     ``before`` is the shape of the endpoint before, None for the first. ``logits`` tells whether the sample has
-    logits. ``others`` are other endpoints' whole activations in the original. ``peaks`` are the largest value of the port's
-    activations up to here and the original's cap, where probes show one.
+    logits. ``others`` are other endpoints' whole activations in the original. ``peaks`` are the largest value of the
+    port's activations up to here and the original's cap, where probes show one.
     """
     with np.errstate(all="ignore"):
         if not np.isfinite(sample.got).all():

@@ -28,7 +28,7 @@ def test_the_benchmark_would_count_one(tf: Any, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_the_pages_table_is_the_benchmarks() -> None:
-    """Every model and setting has 100 pictures, no alarm, and differences that are measured and allowed."""
+    """Every model and setting has 100 images, no alarm, and differences that are measured and allowed."""
     lines = false_alarms.pages.written("verify.md", "false_alarms.py")
     assert lines[:2] == list(false_alarms.HEAD)
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[2:]]
