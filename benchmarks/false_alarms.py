@@ -1,12 +1,11 @@
-"""Correct ports are never failed: random pictures over every model, in both frameworks, however they are run.
+"""Correct ports never fail: random images through three models, in both frameworks and several settings.
 
-    python benchmarks/false_alarms.py                    100 pictures
-    python benchmarks/false_alarms.py --pictures 8       fewer
-    python benchmarks/false_alarms.py --write            the table in docs/verify.md too
+    python benchmarks/false_alarms.py                  100 images
+    python benchmarks/false_alarms.py --images 8       fewer
+    python benchmarks/false_alarms.py --write          write the table into docs/verify.md
 
-The reference is TensorFlow running the original's recorded graph, filled with the name-seeded weights. Each picture has
-a verdict of its own, which is harder than one for all: rounding is not averaged over pictures. Exits with 1 on an
-alarm.
+TensorFlow runs the original's recorded graph, with name-seeded weights, as the reference. Each image gets its own
+verdict, which is stricter than one for all, because rounding is not averaged over images. Exits with 1 on an alarm.
 """
 
 from __future__ import annotations
@@ -35,13 +34,13 @@ from porter.runners.of_network import runner_of
 from porter.runners.runner import Runner, run_all
 from porter.runners.tensorflow_settings import before_tensorflow
 
-HEAD = ("| model | run in | pictures | alarms | float64 | float32 |", "| --- | --- | --: | --: | --: | --: |")
+HEAD = ("| model | run in | images | alarms | float64 | float32 |", "| --- | --- | --: | --: | --: | --: |")
 MODELS = ("mobilenet_v1_1.0_224", "mobilenet_v1_0.25_128", "nasnet_mobile")
 
 
 @dataclass(frozen=True)
 class Setting:
-    """How a port is run."""
+    """One way to run a port."""
 
     framework: str
     batch: int
@@ -59,9 +58,9 @@ SETTINGS = [
 ]
 
 
-def random_pictures(count: int, size: int) -> np.ndarray:
-    """Return pictures in [-1, 1]: noise, smooth fields, flat grounds and extremes in turn, each another."""
-    pictures = []
+def random_images(count: int, size: int) -> np.ndarray:
+    """Return distinct images in [-1, 1]: noise, smooth fields, flat colours and extremes in turn."""
+    images = []
     for number in range(count):
         draw = np.random.default_rng(number)
         noise = draw.uniform(-1, 1, (size, size, 3))
@@ -69,12 +68,12 @@ def random_pictures(count: int, size: int) -> np.ndarray:
         smooth = np.kron(coarse, np.ones((16, 16, 1)))[:size, :size]
         flat = np.broadcast_to(draw.uniform(-1, 1, (1, 1, 3)), (size, size, 3))
         extreme = np.sign(noise)
-        pictures.append((noise, smooth, 0.9 * flat + 0.1 * noise, extreme)[number % 4])
-    return np.stack(pictures).astype(np.float32)
+        images.append((noise, smooth, 0.9 * flat + 0.1 * noise, extreme)[number % 4])
+    return np.stack(images).astype(np.float32)
 
 
 def original(model: str) -> Runner:
-    """Return TensorFlow running the recorded graph, filled."""
+    """Return TensorFlow running the recorded graph with name-seeded weights."""
     from porter.runners.tensorflow import TFRunner
 
     golden = recorded(model)
@@ -83,7 +82,7 @@ def original(model: str) -> Runner:
 
 
 def port(model: str, setting: Setting) -> Runner:
-    """Return the port as ``setting`` runs it."""
+    """Return the port in ``setting``."""
     arch, seeds = find_arch(model), seeded_checkpoint(recorded(model))
     tensors = translate(seeds, arch, "tf", setting.framework).as_checkpoint(seeds)
     network: Any = build(arch, setting.framework, tensors)
@@ -95,20 +94,20 @@ def port(model: str, setting: Setting) -> Runner:
 
 
 def alarms(model: str, count: int, settings: list[Setting]) -> Iterator[tuple[Setting, int, float, float]]:
-    """Yield of each setting the alarms, the largest float64 difference and the largest ratio of rounding."""
+    """Yield each setting's alarms, largest float64 difference and largest rounding ratio."""
     import torch
 
     before_tensorflow()
     arch = find_arch(model)
     table = Table.load(arch.table)
-    pictures = random_pictures(count, recorded(model).input_size)
+    images = random_images(count, recorded(model).input_size)
     reference = original(model)
     settings = [setting for setting in settings if setting.framework in arch.builders]
     ports = {setting: port(model, setting) for setting in settings}
     found = dict.fromkeys(settings, (0, 0.0, 0.0))
     threads = torch.get_num_threads()
     for at in range(0, count, 8):
-        batch = pictures[at : at + 8]
+        batch = images[at : at + 8]
         want = run_all(reference, batch)
         for setting, runner in ports.items():
             torch.set_num_threads(setting.threads)
@@ -132,7 +131,7 @@ def _one(runs: dict[str, dict[str, np.ndarray]], place: int) -> dict[str, dict[s
 
 
 def rows(count: int, threads: int) -> Iterator[str]:
-    """Yield the table's rows of the settings that run on so many threads, which TensorFlow takes once for a process."""
+    """Yield the rows of the settings with this number of threads, which TensorFlow sets once per process."""
     before_tensorflow()
     import tensorflow as tf
 
@@ -147,18 +146,18 @@ def rows(count: int, threads: int) -> Iterator[str]:
 def main() -> int:
     """Run the benchmark and print its table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pictures", type=int, default=100)
+    parser.add_argument("--images", type=int, default=100)
     parser.add_argument("--write", action="store_true", help="write the table into docs/verify.md")
     parser.add_argument("--threads", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.threads:
-        for row in rows(options.pictures, options.threads):
+        for row in rows(options.images, options.threads):
             print(row, flush=True)
         return 0
     lines = [*HEAD]
     print(*HEAD, sep="\n")
     for threads in sorted({setting.threads for setting in SETTINGS}):
-        command = [sys.executable, __file__, "--threads", str(threads), "--pictures", str(options.pictures)]
+        command = [sys.executable, __file__, "--threads", str(threads), "--images", str(options.images)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
             assert child.stdout is not None
             for line in child.stdout:

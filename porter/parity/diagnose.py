@@ -1,8 +1,8 @@
-"""diagnose: what a difference between two activations looks like, and so what its likely cause is.
+"""diagnose: guesses the cause of a difference between two activations from its pattern.
 
-It is asked of the first endpoint that diverges, where everything before agrees, so that a single mistake shows its own
-pattern: a factor for each channel, the borders alone, the same values in another order. A guess is a help, not a
-verdict: it is None where no pattern shows.
+It looks at the first endpoint that diverges. Everything before agrees, so a single mistake shows its own pattern: a
+factor for each channel, differences at the borders only, the same values in another order. The guess is a hint, not a
+verdict, and None where no pattern shows.
 """
 
 from __future__ import annotations
@@ -14,41 +14,41 @@ import numpy as np
 
 EPSILON = "a constant factor near 1 for each channel ({low:.6g} to {high:.6g}): a batch norm's epsilon"
 FACTOR = "a constant factor of {factor:.6g} everywhere: a scale, or a divisor such as the size of a pool's window"
-OFFSET = "a constant offset for each channel: a bias, a beta or a moving mean that is missing or another layer's"
-NORM = "another scale and offset for each channel: a batch norm's gamma, beta, mean or variance swapped or misplaced"
+OFFSET = "a constant offset for each channel: a missing or misplaced bias, beta or moving mean"
+NORM = "another scale and offset for each channel: swapped or misplaced gamma, beta, mean or variance of a batch norm"
 PADDING = "the borders alone differ: padding"
 POOL_BORDER = "the borders alone differ, and are smaller: an average pool that counts its padding"
-POOL_FACTOR = "a constant factor of {factor:.6g} behind a pool: padding that it counts (include-pad), or its window"
+POOL_FACTOR = "a constant factor of {factor:.6g} after a pool: padding that it counts (include-pad), or its window"
 FIRST = (
-    "it differs everywhere from the first layer on: padding, the input's channels (BGR), or preprocessing done twice"
+    "differences everywhere from the first layer on: padding, the input's channels (BGR), or preprocessing done twice"
 )
-STRIDE = "it differs everywhere where the map is made smaller: padding (SAME puts the odd row and column last)"
-POOL = "everything differs behind a pool: its window, or whether it counts its padding (include-pad)"
-ORDER = "the same values at other places: axes that are swapped or mislaid, such as permuted channels"
+STRIDE = "differences everywhere where the map shrinks: padding (SAME puts the odd row and column last)"
+POOL = "everything differs after a pool: its window, or whether it counts its padding (include-pad)"
+ORDER = "the same values at other places: swapped axes or permuted channels"
 TURNED = "height and width are swapped: an axis order"
 BACKGROUND = "the classes are off by one: the background class"
-ONE_CLASS = "one class alone differs: its row of the classifier, such as a background class"
-CAP = "values above {cap:g} pass: a ReLU{cap:g} that is a plain ReLU"
-NO_ACTIVATION = "values below 0 pass: an activation that is missing"
-EXTRA_ACTIVATION = "values below 0 are cut off: an activation that should not be there"
-NOT_FINITE = "values that are not finite: a batch norm whose variance is negative, such as mean and variance swapped"
-OTHER = "its values are those of {name}: a layer that is skipped, or wires that are swapped"
-ROUNDED = "a difference of float32's size: a constant such as epsilon, the weights or a step rounded to float32"
-WEIGHTS = "a small difference everywhere from the first layer on: other weights, such as raw values for averages (EMA)"
-SKIPPED = "{names} before it {are} not run: a layer that is skipped"
-KERNEL = "nothing of it fits: another layer's weights, an axis order within a kernel, or another input (wires)"
-BRANCH = "channels {low} to {high} of {channels} alone differ: the branch that makes them"
+ONE_CLASS = "only one class differs: its row of the classifier, such as a background class"
+CAP = "values above {cap:g} pass: a plain ReLU in place of ReLU{cap:g}"
+NO_ACTIVATION = "values below 0 pass: a missing activation"
+EXTRA_ACTIVATION = "values below 0 are clipped: an extra activation"
+NOT_FINITE = "values are not finite: a batch norm with negative variance, such as swapped mean and variance"
+OTHER = "the values equal those of {name}: a skipped layer or swapped wires"
+ROUNDED = "a difference as small as float32 rounding: epsilon, the weights or a step rounded to float32"
+WEIGHTS = "a small difference everywhere from the first layer on: other weights, such as raw values, not averages (EMA)"
+SKIPPED = "{names} before it {are} not run: a skipped layer"
+KERNEL = "no pattern fits: another layer's weights, an axis order within a kernel, or another input (wiring)"
+BRANCH = "only channels {low} to {high} of {channels} differ: the branch that computes them"
 
 _AFFINE_RESIDUAL = 1e-3
-"""How much of the difference a fit may leave; a fault that is no factor and offset leaves about all of it."""
+"""The share of the difference that a fit may leave. A fault without factor and offset leaves nearly all of it."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One endpoint's values on both sides for some pictures, (pictures, values) each.
+    """One endpoint's values on both sides for some images, (images, values) each.
 
-    ``shape`` is the activation's, channels last, without the pictures. ``indices`` are the flat places of the
-    values in it: all, or a golden's probes.
+    ``shape`` is the activation's for one image, channels last. ``indices`` are the values' flat positions in it: all,
+    or a golden's probes. ``exact`` tells whether the values are float64.
     """
 
     got: np.ndarray
@@ -59,7 +59,7 @@ class Sample:
 
     @classmethod
     def whole(cls, got: np.ndarray, want: np.ndarray) -> Sample:
-        """Return a sample of two whole activations."""
+        """Return a sample of two whole activations, images first."""
         shape = tuple(np.asarray(want).shape[1:])
         ours, theirs = (np.asarray(side, np.float64).reshape(len(side), -1) for side in (got, want))
         return cls(ours, theirs, shape, np.arange(int(np.prod(shape))), np.asarray(got).dtype == np.float64)
@@ -70,12 +70,12 @@ class Sample:
 
     @property
     def tolerance(self) -> float:
-        """How far two values that are the same may be apart."""
+        """The largest difference of two values that count as equal."""
         return (1e-11 if self.exact else 1e-4) * float(self.want.std())
 
     @property
     def differs(self) -> np.ndarray:
-        """Which values do, NaN included."""
+        """Which values differ, (images, values); NaN differs."""
         return np.asarray(~(np.abs(self.got - self.want) <= self.tolerance))
 
     @property
@@ -93,9 +93,9 @@ def diagnose(
 ) -> str | None:
     """Return the likely cause of the difference in ``sample``, or None where no pattern shows.
 
-    ``before`` is the shape of the endpoint before, None for the first; ``others`` are other endpoints' values of the
-    original, as whole activations or as the same probes. ``peaks`` are the largest value of the port's whole
-    activations up to here and the cap of the original's, where it has one and is known by its probes alone.
+    ``before`` is the shape of the endpoint before, None for the first. ``logits`` tells whether the sample has
+    logits. ``others`` are other endpoints' whole activations in the original. ``peaks`` are the largest value of the
+    port's activations up to here and the original's cap, where probes show one.
     """
     with np.errstate(all="ignore"):
         if not np.isfinite(sample.got).all():
@@ -117,14 +117,14 @@ def diagnose(
 
 
 def _cut(sample: Sample) -> str | None:
-    """Values that one side alone cuts off, everything else being equal."""
+    """Recognise values that only one side clips, where all others are equal."""
     got, want = sample.got[sample.differs], sample.want[sample.differs]
     cap, floor = sample.want.max(), sample.want.min()
     if floor == 0 and (np.abs(np.clip(got, floor, cap) - want) <= sample.tolerance).all():
         return CAP.format(cap=cap) if (got > cap).all() else NO_ACTIVATION
     if sample.got.min() == 0 and (got == 0).all() and (want < 0).all():
         return EXTRA_ACTIVATION
-    # A leaky activation is no clip, but differs below 0 alone.
+    # A leaky activation does not clip, but differs only below 0.
     return NO_ACTIVATION if floor == 0 and (want == 0).all() and (got < 0).all() else None
 
 
@@ -146,7 +146,7 @@ def _other(sample: Sample, others: Mapping[str, np.ndarray]) -> str | None:
 
 
 def _order(sample: Sample) -> str | None:
-    """The same values elsewhere, which only whole activations show."""
+    """Recognise the same values at other places, which only whole activations show."""
     if not sample.all_there:
         return None
     if len(sample.shape) == 3 and sample.shape[0] == sample.shape[1]:
@@ -163,7 +163,7 @@ def _border(sample: Sample) -> str | None:
     height, width, channels = sample.shape
     y, x = np.divmod(sample.indices // channels, width)
     depth = np.minimum.reduce([y, x, height - 1 - y, width - 1 - x])
-    # What is wrong at the border reaches further in with every kernel behind it, within one endpoint's cell too.
+    # Later kernels, within one endpoint's cell too, spread a wrong border inwards.
     wrong, reach = np.any(sample.differs, axis=0), max(0, min(height, width) // 4 - 1)
     inside = np.asarray(depth > reach)
     if wrong[inside].any() or inside.sum() < 3:
@@ -173,12 +173,12 @@ def _border(sample: Sample) -> str | None:
 
 
 def _affine(sample: Sample, before: tuple[int, ...] | None) -> str | None:
-    """Whether each channel is the other's, scaled and moved; where values are cut off on either side says nothing."""
+    """Recognise channels that are scaled and shifted. Values that either side clips do not count."""
     kept = np.ones(sample.got.shape, bool)
     for side in (sample.got, sample.want):
         low, high = side.min(), side.max()
         kept &= (side > 0) if low == 0 else True
-        # A cap is where the largest value comes up again and again.
+        # A largest value that repeats is a cap.
         kept &= (side < high) if (side == high).sum() > 2 else True
     slopes, offsets, left, spread, freedom = [], [], 0.0, 0.0, 0
     for channel in np.unique(sample.channel):
@@ -201,7 +201,7 @@ def _affine(sample: Sample, before: tuple[int, ...] | None) -> str | None:
         return OFFSET
     if np.ptp(scale) < flat * np.abs(scale - 1).max() and moved < flat * deviation:
         return (POOL_FACTOR if _pools(sample.shape, before) else FACTOR).format(factor=scale.mean())
-    # Epsilon is added to every variance: all factors are on one side of 1, and none is far from it.
+    # Epsilon is added to every variance, so all factors are near 1, on one side of it.
     if ((scale > 1).all() or (scale < 1).all()) and np.abs(scale - 1).max() < 0.1:
         return EPSILON.format(low=scale.min(), high=scale.max())
     return NORM
@@ -213,7 +213,7 @@ def _small(sample: Sample) -> str | None:
 
 
 def _place(sample: Sample, before: tuple[int, ...] | None) -> str | None:
-    """What the place in the network suggests where the values themselves do not."""
+    """Guess from the place in the network where the values show no pattern."""
     alike = float(np.corrcoef(sample.got.ravel(), sample.want.ravel())[0, 1])
     if _pools(sample.shape, before):
         return POOL
@@ -234,10 +234,10 @@ def _place(sample: Sample, before: tuple[int, ...] | None) -> str | None:
 
 
 def _pools(shape: tuple[int, ...], before: tuple[int, ...] | None) -> bool:
-    """Whether a map before has become one value for each channel."""
+    """Whether a map became one value for each channel."""
     return before is not None and len(before) == 3 and int(np.prod(shape[:-1])) == 1 < int(np.prod(before[:-1]))
 
 
 def _shrinks(shape: tuple[int, ...], before: tuple[int, ...] | None) -> bool:
-    """Whether the map is smaller than the one before; a network's first layer shrinks the picture."""
+    """Whether the map is smaller than the one before; a network's first layer shrinks the image."""
     return len(shape) == 3 and (before is None or (len(before) == 3 and shape[0] < before[0]))

@@ -51,9 +51,9 @@ def original_side(context: Context, path: Path | None = None, translation: Trans
     have no values, or the graph's dtype cannot hold them.
     """
     require_package("tensorflow", "tf")
-    from porter.graph.rewrite.freeze import freeze, variables
+    from porter.graph.rewrite.freeze import variables
     from porter.graph.rewrite.prune import prune
-    from porter.runners import tensorflow as tf
+    from porter.runners.tensorflow import VERSION, TFRunner
 
     if path is None or (context.checkpoint is not None and path == context.checkpoint.path):
         assert context.checkpoint is not None
@@ -65,18 +65,18 @@ def original_side(context: Context, path: Path | None = None, translation: Trans
     where = {endpoint: prefix + op for endpoint, op in ops.items() if prefix + op in nodes}
     pruned = prune(graph.definition, where.values(), graph.path) if where else graph.definition
     title, judged = f"{graph.title}{'' if graph.fake_quants else ' itself'}", None
-    if names := variables(pruned):
-        checkpoint = _checkpoint_for(graph, len(names), context)
+    if count := len(variables(pruned)):
+        checkpoint = _checkpoint_for(graph, count, context)
         translation = translation or _translation(checkpoint, context)
         values = reference_weights(translation, context.table, _reader(graph, checkpoint))
         if graph.golden:
             where = _with_this_head(where, values, context.table, graph.golden)
-            pruned, judged = prune(graph.definition, where.values(), graph.path), list(where)[-1]
-        pruned = freeze(pruned, _variables(graph.path, pruned, prefix, values, checkpoint, context))
+            judged = list(where)[-1]
+        pruned = _filled(graph, where, prefix, values, checkpoint, context)
         whose = "its own" if checkpoint.opens_as else "porter's"
         title = f"{graph.title}, filled by {whose} reader of {checkpoint.path.name}"
-    runner = tf.TFRunner(pruned, context.table, graph.path, prefix, context.trust_graph, judged)
-    return Side("tf", f"TensorFlow {tf.VERSION} running {title}", runner)
+    runner = TFRunner(pruned, context.table, graph.path, prefix, context.trust_graph, judged)
+    return Side("tf", f"TensorFlow {VERSION} running {title}", runner)
 
 
 def _open_graph(path: Path | None, context: Context) -> _Graph:
@@ -165,33 +165,35 @@ def _with_this_head(
     return {endpoint: op for endpoint, op in where.items() if endpoint not in left_out}
 
 
-def _variables(
-    path: Path,
-    graph: Any,
+def _filled(
+    graph: _Graph,
+    where: Mapping[str, str],
     prefix: str,
     values: Mapping[str, np.ndarray],
     checkpoint: Checkpoint,
     context: Context,
-) -> dict[str, np.ndarray]:
-    """Return a value for each variable of ``graph``, in the variable's dtype."""
+) -> Any:
+    """Return what the endpoints ``where`` need of ``graph``, frozen with ``values`` in each variable's dtype."""
     from porter.formats.tensorflow.dtypes import TYPES
-    from porter.graph.rewrite.freeze import variables
+    from porter.graph.rewrite.freeze import freeze, variables
+    from porter.graph.rewrite.prune import prune
 
-    names = set(variables(graph))
+    pruned = prune(graph.definition, where.values(), graph.path) if where else graph.definition
+    names = set(variables(pruned))
     found = {}
-    for node in graph.node:
+    for node in pruned.node:
         if node.name not in names:
             continue
         name = node.name.removeprefix(prefix)
         if name not in values:
             raise PorterError(
-                f"{path}: its variable {node.name} does not belong to {context.arch.name}: name the model's own "
+                f"{graph.path}: its variable {node.name} does not belong to {context.arch.name}: name the model's own "
                 "inference graph"
             )
         kind = TYPES.get(node.attr["dtype"].type)
         dtype = kind.loaded if kind else values[name].dtype
         found[node.name] = _in_dtype(values[name], dtype, checkpoint.path, name)
-    return found
+    return freeze(pruned, found)
 
 
 def _in_dtype(values: np.ndarray, dtype: np.dtype, path: Path, name: str) -> np.ndarray:
@@ -201,6 +203,6 @@ def _in_dtype(values: np.ndarray, dtype: np.dtype, path: Path, name: str) -> np.
     if not np.array_equal(narrow.astype(values.dtype), values, equal_nan=True):
         raise PorterError(
             f"{path}: {name} holds {values.dtype} values that do not fit the {dtype} of the original graph: port it "
-            "with `verify=False`, or verify a frozen graph of it"
+            "without `verify`, or verify a frozen graph of it"
         )
     return narrow

@@ -56,7 +56,7 @@ def test_one_grey_level_of_a_flat_image_is_not_blown_up(tf: Any) -> None:
 
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "1"])
 def test_images_of_any_mode_become_rgb(tmp_path: Path, mode: str) -> None:
-    path = tmp_path / "picture.tiff"
+    path = tmp_path / "image.tiff"
     with Image.open(sample_paths()[0]) as image:
         image.convert(mode).save(path)
     assert read_image(path).shape == (331, 331, 3)
@@ -72,7 +72,7 @@ def test_a_turned_image_is_turned_back(tmp_path: Path) -> None:
 
 def test_what_is_not_an_image_is_one_sentence(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
-    path.write_text("not a picture")
+    path.write_text("not an image")
     with pytest.raises(PorterError, match=r"notes.txt is not an image .* name a PNG or JPEG"):
         read_image(path)
     with pytest.raises(PorterError, match="does not exist"):
@@ -135,7 +135,7 @@ def test_every_preset_is_what_tensorflows_ops_make(
 
     from porter.parity.other_preprocessing import with_tensorflow
 
-    path = tmp_path / "picture.png"
+    path = tmp_path / "image.png"
     Image.fromarray(np.random.default_rng(1).integers(0, 256, (*shape, 3), np.uint8)).save(path)
     ours, theirs = prepare([path], preset, size)[0], with_tensorflow(path, preset, size)
     # float32's own rounding of values up to 1 and up to 152.
@@ -175,7 +175,7 @@ def test_the_preprocessing_has_lines_of_its_own(tf: Any, strange: dict[str, Path
     ours, theirs = lines("RGB")
     assert ours.startswith("TensorFlow's own decode, crop and resize: ")
     assert "input differs by at most 1" in theirs or "input differs by at most 0." in theirs
-    # TensorFlow does not turn pictures, and does not read a TIFF.
+    # TensorFlow does not turn images, and does not read a TIFF.
     turned, _ = lines("turn 6")
     assert float(turned.split("at most ")[1].split(",")[0]) > 0.1
     alone, _ = lines("CMYK")

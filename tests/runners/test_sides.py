@@ -195,11 +195,11 @@ NETS = """
         from porter.nets.build import build
 
         network = build(porter.catalog.models.find_arch(NAME), "torch", tensors)
-        return lambda pictures: {k: v for k, v in porter.endpoints(NAME, network, pictures).items()}
+        return lambda images: {k: v for k, v in porter.endpoints(NAME, network, images).items()}
 
 
-    def half(pictures):
-        outputs = build_with_weights({"MobilenetV1/Conv2d_0/weights": np.zeros((3, 3, 3, 8))})(pictures)
+    def half(images):
+        outputs = build_with_weights({"MobilenetV1/Conv2d_0/weights": np.zeros((3, 3, 3, 8))})(images)
         return {"mine": outputs["Logits"].astype(np.float32), "pool": outputs["AvgPool_1a"].astype(np.float32)}
 
 
@@ -230,8 +230,8 @@ NETS = """
     def without_background():
         network = build_with_weights_module()
 
-        def run(pictures):
-            outputs = porter.endpoints(NAME, network, pictures)
+        def run(images):
+            outputs = porter.endpoints(NAME, network, images)
             return {"Logits": outputs["Logits"][:, 1:], "AvgPool_1a": outputs["AvgPool_1a"]}
 
         return run
@@ -241,19 +241,19 @@ NETS = """
         raise ValueError("no such thing")
 
 
-    def nonsense(pictures):
-        return pictures
+    def nonsense(images):
+        return images
 
 
-    def stranger(pictures):
-        return {"x": pictures}
+    def stranger(images):
+        return {"x": images}
 
 
-    def letters(pictures):
-        return {"Logits": np.full((len(pictures), 1001), "a")}
+    def letters(images):
+        return {"Logits": np.full((len(images), 1001), "a")}
 
 
-    def ragged(pictures):
+    def ragged(images):
         return {"Logits": [[0.0], [0.0, 1.0], [0.0]]}
 
 
@@ -261,8 +261,8 @@ NETS = """
         import keras
 
         class Net(keras.Model):
-            def call(self, pictures):
-                return pictures
+            def call(self, images):
+                return images
 
         return Net(name="net")
 
@@ -274,10 +274,10 @@ NETS = """
         return keras.Sequential([keras.Input((128, 128, 3)), *layers])
 
 
-    def tensors(pictures):
+    def tensors(images):
         import torch
 
-        return {"mine": torch.zeros(len(pictures), 1001, dtype=torch.float64, requires_grad=True)}
+        return {"mine": torch.zeros(len(images), 1001, dtype=torch.float64, requires_grad=True)}
 
 
     def broken(weights):
@@ -329,17 +329,17 @@ def test_one_side_without_background_is_compared_in_the_other_classes(save: Save
     report = result.ports["without_background"]
     assert report, str(report)
     assert "only one side has a background class: the other classes are compared" in report.notes
-    (picture,) = result.images
+    (image,) = result.images
     # The same labels on both sides, although their indices are one apart.
-    assert [label for label, _ in picture.reference] == [label for label, _ in picture.ports["without_background"]]
+    assert [label for label, _ in image.reference] == [label for label, _ in image.ports["without_background"]]
 
 
 def test_strictness_is_the_runners_and_not_the_names(tmp_path: Path) -> None:
     """A user's function named torch may compute a few endpoints; porter's own network must compute all."""
     path = tmp_path / "few.py"
     path.write_text(
-        "from nets import half\n\n\ndef torch(pictures):\n"
-        "    outputs = half(pictures)\n"
+        "from nets import half\n\n\ndef torch(images):\n"
+        "    outputs = half(images)\n"
         "    return {'Logits': outputs['mine'], 'AvgPool_1a': outputs['pool']}\n",
         encoding="utf-8",
     )
@@ -476,13 +476,13 @@ def run(capsys: pytest.CaptureFixture[str], *args: object) -> tuple[Any, str, st
 def test_images_takes_what_a_shell_pattern_gives(
     tf: Any, save: Saver, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    prefix, pictures = save(seeded_variables()), sample_paths()
+    prefix, images = save(seeded_variables()), sample_paths()
     code, out, _ = run(
-        capsys, "verify", MODEL, "--images", *pictures[:2], "--checkpoint", prefix, "--images", pictures[2], "--json"
+        capsys, "verify", MODEL, "--images", *images[:2], "--checkpoint", prefix, "--images", images[2], "--json"
     )
     result = json.loads(out)
     assert code == 0
-    assert [image["image"] for image in result["images"]] == [path.name for path in pictures]
+    assert [image["image"] for image in result["images"]] == [path.name for path in images]
     row = result["ports"]["torch"]["endpoints"][0]
     assert {"largest", "mean", "cosine", "amplification", "exact", "rounding_rms", "ok"} <= row.keys()
     assert len(result["preprocessing"]) == 2

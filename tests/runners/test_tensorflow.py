@@ -36,10 +36,10 @@ def frozen(golden: str = NAME) -> Any:
 def test_the_recorded_graph_frozen_and_widened_gives_the_golden(tf: Any, golden: str) -> None:
     """Fused batch norm opened and epsilon taken as 0.001, the graph computes what slim does in float64."""
     found = recorded(golden)
-    reference, pictures = GoldenRunner(found, TABLE), golden_images(found.input_size)
+    reference, images = GoldenRunner(found, TABLE), golden_images(found.input_size)
     runner = TFRunner(frozen(golden), TABLE, "frozen.pb")
-    got = {p: reference.probes.reduce(run) for p, run in run_all(runner, pictures).items()}
-    report = compare(got, run_all(reference, pictures), TABLE.logits)
+    got = {p: reference.probes.reduce(run) for p, run in run_all(runner, images).items()}
+    report = compare(got, run_all(reference, images), TABLE.logits)
     assert report, str(report)
     assert len(report.rows) == 30
     assert max(row.exact for row in report.rows) < 1e-13
@@ -52,8 +52,8 @@ def test_an_op_with_a_list_of_types_is_widened_too(tf: Any) -> None:
     around = graph.node.add(name="around", op="IdentityN", input=first.input)
     around.attr["T"].list.type.extend([1, 1])
     first.input[:] = ["around:0", "around:1"]
-    pictures = golden_images(128)[:1].astype(np.float64)
-    got, want = (TFRunner(g, TABLE, "frozen.pb")(pictures) for g in (graph, frozen()))
+    images = golden_images(128)[:1].astype(np.float64)
+    got, want = (TFRunner(g, TABLE, "frozen.pb")(images) for g in (graph, frozen()))
     assert np.array_equal(got["Logits"], want["Logits"])
 
 
@@ -86,12 +86,12 @@ def test_a_graph_of_one_image_is_fed_one_by_one(tf: Any) -> None:
     whole = TFRunner(graph, TABLE, "frozen.pb")
     single = frozen()
     next(n for n in single.node if n.name == "input").attr["shape"].shape.dim[0].size = 1
-    pictures = golden_images(128)
+    images = golden_images(128)
     one_by_one = TFRunner(single, TABLE, "frozen.pb")
     assert one_by_one.one_by_one
     assert not whole.one_by_one
-    for name, values in whole(pictures.astype(np.float64)).items():
-        np.testing.assert_allclose(one_by_one(pictures.astype(np.float64))[name], values, rtol=0, atol=1e-12)
+    for name, values in whole(images.astype(np.float64)).items():
+        np.testing.assert_allclose(one_by_one(images.astype(np.float64))[name], values, rtol=0, atol=1e-12)
 
 
 def test_pruning_leaves_out_what_the_logits_do_not_need(tf: Any) -> None:

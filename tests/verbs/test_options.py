@@ -331,7 +331,7 @@ def test_checkpoints_of_other_dtypes_are_verified(tf: Any, save: Saver, dtype: s
 
 def test_float64_values_that_float32_rounds_are_refused(tf: Any, save: Saver) -> None:
     tensors = {name: value.astype(np.float64) * (1 + 1e-12) for name, value in seeded_variables().items()}
-    with pytest.raises(PorterError, match="holds float64 values that float32 does not"):
+    with pytest.raises(PorterError, match="holds float64 values that do not fit the float32 of the original"):
         port(NAME, checkpoint=save(tensors), verify=True)
 
 
