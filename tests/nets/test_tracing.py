@@ -1,0 +1,95 @@
+"""Every PyTorch network traces, compiles without a graph break, and exports with dynamic batch, height and width."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from porter import load
+from porter.catalog.models import ARCHS, Arch
+from porter.nets.nasnet import design
+from porter.nets.nasnet.torch import NASNet
+
+SEEN = (2, 65, 66)
+OTHERS = [(1, 70, 97), (3, 96, 64)]
+"""Batch, height and width: of the example that is traced, and of two others, with odd and even sides."""
+
+TABLES = {arch.table: arch for arch in ARCHS.values()}
+"""One model of each mapping table."""
+
+SMALL: dict[str, Callable[[], nn.Module]] = {
+    "cifar": lambda: NASNet(dataclasses.replace(design.CIFAR, num_cells=3, num_conv_filters=8), 5),
+    "mobile": lambda: NASNet(dataclasses.replace(design.MOBILE, num_cells=3, num_conv_filters=8), 5),
+    "large": lambda: NASNet(dataclasses.replace(design.LARGE, num_cells=3, num_conv_filters=8), 5),
+    "mobilenet": lambda: load("mobilenet_v1_0.25_128", "torch"),
+    "any size": lambda: load("mobilenet_v1_0.25_128", "torch", global_pool=True),
+}
+"""NASNets with every kind of cell and input, N = 1, and MobileNet V1's two pools."""
+
+
+@pytest.fixture(autouse=True)
+def _fresh() -> None:
+    torch.manual_seed(0)
+    torch.compiler.reset()
+
+
+def images(batch: int, height: int, width: int) -> torch.Tensor:
+    return torch.randn(batch, 3, height, width, dtype=torch.float64)
+
+
+def ready(network: nn.Module) -> nn.Module:
+    """Return ``network`` in float64 and eval mode, with statistics that are not those of a fresh batch norm."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_(std=0.1)
+            module.running_var.uniform_(0.5, 1.5)
+    return network.double().eval()
+
+
+def traced(network: nn.Module) -> Any:
+    return torch.fx.symbolic_trace(network)
+
+
+def compiled(network: nn.Module) -> Any:
+    return torch.compile(network, fullgraph=True, dynamic=True, backend="eager")
+
+
+def exported(network: nn.Module) -> Any:
+    """Return the exported network: a batch of any size, sides of 33 to 256 pixels."""
+    side = {"min": 33, "max": 256}
+    dynamic = {0: torch.export.Dim("n"), 2: torch.export.Dim("h", **side), 3: torch.export.Dim("w", **side)}
+    return torch.export.export(network, (images(*SEEN),), dynamic_shapes=(dynamic,)).module()
+
+
+WAYS = [traced, compiled, exported]
+
+
+@torch.no_grad()
+def agrees(way: Callable[[nn.Module], Any], network: nn.Module) -> None:
+    again = way(network)
+    for size in (SEEN, *OTHERS):
+        x = images(*size)
+        want = network(x)
+        assert want.std() > 0
+        torch.testing.assert_close(again(x), want, rtol=0, atol=1e-12 * float(want.std()))
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", SMALL)
+def test_a_small_network_computes_the_same_at_other_sizes(name: str, way: Callable[[nn.Module], Any]) -> None:
+    agrees(way, ready(SMALL[name]()))
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "arch",
+    [pytest.param(arch, marks=pytest.mark.slow if arch.family == "nasnet" else ()) for arch in TABLES.values()],
+    ids=TABLES,
+)
+def test_every_tables_network_computes_the_same_at_other_sizes(arch: Arch, way: Callable[[nn.Module], Any]) -> None:
+    agrees(way, ready(load(arch.name, "torch")))
