@@ -30,7 +30,7 @@ def test_a_wheel_verifies_a_model_without_the_checkout(tmp_path: Path) -> None:
         names = set(archive.namelist())
         archive.extractall(site)
     assert {"porter/mappings/mobilenet_v1.toml", "porter/labels/imagenet_1001.txt"} <= names
-    assert "porter/render/templates/graph.html.j2" in names
+    assert "porter/render/templates/graph_page.html" in names
     assert not [name for name in names if name.startswith(("tests/", "build/", "golden/", "mappings/"))]
     code = (
         f"import sys; sys.path.insert(0, {str(site)!r}); import porter.cli.main, porter.files.package_data\n"

@@ -156,5 +156,5 @@ def test_what_a_loop_computes_is_not_known(tmp_path: Path, capsys: pytest.Captur
     path.write_bytes(make.graph.SerializeToString())
     with pytest.raises(SystemExit):
         main(["inspect", str(path)])
-    work = "13,824 multiply-adds at least, as the data says how often the functions of while run"
+    work = "13,824 multiply-adds at least: the data decides how often while calls its functions"
     assert work in capsys.readouterr().out

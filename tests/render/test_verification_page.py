@@ -56,8 +56,8 @@ class Page(html.parser.HTMLParser):
 def test_the_verdict_comes_first_and_everything_is_there(good: Verification) -> None:
     page = Page(render(good, ["verify", MODEL, "--images", "a b.jpg"]))
     told = page.text[page.text.index("</style>") if "</style>" in page.text else 0 :]
-    assert told.index("PyTorch: parity holds") < told.index("Pictures") < told.index("Difference by depth")
-    assert told.index("Logits") < told.index("How it was run")
+    assert told.index("PyTorch: parity holds") < told.index("Images") < told.index("Difference by depth")
+    assert told.index("Logits") < told.index("How this was run")
     for wanted in ("chelsea.png", "Conv2d_13_pointwise", "noise floor", f"port verify {MODEL} --images 'a b.jpg'"):
         assert wanted in told
     assert page.tags.count("img") == 3

@@ -29,11 +29,7 @@ def read_frozen(path: Path) -> Checkpoint:
     that optimize a graph drop those, so a constant of floats with axes counts as a variable as well.
     """
     graph = load_graph(path)
-    read_by = {
-        node.input[0].split(":")[0]
-        for node in graph.node
-        if node.op == "Identity" and node.input and _READ.fullmatch(node.name.rsplit("/", 1)[-1])
-    }
+    read_by = {node.input[0].split(":")[0] for node in graph.node if node.input and is_read(node.op, node.name)}
     entries: dict[str, Entry] = {}
     asides: dict[str, str] = {}
     for node in graph.node:
@@ -41,17 +37,26 @@ def read_frozen(path: Path) -> Checkpoint:
             continue
         proto = node.attr["value"].tensor
         shape = tuple(dim.size for dim in proto.tensor_shape.dim)
-        kind = TYPES.get(proto.dtype)
-        floats = kind is not None and kind.loaded.kind == "f"
-        if kind is None or not (node.name in read_by or (floats and shape)):
+        if not is_variable(proto, node.name in read_by):
             asides[node.name] = "graph constant"
             continue
-        entries[node.name] = Entry(shape, kind.loaded, partial(tensor_values, path, node.name, proto))
+        entries[node.name] = Entry(shape, TYPES[proto.dtype].loaded, partial(tensor_values, path, node.name, proto))
     if not entries:
         raise FormatError(
             f"{path} is a graph without weights, not a frozen one: give --checkpoint the checkpoint that belongs to it"
         )
     return Checkpoint(path, FORMAT, entries, asides)
+
+
+def is_read(op: str, name: str) -> bool:
+    """Tell whether a node with an input reads a variable: an Identity named ``…/read`` or ``…/ReadVariableOp``."""
+    return op == "Identity" and _READ.fullmatch(name.rsplit("/", 1)[-1]) is not None
+
+
+def is_variable(proto: Any, read: bool) -> bool:
+    """Tell whether a constant's TensorProto was a variable: one that is ``read``, or any floats with axes."""
+    kind = TYPES.get(proto.dtype)
+    return kind is not None and (read or (kind.loaded.kind == "f" and len(proto.tensor_shape.dim) > 0))
 
 
 _VALUES = {
