@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from porter.graph.analysis.paths import PATH
+from porter.graph.analysis.paths import INFERENCE
 from porter.graph.analysis.search import Found
 from porter.graph.shapes import shape_text
 from porter.render.text import plural, print_line, printable
@@ -25,7 +25,7 @@ def show_nodes(out: Console, found: Sequence[Found], pattern: str) -> None:
 
 
 def _show_node(out: Console, node: Found) -> None:
-    aside = f"  [{node.purpose}]" if node.purpose != PATH else ""
+    aside = f"  [{node.purpose}]" if node.purpose != INFERENCE else ""
     print_line(out, f"\n{printable(node.name)}  {node.op}  {node.dtype} {shape_text(node.shape, '?')}{aside}")
     if node.attributes:
         print_line(out, "  " + printable(", ".join(f"{key} {value}" for key, value in node.attributes.items())))

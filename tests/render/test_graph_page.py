@@ -28,7 +28,7 @@ OPTIONS = (
 
 
 def opened(page: Path, profile: Path, fragment: str = "") -> str:
-    """Return the page's document after its script has run."""
+    """Return the page's DOM after its script ran."""
     if BROWSER is None:
         pytest.skip("no Chromium is installed")
     command = [BROWSER, *OPTIONS, f"--user-data-dir={profile}", "--dump-dom", f"{page.as_uri()}{fragment}"]
@@ -59,7 +59,7 @@ def test_a_block_opens_by_its_address_and_shows_its_layers(page: Path, tmp_path:
     assert shown.count('class="conv go"') == 12
 
 
-def test_the_page_asks_for_nothing_from_elsewhere(page: Path) -> None:
+def test_the_page_loads_nothing(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     addresses = set(re.findall(r"https?://[^\s\"'<)]+", text))
     assert addresses <= {"http://www.w3.org/2000/svg"}
@@ -117,5 +117,5 @@ def test_a_box_stands_below_all_that_it_reads() -> None:
     diagram = lay_out(boxes, [Wire(0, 1), Wire(1, 3), Wire(0, 3), Wire(2, 3)])
     a, b, c, d = (box.y for box in diagram.boxes)
     assert a < b < d
-    assert c == b  # just above what reads it
+    assert c == b  # just above its only reader
     assert len(diagram.wires[2].points) == 4  # led past b

@@ -13,7 +13,7 @@ from porter.formats.roles import VARIABLE, roles
 from porter.graph.graph import VARIABLE_OPS, Graph
 from porter.graph.variables import Variable
 
-PATH = "inference"
+INFERENCE = "inference"
 GRADIENTS, OPTIMIZER, SAVER = "gradients", "optimizer", "saving and restoring"
 INITIAL, SUMMARIES, PIPELINE = "initial values and reads of variables", "summaries", "queues and input pipeline"
 LOSSES, CHECKS, OTHER = "losses and metrics", "checks", "not on the way to an output"
@@ -82,7 +82,7 @@ def _purposes(graph: Graph, weights: set[str], train_ops: Iterable[str]) -> dict
     for name in graph.reached(name for name, purpose in found.items() if purpose == LOSSES):
         found.setdefault(name, LOSSES)
     for name in reversed(graph.order):
-        leads = {found.get(other, PATH) for other in graph.consumers[name]}
+        leads = {found.get(other, INFERENCE) for other in graph.consumers[name]}
         if name not in found and leads and leads <= _SIDE:
             found[name] = OPTIMIZER if OPTIMIZER in leads else GRADIENTS if GRADIENTS in leads else min(leads)
         elif name not in found and not leads and graph.nodes[name].op == "Const":

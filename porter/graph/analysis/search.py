@@ -9,7 +9,7 @@ from typing import Any
 from porter.errors import PorterError
 from porter.graph.analysis.analysis import Analysis
 from porter.graph.analysis.attributes import attributes
-from porter.graph.analysis.paths import PATH
+from porter.graph.analysis.paths import INFERENCE
 from porter.graph.graph import Node
 from porter.graph.shapes import Shape
 
@@ -71,7 +71,7 @@ def found_node(analysis: Analysis, node: Node) -> Found:
         node.op,
         shapes.of(node.name),
         analysis.dtype(node.name),
-        analysis.paths.aside.get(node.name, PATH),
+        analysis.paths.aside.get(node.name, INFERENCE),
         attributes(node),
         tuple(inputs),
         tuple(outputs),
