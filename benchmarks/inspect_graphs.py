@@ -1,8 +1,8 @@
-"""How long `port inspect` takes and how much memory, as graphs grow; and NASNet-A Large beside `import tensorflow`.
+"""Time and memory of `port inspect` for growing graphs, and for NASNet-A Large next to `import tensorflow`.
 
     python benchmarks/inspect_graphs.py
 
-Times are of a whole process, interpreter included, the best of three; memory is its largest resident set.
+Each time is the best of three whole processes, interpreter included; memory is the largest resident set.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Cost(NamedTuple):
 
 
 def chain(nodes: int) -> GraphDef:
-    """Return a graph of about ``nodes`` nodes: residual blocks of two convolutions, under scopes."""
+    """Return a graph of about ``nodes`` nodes: residual blocks of two convolutions in scopes."""
     graph = GraphDef()
     graph.versions.producer = 2474
     node = graph.node.add(name="input", op="Placeholder")
@@ -60,7 +60,7 @@ def chain(nodes: int) -> GraphDef:
 
 
 def measure(code: str) -> Cost:
-    """Run ``code`` in a process of its own; return the best of a few runs."""
+    """Run ``code`` in new processes; return the cost of the fastest."""
     costs = []
     for _ in range(RUNS):
         wrapped = f"{code}\nimport resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
@@ -71,7 +71,7 @@ def measure(code: str) -> Cost:
 
 
 def overview(path: Path) -> str:
-    """Return the code that prints a graph's overview, as the command line does."""
+    """Return code that prints a graph's overview through the command line."""
     return f"from porter.cli.main import main\ntry:\n    main(['inspect', {str(path)!r}])\nexcept SystemExit:\n    pass"
 
 
@@ -84,7 +84,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for size in SIZES:
             path = Path(folder) / f"{size}.pb"
-            # In a process of its own: a child's largest resident set begins with its parent's.
+            # A new process, because a child's largest resident set starts at its parent's.
             subprocess.run([sys.executable, __file__, str(size), str(path)], check=True)
             found[f"overview of {size:,} nodes"] = measure(overview(path))
     found["overview of NASNet-A Large (13,450 nodes)"] = measure(overview(LARGE))

@@ -40,7 +40,7 @@ def test_a_wheel_carries_what_porter_reads_and_no_more(wheel: Path) -> None:
     for name in ("mappings", "labels", "released"):
         files = {path.relative_to(ROOT).as_posix() for path in (ROOT / name).rglob("*") if path.is_file()}
         assert files <= data
-    assert "render/templates/graph.html.j2" in data
+    assert "render/templates/graph_page.html" in data
     needed = {"README.md", *(path.name for path in sample_paths())}
     found = {Path(name).relative_to("golden").parts for name in data if name.startswith("golden/")}
     assert {parts[1] for parts in found if parts[0] == "images"} == needed

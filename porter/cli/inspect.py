@@ -26,7 +26,11 @@ from porter.cli.options import PATH, json_option
 @json_option
 def inspect(path: Path, depth: int | None, size: int | None, as_json: bool, **options: Any) -> None:
     """Show what PATH is: a graph, a SavedModel, a checkpoint, an event file or a folder of these."""
-    from porter.render import views
+    from porter.graph.analysis.difference import compare_graphs
+    from porter.graph.analysis.scope import scope_view
+    from porter.graph.analysis.search import find_nodes
+    from porter.render import inspection_files as files
+    from porter.render import inspection_output as output
     from porter.verbs.inspect import inspect, open_graph
 
     wanted = {name: value for name, value in options.items() if value}
@@ -34,12 +38,22 @@ def inspect(path: Path, depth: int | None, size: int | None, as_json: bool, **op
     if len(wanted) > 1 and not drawn:
         flags = " and ".join(f"--{name.replace('_', '-')}" for name in wanted)
         raise click.UsageError(f"{flags} exclude each other: give one of them")
-    if options["write_table"]:
-        views.mapping(path, options["write_table"], as_json)
-    elif drawn:
-        views.svg(open_graph(path, size), options["svg"], as_json, options["scope"])
-    elif wanted:
-        ((view, value),) = wanted.items()
-        views.VIEWS[view](open_graph(path, size), value, as_json)
-    else:
-        views.overview(inspect(path, depth, size=size), depth is not None, as_json)
+    match list(wanted):
+        case []:
+            output.print_inspection(inspect(path, depth, size=size), depth is not None, as_json)
+        case ["write_table"]:
+            output.print_written(files.write_mapping_table(wanted["write_table"], path), as_json)
+        case ["scope"]:
+            output.print_scope(scope_view(open_graph(path, size), wanted["scope"]), as_json)
+        case ["find"]:
+            output.print_nodes(find_nodes(open_graph(path, size), wanted["find"]), wanted["find"], as_json)
+        case ["diff"]:
+            graph = open_graph(path, size)
+            output.print_difference(compare_graphs(graph, open_graph(wanted["diff"], size)), as_json)
+        case ["html"]:
+            output.print_written(files.write_graph_page(wanted["html"], open_graph(path, size)), as_json)
+        case ["tensorboard"]:
+            output.print_written(files.write_event_file(wanted["tensorboard"], open_graph(path, size)), as_json)
+        case _:
+            diagram = files.write_diagram(wanted["svg"], open_graph(path, size), wanted.get("scope"))
+            output.print_written(diagram, as_json)

@@ -1,1 +1,1 @@
-"""TensorFlow graphs as data, through the protos that tensorboard ships."""
+"""TensorFlow graphs as data, read through the protobuf classes of the tensorboard package."""

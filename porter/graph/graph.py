@@ -1,4 +1,4 @@
-"""Graph: a GraphDef as nodes by name, with their inputs resolved, consumers and an order that cycles do not stop."""
+"""Graph: a GraphDef as nodes by name, with resolved inputs, consumers and an execution order."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
+VARIABLE_OPS = frozenset({"VarHandleOp", "VariableV2", "Variable"})
+
 
 class Ref(NamedTuple):
     """One output of a node."""
@@ -14,10 +16,15 @@ class Ref(NamedTuple):
     node: str
     slot: int = 0
 
+    @property
+    def tensor(self) -> str:
+        """TensorFlow's name of the output: ``node``, or ``node:1`` for one after the first."""
+        return f"{self.node}:{self.slot}" if self.slot else self.node
+
 
 @dataclass(slots=True)
 class Node:
-    """One op. ``inputs`` are in the op's order, ``controls`` the nodes that it only waits for."""
+    """One op. ``inputs`` are its data inputs in the op's order; ``controls`` are nodes that must run before it."""
 
     name: str
     op: str
@@ -26,55 +33,87 @@ class Node:
     proto: Any
 
     def attr(self, name: str) -> Any:
-        """Return the AttrValue ``name``, empty where the node has none."""
+        """Return the AttrValue ``name``, or None if the node does not have it."""
         return self.proto.attr[name] if name in self.proto.attr else None  # noqa: SIM401 - a map's get inserts
 
     def ints(self, name: str) -> tuple[int, ...]:
-        """Return an attribute that is a list of integers, or ()."""
+        """Return a list-of-integers attribute, or () if it is missing."""
         value = self.attr(name)
         return tuple(value.list.i) if value is not None else ()
 
+    def integer(self, name: str, default: int = 0) -> int:
+        """Return an integer attribute, or ``default`` if it is missing."""
+        value = self.attr(name)
+        return int(value.i) if value is not None else default
+
+    def flag(self, name: str) -> bool:
+        """Return a boolean attribute; a missing one is False."""
+        value = self.attr(name)
+        return value is not None and bool(value.b)
+
     def text(self, name: str) -> str:
-        """Return an attribute that is a string, or ''."""
+        """Return a string attribute, or '' if it is missing."""
         value = self.attr(name)
         return value.s.decode("utf-8", "replace") if value is not None else ""
+
+    @property
+    def channels_first(self) -> bool:
+        """Whether the op computes in NCHW. NHWC is TensorFlow's default."""
+        return self.text("data_format").startswith("NC")
 
 
 @dataclass
 class Graph:
-    """Nodes in the file's order. ``missing`` are inputs that no node of the graph computes."""
+    """Nodes in the file's order.
+
+    ``missing`` lists inputs that the graph does not define; ``repeated`` lists names that it defines more than once.
+    ``functions`` names the library's functions, and ``inlined`` counts the calls that were replaced by their bodies.
+    """
 
     nodes: dict[str, Node]
     producer: int = 0
     missing: tuple[str, ...] = ()
     functions: tuple[str, ...] = ()
-    twice: tuple[str, ...] = ()
+    repeated: tuple[str, ...] = ()
     inlined: int = 0
     aliases: dict[Ref, Ref] = field(default_factory=dict)
-    """What the outputs of inlined calls are computed by."""
+    """Maps each output of an inlined call to the output that computes it."""
 
     def resolve(self, tensor: str) -> Ref:
-        """Return what computes ``name:0``, also where this was a call that is inlined."""
-        ref, seen = parse_ref(tensor), set[Ref]()
-        while ref in self.aliases and ref not in seen:
-            seen.add(ref)
-            ref = self.aliases[ref]
-        return ref
+        """Return the output that computes ``name:0``, following inlined calls."""
+        return follow(self.aliases, parse_ref(tensor))
 
     @cached_property
     def consumers(self) -> dict[str, list[str]]:
-        """Return, for each node, those that read one of its outputs."""
+        """The nodes that read each node's outputs."""
         found: dict[str, list[str]] = {name: [] for name in self.nodes}
         for node in self.nodes.values():
-            for ref in dict.fromkeys(ref.node for ref in node.inputs):
-                if ref in found:
-                    found[ref].append(node.name)
+            for name in dict.fromkeys(ref.node for ref in node.inputs):
+                if name in found:
+                    found[name].append(node.name)
         return found
 
     @cached_property
     def order(self) -> list[str]:
-        """Return all names, inputs first. A loop's back edge (NextIteration) is not waited for; the nodes of
-        any other cycle, which no TensorFlow graph has, come last in the file's order."""
+        """All names, inputs before their consumers.
+
+        The order ignores the back edges of loops (NextIteration). TensorFlow writes no other cycles; if a file
+        contains one, its nodes come last, in the file's order.
+        """
+        waits, following = self._dependencies()
+        ordered = [name for name, count in waits.items() if not count]
+        for name in ordered:  # the list grows during the walk
+            for other in following.get(name, ()):
+                waits[other] -= 1
+                if not waits[other]:
+                    ordered.append(other)
+        if len(ordered) < len(self.nodes):
+            there = set(ordered)
+            ordered += [name for name in self.nodes if name not in there]
+        return ordered
+
+    def _dependencies(self) -> tuple[dict[str, int], dict[str, list[str]]]:
+        """Return how many nodes each node waits for, and the nodes that wait for each node."""
         waits: dict[str, int] = {}
         following: dict[str, list[str]] = {}
         for node in self.nodes.values():
@@ -84,36 +123,21 @@ class Graph:
             waits[node.name] = len(needs)
             for name in needs:
                 following.setdefault(name, []).append(node.name)
-        ready = [name for name, count in waits.items() if not count]
-        ordered = []
-        for name in ready:  # grows while it is walked
-            ordered.append(name)
-            for other in following.get(name, ()):
-                waits[other] -= 1
-                if not waits[other]:
-                    ready.append(other)
-        if len(ordered) < len(self.nodes):
-            there = set(ordered)
-            ordered += [name for name in self.nodes if name not in there]
-        return ordered
+        return waits, following
 
-    def needed(self, outputs: Iterable[str], controls: bool = False) -> set[str]:
-        """Return ``outputs`` and every node that they depend on, through data and, if asked, control inputs."""
+    def needed(self, outputs: Iterable[str]) -> set[str]:
+        """Return ``outputs`` and every node that they depend on through data inputs."""
         found: set[str] = set()
         waiting = [name for name in outputs if name in self.nodes]
         while waiting:
             name = waiting.pop()
-            if name in found:
-                continue
-            found.add(name)
-            node = self.nodes[name]
-            waiting.extend(ref.node for ref in node.inputs if ref.node in self.nodes)
-            if controls:
-                waiting.extend(control for control in node.controls if control in self.nodes)
+            if name not in found:
+                found.add(name)
+                waiting.extend(ref.node for ref in self.nodes[name].inputs if ref.node in self.nodes)
         return found
 
     def reached(self, starts: Iterable[str]) -> set[str]:
-        """Return ``starts`` and every node that depends on one of them through data."""
+        """Return ``starts`` and every node that depends on one of them through data inputs."""
         found: set[str] = set()
         waiting = [name for name in starts if name in self.nodes]
         while waiting:
@@ -124,7 +148,16 @@ class Graph:
         return found
 
 
+def follow(aliases: dict[Ref, Ref], ref: Ref) -> Ref:
+    """Return the end of a chain of aliases; a circular chain ends where it began to repeat."""
+    seen: set[Ref] = set()
+    while ref in aliases and ref not in seen:
+        seen.add(ref)
+        ref = aliases[ref]
+    return ref
+
+
 def parse_ref(tensor: str) -> Ref:
-    """Return the node and output of ``name``, ``name:1``."""
+    """Return the node and output that ``name`` or ``name:1`` refers to."""
     name, colon, index = tensor.rpartition(":")
     return Ref(name, int(index)) if colon and index.isdigit() else Ref(tensor)

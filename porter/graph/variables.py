@@ -1,4 +1,4 @@
-"""A graph's variables: VarHandleOps and VariableV2s, or, in a frozen graph, the constants that they became."""
+"""A graph's variables. In a frozen graph these are constants."""
 
 from __future__ import annotations
 
@@ -7,15 +7,19 @@ from typing import NamedTuple
 
 from porter.formats.tensorflow.dtypes import TYPES
 from porter.formats.tensorflow.frozen import is_read, was_variable
-from porter.graph.graph import Graph
-from porter.graph.shapes import VARIABLES, Shape, proto_shape
+from porter.graph.graph import VARIABLE_OPS, Graph, Node
+from porter.graph.shapes import Shape, proto_shape
 
 RESOURCE = 20
+"""TensorFlow's dtype of a handle to a variable (tensorflow/core/framework/types.proto)."""
 ARGUMENTS = ("_Arg", "_DeviceArg")
+UNKNOWN = "unknown"
+_REFERENCE = 100
+"""types.proto numbers a reference to a dtype 100 higher than the dtype."""
 
 
 class Variable(NamedTuple):
-    """One variable. Its size and bytes are 0 where the graph does not say its shape."""
+    """One variable. ``size`` counts its values and ``bytes`` its memory; both are 0 if its shape is unknown."""
 
     name: str
     shape: Shape
@@ -33,34 +37,35 @@ class Variable(NamedTuple):
         return self.size * (kind.stored.itemsize if kind else 0)
 
 
-def read_through(graph: Graph) -> set[str]:
-    """Return the nodes that the reads of variables read; in a frozen graph they are constants."""
-    return {node.inputs[0].node for node in graph.nodes.values() if node.inputs and is_read(node.op, node.name)}
-
-
 def find_variables(graph: Graph) -> dict[str, Variable]:
-    """Return the graph's variables by name, in its order.
+    """Return the graph's variables by name, in the graph's order.
 
-    A graph without variables counts as frozen; `was_variable` then tells which constants were variables.
+    A graph without variables counts as frozen; ``formats.tensorflow.frozen`` decides which constants were variables.
     """
+    found = {node.name: variable for node in graph.nodes.values() if (variable := _variable(node)) is not None}
+    return found or _frozen_variables(graph)
+
+
+def _variable(node: Node) -> Variable | None:
+    if node.op in VARIABLE_OPS:
+        shape, dtype = node.attr("shape"), node.attr("dtype")
+        kind = TYPES.get(dtype.type % _REFERENCE) if dtype is not None else None
+        stated = proto_shape(shape.shape) if shape is not None else None
+        return Variable(node.name, stated, kind.name if kind else UNKNOWN)
+    if node.op in ARGUMENTS and node.attr("T") is not None and node.attr("T").type == RESOURCE:
+        # A traced function receives its variables as arguments, without their shapes.
+        return Variable(node.name, None, UNKNOWN)
+    return None
+
+
+def _frozen_variables(graph: Graph) -> dict[str, Variable]:
+    nodes = graph.nodes.values()
+    reads = {node.inputs[0].node for node in nodes if node.inputs and is_read(node.op, node.name)}
     found: dict[str, Variable] = {}
-    for node in graph.nodes.values():
-        if node.op in VARIABLES:
-            shape, dtype = node.attr("shape"), node.attr("dtype")
-            kind = TYPES.get(dtype.type % 100) if dtype is not None else None  # references are 100 higher
-            found[node.name] = Variable(
-                node.name, proto_shape(shape.shape) if shape is not None else None, kind.name if kind else "unknown"
-            )
-        elif node.op in ARGUMENTS and node.attr("T") is not None and node.attr("T").type == RESOURCE:
-            # A traced function gets its variables as arguments, and does not say their shapes.
-            found[node.name] = Variable(node.name, None, "unknown")
-    if found:
-        return found
-    reads = read_through(graph)
-    for node in graph.nodes.values():
+    for node in nodes:
         if node.op == "Const" and node.attr("value") is not None:
             proto = node.attr("value").tensor
-            sides = tuple(dim.size for dim in proto.tensor_shape.dim)
-            if was_variable(node.name, proto.dtype, sides, reads):
-                found[node.name] = Variable(node.name, sides, TYPES[proto.dtype].name)
+            shape = tuple(dim.size for dim in proto.tensor_shape.dim)
+            if was_variable(node.name, proto.dtype, shape, reads):
+                found[node.name] = Variable(node.name, shape, TYPES[proto.dtype].name)
     return found

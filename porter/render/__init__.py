@@ -1,1 +1,1 @@
-"""Results as people read them: text, pictures and one HTML page."""
+"""Results for people: text for a terminal, SVG diagrams and self-contained HTML pages."""

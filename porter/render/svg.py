@@ -1,11 +1,11 @@
-"""A picture as an SVG file that needs nothing else, light or dark as its reader's screen is."""
+"""render_svg: a diagram as a self-contained SVG that follows the reader's light or dark theme."""
 
 from __future__ import annotations
 
 import re
 from xml.sax.saxutils import escape
 
-from porter.render.drawing import Picture, wire_path
+from porter.render.diagram import Box, Diagram, wire_path
 
 COLOURS = """
 .g{--ink:#1c2430;--soft:#5d6878;--line:#8a94a3;--paper:#ffffff;--conv:#dbe8fb;--dense:#e6defa;--pool:#d8f0df;--join:#fdebc8;
@@ -22,17 +22,17 @@ for _name in ("conv", "dense", "pool", "join", "act", "other", "input", "block")
     COLOURS += f".g .{_name} rect{{fill:var(--{_name})}}\n"
 COLOURS += ".g .input rect{stroke-dasharray:4 3}\n"
 
-_UNSEEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def text_of(text: str) -> str:
-    """Return a text as XML can hold it."""
-    return escape(_UNSEEN.sub("\ufffd", text), {'"': "&quot;"})
+    """Return a text escaped for XML; characters that XML cannot hold become U+FFFD."""
+    return escape(_NOT_XML.sub("\ufffd", text), {'"': "&quot;"})
 
 
-def write_svg(picture: Picture, title: str) -> str:
+def render_svg(diagram: Diagram, title: str) -> str:
     """Return the whole SVG document."""
-    width, height = round(picture.width), round(picture.height)
+    width, height = round(diagram.width), round(diagram.height)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" class="g" viewBox="0 0 {width} {height}" width="{width}" '
         f'height="{height}" role="img">',
@@ -41,23 +41,21 @@ def write_svg(picture: Picture, title: str) -> str:
         '<path d="M0 0L8 4L0 8z" style="fill:var(--line);stroke:none"/></marker></defs>',
         f'<rect width="{width}" height="{height}" style="fill:var(--paper);stroke:none"/>',
     ]
-    parts += [f'<path d="{wire_path(wire)}" marker-end="url(#a)"/>' for wire in picture.wires]
-    for box in picture.boxes:
-        x, y, w, h = box.x, box.y, box.width, box.height
-        parts.append(f'<g class="{box.style}"><title>{text_of(box.target or box.title)}</title>')
-        if box.stacked:
-            parts.append(f'<rect x="{x + 5:.0f}" y="{y + 5:.0f}" width="{w:.0f}" height="{h:.0f}" rx="6"/>')
-        parts.append(f'<rect x="{x:.0f}" y="{y:.0f}" width="{w:.0f}" height="{h:.0f}" rx="6"/>')
-        parts.append(f'<text x="{x + w / 2:.0f}" y="{y + 16:.0f}">{text_of(box.title)}</text>')
-        if box.text:
-            for number, line in enumerate(box.text.split("\n"), 2):
-                at = f'x="{x + w / 2:.0f}" y="{y + 16 * number:.0f}"'
-                parts.append(f'<text class="t2" {at}>{text_of(line)}</text>')
-        parts.append("</g>")
-    shown: set[tuple[int, str]] = set()
-    for wire in picture.wires:  # the same tensor's shape is written once
-        if wire.label and (wire.source, wire.label) not in shown:
-            shown.add((wire.source, wire.label))
-            x, y = wire.points[0]
-            parts.append(f'<text class="wl" x="{x + 5:.0f}" y="{y + 13:.0f}">{text_of(wire.label)}</text>')
+    parts += [f'<path d="{wire_path(wire)}" marker-end="url(#a)"/>' for wire in diagram.wires]
+    for box in diagram.boxes:
+        parts += _box(box)
+    parts += [f'<text class="wl" x="{x:.0f}" y="{y:.0f}">{text_of(label)}</text>' for label, x, y in diagram.labels()]
     return "\n".join([*parts, "</svg>\n"])
+
+
+def _box(box: Box) -> list[str]:
+    x, y, size = box.x, box.y, f'width="{box.width:.0f}" height="{box.height:.0f}" rx="6"'
+    middle = f'x="{x + box.width / 2:.0f}"'
+    parts = [f'<g class="{box.style}"><title>{text_of(box.target or box.title)}</title>']
+    if box.stacked:
+        parts.append(f'<rect x="{x + 5:.0f}" y="{y + 5:.0f}" {size}/>')
+    parts.append(f'<rect x="{x:.0f}" y="{y:.0f}" {size}/>')
+    parts.append(f'<text {middle} y="{y + 16:.0f}">{text_of(box.title)}</text>')
+    for number, line in enumerate(box.text.split("\n") if box.text else (), 2):
+        parts.append(f'<text class="t2" {middle} y="{y + 16 * number:.0f}">{text_of(line)}</text>')
+    return [*parts, "</g>"]

@@ -1,11 +1,11 @@
-"""Plain pieces of output: numbers, names, tables, and where they are written."""
+"""Plain pieces of terminal output: numbers, names, lines, tables, JSON and the pager."""
 
 from __future__ import annotations
 
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import click
@@ -16,20 +16,22 @@ from rich.text import Text
 
 from porter.files.json import to_json
 
+MOST = 5
+"""How many names a list shows before it only counts the rest."""
 LONG_NAME = 72
 _STEERING = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
-"""What JSON may hold as it is, but a terminal would obey."""
+"""Characters that are legal in JSON but change what a terminal shows."""
 
 
 class Output(Console):
-    """Standard output. When its reader goes away, as ``head`` does, the verb goes on and has its own exit status."""
+    """Standard output. If its reader goes away, as ``head`` does, the command still finishes with its exit status."""
 
     def on_broken_pipe(self) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def console() -> Console:
-    """Return standard output; in a pipe, tables keep their width and nothing is coloured."""
+    """Return standard output. In a pipe, it has no colours and a fixed width, so that tables keep theirs."""
     out = Output(highlight=False, markup=False)
     return out if out.is_terminal else Output(highlight=False, markup=False, width=200, color_system=None)
 
@@ -40,8 +42,13 @@ def print_json(value: Any) -> None:
     console().out(text, highlight=False)
 
 
+def print_line(out: Console, text: str | Text) -> None:
+    """Print a line without wrapping it."""
+    out.print(Text(text) if isinstance(text, str) else text, soft_wrap=True)
+
+
 def new_grid(*columns: str) -> Grid:
-    """Return a table; all columns but the first are numbers or short, and do not wrap."""
+    """Return an empty table whose columns do not wrap."""
     grid = Grid(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for column in columns:
         grid.add_column(column, no_wrap=True)
@@ -49,7 +56,7 @@ def new_grid(*columns: str) -> Grid:
 
 
 def printable(text: str) -> str:
-    """Return a name as it can be shown: what is no visible character is escaped, so that it cannot steer a terminal."""
+    """Return an untrusted name with control characters escaped, so that it cannot steer a terminal."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
 
 
@@ -60,8 +67,15 @@ def shorten(text: str, width: int = LONG_NAME) -> str:
     return shown if len(shown) <= width else f"{shown[:half]}…{shown[-(width - 1 - half) :]}"
 
 
+def first_few(names: Iterable[str]) -> str:
+    """Return the first names, and how many there are besides."""
+    names = list(names)
+    shown = ", ".join(shorten(name) for name in names[:MOST])
+    return shown + (f", … and {len(names) - MOST} more" if len(names) > MOST else "")
+
+
 def amount(number: int | None) -> str:
-    """Return a large count as a person says it: 568.74 M, 23,783 M, 13.57 M."""
+    """Return a count in millions if it is large: 568.74 M, 23,783 M; ? stands for None."""
     if number is None:
         return "?"
     if number < 1_000_000:
@@ -70,7 +84,7 @@ def amount(number: int | None) -> str:
 
 
 def bar(part: int | None, whole: int | None, width: int = 10) -> str:
-    """Return a bar of ``part`` in ``whole``, in eighths of a character."""
+    """Return a bar for ``part`` of ``whole``, at most ``width`` characters long, in eighths of a character."""
     if not part or not whole:
         return ""
     eighths = max(1, round(8 * width * part / whole))
@@ -78,16 +92,17 @@ def bar(part: int | None, whole: int | None, width: int = 10) -> str:
 
 
 def fact(name: str, value: str) -> Text:
-    """Return one line of an overview."""
+    """Return one line of an overview: a label and its value."""
     return Text(f"  {name:<10} {value}")
 
 
 def show_table(
     out: Console, header: Sequence[str], rows: Sequence[Sequence[str] | str], right: Sequence[int] = ()
 ) -> None:
-    """Print columns as wide as they need to be; a row that is one string is a remark on the row above it.
+    """Print columns as wide as their cells; the columns ``right`` are aligned to the right.
 
-    Lines are never cut: a terminal folds them, and a pipe has no width.
+    A row that is a string is a remark about the row above it. Lines are never cut: a terminal wraps them, and a
+    pipe has no width.
     """
     cells = [row for row in rows if not isinstance(row, str)]
     widths = [max(cell_len(text) for text in column) for column in zip(header, *cells, strict=True)]
@@ -99,14 +114,14 @@ def show_table(
         ]
         return "  ".join(padded).rstrip()
 
-    out.print(Text(joined(header), style="bold"), soft_wrap=True)
+    print_line(out, Text(joined(header), style="bold"))
     for row in rows:
         remark = isinstance(row, str)
-        out.print(Text(f"    {row}" if remark else joined(row), style="dim" if remark else ""), soft_wrap=True)
+        print_line(out, Text(f"    {row}" if remark else joined(row), style="dim" if remark else ""))
 
 
 class Pages:
-    """Collects what is printed, and hands it to a pager where it is longer than the terminal is high."""
+    """A context that sends output to a pager if it is longer than the terminal."""
 
     def __init__(self) -> None:
         self.out = console()

@@ -1,4 +1,4 @@
-"""report: a verification as one HTML file that needs nothing else, for those who did not run it."""
+"""The report of a verification: one self-contained HTML page, for readers who did not run it."""
 
 from __future__ import annotations
 
@@ -12,37 +12,32 @@ from pathlib import Path
 from typing import Any
 
 from porter.files.atomic import replacing
-from porter.files.installed import require_package, versions
 from porter.parity.compare import EXACT_BOUND, LARGEST_BOUND, RMS_BOUND
-from porter.parity.result import Verification
+from porter.parity.result import ImageResult, Verification
+from porter.render.html import render_template
 from porter.render.verification_plots import depth_plot, logit_plot
-from porter.render.verification_text import numbers, verdict_of
+from porter.render.verification_text import has_ratios, number_heads, numbers, verdict_of
 from porter.runners.images import open_image
 
 THUMBNAIL = 320
+"""The longest side of an image on the page, in pixels."""
 PACKAGES = ("numpy", "torch", "keras", "tensorflow", "tensorflow-cpu", "pillow")
 
 
 def write_report(path: Path, result: Verification, command: Sequence[str] = ()) -> None:
-    """Write the report of ``result`` to ``path``; ``command`` is how it was run. Raises PorterError."""
+    """Write the report of ``result`` to ``path``; ``command`` are the arguments that ran it. Raises PorterError."""
     html = render(result, command)
     with replacing(path) as temporary:
         temporary.write_text(html, encoding="utf-8")
 
 
 def render(result: Verification, command: Sequence[str] = ()) -> str:
-    """Return the report as HTML. Raises PorterError where jinja2 is not installed."""
-    require_package("jinja2", "report")
-    import jinja2
-
-    loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
-    environment = jinja2.Environment(
-        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.get_template("report.html").render(
+    """Return the report as HTML. Raises MissingPackageError if jinja2 is not installed."""
+    return render_template(
+        "verification_page.html",
         result=result,
         ports=[_port(result, name) for name in result.ports],
-        pictures=[_picture(result, picture) for picture in result.images],
+        images=[_image(result, image) for image in result.images],
         depth=depth_plot(result),
         bounds={"exact": EXACT_BOUND, "rms": RMS_BOUND, "largest": LARGEST_BOUND},
         command=shlex.join(["port", *command]) if command else None,
@@ -53,35 +48,38 @@ def render(result: Verification, command: Sequence[str] = ()) -> str:
 
 
 def _port(result: Verification, name: str) -> dict[str, Any]:
-    report = result.ports[name]
-    ratios = any(row.rounding_rms is not None for row in report.rows)
-    exact = any(row.exact is not None for row in report.rows)
-    head = ["float64 largest" if exact else "float32 largest", "mean", "cosine", "amplification"]
-    want, got = result.logits.get(""), result.logits.get(name)
+    """Return what the page shows of one candidate."""
+    report, shown_as = result.ports[name], result.name_of(name)
+    ratios, heads = has_ratios(report), number_heads(report)
     return {
-        "name": result.name_of(name),
-        "title": result.titles.get(name, f"porter's network in {result.name_of(name)}"),
+        "name": shown_as,
+        "title": result.titles.get(name, f"porter's network in {shown_as}"),
         "report": report,
         "verdict": str(report).removeprefix("parity holds ").removeprefix("parity fails: "),
-        "divergence": report.first_divergence,
-        "head": head + (["float32 rms ×", "largest ×"] if ratios else []),
+        "heads": [*heads[:4], *(f"{head} ×" for head in heads[4:])],
         "rows": [(row.endpoint, row.ok, verdict_of(report, row), numbers(row, ratios)) for row in report.rows],
-        "logits": None
-        if want is None or got is None
-        else logit_plot(want, got, result.reference_label, result.name_of(name)),
+        "logits": _logits(result, name),
     }
 
 
-def _picture(result: Verification, picture: Any) -> dict[str, Any]:
-    sides = [result.reference_label, *map(result.name_of, picture.ports)]
+def _logits(result: Verification, name: str) -> str | None:
+    want, got = result.logits.get(""), result.logits.get(name)
+    if want is None or got is None:
+        return None
+    return logit_plot(want, got, result.reference_label, result.name_of(name))
+
+
+def _image(result: Verification, image: ImageResult) -> dict[str, Any]:
+    """Return one image with its labels: a rank per row, a side per column; a label is named where it differs."""
+    sides = [result.reference_label, *map(result.name_of, image.ports)]
     ranks = []
-    for rank, (label, probability) in enumerate(picture.reference):
-        others = [labels[rank] for labels in picture.ports.values() if rank < len(labels)]
+    for rank, (label, probability) in enumerate(image.reference):
+        others = [labels[rank] for labels in image.ports.values() if rank < len(labels)]
         ranks.append((label, [(probability, None), *((p, other if other != label else None) for other, p in others)]))
-    differences = [(result.name_of(name), value) for name, value in picture.largest_logit_difference.items()]
+    differences = [(result.name_of(name), value) for name, value in image.largest_logit_difference.items()]
     return {
-        "name": picture.image,
-        "image": _thumbnail(picture.path),
+        "name": image.image,
+        "thumbnail": _thumbnail(image.path),
         "sides": sides,
         "ranks": ranks,
         "differences": differences,
@@ -89,7 +87,7 @@ def _picture(result: Verification, picture: Any) -> dict[str, Any]:
 
 
 def _thumbnail(path: Path | None) -> str | None:
-    """Return a small JPEG of the picture as a data URI."""
+    """Return a small JPEG of an image as a data URI."""
     if path is None:
         return None
     image = open_image(path).convert("RGB")

@@ -136,7 +136,7 @@ def test_inspect_names_the_model_and_the_command(run: Any, save: Saver) -> None:
     assert "--ignore 'head/*'" in done.out
     assert json.loads(run("inspect", save(tensors), "--json").out)["recognised"]["unknown"] == ["head/weights"]
     assert (
-        "no architecture that porter knows"
+        "an architecture unknown to porter"
         in run("inspect", save({"a/weights": np.zeros(3, np.float32)}, "b.ckpt")).out
     )
 

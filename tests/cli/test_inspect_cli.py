@@ -75,7 +75,7 @@ def test_a_picture_of_one_scope_takes_both_options(run: Run, tmp_path: Path) -> 
     [
         (("--scope", "cell_3", "--find", "x"), "--scope and --find exclude each other: give one of them"),
         (("--scope", "cell_99"), "did you mean"),
-        (("--find", "("), "is no regular expression"),
+        (("--find", "("), "is not a regular expression"),
         (("--diff", "absent.pb"), "absent.pb does not exist"),
         (("--html", "absent/page.html"), "absent/page.html cannot be written: No such file or directory"),
     ],

@@ -1,8 +1,8 @@
-"""Whole outputs, kept in tests/outputs/ and read as a stranger would read them.
+"""Whole outputs of `port inspect`, compared with the files in tests/outputs/.
 
-    python tests/test_outputs.py
+    PYTHONPATH=.:tests python tests/cli/test_outputs.py
 
-writes them again; what changed is then seen in the diff.
+writes these files again; their diff shows all changes.
 """
 
 from __future__ import annotations

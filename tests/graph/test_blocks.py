@@ -1,4 +1,4 @@
-"""Layers, blocks that repeat, the inference path, one scope, search and differences."""
+"""Layers, repeated blocks, the inference path, scopes, search and differences."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def test_nasnet_large_is_a_stem_three_stages_two_reductions_and_a_head() -> None
     ]
 
 
-def test_repeats_are_found_whatever_the_scopes_are_called() -> None:
-    """Every scope gets a name of its own that says nothing; the tree of scopes stays."""
+def test_repeats_are_found_by_structure_not_by_name() -> None:
+    """Every scope gets a new, meaningless name; the tree of scopes stays."""
     known: dict[str, str] = {}
 
     def rename(name: str) -> str:
@@ -63,7 +63,7 @@ def test_repeats_are_found_without_any_scopes() -> None:
     graph = load_graph(path_of("nasnet_large"))
     analysis = analysed(renamed(graph, lambda name: known.setdefault(name, f"n{len(known)}")))
     repeated = [group for group in analysis.groups if group.times > 2 and group.period > 10]
-    # The first cell of each stage halves its input and is no repeat of the other five.
+    # The first cell of each stage halves its input, so it does not count as a repeat.
     assert [group.times for group in repeated] == [5, 5, 5]
     assert {group.period for group in repeated} == {21}
     whole = analysis_of("nasnet_large").groups[2].repeats()[1]
@@ -86,7 +86,7 @@ def test_mobilenets_pairs_and_resnets_units_are_found() -> None:
     assert mixed == [2, 5, 2]
 
 
-def test_flat_names_as_kerass_are_told_apart() -> None:
+def test_flat_names_like_those_of_keras_are_separated() -> None:
     make = Maker()
     x = make.placeholder("input", -1, 8, 8, 4)
     for number in range(1, 6):
@@ -156,9 +156,9 @@ def test_resnets_pads_belong_to_their_convolutions() -> None:
 def test_a_training_graph_is_split_into_path_and_aside(tf: Any) -> None:
     v1 = tf.compat.v1
     with tf.Graph().as_default() as graph:
-        pictures = tf.constant(0.0, shape=(64, 8, 8, 3))
+        images = tf.constant(0.0, shape=(64, 8, 8, 3))
         queue = tf.queue.FIFOQueue(10, [tf.float32, tf.int64], [(8, 8, 3), ()])
-        enqueue = queue.enqueue_many([pictures, tf.zeros(64, tf.int64)])
+        enqueue = queue.enqueue_many([images, tf.zeros(64, tf.int64)])
         x, labels = queue.dequeue_many(4)
         kernel = v1.get_variable("conv/weights", (3, 3, 3, 4), use_resource=False)
         y = tf.nn.relu(tf.nn.conv2d(x, kernel, 2, "SAME", name="conv/Conv2D"), name="conv/Relu")
@@ -196,7 +196,7 @@ def test_a_scope_is_its_layers_and_their_wiring() -> None:
         "cell_1/cell_output",
         "cell_2/cell_output",
     ]
-    assert len(view.layers) == 21  # two projections, ten separable convolutions, three pools, five adds, a concat
+    assert len(view.layers) == 21  # 2 projections, 10 separable convolutions, 3 pools, 5 adds, 1 concat
     assert describe(view.layers[2]) == "relu > separable 5x5 168->168 + batch norm + relu"
     assert describe(view.layers[-1]) == "concat of 6"
     assert [layer.name for layer, _ in view.outputs] == ["cell_3/cell_output"]
@@ -208,16 +208,16 @@ def test_a_scope_is_its_layers_and_their_wiring() -> None:
     ("scope", "message"),
     [
         ("cell_33", "has no scope cell_33: did you mean cell_3"),
-        ("left", r"--scope left could be \d+ scopes: name one of them"),
+        ("left", r"nasnet_large.pb.gz has \d+ scopes that end in left: name one of them"),
         ("cell_3/prev_1x1/weights", "has no layer on the way to the outputs"),
     ],
 )
-def test_a_scope_that_is_none_says_which_there_are(scope: str, message: str) -> None:
+def test_an_unknown_or_ambiguous_scope_is_refused_with_suggestions(scope: str, message: str) -> None:
     with pytest.raises(PorterError, match=message):
         scope_view(analysis_of("nasnet_large"), scope)
 
 
-def test_the_end_of_a_scopes_name_will_do() -> None:
+def test_the_end_of_a_scopes_name_is_enough() -> None:
     assert scope_view(analysis_of("mobilenet_v1_1.0_224"), "Conv2d_1").name == "MobilenetV1/MobilenetV1/Conv2d_1"
     assert scope_view(analysis_of("resnet_v1_50"), "block2/unit_3").layers[0].channels == 128
 
@@ -233,7 +233,7 @@ def test_found_nodes_have_shapes_attributes_and_neighbours() -> None:
     assert first["inputs"][0] == {"tensor": "cell_3/comb_iter_0/left/Relu", "shape": (1, 42, 42, 168)}
     assert first["outputs"][0]["node"] == "cell_3/comb_iter_0/left/separable_5x5_1/separable_conv2d"
     assert len(find_nodes(analysis_of("nasnet_large"), "^MaxPool$")) == 8
-    with pytest.raises(PorterError, match="is no regular expression"):
+    with pytest.raises(PorterError, match="is not a regular expression"):
         find_nodes(analysis_of("nasnet_large"), "(")
 
 
@@ -262,7 +262,7 @@ def test_planted_differences_are_named() -> None:
     assert not result.alike
 
 
-def test_changed_weights_are_told_by_how_much() -> None:
+def test_changed_weights_are_reported_with_their_largest_difference() -> None:
     make, other = Maker(), Maker()
     for maker in (make, other):
         maker.conv("conv", maker.placeholder("input", -1, 8, 8, 3), 3, 3, 3, 4)
@@ -273,7 +273,7 @@ def test_changed_weights_are_told_by_how_much() -> None:
     assert change.parts[0][2].endswith("(2 of 108 values differ, by at most 0.5)")
 
 
-def test_values_stored_in_another_way_are_no_difference() -> None:
+def test_equal_values_stored_differently_are_equal() -> None:
     make, other = Maker(), Maker()
     for maker in (make, other):
         maker.conv("conv", maker.placeholder("input", -1, 8, 8, 3), 3, 3, 3, 4)

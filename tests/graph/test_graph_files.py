@@ -1,4 +1,4 @@
-"""Every form that TensorFlow writes a graph in is read by its content, and damage is one clear sentence."""
+"""Every format of TensorFlow graphs is recognised by content, and damage gives one clear sentence."""
 
 from __future__ import annotations
 
@@ -76,17 +76,16 @@ def test_a_saved_model_as_text_is_read(graph: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", ["type: 3333333333", "i: 1e40", "s: '\\400'"])
-def test_a_value_that_no_field_takes(tmp_path: Path, value: str) -> None:
+def test_a_value_that_does_not_fit_its_field_is_refused(tmp_path: Path, value: str) -> None:
     path = tmp_path / "graph.pbtxt"
     path.write_text(f'node {{ name: "a" op: "Const" attr {{ key: "k" value {{ {value} }} }} }}', encoding="utf-8")
     with pytest.raises(FormatError, match=r"graph.pbtxt is not a whole graph in protobuf's text format \(.+\); copy"):
         read_graph(path)
 
 
-# Cut somewhere, or with one byte changed: never a traceback, and never silence about it.
 @pytest.mark.parametrize("kind", WRITERS)
 @pytest.mark.parametrize("part", [0.0, 0.3, 0.9])
-def test_a_cut_graph_is_one_sentence(graph: Any, tmp_path: Path, kind: str, part: float) -> None:
+def test_a_cut_graph_gives_one_sentence(graph: Any, tmp_path: Path, kind: str, part: float) -> None:
     raw = WRITERS[kind](graph)
     path = tmp_path / "cut.pb"
     path.write_bytes(raw[: int(len(raw) * part)])
@@ -98,7 +97,7 @@ def test_a_file_beyond_2_gb_is_refused_without_reading_it(tmp_path: Path) -> Non
     path = tmp_path / "large.pb"
     with path.open("wb") as file:
         file.write(b"\n\x10\n\x05input\x12\x07")
-        file.truncate((1 << 31) + 10)  # a hole: it takes no space
+        file.truncate((1 << 31) + 10)  # a sparse file takes no space
     with pytest.raises(FormatError, match=r"large\.pb has 2,147,483,658 bytes, but no TensorFlow graph is above"):
         inspect(path)
 
@@ -149,7 +148,7 @@ def test_tensorflow_2s_writer_and_trace_export_are_read(tf: Any, tmp_path: Path)
     assert file.last_step == 7
     assert result.graph is not None
     analysis = result.graph.analysis
-    # The trace gets its variable as an argument without a shape, so the channels are unknown.
+    # A trace receives its variable as an argument without a shape, so the channels are unknown.
     assert [layer.label for layer in analysis.layers] == ["conv relu"]
     assert analysis.layers[0].shape == (1, 8, 8, None)
     assert analysis.paths.inputs == ("x",)
@@ -167,7 +166,7 @@ def test_torchs_event_file_is_read(tmp_path: Path) -> None:
     assert isinstance(result, LogsInspection)
     assert result.files[0].tags["loss"].last_value == 1.5
     assert result.graph is not None
-    assert any("onv" in op for op in result.graph.analysis.ops)  # ops that TensorFlow does not have
+    assert any("onv" in op for op in result.graph.analysis.ops)  # PyTorch's ops
 
 
 def three_records(tmp_path: Path) -> tuple[Path, list[int]]:
@@ -189,7 +188,7 @@ def three_records(tmp_path: Path) -> tuple[Path, list[int]]:
         (9, "The length at byte {1} does not match its checksum: reading goes on at byte {2}.", 2),
     ],
 )
-def test_damage_is_told_with_its_offset_and_the_rest_is_read(
+def test_damage_is_reported_with_its_offset_and_the_rest_is_read(
     tmp_path: Path, where: int, message: str, points: int
 ) -> None:
     path, at = three_records(tmp_path)
@@ -211,7 +210,7 @@ def test_a_cut_event_file_is_read_up_to_its_end(tmp_path: Path, cut: int) -> Non
     assert found.tags["loss"].points == 2
 
 
-def test_newest_first_and_an_empty_file_is_no_error(tmp_path: Path) -> None:
+def test_newest_files_come_first_and_an_empty_file_is_not_an_error(tmp_path: Path) -> None:
     three_records(tmp_path)
     (tmp_path / "later").mkdir()
     make = Maker()
@@ -253,7 +252,7 @@ def test_tensorboard_opens_the_event_file_that_is_written(graph: Any, tmp_path: 
 def test_a_saved_model_of_keras_3_is_inlined(tf: Any, tmp_path: Path) -> None:
     import keras
 
-    inputs = keras.Input((32, 32, 3), name="picture")
+    inputs = keras.Input((32, 32, 3), name="image")
     x = keras.layers.Conv2D(8, 3, padding="same", name="c1", use_bias=False)(inputs)
     x = keras.layers.ReLU(6.0)(keras.layers.BatchNormalization(name="b1")(x))
     x = keras.layers.SeparableConv2D(16, 3, name="s")(x)
@@ -263,7 +262,7 @@ def test_a_saved_model_of_keras_3_is_inlined(tf: Any, tmp_path: Path) -> None:
     analysis = open_graph(tmp_path / "m")
     assert analysis.graph.inlined > 0
     assert sum(v.size for v in analysis.variables.values()) == model.count_params()
-    assert analysis.paths.inputs == ("serving_default_picture",)
+    assert analysis.paths.inputs == ("serving_default_image",)
     assert [layer.label for layer in analysis.layers] == [
         "conv 3x3 bn relu6",
         "separable 3x3 bias",

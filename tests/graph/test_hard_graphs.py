@@ -1,4 +1,4 @@
-"""Graphs that are large, odd or broken: an answer, or one clear sentence."""
+"""Large, unusual and damaged graphs give an answer or one clear sentence."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from tensorboard.compat.proto.graph_pb2 import GraphDef
 
 from helpers.graphs import Maker, analysed
 from inspect_graphs import chain
+from porter import graph
 from porter.cli.main import main
-from porter.graph import shapes
+from porter.graph.shape_inference import RULES
 from porter.verbs.inspect import GraphInspection, inspect, inspect_graph
 
 
@@ -42,7 +43,7 @@ def test_a_hundred_thousand_nodes_without_scopes_are_described() -> None:
     assert analysis.groups[0].times == 50_000
 
 
-def test_a_while_loops_cycle_is_no_endless_one(tf: Any) -> None:
+def test_the_cycle_of_a_while_loop_is_read(tf: Any) -> None:
     v1 = tf.compat.v1
     with tf.Graph().as_default() as graph:
         v1.disable_control_flow_v2()
@@ -56,11 +57,11 @@ def test_a_while_loops_cycle_is_no_endless_one(tf: Any) -> None:
     analysis = analysed(proto)
     assert analysis.paths.outputs == ("out",)
     assert analysis.shapes.of("out") == (1, 4)
-    assert analysis.multiply_adds == 16  # of the body, once: how often it runs is not in the graph
+    assert analysis.multiply_adds == 16  # one pass through the body, as the graph does not say how often it runs
     assert inspect_graph(analysis).as_dict()["inputs"][0]["name"] == "x"
 
 
-def test_a_cycle_without_a_loop_an_input_that_is_not_there_and_a_name_twice() -> None:
+def test_a_cycle_a_missing_input_and_a_repeated_name_are_reported() -> None:
     make = Maker()
     make("AddV2", "a", "b", "absent:3")
     make("Relu", "b", "a")
@@ -86,12 +87,12 @@ def test_a_recursive_function_stays_a_call() -> None:
     assert [node.op for node in analysis.graph.nodes.values()] == ["Placeholder", "PartitionedCall"]
 
 
-def test_functions_that_would_grow_without_end_stop_being_inlined() -> None:
+def test_inlining_stops_before_a_graph_grows_too_large() -> None:
     make = Maker()
     x = make.placeholder("x", 1, 4)
     call = make.graph.node.add(name="call", op="PartitionedCall", input=[x])
     call.attr["f"].func.name = "f30"
-    for depth in range(31):  # each calls the one below twice: 2 ** 30 leaves
+    for depth in range(31):  # each calls the one below it twice, which makes 2 ** 30 leaves
         function = make.graph.library.function.add()
         function.signature.name = f"f{depth}"
         function.signature.input_arg.add(name="y")
@@ -109,7 +110,7 @@ def test_functions_that_would_grow_without_end_stop_being_inlined() -> None:
     assert len(build_graph(make.graph).nodes) <= functions._MOST_NODES
 
 
-def test_a_name_of_a_thousand_scopes_is_a_name() -> None:
+def test_names_with_thousands_of_scopes_are_read() -> None:
     make = Maker()
     x = make.placeholder("input", -1, 8, 8, 4)
     for number in range(400):
@@ -124,7 +125,7 @@ def test_an_op_that_claims_endless_outputs_is_read() -> None:
     assert inspect_graph(analysed(make.graph)).as_dict()["nodes"] == 2
 
 
-def test_ops_that_nobody_knows_are_ordinary_nodes() -> None:
+def test_unknown_ops_are_ordinary_nodes() -> None:
     make = Maker()
     x = make.placeholder("x", -1, 8, 8, 3)
     x = make("MyCompany>Blur", "blur", x)
@@ -152,7 +153,7 @@ def test_any_bytes_are_an_answer_or_one_sentence(tmp_path_factory: pytest.TempPa
     path = tmp_path_factory.mktemp("any") / "any.pb"
     for start in (b"", b"\n", b"\x08\x01\x12", b"node {", b"\x1f\x8b"):
         path.write_bytes(start + raw)
-        with suppress(PorterError):  # anything else is a mistake
+        with suppress(PorterError):  # any other exception fails the test
             inspect(path)
 
 
@@ -203,13 +204,15 @@ def test_every_view_of_a_checkpoint_is_an_answer_or_one_sentence(
 
 
 OP = re.compile(r"\b[A-Z][A-Za-z0-9]{2,}\b")
-OPS = sorted({op for path in Path(shapes.__file__).parent.glob("*.py") for op in OP.findall(path.read_text())})
+FOLDER = Path(graph.__path__[0])
+OPS = sorted({op for path in FOLDER.rglob("*.py") for op in OP.findall(path.read_text(encoding="utf-8"))})
 
 
 @pytest.mark.parametrize("inputs", [(), ("x",), ("x", "c"), ("c", "x"), ("c",)], ids=str)
 def test_ops_that_lack_inputs_or_have_others(tmp_path: Path, inputs: tuple[str, ...]) -> None:
-    """Every op that is known to the reader, with inputs of a shape that no such op takes."""
-    assert {"Conv2D", "Conv2DBackpropInput", "MirrorPad", "SpaceToBatchND", "StridedSlice", "TopKV2"} <= set(OPS)
+    """Every op that porter.graph names, with inputs of shapes that it does not accept."""
+    assert len(RULES) > 150
+    assert {op for op in RULES if not op.startswith("_")} <= set(OPS)
     for op in OPS:
         graph = GraphDef()
         graph.node.add(name="x", op="Placeholder").attr["shape"].shape.dim.add(size=3)
@@ -221,3 +224,14 @@ def test_ops_that_lack_inputs_or_have_others(tmp_path: Path, inputs: tuple[str, 
         graph.node.add(name="z", op="Relu", input=["y"])
         (tmp_path / "graph.pb").write_bytes(graph.SerializeToString())
         assert inspect(tmp_path / "graph.pb").as_dict()["kind"] == "graph", op
+
+
+@pytest.mark.parametrize("op", ["AvgPool", "MaxPool", "Conv2D", "Conv2DBackpropInput"])
+@pytest.mark.parametrize("rank", [0, 1, 2, 3])
+def test_a_channels_first_op_on_a_tensor_without_that_axis_is_read(op: str, rank: int) -> None:
+    make = Maker()
+    x = make.placeholder("x", *[4] * rank)
+    y = make.ints("y", *[4] * 2)
+    inputs = (y, x, x) if op == "Conv2DBackpropInput" else (x, y)
+    make(op, "window", *inputs, data_format="NCHW", padding="SAME", ksize=[1] * rank, strides=[1] * rank)
+    assert inspect_graph(analysed(make.graph)).as_dict()["ops"][op] == 1

@@ -1,4 +1,4 @@
-"""Shapes, multiply-adds and parameters, held against published numbers, TensorFlow and torch's own counter."""
+"""Shapes, multiply-adds and parameters, compared with published numbers, TensorFlow and torch's own counter."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from porter.cli.main import main
 from porter.graph.shapes import broadcast
 from porter.nets.build_torch import build
 
-# Millions of multiply-adds, to the digits that are published; Inception V3's with its auxiliary head.
+# Millions of multiply-adds, rounded as published; Inception V3 includes its auxiliary head.
 WORK = {
     "mobilenet_v1_1.0_224": 568.74,
     "mobilenet_v1_0.25_128": 13.57,
@@ -63,7 +63,7 @@ def test_every_variable_belongs_to_one_layer(name: str) -> None:
     assert sum(layer.parameters for layer in analysis.layers) == sum(v.size for v in analysis.variables.values())
 
 
-# Of an architecture's many sizes every fifth.
+# Every fifth size of each architecture.
 @pytest.mark.parametrize("name", [name for table in TABLES for name in TABLES[table][::5]])
 def test_multiply_adds_are_half_the_flops_that_torch_counts(name: str) -> None:
     from porter.formats.tensorflow.source import read_graph
@@ -147,7 +147,7 @@ def test_grouped_transposed_and_batched_products() -> None:
     assert analysis.shapes.of(up) == (1, 16, 16, 5)
 
 
-def test_what_a_loop_computes_is_not_known(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_work_of_a_loop_is_unknown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make = Maker()
     x = make.conv("conv", make.placeholder("input", -1, 8, 8, 3), 3, 3, 3, 8)
     make("While", "while", x)
@@ -156,5 +156,26 @@ def test_what_a_loop_computes_is_not_known(tmp_path: Path, capsys: pytest.Captur
     path.write_bytes(make.graph.SerializeToString())
     with pytest.raises(SystemExit):
         main(["inspect", str(path)])
-    work = "13,824 multiply-adds at least, as the data says how often the functions of while run"
+    work = "13,824 multiply-adds at least: the data decides how often while calls its functions"
     assert work in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("read", "variable"),
+    [("read", True), ("ReadVariableOp", True), ("ReadVariableOp_1", True), ("spread", False), ("read_1", False)],
+)
+def test_a_constant_was_a_variable_if_an_identity_of_that_name_reads_it(read: str, variable: bool) -> None:
+    make = Maker()
+    make.ints("count", 7, rank=0)  # of floats with axes, any constant would count
+    make("Identity", f"count/{read}", "count")
+    assert ("count" in analysed(make.graph).all_variables) == variable
+
+
+def test_the_shape_that_tensorflow_recorded_replaces_an_unknown_one() -> None:
+    make = Maker()
+    make("MyCompany>Blur", "blur", make.placeholder("x", -1, 8, 8, 3))
+    shape = make.graph.node[-1].attr["_output_shapes"].list.shape.add()
+    for size in (-1, 4, 4, 3):
+        shape.dim.add(size=size)
+    make("Relu", "relu", "blur")
+    assert analysed(make.graph).shapes.of("relu") == (1, 4, 4, 3)

@@ -1,4 +1,4 @@
-"""Small graphs for the tests, made node by node or by TensorFlow itself, and those in tests/graphs/."""
+"""Small graphs for tests: built node by node, or read from tests/graphs/ and golden/."""
 
 from __future__ import annotations
 
@@ -23,20 +23,22 @@ MOBILENETS = {
 
 
 def path_of(name: str) -> Path:
+    """Return the file of a graph in tests/graphs/ or golden/."""
     return MOBILENETS.get(name) or FOLDER / f"{name}.pb.gz"
 
 
 def analysis_of(name: str) -> Analysis:
-    """Return a graph of tests/graphs/ or golden/, read and ready."""
+    """Return the analysis of a graph in tests/graphs/ or golden/."""
     return Analysis(read_graph(path_of(name)))
 
 
 def analysed(graph: Any, size: int | None = None) -> Analysis:
+    """Return the analysis of a GraphDef."""
     return Analysis(graph_source(Path("made.pb"), graph), size)
 
 
 class Maker:
-    """Makes a GraphDef, a node a call: ``x = make("Relu", "relu", x)`` returns the node's name."""
+    """Builds a GraphDef; each call adds a node: ``x = make("Relu", "relu", x)`` returns its name."""
 
     def __init__(self, producer: int = 2474) -> None:
         self.graph = GraphDef()
@@ -96,7 +98,7 @@ class _Type:
 
 
 def renamed(graph: Any, rename: Any) -> Any:
-    """Return the graph with every node's name changed."""
+    """Return a copy of a graph in which ``rename`` changes every node's name."""
     other = GraphDef.FromString(graph.SerializeToString())
     for node in other.node:
         node.name = rename(node.name)

@@ -35,9 +35,8 @@ from porter.export import keras as writing
 from porter.files.atomic import discard
 from porter.files.progress import untracked
 from porter.formats.open import open_checkpoint
-from porter.graph.analysis.analysis import Analysis
 from porter.mapping.head import Head
-from porter.render import views
+from porter.render.inspection_files import write_diagram
 from porter.render.verification_page import write_report
 from porter.verbs.inspect import open_graph
 from porter.verbs.seed import seed
@@ -113,17 +112,9 @@ def reporting(_work: Path) -> Write:
     return lambda out, older: write_report(out, short, ["older"] * 9 if older else [])
 
 
-def drawing(view: Callable[[Analysis, Path, bool], None]) -> Callable[[Path], Write]:
-    def writer(_work: Path) -> Write:
-        graphs = [open_graph(recorded(name).graph, None) for name in (MODEL, "nasnet_cifar")]
-
-        def write(out: Path, older: bool) -> None:
-            with contextlib.redirect_stdout(None):
-                view(graphs[older], out, True)
-
-        return write
-
-    return writer
+def drawing(_work: Path) -> Write:
+    graphs = [open_graph(recorded(name).graph, None) for name in (MODEL, "nasnet_cifar")]
+    return lambda out, older: write_diagram(out, graphs[older])
 
 
 WRITERS: dict[str, tuple[str, Callable[[Path], Write], Callable[[Path], Any], str]] = {
@@ -136,7 +127,7 @@ WRITERS: dict[str, tuple[str, Callable[[Path], Write], Callable[[Path], Any], st
     "seed": ("s.ckpt.index", seeding, values, "porter.verbs.seed"),
     "fetch": (MODEL, fetching, lambda path: values(path / "s.ckpt"), "porter.catalog.cache"),
     "report": ("r.html", reporting, page, "porter.render.verification_page"),
-    "svg": ("g.svg", drawing(views.svg), page, "porter.render.views"),
+    "svg": ("g.svg", drawing, page, "porter.render.inspection_files"),
 }
 """Of each writer: its target, how it is made, what reads the target whole, and the module that replaces it."""
 

@@ -1,4 +1,4 @@
-"""--report: one file that opens in a browser, offline, without a complaint."""
+"""The report of a verification: one file that a browser opens offline without errors."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def good(tf: Any, tmp_path_factory: pytest.TempPathFactory) -> Verification:
 
 
 class Page(html.parser.HTMLParser):
-    """Collects what a page shows and what it would load."""
+    """Collects the text, tags and links of a page."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -56,22 +56,22 @@ class Page(html.parser.HTMLParser):
 def test_the_verdict_comes_first_and_everything_is_there(good: Verification) -> None:
     page = Page(render(good, ["verify", MODEL, "--images", "a b.jpg"]))
     told = page.text[page.text.index("</style>") if "</style>" in page.text else 0 :]
-    assert told.index("PyTorch: parity holds") < told.index("Pictures") < told.index("Difference by depth")
-    assert told.index("Logits") < told.index("How it was run")
+    assert told.index("PyTorch: parity holds") < told.index("Images") < told.index("Difference by depth")
+    assert told.index("Logits") < told.index("How this was run")
     for wanted in ("chelsea.png", "Conv2d_13_pointwise", "noise floor", f"port verify {MODEL} --images 'a b.jpg'"):
         assert wanted in told
     assert page.tags.count("img") == 3
     assert page.tags.count("tr") > 60
 
 
-def test_it_loads_nothing(good: Verification) -> None:
+def test_the_page_loads_nothing(good: Verification) -> None:
     page = Page(render(good))
     assert page.sources
     assert all(source.startswith("data:image/jpeg;base64,") for source in page.sources)
     assert not re.search(r"@import|url\(", render(good))
 
 
-def test_names_cannot_put_markup_into_it(good: Verification) -> None:
+def test_names_cannot_add_markup(good: Verification) -> None:
     from dataclasses import replace
 
     strange = replace(good, model="<script>alert(1)</script>", images=(replace(good.images[0], image="<b>.png"),))
@@ -81,7 +81,7 @@ def test_names_cannot_put_markup_into_it(good: Verification) -> None:
 
 
 def opened(path: Path, *options: str) -> tuple[str, str, list[str]]:
-    """Open a page in headless Chromium: return its DOM, what it logged, and the URLs that the page asked for."""
+    """Open a page in headless Chromium; return its DOM, its log and the URLs that it requested."""
     log, profile = path.with_suffix(".net.json"), path.with_suffix(".profile")
     done = subprocess.run(
         [
@@ -96,7 +96,7 @@ def opened(path: Path, *options: str) -> tuple[str, str, list[str]]:
     )
     events = json.loads(log.read_text(encoding="utf-8"))["events"]
     requests = [event["params"] for event in events if "initiator" in event.get("params", {})]
-    # Chromium's own requests have no origin that began them.
+    # Chromium's own requests have no initiator.
     urls = [request["url"] for request in requests if request["initiator"] != "not an origin"]
     return done.stdout, done.stderr, urls
 
@@ -108,14 +108,14 @@ def test_a_browser_opens_it_without_errors_or_requests(
 ) -> None:
     write_report(tmp_path / "parity.html", good)
     dom, log, requests = opened(tmp_path / "parity.html", *options)
-    # The script ran: it counts the rows that its filters leave.
+    # The script ran, because it counts the rows that its filters keep.
     assert re.search(r'id="count">60 of 60 shown<', dom), log[-2000:]
     assert "CONSOLE" not in log
     assert not [url for url in requests if not url.startswith("data:")]
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed")
-def test_the_browser_would_have_told(tmp_path: Path) -> None:
+def test_the_browser_reports_errors_and_requests(tmp_path: Path) -> None:
     page = tmp_path / "loud.html"
     page.write_text('<img src="http://pictures.invalid/a.png"><script>nothing.here()</script>', encoding="utf-8")
     _, log, requests = opened(page)
@@ -123,7 +123,7 @@ def test_the_browser_would_have_told(tmp_path: Path) -> None:
     assert "http://pictures.invalid/a.png" in requests
 
 
-def test_the_command_writes_it_and_says_how_it_was_run(
+def test_the_command_writes_the_page_and_its_own_arguments(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -299,7 +299,7 @@ MISTAKES = [
     ({"save_dtype": "int8"}, r"unknown `save_dtype` 'int8': choose one of float16, bfloat16"),
     ({"images": ["cat.png"]}, r"`images` are for verification: add `verify=True`"),
     ({"source": "torch", "checkpoint": None}, r"are fetched: `source=\"torch\"` needs a `checkpoint`"),
-    ({"aux": True, "head": Head(none=True)}, r"`aux` adds a second classifier and `no_head` leaves classifiers out"),
+    ({"aux": True, "head": Head(no_head=True)}, r"`aux` adds a second classifier and `no_head` leaves classifiers out"),
 ]
 
 

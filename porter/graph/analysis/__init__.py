@@ -1,1 +1,1 @@
-"""What follows from a graph: layers, blocks, costs, differences."""
+"""Analyses of a graph: its inference path, layers, blocks, costs and differences."""

@@ -1,4 +1,4 @@
-"""analyse(Source) -> Analysis: everything that is known of a graph, each part computed when it is first asked for."""
+"""Analysis: everything that porter derives from a graph; each part is computed at its first use."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from typing import Any
 from porter.formats.roles import VARIABLE, roles
 from porter.formats.tensorflow.dtypes import TYPES
 from porter.formats.tensorflow.graph_source import Signature, Source
-from porter.graph.analysis.blocks import Group, find_blocks
-from porter.graph.analysis.layers import Layer, fold_layers
+from porter.graph.analysis.blocks import Group
+from porter.graph.analysis.find_blocks import find_blocks
+from porter.graph.analysis.folding.fold import fold_layers
+from porter.graph.analysis.layers import Layer, total
 from porter.graph.analysis.paths import Paths, split_paths
 from porter.graph.functions import build_graph
 from porter.graph.graph import Graph
-from porter.graph.shapes import Shape, Shapes
+from porter.graph.shape_inference import infer_shapes
+from porter.graph.shapes import Shapes
 from porter.graph.variables import Variable, find_variables
 
 QUANTIZING = ("FakeQuant", "Quantize", "Dequantize", "Requantiz")
@@ -24,14 +27,14 @@ QUANTIZING = ("FakeQuant", "Quantize", "Dequantize", "Requantiz")
 
 @dataclass
 class Analysis:
-    """A graph and what follows from it. ``size`` stands in for heights and widths that the graph leaves open."""
+    """A graph and what porter derives from it. ``size`` replaces an open image height and width, in pixels."""
 
     source: Source
     size: int | None = None
 
     @cached_property
     def signature(self) -> Signature | None:
-        """The SavedModel signature that is looked at: the one for serving, or the first."""
+        """The SavedModel signature that the analysis uses: ``serving_default``, or the first by name."""
         named = {signature.name: signature for signature in self.source.signatures}
         return named.get("serving_default") or next(iter(named.values()), None)
 
@@ -41,20 +44,25 @@ class Analysis:
 
     @cached_property
     def shapes(self) -> Shapes:
-        return Shapes(self.graph, self.size)
+        return infer_shapes(self.graph, self.size)
 
     @cached_property
     def all_variables(self) -> dict[str, Variable]:
-        """Every variable, slots and counters included."""
+        """All variables, optimizer slots and counters included."""
         return find_variables(self.graph)
 
     @cached_property
     def roles(self) -> dict[str, str]:
-        """What each variable is for. One that a SavedModel holds twice, and does not read, is left out."""
+        """Each variable's role. A SavedModel may store a network's variable twice; the unread copy is left out."""
         found = roles(self.all_variables)
         if self.paths.stated:
             found = {name: role for name, role in found.items() if name in self.paths.path or role != VARIABLE}
         return found
+
+    @cached_property
+    def role_counts(self) -> dict[str, int]:
+        """The number of variables per role, in the graph's order."""
+        return dict(Counter(self.roles.values()))
 
     @cached_property
     def variables(self) -> dict[str, Variable]:
@@ -63,7 +71,7 @@ class Analysis:
 
     @cached_property
     def frozen(self) -> bool:
-        """Whether the variables are constants."""
+        """Whether all variables are constants."""
         return bool(self.all_variables) and all(self.graph.nodes[name].op == "Const" for name in self.all_variables)
 
     @cached_property
@@ -81,33 +89,32 @@ class Analysis:
 
     @cached_property
     def ops(self) -> dict[str, int]:
-        """How many nodes each op has, most first."""
+        """The number of nodes per op, most frequent first."""
         return dict(Counter(node.op for node in self.graph.nodes.values()).most_common())
 
     @cached_property
     def path_ops(self) -> dict[str, int]:
-        """The same on the inference path alone."""
+        """The number of the inference path's nodes per op, most frequent first."""
         nodes = self.graph.nodes
         return dict(Counter(nodes[name].op for name in nodes if name in self.paths.path).most_common())
 
     @cached_property
     def aside(self) -> dict[str, int]:
-        """How many nodes are off the inference path, by purpose, most first."""
+        """The number of nodes outside the inference path per purpose, most frequent first."""
         return dict(Counter(self.paths.aside.values()).most_common())
 
     @cached_property
     def quantizing(self) -> dict[str, str]:
-        """The nodes that quantize or imitate it, and their ops."""
+        """The ops of nodes that quantize values or simulate quantization, by name."""
         return {node.name: node.op for node in self.graph.nodes.values() if node.op.startswith(QUANTIZING)}
 
     @cached_property
     def multiply_adds(self) -> int | None:
-        """The whole path's, None where a shape is unknown."""
-        products = [layer.multiply_adds for layer in self.layers]
-        return None if None in products else sum(product or 0 for product in products)
+        """The inference path's multiply-adds for a batch of one, or None if a shape is unknown."""
+        return total(self.layers)[1]
 
     def dtype(self, name: str) -> str:
-        """Return the dtype of a node's output, where an attribute says it."""
+        """Return the dtype of a node's first output, or '' if no attribute states it."""
         node = self.graph.nodes[name]
         for key in ("dtype", "T", "out_type", "DstT", "SrcT"):
             value = node.attr(key)
@@ -116,9 +123,6 @@ class Analysis:
                 return kind.name if kind else "string" if value.type % 100 == 7 else f"dtype {value.type}"
         return ""
 
-    def shape(self, name: str) -> Shape:
-        return self.shapes.of(name)
-
     def object_name(self, variable: str) -> str:
         """Return a variable's name in the SavedModel's object graph, or ''."""
         names = self.source.variable_names
@@ -126,9 +130,9 @@ class Analysis:
         return names.get(variable) or (names.get(stem, "") if number.isdigit() else "")
 
     def scopes(self, depth: int) -> dict[str, tuple[int, int, int, int | None]]:
-        """Return tensors, parameters, bytes and multiply-adds of each variable scope down to ``depth`` names.
+        """Return tensors, parameters, bytes and multiply-adds of each variable scope, cut to ``depth`` names.
 
-        A layer's multiply-adds stand at the scope of its weights; those of a layer without any, at its own.
+        A layer's multiply-adds count for the scope of its first variable, or for the layer's own without variables.
         """
         found: dict[str, list[Any]] = {}
         for name, variable in self.variables.items():
@@ -146,17 +150,17 @@ class Analysis:
 
 
 def scope_of(name: str, depth: int) -> str:
-    """Return the first ``depth`` scopes of a variable's name."""
+    """Return the first ``depth`` scopes of a variable's name, or its name if it has no scope."""
     return "/".join(name.split("/")[:-1][:depth]) or name
 
 
 def producer_text(producer: int) -> str:
-    """Return when TensorFlow's graph version ``producer`` was current.
+    """Return which TensorFlow wrote graphs of version ``producer``.
 
-    Since 2019 the version goes up by one a day: 440 was that of 23 June 2020 (TensorFlow 2.3.0's
-    tensorflow/core/public/version.h). Before, it went up with the format, a few times a year.
+    Since 2019 the version increases by one a day; 440 is that of 23 June 2020 (TensorFlow 2.3.0's
+    tensorflow/core/public/version.h). Before, it increased with the format, a few times a year.
     """
     if producer > 100:
         day = date(2020, 6, 23) + timedelta(days=producer - 440)
         return f"producer {producer}: a TensorFlow of {day:%B %Y}"
-    return f"producer {producer}: a TensorFlow 1" if producer else "something that left no producer version"
+    return f"producer {producer}: a TensorFlow 1" if producer else "unknown: the graph has no producer version"

@@ -10,7 +10,7 @@ from porter.graph.analysis.layers import Layer
 
 
 def overview_dict(analysis: Analysis) -> dict[str, Any]:
-    """Return what the overview shows."""
+    """Return a graph's overview; multiply-adds are for a batch of one, and None if a shape is unknown."""
     graph, paths, source = analysis.graph, analysis.paths, analysis.source
     return {
         "format": source.format,
@@ -22,7 +22,7 @@ def overview_dict(analysis: Analysis) -> dict[str, Any]:
         "functions_inlined": graph.inlined,
         "functions": len(graph.functions),
         "missing_inputs": list(graph.missing),
-        "repeated_names": list(graph.twice),
+        "repeated_names": list(graph.repeated),
         "ops": analysis.ops,
         "inference_nodes": len(paths.path),
         "aside": analysis.aside,
@@ -31,7 +31,7 @@ def overview_dict(analysis: Analysis) -> dict[str, Any]:
         "outputs_stated": paths.stated,
         "variables": len(analysis.variables),
         "frozen": analysis.frozen,
-        "roles": _role_counts(analysis),
+        "roles": analysis.role_counts,
         "parameters": sum(variable.size for variable in analysis.variables.values()),
         "bytes": sum(variable.bytes for variable in analysis.variables.values()),
         "object_names": {n: analysis.object_name(n) for n in analysis.variables if analysis.object_name(n)},
@@ -43,7 +43,7 @@ def overview_dict(analysis: Analysis) -> dict[str, Any]:
 
 
 def tensor_dict(analysis: Analysis, name: str) -> dict[str, Any]:
-    """Return a node's name, op, dtype and shape."""
+    """Return a node's name, op, and its first output's dtype and shape."""
     shape = analysis.shapes.of(name)
     return {
         "name": name,
@@ -54,7 +54,7 @@ def tensor_dict(analysis: Analysis, name: str) -> dict[str, Any]:
 
 
 def group_dict(group: Group) -> dict[str, Any]:
-    """Return a block, or the repeats of one."""
+    """Return a block, or the repeats of a block as one entry."""
     parameters, multiply_adds = cost(group)
     return {
         "name": group.name,
@@ -71,7 +71,7 @@ def group_dict(group: Group) -> dict[str, Any]:
 
 
 def layer_dict(layer: Layer) -> dict[str, Any]:
-    """Return a layer with its wiring."""
+    """Return a layer and the names of the layers and graph inputs that it reads."""
     return {
         "name": layer.name,
         "kind": layer.kind,
@@ -94,10 +94,3 @@ def layer_dict(layer: Layer) -> dict[str, Any]:
         "variables": layer.variables,
         "nodes": layer.nodes,
     }
-
-
-def _role_counts(analysis: Analysis) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for role in analysis.roles.values():
-        found[role] = found.get(role, 0) + 1
-    return found

@@ -1,43 +1,47 @@
-"""A layer in words: what a person would write beside its box."""
+"""describe: a layer in one line of words."""
 
 from __future__ import annotations
 
-from porter.graph.analysis.layers import CONVOLUTIONS, Layer, size_text
+from collections.abc import Iterator
+
+from porter.graph.analysis.layers import CONVOLUTIONS, Layer
+from porter.graph.shapes import size_text
 
 
 def describe(layer: Layer) -> str:
-    """Return a layer's kernel, stride, channels, norm and activation in one line, without its name."""
-    parts = [f"{layer.before} >"] if layer.before else []
-    parts += [layer.kind]
-    if layer.kernel and (layer.kind in CONVOLUTIONS or "pool" in layer.kind):
-        parts.append(size_text(layer.kernel))
-    if layer.kind in CONVOLUTIONS and layer.channels is not None:
-        parts.append(f"{layer.in_channels}->{layer.channels}" if layer.in_channels else str(layer.channels))
-    if any(side != 1 for side in layer.strides):
-        parts.append(f"stride {_one(layer.strides)}")
+    """Return a layer's kernel, channels, stride, batch norm and activation in one line, without its name."""
+    if layer.kind == "activation":
+        return layer.activation
+    before = f"{layer.before} >" if layer.before else ""
+    after = [
+        "bias" if layer.bias else "",
+        "batch norm" if layer.norm and layer.kind != "batch norm" else "",
+        layer.activation,
+    ]
+    words = " ".join(word for word in (before, layer.kind, *_window(layer), _detail(layer)) if word)
+    return " + ".join([words, *(word for word in after if word)])
+
+
+def _window(layer: Layer) -> Iterator[str]:
+    """Yield the kernel's size, the channels, the stride, the dilation and the padding, as far as they matter."""
+    convolves, strided = layer.kind in CONVOLUTIONS, any(side != 1 for side in layer.strides)
+    if layer.kernel and (convolves or "pool" in layer.kind):
+        yield size_text(layer.kernel)
+    if convolves and layer.channels is not None:
+        yield f"{layer.in_channels}->{layer.channels}" if layer.in_channels else str(layer.channels)
+    if strided:
+        yield f"stride {_square(layer.strides)}"
     if layer.dilation:
-        parts.append(f"dilation {_one(layer.dilation)}")
-    if (
-        layer.padding
-        and (layer.padding != "SAME" or any(side != 1 for side in layer.strides))
-        and layer.kernel != (1, 1)
-    ):
-        parts.append(layer.padding)
-    if layer.detail:
-        parts.append(f"({layer.detail})" if layer.kind in CONVOLUTIONS else layer.detail)
+        yield f"dilation {_square(layer.dilation)}"
+    if (layer.padding != "SAME" or strided) and layer.kernel != (1, 1):
+        yield layer.padding
+
+
+def _detail(layer: Layer) -> str:
     if layer.kind == "concat":
-        parts.append(f"of {len(layer.inputs)}")
-    text = " ".join(parts)
-    if layer.bias:
-        text += " + bias"
-    if layer.norm and layer.kind != "batch norm":
-        text += " + batch norm"
-    if layer.activation and layer.kind != "activation":
-        text += f" + {layer.activation}"
-    elif layer.kind == "activation":
-        text = layer.activation
-    return text
+        return f"of {len(layer.inputs)}"
+    return f"({layer.detail})" if layer.detail and layer.kind in CONVOLUTIONS else layer.detail
 
 
-def _one(sides: tuple[int, ...]) -> str:
+def _square(sides: tuple[int, ...]) -> str:
     return str(sides[0]) if len(set(sides)) == 1 else size_text(sides)

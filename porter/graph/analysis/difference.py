@@ -1,4 +1,4 @@
-"""compare_graphs: what differs between two graphs: nodes, wiring, attributes, shapes and constants."""
+"""compare_graphs: how two graphs differ in nodes, wiring, attributes, shapes and constants."""
 
 from __future__ import annotations
 
@@ -13,27 +13,31 @@ from porter.errors import FormatError
 from porter.formats.tensorflow.dtypes import TYPES
 from porter.formats.tensorflow.tensorproto import tensor_values
 from porter.graph.analysis.analysis import Analysis
+from porter.graph.analysis.attributes import attribute_text
 from porter.graph.analysis.blocks import Block
-from porter.graph.analysis.search import attribute_text
 from porter.graph.graph import Node
+from porter.graph.shapes import shape_text
 
-_UNSAID, SHAPE = "unset", "output shape"
+_UNSET, SHAPE = "unset", "output shape"
 
 
 @dataclass(frozen=True)
 class Change:
-    """How one node differs: (what, in the first graph, in the second)."""
+    """How a node differs. Each part is (what, text of the first graph, text of the second)."""
 
     name: str
     op: str
     parts: tuple[tuple[str, str, str], ...]
     follows: bool = False
-    """Whether only its output's shape differs, as an input's shape does."""
+    """Whether only its output shape differs, because an input shape does."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Two graphs, node by node of the same name; true where nothing differs."""
+    """The comparison of two graphs, node by node. It is true if nothing differs.
+
+    ``only_first`` and ``only_second`` list (name, op). ``same`` counts the equal nodes.
+    """
 
     first: str
     second: str
@@ -42,13 +46,13 @@ class Difference:
     changed: tuple[Change, ...]
     same: int
     alike: bool
-    """Whether the layers on the way to the outputs have the same structure, whatever their names."""
+    """Whether the inference paths have the same layers and wiring; names do not count."""
 
     def __bool__(self) -> bool:
         return not (self.only_first or self.only_second or self.changed)
 
     def kinds(self) -> dict[str, int]:
-        """Return how many nodes differ in what, most first."""
+        """Return the number of changed nodes per part, most frequent first."""
         return dict(Counter(what for change in self.changed for what, _, _ in change.parts).most_common())
 
     def as_dict(self) -> dict[str, Any]:
@@ -74,7 +78,7 @@ class Difference:
 
 
 def compare_graphs(first: Analysis, second: Analysis) -> Difference:
-    """Return what differs between two graphs. Nodes are matched by name."""
+    """Compare two graphs. Nodes are matched by name."""
     ours, theirs = first.graph.nodes, second.graph.nodes
     changed = []
     for name, node in ours.items():
@@ -104,28 +108,28 @@ def _parts(first: Analysis, second: Analysis, a: Node, b: Node) -> list[tuple[st
     ours, theirs = a.proto.attr, b.proto.attr
     for key in sorted({*ours, *theirs} - {"_output_shapes"}):
         mine, yours = (ours[key] if key in ours else None), (theirs[key] if key in theirs else None)  # noqa: SIM401
-        if mine != yours:
-            parts.append(_attribute(key, mine, yours))
+        if mine != yours and (part := _attribute(key, mine, yours)) is not None:
+            parts.append(part)
     shapes = first.shapes.of(a.name), second.shapes.of(b.name)
     if shapes[0] != shapes[1]:
-        parts.append((SHAPE, _shape(shapes[0]), _shape(shapes[1])))
-    return [part for part in parts if part[0]]
+        parts.append((SHAPE, shape_text(shapes[0]), shape_text(shapes[1])))
+    return parts
 
 
-def _attribute(key: str, mine: Any, yours: Any) -> tuple[str, str, str]:
+def _attribute(key: str, mine: Any, yours: Any) -> tuple[str, str, str] | None:
     if mine is not None and yours is not None and mine.HasField("tensor") and yours.HasField("tensor"):
-        return _tensors(key, mine, yours)
-    texts = [attribute_text(value) if value is not None else _UNSAID for value in (mine, yours)]
+        return _constants(mine, yours)
+    texts = [attribute_text(value) if value is not None else _UNSET for value in (mine, yours)]
     return (key, texts[0], texts[1])
 
 
-def _tensors(key: str, mine: Any, yours: Any) -> tuple[str, str, str]:
-    """Compare values, however these are stored; say by how much they differ at most."""
+def _constants(mine: Any, yours: Any) -> tuple[str, str, str] | None:
+    """Compare two constants by value, not by the way they are stored; return None if they are equal."""
     a, b = _values(mine.tensor), _values(yours.tensor)
     if a is None or b is None or a.shape != b.shape or a.dtype != b.dtype:
         return ("constant", attribute_text(mine), attribute_text(yours))
     if np.array_equal(a, b):
-        return ("", "", "")
+        return None
     apart = int(np.count_nonzero(a != b))
     largest = ""
     if a.dtype.kind in "iuf":
@@ -145,9 +149,4 @@ def _values(proto: Any) -> np.ndarray | None:
 
 
 def _inputs(node: Node) -> str:
-    tensors = [f"{ref.node}:{ref.slot}" if ref.slot else ref.node for ref in node.inputs]
-    return ", ".join([*tensors, *(f"^{name}" for name in node.controls)]) or "none"
-
-
-def _shape(shape: Any) -> str:
-    return "unknown" if shape is None else "x".join("?" if size is None else str(size) for size in shape) or "scalar"
+    return ", ".join([*(ref.tensor for ref in node.inputs), *(f"^{name}" for name in node.controls)]) or "none"

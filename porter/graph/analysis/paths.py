@@ -1,6 +1,6 @@
-"""split_paths: what of a graph computes its outputs, and what only training, saving and loading need.
+"""split_paths: separates the inference path from nodes for training, saving and loading.
 
-Nodes are told apart by op, by the scopes that TensorFlow's own libraries use, and by what they lead to.
+A node's op, the scopes that TensorFlow's libraries use, and the node's consumers tell its purpose.
 """
 
 from __future__ import annotations
@@ -10,11 +10,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from porter.formats.roles import VARIABLE, roles
-from porter.graph.graph import Graph
-from porter.graph.shapes import VARIABLES
+from porter.graph.graph import VARIABLE_OPS, Graph
 from porter.graph.variables import Variable
 
-PATH = "inference"
+INFERENCE = "inference"
 GRADIENTS, OPTIMIZER, SAVER = "gradients", "optimizer", "saving and restoring"
 INITIAL, SUMMARIES, PIPELINE = "initial values and reads of variables", "summaries", "queues and input pipeline"
 LOSSES, CHECKS, OTHER = "losses and metrics", "checks", "not on the way to an output"
@@ -36,25 +35,25 @@ _FED = re.compile(
 )
 _ARGUMENT = re.compile(r"_Arg|_DeviceArg")
 _SIDE = frozenset({GRADIENTS, OPTIMIZER, SAVER, INITIAL, SUMMARIES, CHECKS})
-"""What leads to one of these alone belongs to it. A loss's input may be an output all the same."""
+"""A node whose consumers all have these purposes shares theirs. A loss's input may still be an output."""
 
 
 @dataclass(frozen=True)
 class Paths:
-    """``path`` computes ``outputs`` from ``inputs``; ``aside`` gives every other node's purpose."""
+    """``path`` computes ``outputs`` from ``inputs``; ``aside`` maps every other node to its purpose."""
 
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     path: frozenset[str]
     aside: dict[str, str]
     stated: bool
-    """Whether the file itself names the outputs, as a SavedModel's signature does."""
+    """Whether the file names the outputs, as a SavedModel's signature does."""
 
 
 def split_paths(
     graph: Graph, variables: Iterable[Variable], outputs: Iterable[str] = (), train_ops: Iterable[str] = ()
 ) -> Paths:
-    """Tell the inference path from the rest. ``outputs`` are tensors that the file names as such."""
+    """Return the inference path to ``outputs``, the tensors that the file names, or to the outputs that this finds."""
     weights = {variable.name for variable in variables}
     purposes = _purposes(graph, weights, train_ops)
     stated = [name for name in dict.fromkeys(graph.resolve(tensor).node for tensor in outputs) if name in graph.nodes]
@@ -72,7 +71,7 @@ def split_paths(
 
 
 def _purposes(graph: Graph, weights: set[str], train_ops: Iterable[str]) -> dict[str, str]:
-    """Return what every node that is not plainly inference is for."""
+    """Return the purpose of each node that does not belong to inference."""
     found: dict[str, str] = {}
     for node in graph.nodes.values():
         purpose = _purpose(node.op, node.name)
@@ -80,11 +79,10 @@ def _purposes(graph: Graph, weights: set[str], train_ops: Iterable[str]) -> dict
             found[node.name] = purpose
     found |= {name: OPTIMIZER for name, role in roles(weights).items() if role != VARIABLE and name in graph.nodes}
     found |= {name: OPTIMIZER for name in train_ops if name in graph.nodes}
-    lost = graph.reached(name for name, purpose in found.items() if purpose == LOSSES)
-    for name in lost:
+    for name in graph.reached(name for name, purpose in found.items() if purpose == LOSSES):
         found.setdefault(name, LOSSES)
     for name in reversed(graph.order):
-        leads = {found.get(other, PATH) for other in graph.consumers[name]}
+        leads = {found.get(other, INFERENCE) for other in graph.consumers[name]}
         if name not in found and leads and leads <= _SIDE:
             found[name] = OPTIMIZER if OPTIMIZER in leads else GRADIENTS if GRADIENTS in leads else min(leads)
         elif name not in found and not leads and graph.nodes[name].op == "Const":
@@ -113,21 +111,21 @@ def _purpose(op: str, name: str) -> str:
 
 
 def _only_reads(graph: Graph, name: str) -> bool:
-    """Tell whether nobody reads this node and it does nothing but read a variable, or wait."""
+    """Tell whether a node only reads a variable, or only waits for other nodes."""
     node = graph.nodes[name]
     reads = node.op in ("ReadVariableOp", "Identity") and node.inputs
-    return node.op == "NoOp" or bool(reads and graph.nodes.get(node.inputs[0].node, node).op in VARIABLES)
+    return node.op == "NoOp" or bool(reads and graph.nodes.get(node.inputs[0].node, node).op in VARIABLE_OPS)
 
 
 def _sinks(graph: Graph, purposes: dict[str, str], fed: list[str], weights: set[str]) -> list[str]:
-    """Return what depends on an input and on a weight, and that nothing but training reads."""
+    """Return the nodes that depend on an input and on a weight, and that at most training reads."""
     weighted = graph.reached(weights)
     forward = {name for name in graph.reached(fed) & weighted if name not in purposes}
-    # Comparing a prediction with a label is a metric; so is what follows.
+    # A comparison of a prediction with a label is a metric, and so is all that depends on it.
     metrics = graph.reached(
         n for n in forward if graph.nodes[n].op in ("Equal", "NotEqual") and not graph.nodes[n].controls
     )
-    for name in reversed(graph.order):  # and what is computed for a metric alone, as the likeliest class is
+    for name in reversed(graph.order):  # and so is the likeliest class, if only a metric reads it
         only = graph.consumers[name] and all(other in metrics for other in graph.consumers[name])
         if only and graph.nodes[name].op in ("ArgMax", "Cast", "Squeeze"):
             metrics.add(name)
@@ -142,7 +140,7 @@ def _sinks(graph: Graph, purposes: dict[str, str], fed: list[str], weights: set[
 
 
 def _path(graph: Graph, outputs: Iterable[str]) -> set[str]:
-    """Return what the outputs depend on, no further up than the first fed tensors of a pipeline."""
+    """Return the nodes that the outputs depend on, up to the tensors that an input pipeline feeds."""
     found: set[str] = set()
     waiting = list(outputs)
     while waiting:
@@ -157,7 +155,7 @@ def _path(graph: Graph, outputs: Iterable[str]) -> set[str]:
 
 
 def _above(graph: Graph, name: str, path: set[str]) -> bool:
-    """Tell whether a fed node is computed from another one, as a decoded picture or a default is."""
+    """Tell whether a fed node depends on another one, as a decoded image or a default value does."""
     node = graph.nodes[name]
     if _PIPELINE.fullmatch(node.op) or not node.inputs:
         return False

@@ -1,8 +1,9 @@
-"""scope_view: one block's layers and the wiring between them."""
+"""scope_view: the layers of one scope or block, and their wiring."""
 
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,11 @@ from porter.graph.analysis.layers import Layer, total
 
 @dataclass(frozen=True)
 class ScopeView:
-    """A block's layers in order. ``inputs`` are what they read from outside, ``readers`` who reads them there."""
+    """A scope's layers in order.
+
+    ``inputs`` are the layers and graph inputs outside that they read. ``outputs`` are the layers that are read outside,
+    with the names of their readers. ``group`` holds the block's repeats, if the scope is a block.
+    """
 
     name: str
     layers: tuple[Layer, ...]
@@ -25,8 +30,8 @@ class ScopeView:
 
     @property
     def totals(self) -> tuple[int, int | None]:
-        """Parameters and multiply-adds."""
-        return total(list(self.layers))
+        """The layers' parameters and multiply-adds; the latter are None if a shape is unknown."""
+        return total(self.layers)
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything as plain values for JSON."""
@@ -43,14 +48,25 @@ class ScopeView:
 
 
 def scope_view(analysis: Analysis, scope: str) -> ScopeView:
-    """Return the layers of ``scope``: a scope's name, the end of one, or a block's. Raises PorterError."""
-    scope = scope.rstrip("/")
+    """Return the layers of ``scope``: a scope, the end of a scope's name, or a block.
+
+    Raises PorterError if there is no such scope, or several; the message names scopes that exist.
+    """
     blocks = {repeat.name: (repeat, group) for group in analysis.groups for repeat in group.repeats()}
-    name = _named(analysis, scope, blocks)
+    name = _resolve(analysis, scope.rstrip("/"), blocks)
     block, group = blocks.get(name, (None, None))
-    layers = (
-        block.layers if block else [la for la in analysis.layers if la.name == name or la.name.startswith(f"{name}/")]
-    )
+    layers = block.layers if block else [layer for layer in analysis.layers if _is_in(layer.name, name)]
+    readers = _readers(analysis, layers)
+    outputs = tuple((layer, tuple(readers[id(layer)])) for layer in layers if id(layer) in readers)
+    return ScopeView(name, tuple(layers), tuple(Block(name, list(layers)).inputs()), outputs, group)
+
+
+def _is_in(name: str, scope: str) -> bool:
+    return name == scope or name.startswith(f"{scope}/")
+
+
+def _readers(analysis: Analysis, layers: list[Layer]) -> dict[int, list[str]]:
+    """Return the names of the layers outside that read each of ``layers``, by its id."""
     own = {id(layer) for layer in layers}
     readers: dict[int, list[str]] = {}
     for layer in analysis.layers:
@@ -62,12 +78,11 @@ def scope_view(analysis: Analysis, scope: str) -> ScopeView:
     for layer in layers:
         if ends & set(layer.nodes):
             readers.setdefault(id(layer), []).append("the output")
-    outputs = tuple((layer, tuple(readers[id(layer)])) for layer in layers if id(layer) in readers)
-    return ScopeView(name, tuple(layers), tuple(Block(name, list(layers)).inputs()), outputs, group)
+    return readers
 
 
-def _named(analysis: Analysis, scope: str, blocks: dict[str, Any]) -> str:
-    """Return the one scope or block that ``scope`` means."""
+def _resolve(analysis: Analysis, scope: str, blocks: Iterable[str]) -> str:
+    """Return the one scope or block that ``scope`` names."""
     scopes: dict[str, None] = dict.fromkeys(blocks)
     for layer in analysis.layers:
         parts = layer.name.split("/")
@@ -75,21 +90,27 @@ def _named(analysis: Analysis, scope: str, blocks: dict[str, Any]) -> str:
             scopes.setdefault("/".join(parts[:depth]))
     if scope in scopes:
         return scope
+    # slim's variables are in MobilenetV1/Conv2d_0, but its ops are in MobilenetV1/MobilenetV1/Conv2d_0.
     ending = [name for name in scopes if name.endswith(f"/{scope}")]
-    # MobilenetV1/Conv2d_0 is where its variables are: the ops stand in MobilenetV1/MobilenetV1/Conv2d_0.
-    ending = ending or [name for name in scopes if name.split("/")[-len(scope.split("/")) :] == scope.split("/")]
     shortest = [name for name in ending if name.count("/") == min(other.count("/") for other in ending)]
     if len(shortest) == 1:
         return shortest[0]
+    path = analysis.source.path
     if shortest:
-        raise PorterError(f"--scope {scope} could be {len(shortest)} scopes: name one of them{listing(shortest)}")
-    if scope in analysis.graph.nodes or any(name.startswith(f"{scope}/") for name in analysis.graph.nodes):
-        purposes = {
-            analysis.paths.aside.get(n, "") for n in analysis.graph.nodes if n == scope or n.startswith(f"{scope}/")
-        }
-        other = ", ".join(sorted(purpose for purpose in purposes if purpose)) or "only weights"
-        raise PorterError(f"--scope {scope} has no layer on the way to the outputs ({other}): --find shows its nodes")
+        raise PorterError(f"{path} has {len(shortest)} scopes that end in {scope}: name one of them{listing(shortest)}")
+    raise _missing(analysis, scope, list(scopes))
+
+
+def _missing(analysis: Analysis, scope: str, scopes: list[str]) -> PorterError:
+    path = analysis.source.path
+    nodes = [name for name in analysis.graph.nodes if _is_in(name, scope)]
+    if nodes:
+        purposes = sorted({analysis.paths.aside[name] for name in nodes if name in analysis.paths.aside})
+        return PorterError(
+            f"{path}: the scope {scope} has no layer on the way to the outputs, but {len(nodes)} other nodes "
+            f"({', '.join(purposes) or 'weights and parts of layers'}): search for these by name"
+        )
     tails = {name.rpartition("/")[2]: name for name in reversed(scopes)} | {name: name for name in scopes}
     close = [tails[name] for name in difflib.get_close_matches(scope, tails, n=3)]
-    hint = f": did you mean {' or '.join(close)}?" if close else f": there are{listing(scopes)}"
-    raise PorterError(f"{analysis.source.path} has no scope {scope}{hint}")
+    hint = f"did you mean {' or '.join(close)}?" if close else f"there are{listing(scopes)}"
+    return PorterError(f"{path} has no scope {scope}: {hint}")

@@ -1,1 +1,1 @@
-"""Changes to a graph before it is run: pruned, frozen, widened, checked."""
+"""Rewrites of a graph before TensorFlow runs it: prune, freeze, widen, remove FakeQuant; and a safety check."""

@@ -1,4 +1,4 @@
-"""A graph's variables turned into constants of given values."""
+"""freeze: replaces a graph's variables by constants."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from tensorboard.compat.proto.graph_pb2 import GraphDef
 from tensorboard.compat.proto.node_def_pb2 import NodeDef
 
 from porter.errors import FormatError
+from porter.graph.graph import VARIABLE_OPS
 
-_HANDLES = {"VarHandleOp", "VariableV2", "Variable"}
 _NUMBERS = {"float32": 1, "float64": 2, "float16": 19}
-"""TensorFlow's DataType of the dtypes that weights have (tensorflow/core/framework/types.proto)."""
+"""TensorFlow's numbers of the dtypes of weights (tensorflow/core/framework/types.proto)."""
 
 
 def variables(graph: Any) -> list[str]:
-    """Return the names of the variables that ``graph`` has not frozen."""
-    return [node.name for node in graph.node if node.op in _HANDLES]
+    """Return the names of ``graph``'s variables; a frozen graph has none."""
+    return [node.name for node in graph.node if node.op in VARIABLE_OPS]
 
 
 def constant(name: str, value: np.ndarray) -> Any:
-    """Return a Const node. ``value`` is float16, float32 or float64."""
+    """Return a Const node of ``value``, which is float16, float32 or float64."""
     number = _NUMBERS[value.dtype.name]
     node = NodeDef(name=name, op="Const")
     node.attr["dtype"].type = number
@@ -35,12 +35,17 @@ def constant(name: str, value: np.ndarray) -> Any:
 
 
 def freeze(graph: Any, values: Mapping[str, np.ndarray]) -> Any:
-    """Return ``graph`` with every variable a Const of ``values[its name]``, read through an Identity."""
+    """Return ``graph`` with its variables as Const nodes of ``values``, and their reads as Identity nodes.
+
+    Raises FormatError if ``values`` lacks a variable.
+    """
     frozen = GraphDef(versions=graph.versions)
     for node in graph.node:
-        if node.op in _HANDLES:
+        if node.op in VARIABLE_OPS:
             if node.name not in values:
-                raise FormatError(f"the graph's variable {node.name} has no value in the checkpoint")
+                raise FormatError(
+                    f"the checkpoint has no value for the graph's variable {node.name}: name the graph's own checkpoint"
+                )
             frozen.node.append(constant(node.name, values[node.name]))
         elif node.op == "ReadVariableOp":
             read = frozen.node.add(name=node.name, op="Identity", input=node.input)
@@ -48,6 +53,6 @@ def freeze(graph: Any, values: Mapping[str, np.ndarray]) -> Any:
         else:
             frozen.node.append(node)
     for node in frozen.node:
-        # It asks for the device of a node that may be pruned.
+        # The attribute names a node whose device this one shares; that node may be pruned.
         node.attr.pop("_class", None)
     return frozen

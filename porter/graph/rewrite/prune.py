@@ -1,4 +1,4 @@
-"""The part of a graph that a set of outputs needs; only that part is ever run."""
+"""prune: the part of a graph that computes given outputs. porter never runs more of it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from porter.formats.tensorflow.graphdef import node_of
 
 
 def prune(graph: Any, outputs: Iterable[str], path: Path | str) -> Any:
-    """Return a GraphDef of ``outputs`` and everything they depend on, control inputs too, in its order.
+    """Return a GraphDef of ``outputs`` and every node that they depend on, control inputs included, in file order.
 
-    Raises FormatError, naming the graph's ``path``, where one of them is not there.
+    Raises FormatError, which names the graph's ``path``, if one of these nodes is missing.
     """
     nodes = {node.name: node for node in graph.node}
     needed: set[str] = set()

@@ -1,4 +1,4 @@
-"""A quantization-aware graph's own floats: its FakeQuant nodes passed through."""
+"""without_fake_quant: a quantization-aware graph as it computes in float."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _FLOAT = 1
 
 
 def without_fake_quant(graph: Any) -> tuple[Any, int]:
-    """Return ``graph`` with every FakeQuant an Identity of its input, and how many there were.
+    """Return ``graph`` with every FakeQuant node replaced by an Identity, and the number of replaced nodes.
 
-    A port holds the weights as they were trained, in float; rounding them to 8 bits is the deployment's.
+    A port keeps the trained float weights. Rounding them to 8 bits belongs to deployment.
     """
     floats = GraphDef(versions=graph.versions, library=graph.library)
     count = 0

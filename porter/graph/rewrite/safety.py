@@ -1,7 +1,6 @@
-"""The ops that a stranger's graph may use when porter runs it: pure functions of their inputs.
+"""check_ops: refuses to run an untrusted graph with ops that are not pure functions of their inputs.
 
-A GraphDef can read and write files, open sockets and call Python. So everything is refused that is
-not listed here.
+A GraphDef can read and write files, open sockets and call Python. porter therefore runs listed ops only.
 """
 
 from __future__ import annotations
@@ -27,14 +26,14 @@ PURE_OPS = frozenset(
 
 
 def check_ops(graph: Any, path: Path | str, needed: str = "its logits need") -> None:
-    """Raise FormatError, naming the nodes, where ``graph`` has an op that is not a pure tensor op.
+    """Raise FormatError, which names the nodes, if ``graph`` contains an op outside ``PURE_OPS``.
 
-    ``needed`` says what they are there for.
+    ``needed`` completes "the nodes that …" in the message.
     """
     others = sorted(f"{node.op} at {node.name}" for node in graph.node if node.op not in PURE_OPS)
     if others:
         raise FormatError(
-            f"{path} is not run: {len(others)} of the nodes that {needed} are not pure tensor ops, "
-            f"so that running it could touch files or the network:{listing(others)}\n"
-            "  freeze the inference graph alone, or give --trust-graph where you know who made it"
+            f"{path} is not run: {len(others)} of the nodes that {needed} are not pure tensor ops and could touch "
+            "files or the network; freeze the inference graph alone, or set `trust_graph=True` if you trust its "
+            f"author:{listing(others)}"
         )

@@ -1,4 +1,4 @@
-"""A float32 graph rewritten to compute in float64, so that rounding cannot hide a difference."""
+"""widen: rewrites a float32 graph to compute in float64, so that rounding cannot hide a difference."""
 
 from __future__ import annotations
 
@@ -14,29 +14,27 @@ from porter.graph.rewrite.freeze import constant
 
 _FLOAT, _DOUBLE = 1, 2
 _BATCH_NORMS = {"FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"}
-
-
 DIGITS = 6
-"""FLT_DIG: any decimal of so many digits survives float32. A longer one was not written, but computed."""
+"""C's FLT_DIG: float32 keeps every decimal of this many digits. A longer decimal was computed, not typed."""
 
 
 def shortest(value: float) -> float:
-    """Return the float64 that a float32 means: 0.001, not 0.0010000000474974513, where that decimal is a short one.
+    """Return the float64 that a float32 stands for: 0.001, not 0.0010000000474974513.
 
-    A number of more digits is some rounded constant's, and is itself all that the graph says.
+    A longer decimal is a rounded result, so its float32 value is all that the graph tells.
     """
     decimal = str(np.float32(value))
     return float(decimal) if is_short(value) else float(np.float32(value))
 
 
 def is_short(value: float) -> bool:
-    """Tell whether the shortest decimal of a float32 has no more digits than float32 always keeps."""
+    """Tell whether a float32's shortest decimal has at most ``DIGITS`` digits."""
     digits = str(np.float32(value)).split("e")[0].replace(".", "").replace("-", "").strip("0")
     return len(digits) <= DIGITS
 
 
 def rounded_constants(graph: Any, path: Path | str) -> list[str]:
-    """Return the scalar float32 constants of ``graph`` whose float64 values cannot be told from their decimals."""
+    """Return the names of ``graph``'s scalar float32 constants whose decimals do not reveal their float64 values."""
     found = []
     for node in graph.node:
         if node.op == "Const" and node.attr["dtype"].type == _FLOAT:
@@ -49,15 +47,15 @@ def rounded_constants(graph: Any, path: Path | str) -> list[str]:
 
 
 def _epsilon(node: Any) -> float:
-    # The op's default where the attribute is left out (tensorflow/core/ops/nn_ops.cc).
+    # The op's default (tensorflow/core/ops/nn_ops.cc).
     return float(node.attr["epsilon"].f) if "epsilon" in node.attr else 1e-4
 
 
 def widen(graph: Any, path: Path | str) -> Any:
-    """Return ``graph`` in float64: dtypes and constants widened, fused batch norm opened into its pieces.
+    """Return ``graph`` in float64: dtypes and constants are widened, fused batch norms split into their pieces.
 
-    A scalar constant is taken as the decimal that its author wrote, see ``shortest``; TensorFlow has no fused batch
-    norm in float64. Raises FormatError where a batch norm is in training mode or channels come first.
+    TensorFlow has no fused batch norm in float64. ``shortest`` says how scalar constants are widened. Raises
+    FormatError, which names ``path``, if a batch norm is in training mode or in NCHW.
     """
     wide = GraphDef(versions=graph.versions)
     for node in graph.node:
@@ -68,22 +66,25 @@ def widen(graph: Any, path: Path | str) -> Any:
             scalar = value.ndim == 0
             wide.node.append(constant(node.name, np.asarray(shortest(float(value)) if scalar else value, np.float64)))
         else:
-            copy = wide.node.add()
-            copy.CopyFrom(node)
-            for attribute in copy.attr.values():
-                if attribute.type == _FLOAT:
-                    attribute.type = _DOUBLE
-                for number, dtype in enumerate(attribute.list.type):  # as IdentityN has them
-                    if dtype == _FLOAT:
-                        attribute.list.type[number] = _DOUBLE
+            wide.node.append(node)
+            _widen_dtypes(wide.node[-1])
     return wide
 
 
+def _widen_dtypes(node: Any) -> None:
+    for attribute in node.attr.values():
+        if attribute.type == _FLOAT:
+            attribute.type = _DOUBLE
+        for number, dtype in enumerate(attribute.list.type):  # for example, IdentityN's T
+            if dtype == _FLOAT:
+                attribute.list.type[number] = _DOUBLE
+
+
 def _open_batch_norm(wide: Any, node: Any, path: Path | str) -> None:
-    """Add gamma * (x - mean) / sqrt(variance + epsilon) + beta; the last node has the old one's name."""
+    """Add gamma * (x - mean) / sqrt(variance + epsilon) + beta; the last node takes the fused node's name."""
     if node.attr["is_training"].b or node.attr["data_format"].s not in (b"", b"NHWC"):
         raise FormatError(
-            f"{path}: {node.name} normalizes in training mode or with channels first: export the inference graph, NHWC"
+            f"{path}: the batch norm {node.name} is in training mode or in NCHW: export the inference graph in NHWC"
         )
     x, gamma, beta, mean, variance = node.input[:5]
     wide.node.append(constant(f"{node.name}/wide_epsilon", np.asarray(shortest(_epsilon(node)))))
@@ -98,5 +99,5 @@ def _open_batch_norm(wide: Any, node: Any, path: Path | str) -> None:
     scale = add(f"{scope}_scale", "Mul", add(f"{scope}_rsqrt", "Rsqrt", spread), gamma)
     shift = add(f"{scope}_shift", "Sub", beta, add(f"{scope}_moved", "Mul", mean, scale))
     add(node.name, "Add", add(f"{scope}_scaled", "Mul", x, scale), shift)
-    # Control inputs keep their order of execution.
+    # Control inputs still order execution.
     wide.node[-1].input.extend(tensor for tensor in node.input[5:] if tensor.startswith("^"))

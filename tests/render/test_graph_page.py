@@ -1,4 +1,4 @@
-"""The HTML page and the pictures: well-formed, safe from names, and opened in a real browser where there is one."""
+"""The graph's HTML page and diagrams: well-formed, safe from names, and opened in a browser if there is one."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from helpers.graphs import Maker, analysed, analysis_of
-from porter.render.drawing import Box, Wire, draw_picture
-from porter.render.html import write_html
-from porter.render.pictures import draw_groups, draw_layers
-from porter.render.svg import write_svg
+from porter.render.diagram import Box, Wire, lay_out
+from porter.render.graph_diagram import diagram_of_groups, diagram_of_layers
+from porter.render.graph_page import render_graph_page
+from porter.render.svg import render_svg
 from porter.verbs.inspect import inspect_graph
 
 BROWSER = next(
@@ -28,7 +28,7 @@ OPTIONS = (
 
 
 def opened(page: Path, profile: Path, fragment: str = "") -> str:
-    """Return the page's document after its script has run."""
+    """Return the page's DOM after its script ran."""
     if BROWSER is None:
         pytest.skip("no Chromium is installed")
     command = [BROWSER, *OPTIONS, f"--user-data-dir={profile}", "--dump-dom", f"{page.as_uri()}{fragment}"]
@@ -38,7 +38,7 @@ def opened(page: Path, profile: Path, fragment: str = "") -> str:
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("html") / "nasnet.html"
-    path.write_text(write_html(inspect_graph(analysis_of("nasnet_large"))), encoding="utf-8")
+    path.write_text(render_graph_page(inspect_graph(analysis_of("nasnet_large"))), encoding="utf-8")
     return path
 
 
@@ -59,7 +59,7 @@ def test_a_block_opens_by_its_address_and_shows_its_layers(page: Path, tmp_path:
     assert shown.count('class="conv go"') == 12
 
 
-def test_the_page_asks_for_nothing_from_elsewhere(page: Path) -> None:
+def test_the_page_loads_nothing(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     addresses = set(re.findall(r"https?://[^\s\"'<)]+", text))
     assert addresses <= {"http://www.w3.org/2000/svg"}
@@ -82,10 +82,10 @@ def test_no_name_can_steer_the_page(tmp_path: Path) -> None:
     for name in EVIL:
         x = make.conv(name, x, 3, 3, 4, 4)
     analysis = analysed(make.graph)
-    text = write_html(inspect_graph(analysis))
+    text = render_graph_page(inspect_graph(analysis))
     assert text.count("</script>") == 2
     assert "{{ 7*7 }}" in text
-    svg = write_svg(draw_layers(analysis.groups[0].blocks[0]), EVIL[0])
+    svg = render_svg(diagram_of_layers(analysis.groups[0].blocks[0]), EVIL[0])
     ET.fromstring(svg)
     path = tmp_path / "evil.html"
     path.write_text(text, encoding="utf-8")
@@ -95,24 +95,27 @@ def test_no_name_can_steer_the_page(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["mobilenet_v1_1.0_224", "nasnet_mobile", "inception_v3", "resnet_v1_50"])
-def test_pictures_are_whole_and_no_boxes_overlap(name: str) -> None:
+def test_diagrams_are_whole_and_no_boxes_overlap(name: str) -> None:
     analysis = analysis_of(name)
-    pictures = [draw_groups(analysis, analysis.groups), *(draw_layers(group.repeats()[0]) for group in analysis.groups)]
-    for picture in pictures:
-        ET.fromstring(write_svg(picture, name))
-        for at, a in enumerate(picture.boxes):
-            assert 0 <= a.x <= a.x + a.width <= picture.width
-            assert 0 <= a.y <= a.y + a.height <= picture.height
-            for b in picture.boxes[:at]:
+    diagrams = [
+        diagram_of_groups(analysis, analysis.groups),
+        *(diagram_of_layers(group.repeats()[0]) for group in analysis.groups),
+    ]
+    for diagram in diagrams:
+        ET.fromstring(render_svg(diagram, name))
+        for at, a in enumerate(diagram.boxes):
+            assert 0 <= a.x <= a.x + a.width <= diagram.width
+            assert 0 <= a.y <= a.y + a.height <= diagram.height
+            for b in diagram.boxes[:at]:
                 apart = a.x >= b.x + b.width or b.x >= a.x + a.width or a.y >= b.y + b.height or b.y >= a.y + a.height
                 assert apart, (a, b)
-        assert all(wire.points[0][1] < wire.points[-1][1] for wire in picture.wires)
+        assert all(wire.points[0][1] < wire.points[-1][1] for wire in diagram.wires)
 
 
 def test_a_box_stands_below_all_that_it_reads() -> None:
     boxes = [Box(name, "", "other") for name in "abcd"]
-    picture = draw_picture(boxes, [Wire(0, 1), Wire(1, 3), Wire(0, 3), Wire(2, 3)])
-    a, b, c, d = (box.y for box in picture.boxes)
+    diagram = lay_out(boxes, [Wire(0, 1), Wire(1, 3), Wire(0, 3), Wire(2, 3)])
+    a, b, c, d = (box.y for box in diagram.boxes)
     assert a < b < d
-    assert c == b  # just above what reads it
-    assert len(picture.wires[2].points) == 4  # led past b
+    assert c == b  # just above its only reader
+    assert len(diagram.wires[2].points) == 4  # led past b

@@ -1,7 +1,7 @@
-"""draw_picture: boxes and wires from top to bottom, placed so that few wires cross.
+"""lay_out: places boxes and wires from top to bottom so that few wires cross.
 
-Layered drawing after Sugiyama, Tagawa and Toda (1981): a box stands below all that it reads, long wires are led
-through the rows between, and the boxes of a row are ordered by the middle of their neighbours.
+Layered drawing after Sugiyama, Tagawa and Toda (1981): a box is below all boxes that it reads, a long wire passes
+through the rows between, and each row is ordered by the mean position of its neighbours.
 """
 
 from __future__ import annotations
@@ -17,7 +17,11 @@ _SWEEPS = 6
 
 @dataclass
 class Box:
-    """One box: its title and lines of text, a class for its colour, what a click leads to, and its place once drawn."""
+    """A box with a title and lines of text. All lengths are in SVG units.
+
+    ``style`` is the class that colours it, ``target`` names what a click opens, and a ``stacked`` box stands for
+    several. ``lay_out`` sets ``x`` and ``y``, its upper left corner.
+    """
 
     title: str
     text: str
@@ -38,7 +42,7 @@ class Box:
 
 @dataclass
 class Wire:
-    """One wire from box to box, what is written beside it, and the points it passes once drawn."""
+    """A wire between two boxes, which are given by their numbers. ``lay_out`` sets the ``points`` of its path."""
 
     source: int
     target: int
@@ -47,40 +51,50 @@ class Wire:
 
 
 @dataclass
-class Picture:
-    """Boxes and wires in their places, and how large the whole is."""
+class Diagram:
+    """Placed boxes and wires, and the size of the whole."""
 
     boxes: list[Box]
     wires: list[Wire]
     width: float = 0.0
     height: float = 0.0
 
+    def labels(self) -> list[tuple[str, float, float]]:
+        """Return each label with its place; wires from one box that carry the same label show it once."""
+        first = {(wire.source, wire.label): wire for wire in reversed(self.wires) if wire.label}
+        wires = [wire for wire in self.wires if first.get((wire.source, wire.label)) is wire]
+        return [(wire.label, wire.points[0][0] + 5, wire.points[0][1] + 13) for wire in wires]
 
-def draw_picture(boxes: list[Box], wires: list[Wire]) -> Picture:
-    """Place boxes and wires. A wire must lead from an earlier box to a later one; others are left out."""
+
+def lay_out(boxes: list[Box], wires: list[Wire]) -> Diagram:
+    """Place boxes and wires. A wire must run from an earlier box to a later one; others are dropped."""
     wires = [wire for wire in wires if wire.source < wire.target]
-    rank = [0] * len(boxes)
-    for wire in sorted(wires, key=lambda wire: wire.source):
-        rank[wire.target] = max(rank[wire.target], rank[wire.source] + 1)
-    # What nothing feeds stands just above what reads it, not on top of everything.
-    fed = {wire.target for wire in wires}
-    for at in reversed(range(len(boxes))):
-        readers = [rank[wire.target] for wire in wires if wire.source == at]
-        if at not in fed and readers:
-            rank[at] = min(readers) - 1
-    rows, chains = _rows(boxes, wires, rank)
+    rows, chains = _rows(boxes, wires, _ranks(boxes, wires))
     _order(rows, chains)
     return _placed(boxes, wires, rows, chains)
 
 
 Slot = tuple[int, int]
-"""A box (its number, -1), or where wire w passes row r: (w, r)."""
+"""A place in a row: (number, -1) is a box, and (number, row) is where a wire passes that row."""
+
+
+def _ranks(boxes: Sequence[Box], wires: Sequence[Wire]) -> list[int]:
+    """Return each box's row: below all that it reads, and just above its readers if it reads nothing."""
+    rank = [0] * len(boxes)
+    for wire in sorted(wires, key=lambda wire: wire.source):
+        rank[wire.target] = max(rank[wire.target], rank[wire.source] + 1)
+    fed = {wire.target for wire in wires}
+    for at in reversed(range(len(boxes))):
+        readers = [rank[wire.target] for wire in wires if wire.source == at]
+        if at not in fed and readers:
+            rank[at] = min(readers) - 1
+    return rank
 
 
 def _rows(
     boxes: Sequence[Box], wires: Sequence[Wire], rank: Sequence[int]
 ) -> tuple[list[list[Slot]], list[list[Slot]]]:
-    """Return the rows' slots, and each wire as the slots that it joins."""
+    """Return the slots of each row, and each wire as a chain of slots."""
     rows: list[list[Slot]] = [[] for _ in range(max(rank, default=0) + 1)]
     for at in range(len(boxes)):
         rows[rank[at]].append((at, -1))
@@ -94,7 +108,7 @@ def _rows(
 
 
 def _order(rows: list[list[Slot]], chains: Sequence[Sequence[Slot]]) -> None:
-    """Order each row by the middle of what its slots are joined to in the row before, down and up."""
+    """Order each row by the mean place of its slots' neighbours, sweeping down and up in turn."""
     above: dict[Slot, list[Slot]] = {}
     below: dict[Slot, list[Slot]] = {}
     for chain in chains:
@@ -115,7 +129,9 @@ def _order(rows: list[list[Slot]], chains: Sequence[Sequence[Slot]]) -> None:
 
 def _placed(
     boxes: list[Box], wires: list[Wire], rows: Sequence[Sequence[Slot]], chains: Sequence[Sequence[Slot]]
-) -> Picture:
+) -> Diagram:
+    """Turn the rows' order into coordinates."""
+
     def size(slot: Slot) -> float:
         return boxes[slot[0]].width if slot[1] < 0 else WIRE
 
@@ -137,11 +153,11 @@ def _placed(
             points += [(x, y), (x, y + _LINE * 3)]
         wire.points = (*points, (last.x + last.width / 2, last.y))
     height = 2 * MARGIN + ROW * (len(rows) - 1) + max((box.height for box in boxes), default=0)
-    return Picture(boxes, wires, whole + 2 * MARGIN, height)
+    return Diagram(boxes, wires, whole + 2 * MARGIN, height)
 
 
 def wire_path(wire: Wire) -> str:
-    """Return a wire as an SVG path: straight through each row, bent between rows."""
+    """Return a wire as an SVG path: straight through each row, curved between rows."""
     (x, y), *rest = wire.points
     parts = [f"M{x:.0f} {y:.0f}"]
     for to_x, to_y in rest:

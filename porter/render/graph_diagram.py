@@ -1,4 +1,4 @@
-"""Pictures of a network's blocks and of one block's layers."""
+"""Diagrams of a network's blocks and of one block's layers, drawn for the SVG file and the page."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from porter.graph.analysis.analysis import Analysis
 from porter.graph.analysis.blocks import Block, Group, cost, widths, within
 from porter.graph.analysis.describe import describe
 from porter.graph.analysis.layers import CONVOLUTIONS, Layer, spatial
-from porter.render.drawing import Box, Picture, Wire, draw_picture
+from porter.graph.shapes import Shape
+from porter.render.diagram import Box, Diagram, Wire, lay_out
 from porter.render.text import amount, printable, shorten
 
 LONGEST = 30
@@ -23,14 +24,14 @@ _STYLES = {
 
 
 def style(layer: Layer) -> str:
-    """Return the class that colours a layer's box."""
+    """Return the style that colours a layer's box."""
     if layer.kind in CONVOLUTIONS:
         return "dense" if layer.kind == "dense" else "conv"
     return "pool" if "pool" in layer.kind or layer.kind == "mean" else _STYLES.get(layer.kind, "other")
 
 
-def draw_layers(block: Block) -> Picture:
-    """Draw a block's layers, with what it reads on top and a box below for what others read of it."""
+def diagram_of_layers(block: Block) -> Diagram:
+    """Draw a block's layers; dashed boxes on top are the tensors that it reads from outside."""
     boxes: list[Box] = []
     wires: list[Wire] = []
     place: dict[int | str, int] = {}
@@ -43,39 +44,38 @@ def draw_layers(block: Block) -> Picture:
         short = within(layer.name, block.name)
         boxes.append(Box(shorten(short, LONGEST), _lines(layer), style(layer), layer.name))
         for source in layer.inputs:
-            at = place.get(_key(source))
-            shape = None if isinstance(source, str) else source.shape
-            if at is not None:
-                wires.append(Wire(at, place[id(layer)], spatial(shape) if shape else ""))
-    return draw_picture(boxes, _once(wires))
+            start = place.get(_key(source))
+            if start is not None:
+                wires.append(Wire(start, place[id(layer)], _size(None if isinstance(source, str) else source.shape)))
+    return lay_out(boxes, _once(wires))
 
 
-def draw_groups(analysis: Analysis, groups: Sequence[Group]) -> Picture:
-    """Draw the network's blocks; one that repeats is one box."""
+def diagram_of_groups(analysis: Analysis, groups: Sequence[Group]) -> Diagram:
+    """Draw a network's blocks; a block that repeats is one stacked box."""
     boxes: list[Box] = []
-    owner: dict[int, int] = {}
-    wires: list[Wire] = []
-    inputs: dict[str, int] = {}
+    place: dict[int | str, int] = {}
     for name in analysis.paths.inputs:
-        inputs[name] = len(boxes)
-        shape = analysis.shapes.of(name)
-        boxes.append(Box(shorten(name, LONGEST), spatial(shape) if shape else "", "input"))
+        place[name] = len(boxes)
+        boxes.append(Box(shorten(name, LONGEST), _size(analysis.shapes.of(name)), "input"))
     for group in groups:
-        at = len(boxes)
+        place |= {id(layer): len(boxes) for layer in group.layers}
         boxes.append(_group_box(group))
-        for layer in group.layers:
-            owner[id(layer)] = at
-        for layer in group.layers:
-            for source in layer.inputs:
-                from_ = inputs.get(source) if isinstance(source, str) else owner.get(id(source))
-                if from_ is not None and from_ != at:
-                    shape = analysis.shapes.of(source) if isinstance(source, str) else source.shape
-                    wires.append(Wire(from_, at, spatial(shape) if shape else ""))
-    return draw_picture(boxes, _once(wires))
+    wires: list[Wire] = []
+    for layer in (layer for group in groups for layer in group.layers):
+        for source in layer.inputs:
+            start, end = place.get(_key(source)), place[id(layer)]
+            if start is not None and start != end:
+                shape = analysis.shapes.of(source) if isinstance(source, str) else source.shape
+                wires.append(Wire(start, end, _size(shape)))
+    return lay_out(boxes, _once(wires))
+
+
+def _size(shape: Shape) -> str:
+    return spatial(shape) if shape else ""
 
 
 def _lines(layer: Layer) -> str:
-    """Return a layer's description on two lines: what it computes, and what is done to that."""
+    """Return a layer's description on two lines: its own op, and the ops folded onto it."""
     first, plus, rest = printable(describe(layer)).partition(" + ")
     return f"{first}\n+ {rest}" if plus else first
 

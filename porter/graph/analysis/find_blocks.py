@@ -1,0 +1,206 @@
+"""find_blocks: the blocks of a network and which of them repeat, by structure instead of names.
+
+Scopes limit where a block begins and ends. In a graph without scopes, repeats are found in the sequence of layers.
+Two blocks are the same if their layers and the wiring between these are.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Sequence
+
+from porter.graph.analysis.blocks import Block, Group
+from porter.graph.analysis.compare_repeats import compare_repeats
+from porter.graph.analysis.layers import Layer
+
+SIMILAR = 0.6
+"""Two blocks count as repeats if they share this part of their layers, counted as multisets."""
+_MOSTLY = 0.6
+"""The repeats inside a block replace it if they are this part of its layers."""
+_NETWORK = 0.7
+"""A scope with a larger part of the layers is the network, not a block."""
+_LONGEST_PERIOD = 1500
+_DEEPEST = 60
+"""Deeper scopes count as one name. Networks do not nest that deep."""
+
+
+def _scope_tree(layers: Sequence[Layer]) -> Block:
+    """Return the layers as a tree of scopes; each layer is a leaf."""
+    root = Block("", [])
+    for layer in layers:
+        at = root
+        at.layers.append(layer)
+        parts = layer.name.split("/", _DEEPEST)
+        for depth in range(1, len(parts) + 1):
+            name = "/".join(parts[:depth])
+            at = at.children.setdefault(name, Block(name, []))
+            at.layers.append(layer)
+    return root
+
+
+def find_blocks(layers: Sequence[Layer]) -> list[Group]:
+    """Return the network's blocks in order; blocks that repeat form one group."""
+    inner = _inside(_scope_tree(layers))
+    return _groups(inner) if inner.children else [Group([inner])] if inner.layers else []
+
+
+def _inside(block: Block) -> Block:
+    """Return the first scope, from ``block`` down, that has more than one child or none."""
+    while len(block.children) == 1:
+        (block,) = block.children.values()
+    return block
+
+
+def _groups(block: Block) -> list[Group]:
+    """Return a scope's blocks as groups; the groups inside a child replace it if it mostly repeats."""
+    groups: list[Group] = []
+    siblings: list[Block] = []
+    for child in block.children.values():
+        inner = _expanded(child, len(block.layers))
+        if inner is None:
+            siblings.append(child)
+            continue
+        groups += [*_repeats(siblings), *inner]
+        siblings = []
+    return groups + _repeats(siblings)
+
+
+def _expanded(child: Block, whole: int) -> list[Group] | None:
+    """Return the groups that should replace ``child`` in the list, or None if it should stay whole."""
+    inner = _inside(child)
+    network = len(child.layers) > _NETWORK * whole  # it holds nearly all layers, so it is not a block
+    if len(inner.children) < 2 or (len(inner.children) < 3 and not network):
+        return None
+    groups = _groups(inner)
+    repeated = sum(len(group.layers) for group in groups if group.times > 1 and _serial(group))
+    return groups if network or repeated >= _MOSTLY * len(child.layers) else None
+
+
+def _serial(group: Group) -> bool:
+    """Tell whether each repeat reads the one before it, unlike parallel branches."""
+    repeats = group.repeats()
+    for before, after in itertools.pairwise(repeats):
+        own = {id(layer) for layer in before.layers}
+        if not any(id(source) in own for source in after.inputs()):
+            return False
+    return True
+
+
+def _repeats(blocks: list[Block]) -> list[Group]:
+    """Group adjacent blocks that repeat.
+
+    The shortest period with three repeats wins; without one, the longest with two.
+    """
+    classes = _classes(blocks)
+    flat = all(len(block.layers) == 1 for block in blocks)
+    groups: list[Group] = []
+    at = 0
+    while at < len(blocks):
+        period, times = _best_period(classes, at, flat)
+        group = Group(blocks[at : at + period * times], period)
+        if _is_repeat(group):
+            if flat and period > 3:
+                start, group = _shifted(blocks, classes, at, group)
+                groups += [Group([block]) for block in blocks[at:start]]
+                at = start
+            compare_repeats(group)
+            groups.append(group)
+            at += len(group.blocks)
+        else:
+            groups.append(Group([blocks[at]]))
+            at += 1
+    return groups
+
+
+def _is_repeat(group: Group) -> bool:
+    """Tell whether a run counts as a repeat. Two equal blocks do if they are in series and not single layers."""
+    return group.times > 2 or (group.times == 2 and len(group.layers) > 2 and _serial(group))
+
+
+def _classes(blocks: list[Block]) -> list[int]:
+    """Number the blocks so that blocks with the same or nearly the same layers have equal numbers."""
+    kinds: list[Counter[str]] = []
+    known: dict[tuple[tuple[str, int], ...], int] = {}
+    found = []
+    for block in blocks:
+        labels = block.labels
+        key = tuple(sorted(labels.items()))
+        if key not in known:
+            known[key] = next((at for at, other in enumerate(kinds) if _similar(labels, other)), len(kinds))
+            if known[key] == len(kinds):
+                kinds.append(labels)
+        found.append(known[key])
+    return found
+
+
+def _similar(labels: Counter[str], other: Counter[str]) -> bool:
+    size, other_size = labels.total(), other.total()
+    if size <= 2 or other_size <= 2:
+        return False
+    shared = (labels & other).total()
+    return shared >= SIMILAR * (size + other_size - shared)
+
+
+def _best_period(classes: list[int], at: int, flat: bool) -> tuple[int, int]:
+    """Return the period of the repeat that begins at ``at`` and its number of repeats, or (1, 1)."""
+    best = (1, 1)
+    left = len(classes) - at
+    for period in range(1, min(left // 2, _LONGEST_PERIOD) + 1):
+        if classes[at] != classes[at + period] or classes[at : at + period] != classes[at + period : at + 2 * period]:
+            continue
+        times = (_end_of_run(classes, at, period) - at) // period
+        if period > 1 and _mostly_runs(classes[at : at + period]):
+            continue  # in a stage of equal cells and a reduction, the cells are the blocks
+        if times >= 3:
+            return period, times
+        if (flat or period == 1) and (times - 1) * period > (best[1] - 1) * best[0]:
+            best = (period, times)
+    return best
+
+
+def _end_of_run(classes: list[int], at: int, period: int) -> int:
+    """Return where the blocks from ``at`` on stop repeating, which may be inside a repeat."""
+    end = at + 2 * period
+    while end < len(classes) and classes[end] == classes[end - period]:
+        end += 1
+    return end
+
+
+def _mostly_runs(classes: list[int]) -> bool:
+    """Tell whether a shorter run, three or more times in a row, makes up at least half of a run of blocks."""
+    size = len(classes)
+    for period in range(1, size // 3 + 1):
+        equal = 0
+        for a, b in zip(classes, classes[period:], strict=False):
+            equal = equal + 1 if a == b else 0
+            if equal >= 2 * period and 2 * (equal + period) >= size:
+                return True
+    return False
+
+
+def _shifted(blocks: list[Block], classes: list[int], at: int, group: Group) -> tuple[int, Group]:
+    """Move the start of a run in a graph without scopes to where the fewest tensors cross between repeats.
+
+    Returns the new start and the run from there.
+    """
+    period = group.period
+    end = _end_of_run(classes, at, period)
+    place = {id(block.layers[0]): index for index, block in enumerate(blocks)}
+
+    def crossing(boundary: int) -> int:
+        sources = {
+            place[id(source)]
+            for block in blocks[boundary : boundary + 2 * period]
+            for source in block.layers[0].inputs
+            if not isinstance(source, str) and place.get(id(source), boundary) < boundary
+        }
+        return len(sources)
+
+    def rank(boundary: int) -> tuple[int, bool, int, int]:
+        joined = boundary > 0 and blocks[boundary - 1].layers[-1].kind in ("concat", "add")  # blocks end with these
+        return crossing(boundary), not joined, -((end - boundary) // period), boundary
+
+    start = min(range(at, min(at + period, end - period + 1)), key=rank)
+    count = (end - start) // period
+    return start, Group(blocks[start : start + count * period], period)

@@ -1,0 +1,1 @@
+"""How ops fold into layers, a file for each step."""

@@ -1,0 +1,93 @@
+"""DataPath: the nodes that compute on the network's data, in order, and which of them read each other."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from porter.graph.analysis.paths import Paths
+from porter.graph.graph import VARIABLE_OPS, Graph, Node, Ref
+from porter.graph.shapes import Shape, Shapes
+
+_SHAPE_OPS = frozenset({"Shape", "ShapeN", "Size", "Rank"})
+
+
+class DataPath:
+    """The part of the inference path that depends on the network's inputs.
+
+    ``nodes`` are its names. ``shaping`` are those that only compute shapes, such as Reshape's target. ``readers``
+    counts, for each node, the nodes that read it as data.
+    """
+
+    def __init__(self, graph: Graph, shapes: Shapes, paths: Paths) -> None:
+        self.graph, self.shapes, self.paths = graph, shapes, paths
+        self.nodes = graph.reached(paths.inputs) & paths.path
+        if not self.nodes:  # a graph without inputs: all but constants and variables counts as data
+            self.nodes = {name for name in paths.path if graph.nodes[name].op not in {"Const", *VARIABLE_OPS}}
+        self.shaping = self._shape_nodes()
+        self.readers = {
+            name: sum(other in self.nodes and other not in self.shaping for other in graph.consumers[name])
+            for name in self.nodes
+        }
+
+    def _shape_nodes(self) -> set[str]:
+        found: set[str] = set()
+        for name in self.graph.order:
+            if name in self.nodes:
+                node = self.graph.nodes[name]
+                inputs = [ref.node for ref in node.inputs if ref.node in self.nodes]
+                # Fill turns a computed shape into data.
+                if node.op in _SHAPE_OPS or (inputs and all(ref in found for ref in inputs) and node.op != "Fill"):
+                    found.add(name)
+        return found - set(self.paths.outputs)
+
+    def order(self) -> list[str]:
+        """Return the nodes in the file's order if it can be executed, else depth first from the outputs."""
+        listed = [name for name in self.graph.nodes if name in self.nodes]
+        place = {name: at for at, name in enumerate(listed)}
+        if all(place.get(ref.node, -1) < place[n] for n in listed for ref in self.graph.nodes[n].inputs):
+            return listed
+        ordered: dict[str, None] = {}
+        for output in self.paths.outputs:
+            self._visit(output, ordered)
+        return list(ordered)
+
+    def _visit(self, output: str, ordered: dict[str, None]) -> None:
+        """Append an output and all that it needs to ``ordered``, inputs first, without recursion: graphs are deep."""
+        waiting = [(output, iter(self.graph.nodes[output].inputs))]
+        entered = {output}
+        while waiting:
+            name, inputs = waiting[-1]
+            for ref in inputs:
+                if ref.node in self.nodes and ref.node not in ordered and ref.node not in entered:
+                    entered.add(ref.node)
+                    waiting.append((ref.node, iter(self.graph.nodes[ref.node].inputs)))
+                    break
+            else:
+                waiting.pop()
+                if name in self.nodes:
+                    ordered.setdefault(name)
+
+    def sources(self, node: Node) -> list[str]:
+        """Return the nodes that a node reads as data."""
+        return [ref.node for ref in node.inputs if ref.node in self.nodes and ref.node not in self.shaping]
+
+    def consumers(self, name: str) -> list[str]:
+        """Return the data path's nodes that read a node."""
+        return [other for other in self.graph.consumers[name] if other in self.nodes]
+
+    def weights(self, node: Node) -> list[Ref]:
+        """Return the inputs that do not depend on data: weights and other constants."""
+        return [ref for ref in node.inputs if ref.node not in self.nodes]
+
+    def has_channel_vector(self, node: Node) -> bool:
+        """Tell whether a node's other operand is one weight per channel, not a scalar."""
+        others = self.weights(node)
+        return len(others) == 1 and len([size for size in self.shapes[others[0]] or () if size != 1]) == 1
+
+    def input_shape(self, node: Node, index: int) -> Shape:
+        """Return an input's shape, or None if it is unknown or missing, as it may be in a damaged graph."""
+        return self.shapes[node.inputs[index]] if len(node.inputs) > index else None
+
+    def input_value(self, node: Node, index: int) -> np.ndarray | None:
+        """Return an input's constant value, or None if it is unknown or missing."""
+        return self.shapes.values.get(node.inputs[index]) if len(node.inputs) > index else None

@@ -1,0 +1,130 @@
+"""new_layer: starts a layer with one op and reads its kernel, strides, padding and channels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from porter.graph.analysis.folding.data_path import DataPath
+from porter.graph.analysis.layers import Layer
+from porter.graph.graph import Node
+
+CONVOLUTION_OPS = {
+    "Conv2D": "conv", "Conv3D": "conv", "DepthwiseConv2dNative": "depthwise", "MatMul": "dense",
+    "Conv2DBackpropInput": "transposed conv",
+}  # fmt: skip
+POOL_OPS = {"AvgPool": "avg pool", "MaxPool": "max pool", "AvgPool3D": "avg pool", "MaxPool3D": "max pool"}
+ACTIVATION_OPS = {
+    "Relu": "relu", "Relu6": "relu6", "Elu": "elu", "Selu": "selu", "LeakyRelu": "leaky relu", "Sigmoid": "sigmoid",
+    "Tanh": "tanh", "Softplus": "softplus", "Softsign": "softsign",
+}  # fmt: skip
+NORM_OPS = frozenset("FusedBatchNorm FusedBatchNormV2 FusedBatchNormV3 BatchNormWithGlobalNormalization".split())
+_OTHER_OPS = {
+    "ConcatV2": "concat", "Concat": "concat", "Add": "add", "AddV2": "add", "AddN": "add", "Mul": "multiply",
+    "Sub": "subtract", "RealDiv": "divide", "Softmax": "softmax", "Squeeze": "squeeze", "Reshape": "reshape",
+    "Pad": "pad", "PadV2": "pad", "MirrorPad": "mirror pad", "StridedSlice": "slice", "Slice": "slice",
+    "Transpose": "transpose", "ResizeBilinear": "resize bilinear", "ResizeNearestNeighbor": "resize nearest",
+    "LRN": "local response norm", "Split": "split", "SplitV": "split", "Cast": "cast", "ExpandDims": "expand dims",
+}  # fmt: skip
+_KINDS = (
+    _OTHER_OPS
+    | POOL_OPS
+    | CONVOLUTION_OPS
+    | dict.fromkeys(ACTIVATION_OPS, "activation")
+    | dict.fromkeys(NORM_OPS, "batch norm")
+)
+
+
+def new_layer(data: DataPath, node: Node, inputs: list[Layer | str]) -> Layer:
+    """Return a layer that holds ``node`` alone and reads ``inputs``."""
+    kind = _KINDS.get(node.op, node.op)
+    layer = Layer(node.name, kind, [node.name], inputs, end=node.name, shape=data.shapes.of(node.name))
+    if node.op in _DETAILS:
+        _DETAILS[node.op](data, layer, node)
+    if layer.shape:
+        layer.channels = layer.channels or layer.shape[-1]
+    return layer
+
+
+def epsilon(node: Node) -> float | None:
+    """Return a fused batch norm's epsilon, rounded to the digits that its author typed."""
+    value = node.attr("epsilon") or node.attr("variance_epsilon")
+    return float(f"{value.f:.6g}") if value is not None else None
+
+
+def _activation(data: DataPath, layer: Layer, node: Node) -> None:
+    layer.activation = ACTIVATION_OPS[node.op]
+
+
+def _norm(data: DataPath, layer: Layer, node: Node) -> None:
+    layer.norm, layer.epsilon = True, epsilon(node)
+
+
+def _mean(data: DataPath, layer: Layer, node: Node) -> None:
+    axes = data.input_value(node, 1)
+    over_space = axes is not None and sorted(axes.reshape(-1).tolist()) in ([1, 2], [2, 3])
+    layer.kind = "global avg pool" if over_space else "mean"
+
+
+def _arithmetic(data: DataPath, layer: Layer, node: Node) -> None:
+    if len(data.sources(node)) != 1:
+        return
+    others = data.weights(node)
+    value = data.shapes.values.get(others[0]) if others else None
+    if value is not None and value.size == 1:
+        layer.detail = f"{value.item():.6g}"
+    elif node.inputs[0] == node.inputs[-1]:
+        layer.detail = "by itself"
+
+
+def _pad(data: DataPath, layer: Layer, node: Node) -> None:
+    pads = data.input_value(node, 1)
+    if pads is not None and pads.size % 2 == 0:
+        layer.detail = ", ".join(f"{before}+{after}" for before, after in pads.reshape(-1, 2)[1:3].tolist())
+
+
+def _space_to_batch(data: DataPath, layer: Layer, node: Node) -> None:
+    sizes = data.input_value(node, 1)
+    if sizes is not None:
+        layer.dilation = tuple(int(size) for size in sizes.reshape(-1))
+
+
+def _window(data: DataPath, layer: Layer, node: Node) -> None:
+    """Read what a convolution, matrix product or pool slides over its input."""
+    read = data.input_shape(node, 2 if node.op == "Conv2DBackpropInput" else 0)
+    weights = data.input_shape(node, 1)
+    rank = len(layer.shape or read or (0,) * 4)
+    channels, space = (1, slice(2, rank)) if node.channels_first else (rank - 1, slice(1, rank - 1))
+    layer.strides = node.ints("strides")[space]
+    dilation = node.ints("dilations")[space]
+    layer.dilation = dilation if any(side != 1 for side in dilation) else ()
+    if node.op in POOL_OPS:
+        layer.kernel = node.ints("ksize")[space]
+    elif node.op != "MatMul":
+        layer.kernel = tuple(weights[: rank - 2]) if weights else ()
+    layer.in_channels = read[channels] if read and len(read) > channels else None
+    layer.channels = layer.shape[channels] if layer.shape and len(layer.shape) > channels else None
+    if node.op != "MatMul":
+        layer.padding = _padding(node, range(rank)[space])
+    depth = weights[2] if node.op == "Conv2D" and weights and len(weights) == 4 else None
+    if depth and layer.in_channels and layer.in_channels != depth:
+        layer.detail = f"{layer.in_channels // depth} groups"
+
+
+def _padding(node: Node, space: range) -> str:
+    """Return TensorFlow's word for a node's padding, or its explicit pads of height and width."""
+    padding = node.text("padding")
+    if padding != "EXPLICIT":
+        return padding
+    pads = [*node.ints("explicit_paddings"), *[0] * 2 * space.stop]
+    return "explicit " + ", ".join(f"{pads[2 * at]}+{pads[2 * at + 1]}" for at in space)
+
+
+_Detail = Callable[[DataPath, Layer, Node], None]
+_DETAILS: Mapping[str, _Detail] = (
+    dict.fromkeys(ACTIVATION_OPS, _activation)
+    | dict.fromkeys(NORM_OPS, _norm)
+    | dict.fromkeys((*CONVOLUTION_OPS, *POOL_OPS), _window)
+    | dict.fromkeys(("Mul", "Add", "AddV2", "Sub", "RealDiv"), _arithmetic)
+    | dict.fromkeys(("Pad", "PadV2", "MirrorPad"), _pad)
+    | {"Mean": _mean, "SpaceToBatchND": _space_to_batch}
+)

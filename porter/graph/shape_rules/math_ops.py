@@ -1,0 +1,49 @@
+"""Shape rules of matrix products, reductions and ranges."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from porter.graph.graph import Node, Ref
+from porter.graph.shapes import LARGEST_VALUE, Rules, Shapes, broadcast
+
+RULES = Rules()
+
+_REDUCTIONS: dict[str, Callable[..., Any]] = {"Prod": np.prod, "Sum": np.sum, "Max": np.max, "Min": np.min}
+
+
+@RULES.of("MatMul BatchMatMul BatchMatMulV2 BatchMatMulV3")
+def matrix_product(s: Shapes, node: Node) -> None:
+    a, b = s.known(node, 0), s.known(node, 1)
+    transpose_a = node.flag("transpose_a") or node.flag("adj_x")
+    transpose_b = node.flag("transpose_b") or node.flag("adj_y")
+    batch = broadcast(a[:-2], b[:-2]) or ()
+    s.set(node, (*batch, a[-1] if transpose_a else a[-2], b[-2] if transpose_b else b[-1]))
+
+
+@RULES.of("Mean Sum Prod Max Min All Any")
+def reduction(s: Shapes, node: Node) -> None:
+    shape = s.known(node)
+    axes = {axis % max(1, len(shape)) for axis in s.ints(node, 1)}
+    keep = node.flag("keep_dims")
+    s.set(node, [1 if at in axes else size for at, size in enumerate(shape) if keep or at not in axes])
+    value = s.value_or_none(node)
+    if value is not None and node.op in _REDUCTIONS:
+        s.values[Ref(node.name)] = np.asarray(_REDUCTIONS[node.op](value, axis=tuple(axes), keepdims=keep))
+
+
+@RULES.of("ArgMax ArgMin")
+def index_of_extreme(s: Shapes, node: Node) -> None:
+    shape = s.known(node)
+    axis = s.ints(node, 1)[0] % len(shape)
+    s.set(node, [size for at, size in enumerate(shape) if at != axis])
+
+
+@RULES.of("Range")
+def number_range(s: Shapes, node: Node) -> None:
+    start, limit, delta = (s.ints(node, index)[0] for index in range(3))
+    if (limit - start) // delta <= LARGEST_VALUE:
+        s.set_value(node, np.arange(start, limit, delta))

@@ -1,0 +1,21 @@
+"""A checkpoint's overview as text."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from porter.render.overview_text import show_command, show_recognised, show_scopes
+from porter.errors import plural
+from porter.render.text import fact, print_line, printable
+from porter.verbs.inspect import Inspection
+
+
+def show_checkpoint(out: Console, result: Inspection) -> None:
+    """Print the recognised model, the entries by role, the variables by scope and the command that ports them."""
+    print_line(out, f"{printable(str(result.path))}: {result.format}")
+    show_recognised(out, result.recognised)
+    print_line(out, fact("holds", ", ".join(plural(count, role) for role, count in result.roles.items())))
+    print_line(out, fact("weighs", f"{result.parameters:,} values, {result.bytes:,} bytes in its variables"))
+    out.print()
+    show_scopes(out, result.scopes)
+    show_command(out, result.recognised)

@@ -1,0 +1,125 @@
+"""graph_facts: what a graph's overview says in single lines, as text and in the page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from porter.graph.analysis.analysis import Analysis, producer_text
+from porter.graph.analysis.costs import CONTROL_FLOW
+from porter.graph.shapes import shape_text
+from porter.errors import plural
+from porter.render.text import MOST, amount, first_few, printable, shorten
+
+Fact = tuple[str, str]
+_MOST_OPS = 9
+_NO_WORK = ("Const", "Identity", "ReadVariableOp", "VarHandleOp", "VariableV2", "NoOp", "Placeholder")
+
+
+def graph_facts(analysis: Analysis) -> list[Fact]:
+    """Return a graph's facts: a label and printable text for each."""
+    parts = (_origin, _nodes, _structure, _tensors, _parameters, _work, _extras)
+    return [(name, printable(value)) for part in parts for name, value in part(analysis)]
+
+
+def _origin(analysis: Analysis) -> Iterator[Fact]:
+    written = producer_text(analysis.graph.producer)
+    if analysis.source.wrote:
+        written = f"TensorFlow {analysis.source.wrote} ({written.split(':')[0]})"
+    yield "written by", written
+
+
+def _nodes(analysis: Analysis) -> Iterator[Fact]:
+    count, path = len(analysis.graph.nodes), len(analysis.paths.path)
+    if path == count:
+        yield "nodes", f"{count:,}, all on the way to the outputs"
+    else:
+        yield "nodes", f"{count:,}; {path:,} of them are on the way to the outputs"
+        yield "aside", "; ".join(f"{number:,} {purpose}" for purpose, number in analysis.aside.items())
+
+
+def _structure(analysis: Analysis) -> Iterator[Fact]:
+    graph = analysis.graph
+    if graph.inlined:
+        calls = plural(graph.inlined, "call")
+        yield "functions", f"{calls} inlined, {plural(len(graph.functions), 'function')}"
+    if graph.missing:
+        yield "missing", f"{plural(len(graph.missing), 'input')} that no node computes: {first_few(graph.missing)}"
+    if graph.repeated:
+        names = plural(len(graph.repeated), "name")
+        yield "repeated", f"{names} on several nodes, the first node counts: {first_few(graph.repeated)}"
+
+
+def _tensors(analysis: Analysis) -> Iterator[Fact]:
+    yield "ops", _ops(analysis)
+    paths = analysis.paths
+    unread = "" if paths.stated else ", which nothing reads"
+    for label, names, remark in (("input", paths.inputs, ""), ("output", paths.outputs, unread)):
+        for name in names[:MOST]:
+            yield label, _tensor(analysis, name, remark)
+        if len(names) > MOST:
+            yield label, f"… and {len(names) - MOST} more"
+        if label == "input" and not names:
+            yield label, "none"
+
+
+def _ops(analysis: Analysis) -> str:
+    """Return the inference path's ops by count; ops that compute nothing come last."""
+    counts = sorted(analysis.path_ops.items(), key=lambda item: (item[0] in _NO_WORK, -item[1]))
+    shown = ", ".join(f"{count:,} {op}" for op, count in counts[:_MOST_OPS])
+    return shown + (f", … and {len(counts) - _MOST_OPS} more" if len(counts) > _MOST_OPS else "")
+
+
+def _tensor(analysis: Analysis, name: str, remark: str) -> str:
+    kind = f"{analysis.dtype(name)} {shape_text(analysis.shapes.of(name), 'of unknown shape')}".strip()
+    return f"{shorten(name)}  {kind}  ({analysis.graph.nodes[name].op}{remark})"
+
+
+def _parameters(analysis: Analysis) -> Iterator[Fact]:
+    variables = analysis.variables.values()
+    if variables:
+        count = plural(len(variables), "variable")
+        if analysis.frozen:
+            were = "that was a variable" if len(variables) == 1 else "that were variables"
+            count = f"{plural(len(variables), 'constant')} {were}"
+        unknown = sum(variable.shape is None or None in variable.shape for variable in variables)
+        silent = f"; the graph does not say the shape of {unknown:,}" if unknown else ""
+        values, size = sum(variable.size for variable in variables), sum(variable.bytes for variable in variables)
+        yield "parameters", f"{values:,} in {count}, {size:,} bytes{silent}"
+    others = {role: number for role, number in analysis.role_counts.items() if role != "variable"}
+    if others:
+        yield "besides", ", ".join(plural(number, role) for role, number in others.items())
+
+
+def _work(analysis: Analysis) -> Iterator[Fact]:
+    known = sum(layer.multiply_adds or 0 for layer in analysis.layers)
+    unknown = [layer for layer in analysis.layers if layer.multiply_adds is None]
+    loops = [layer for layer in unknown if layer.kind in CONTROL_FLOW]
+    some = f"{amount(known)} multiply-adds at least" if known else "multiply-adds unknown"
+    if loops:
+        yield "work", f"{some}: the data decides how often {shorten(loops[0].name)} calls its functions"
+    elif unknown:
+        layers = f"{plural(len(unknown), 'layer')} such as {shorten(unknown[0].name)}"
+        yield "work", f"{some}: the shapes of {layers} are unknown{_size_advice(analysis)}"
+    else:
+        sized = f" and images of {analysis.size}x{analysis.size}" if analysis.shapes.assumed else ""
+        yield "work", f"{amount(known)} multiply-adds, for a batch of one{sized}"
+
+
+def _size_advice(analysis: Analysis) -> str:
+    shapes = [analysis.shapes.of(name) for name in analysis.paths.inputs]
+    if analysis.size is None and any(shape is None or None in shape for shape in shapes):
+        return "; `port inspect PATH --size N` sets the images' height and width"
+    return ""
+
+
+def _extras(analysis: Analysis) -> Iterator[Fact]:
+    if analysis.quantizing:
+        names = [f"{name} ({op})" for name, op in analysis.quantizing.items()]
+        yield "quantized", f"{plural(len(names), 'node')}: {first_few(names)}"
+    objects = [f"{name} = {analysis.object_name(name)}" for name in analysis.variables if analysis.object_name(name)]
+    if objects:
+        yield "objects", first_few(objects)
+    used = analysis.signature
+    others = [signature.name for signature in analysis.source.signatures if signature is not used]
+    if used is not None and others:
+        yield "signature", f"{used.name}; there are also {first_few(others)}"

@@ -1,0 +1,79 @@
+"""A graph's overview as text: facts, blocks, variables by scope, and the command that ports it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from porter.graph.analysis.analysis import Analysis
+from porter.graph.analysis.blocks import Group, cost, widths
+from porter.graph.analysis.describe import describe
+from porter.graph.analysis.layers import spatial
+from porter.render.graph_facts import graph_facts
+from porter.render.overview_text import show_command, show_recognised, show_scopes
+from porter.render.text import amount, bar, fact, print_line, printable, shorten, show_table
+from porter.verbs.inspect import GraphInspection, shell
+
+MOST_BLOCKS = 60
+LISTED = 4
+"""A block with at most this many layers is shown as a list of them."""
+
+
+def show_graph(out: Console, result: GraphInspection, scopes: bool = False) -> None:
+    """Print a graph's overview; ``scopes`` adds its variables by scope."""
+    analysis = result.analysis
+    frozen = ", frozen" if analysis.frozen else ""
+    print_line(out, f"{printable(str(result.path))}: {analysis.source.format}{frozen}")
+    show_recognised(out, result.recognised)
+    for name, value in graph_facts(analysis):
+        print_line(out, fact(name, value))
+    for note in analysis.source.notes:
+        print_line(out, fact("note", printable(note)))
+    if analysis.groups:
+        out.print()
+        _show_blocks(out, analysis)
+    if scopes or not analysis.groups:
+        out.print()
+        show_scopes(out, result.scopes, work=True)
+    show_command(out, result.recognised)
+    _show_scope_command(out, result)
+
+
+def _show_scope_command(out: Console, result: GraphInspection) -> None:
+    """Print the command that shows the layers of the costliest block that repeats."""
+    groups = result.analysis.groups
+    repeated = [group for group in groups if group.times > 1 and len(group.layers) > 3 * group.times]
+    if repeated:
+        # The second repeat, because a stage often starts with an unusual one.
+        scope = max(repeated, key=lambda group: cost(group)[1] or 0).repeats()[1].name
+        out.print()
+        path = printable(shell(str(result.path)))
+        print_line(out, f"one block, layer by layer:  port inspect {path} --scope {printable(shell(scope))}")
+
+
+def _show_blocks(out: Console, analysis: Analysis) -> None:
+    """Print a row per block; a block that repeats has one row, and remarks say how its repeats differ."""
+    groups = analysis.groups
+    most = max((cost(group)[1] or 0 for group in groups), default=0)
+    rows: list[Sequence[str] | str] = []
+    for group in groups[:MOST_BLOCKS]:
+        parameters, work = cost(group)
+        shape = spatial(group.blocks[-1].shape)
+        rows.append([shorten(group.name, 60), _what(group), shape, f"{parameters:,}", amount(work), bar(work, most)])
+        rows += [printable(difference) for difference in group.differences]
+    if len(groups) > MOST_BLOCKS:
+        rows.append(f"… and {len(groups) - MOST_BLOCKS} more; the JSON output and the HTML page list all")
+    show_table(out, ("block", "", "output", "parameters", "multiply-adds", ""), rows, (2, 3, 4))
+
+
+def _what(group: Group) -> str:
+    """Return the layers of a small block, the number of a large block's, or how often a block repeats."""
+    if group.times == 1:
+        block = group.blocks[0]
+        if len(block.layers) > LISTED:
+            return f"{len(block.layers)} layers"
+        one = len(block.layers) == 1
+        return printable(describe(block.layers[0]) if one else ", ".join(layer.label for layer in block.layers))
+    channels = ", ".join(str(width) for width in widths(group) if width is not None)
+    return f"the same block {group.times} times{f' ({channels} channels)' if channels else ''}"
