@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from porter.catalog.models import Arch
+from porter.files.installed import porter_version
 from porter.files.json import to_json
 from porter.formats.checkpoint import Checkpoint
 from porter.mapping.head import Head
@@ -72,8 +73,8 @@ def gather(
 
 def versions(framework: str) -> dict[str, str]:
     """Return the versions of porter, Python, numpy and, where it is installed, the framework."""
-    found = {"python": platform.python_version()}
-    for package in ("porter", "numpy", framework):
+    found = {"python": platform.python_version(), "porter": porter_version()}
+    for package in ("numpy", framework):
         try:
             found[package] = version(package)
         except PackageNotFoundError:

@@ -21,7 +21,7 @@ from porter.render.verification_text import numbers, verdict_of
 from porter.runners.pictures import open_picture
 
 THUMBNAIL = 320
-PACKAGES = ("porter", "numpy", "torch", "keras", "tensorflow", "tensorflow-cpu", "pillow")
+PACKAGES = ("tensorporter", "numpy", "torch", "keras", "tensorflow", "tensorflow-cpu", "pillow")
 
 
 def write_report(path: Path, result: Verification, command: Sequence[str] = ()) -> None:
