@@ -44,6 +44,8 @@ $(VENV)/ready: pyproject.toml constraints.txt golden/requirements.txt tests/peer
 	$(PYTHON) --version || export PYENV_VERSION="$$(pyenv whence $(notdir $(PYTHON)) | tail -n 1)"; $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	$(BIN)/python -m pip install --quiet --no-deps -r golden/requirements.txt -r tests/peers.txt
+	@# PyPI's torch for CUDA brings triton, which crashes beside TensorFlow; on a CPU nothing needs it.
+	$(BIN)/python -m pip uninstall --quiet --yes triton
 	touch $@
 
 $(GRAPH): demo/weights.txt | $(VENV)/ready

@@ -1,33 +1,38 @@
-"""Writes what the documentation says of the code: docs/cli.md, and the module table of docs/architecture.md.
+"""Writes the pages and tables that follow from the code.
 
     python docs/write_reference.py
 
-A test runs it and fails where the files change.
+writes docs/cli.md, the module table of docs/architecture.md and the model table of README.md. A test fails where a
+page differs from what this writes.
 """
 
 from __future__ import annotations
 
 import ast
+from itertools import groupby
 from pathlib import Path
 
 import click
 
-from porter.cli.main import cli, port_model
+from porter.catalog.models import ARCHS
+from porter.cli.main import cli
+from porter.mapping.dialects import NAMES
+from porter.mapping.table import Table
 
 DOCS = Path(__file__).parent
-PACKAGE = DOCS.parent / "porter"
-BEGIN, END = "<!-- modules: written by write_reference.py -->\n", "<!-- end of modules -->\n"
+ROOT = DOCS.parent
+PACKAGE = ROOT / "porter"
+WIDTH = 100
 
 
 def cli_reference() -> str:
-    """Return every command's help, as a terminal of 100 columns shows it."""
-    commands = {"port": cli, "port MODEL": port_model} | {f"port {name}": c for name, c in sorted(cli.commands.items())}
+    """Return every command's help, as a terminal of WIDTH columns shows it."""
+    commands = {"port": cli} | {f"port {name}": command for name, command in sorted(cli.commands.items())}
     parts = ["# The command line\n\nWritten by `docs/write_reference.py` from `--help`.\n"]
-    root = click.Context(cli, info_name="port", max_content_width=100, terminal_width=100, **cli.context_settings)
+    root = click.Context(cli, info_name="port", max_content_width=WIDTH, terminal_width=WIDTH, **cli.context_settings)
     for name, command in commands.items():
-        context = click.Context(command, root if name != "port" else None, name.removeprefix("port "))
-        usage = command.get_help(root if name == "port" else context)
-        parts.append(f"## {name}\n\n```\n{usage}\n```\n")
+        context = root if command is cli else click.Context(command, root, command.name)
+        parts.append(f"## {name}\n\n```\n{command.get_help(context)}\n```\n")
     return "\n".join(parts)
 
 
@@ -37,21 +42,40 @@ def module_table() -> str:
     for path in sorted(PACKAGE.rglob("*.py"), key=lambda path: (len(path.parts) > len(PACKAGE.parts) + 1, path)):
         docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
         assert docstring, f"{path} has no docstring"
-        rows.append(f"| `{path.relative_to(PACKAGE.parent)}` | {' '.join(docstring.split(chr(10) * 2)[0].split())} |")
+        rows.append(f"| `{path.relative_to(ROOT)}` | {' '.join(docstring.split(chr(10) * 2)[0].split())} |")
     return "\n".join(rows) + "\n"
 
 
-def architecture(text: str) -> str:
-    """Return docs/architecture.md with its module table renewed."""
-    before, rest = text.split(BEGIN)
-    return before + BEGIN + module_table() + END + rest.split(END)[1]
+def model_table() -> str:
+    """Return a table of the models, one row for each mapping table, with the dialects that the table has."""
+    tables = {name: list(models) for name, models in groupby(ARCHS.values(), key=lambda arch: arch.table)}
+    dialects = list(dict.fromkeys(dialect for name in tables for dialect in Table.load(name).dialects))
+    heads = [f"`{dialect}` ({NAMES.get(dialect, dialect)})" for dialect in dialects]
+    rows = [f"| model | {' | '.join(heads)} |", f"| --- |{' :-: |' * len(heads)}"]
+    for name, models in tables.items():
+        shown = f"`{models[0].name}`"
+        if len(models) > 1:
+            shown += f" … `{models[-1].name}` ({len(models)} models)"
+        rows.append(f"| {shown} | {' | '.join('yes' if d in Table.load(name).dialects else '' for d in dialects)} |")
+    return "\n".join(rows) + "\n"
 
 
-def main() -> None:
-    (DOCS / "cli.md").write_text(cli_reference(), encoding="utf-8")
-    path = DOCS / "architecture.md"
-    path.write_text(architecture(path.read_text(encoding="utf-8")), encoding="utf-8")
+def renewed(path: Path, name: str, table: str) -> str:
+    """Return the page at ``path`` with ``table`` between its marks."""
+    begin, end = f"<!-- {name}: written by write_reference.py -->\n", f"<!-- end of {name} -->\n"
+    before, rest = path.read_text(encoding="utf-8").split(begin)
+    return before + begin + table + end + rest.split(end)[1]
+
+
+def pages() -> dict[Path, str]:
+    """Return the text of every page that follows from the code."""
+    return {
+        DOCS / "cli.md": cli_reference(),
+        DOCS / "architecture.md": renewed(DOCS / "architecture.md", "modules", module_table()),
+        ROOT / "README.md": renewed(ROOT / "README.md", "models", model_table()),
+    }
 
 
 if __name__ == "__main__":
-    main()
+    for path, text in pages().items():
+        path.write_text(text, encoding="utf-8")

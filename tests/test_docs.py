@@ -1,4 +1,4 @@
-"""README, the command reference and the architecture's tables are what the code says."""
+"""README, the guides, the command reference and the generated tables say what the code says."""
 
 from __future__ import annotations
 
@@ -13,15 +13,23 @@ from typing import Any
 import pytest
 
 from helpers.checkpoints import Saver, training_checkpoint
+from helpers.places import GRAPH, ROOT
 from porter.catalog.releases import release_of
 from porter.cli.main import main
 
-ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-REAL = ROOT / "build/weights/nudity/files/retrained_graph.pb"
+PAGES = {
+    path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs/guides").glob("*.md")))
+}
+COMMAND = re.compile(r"^\$ port (.*)\n((?:(?!\$ ).*\n)*)", re.MULTILINE)
 
-BLOCKS = re.findall(r"```console\n((?:.*\n)*?)```", README)
-CONSOLE = [found for block in BLOCKS for found in re.findall(r"^\$ port (.*)\n((?:(?!\$ ).*\n)*)", block, re.MULTILINE)]
+
+def blocks(page: str) -> list[str]:
+    """Return a page's transcripts."""
+    return re.findall(r"```console\n((?:.*\n)*?)```", PAGES[page])
+
+
+CONSOLE = [(page, *found) for page in PAGES for block in blocks(page) for found in COMMAND.findall(block)]
 ELLIPSIS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
@@ -32,13 +40,14 @@ def masked(text: str) -> str:
 
 @pytest.fixture
 def folder(save: Saver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Stand in a folder with the files that the README's commands name."""
-    if not REAL.is_file():
-        pytest.skip("the README's commands need `make weights`")
+    """Stand in a folder with the files that the transcripts' commands name."""
+    if not GRAPH.is_file():
+        pytest.skip("the transcripts' commands need `make weights`")
     save(training_checkpoint())
-    (tmp_path / "retrained_graph.pb").symlink_to(REAL)
+    (tmp_path / "retrained_graph.pb").symlink_to(GRAPH)
     (tmp_path / "espresso.png").symlink_to(ROOT / "golden/images/coffee.png")
-    (tmp_path / "net.py").write_text(re.findall(r"```python\n# net.py\n((?:.*\n)*?)```", README)[0], encoding="utf-8")
+    (network,) = re.findall(r"```python\n# net.py\n((?:.*\n)*?)```", PAGES["docs/guides/verify.md"])
+    (tmp_path / "net.py").write_text(network, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     fill_cache(tmp_path / "cache")
     monkeypatch.setenv("PORTER_CACHE", "cache")
@@ -50,13 +59,15 @@ def fill_cache(cache: Path) -> None:
     (source,) = (source for source in release_of("mobilenet_v1_1.0_224").sources if source.package)
     folder = cache / "mobilenet_v1_1.0_224"
     folder.mkdir(parents=True)
-    (folder / source.checkpoint).symlink_to(REAL)
+    (folder / source.checkpoint).symlink_to(GRAPH)
     record = {"source": source.where, "sha256": "", "checkpoint": source.checkpoint, "files": [source.checkpoint]}
     (folder / "fetched.json").write_text(json.dumps(record | {"ignore": list(source.ignore)}), encoding="utf-8")
 
 
-@pytest.mark.parametrize(("command", "output"), CONSOLE, ids=[command[:60] for command, _ in CONSOLE])
-def test_the_readmes_commands_print_what_it_shows(
+@pytest.mark.parametrize(
+    ("command", "output"), [found[1:] for found in CONSOLE], ids=[f"{page}: {found[:60]}" for page, found, _ in CONSOLE]
+)
+def test_commands_print_what_the_pages_show(
     tf: Any, folder: Path, capsys: pytest.CaptureFixture[str], command: str, output: str
 ) -> None:
     with pytest.raises(SystemExit):
@@ -65,31 +76,43 @@ def test_the_readmes_commands_print_what_it_shows(
     assert doctest.OutputChecker().check_output(masked(output), masked(out + err), ELLIPSIS), out + err
 
 
-def test_the_readmes_python_runs(tf: Any, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_transcript_begins_with_a_command_that_is_checked() -> None:
+    assert CONSOLE
+    assert all(COMMAND.match(block) for page in PAGES for block in blocks(page))
+
+
+@pytest.mark.parametrize("page", [page for page, text in PAGES.items() if ">>>" in text])
+def test_the_pages_python_runs(tf: Any, folder: Path, capsys: pytest.CaptureFixture[str], page: str) -> None:
     with pytest.raises(SystemExit):
-        main(shlex.split(next(command for command, _ in CONSOLE if "--out mobilenet.safetensors" in command)))
+        main(shlex.split(next(found for _, found, _ in CONSOLE if "--out mobilenet.safetensors" in found)))
     capsys.readouterr()
-    tests = [doctest.DocTestParser().get_doctest(README, {}, "README.md", None, None)]
-    assert tests[0].examples
-    assert all(doctest.DocTestRunner().run(test).failed == 0 for test in tests)
+    test = doctest.DocTestParser().get_doctest(PAGES[page], {}, page, None, None)
+    assert test.examples
+    assert doctest.DocTestRunner().run(test).failed == 0
 
 
-def test_the_demo_is_the_readmes_first_block() -> None:
-    demo = re.search(r"^demo: .venv.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+def test_the_demo_is_what_its_page_shows() -> None:
+    demo = re.search(r"^demo: \$.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     assert demo is not None
     text = demo[1].replace("\\\n", " ").replace("build/", "")
     commands = [shlex.split(line.replace("$(BIN)/port ", "")) for line in text.strip().splitlines()]
-    assert commands == [shlex.split(command) for command in re.findall(r"^\$ port (.*)", BLOCKS[0], re.MULTILINE)]
+    assert commands == [shlex.split(found) for page, found, _ in CONSOLE if page == "docs/guides/demo.md"]
 
 
-def test_the_reference_is_what_help_says(tmp_path: Path) -> None:
+def test_the_reference_is_what_help_says() -> None:
     writer = runpy.run_path(str(ROOT / "docs/write_reference.py"))
-    assert (ROOT / "docs/cli.md").read_text(encoding="utf-8") == writer["cli_reference"]()
-    text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
-    assert text == writer["architecture"](text)
+    for path, text in writer["pages"]().items():
+        assert path.read_text(encoding="utf-8") == text
 
 
-def test_every_link_of_the_readme_leads_somewhere() -> None:
-    links = re.findall(r"\]\(([^)#]+)\)", README)
-    assert links
-    assert all((ROOT / link).is_file() for link in links if "://" not in link)
+LINKING = sorted({*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")})
+
+
+@pytest.mark.parametrize("page", LINKING, ids=[page.relative_to(ROOT).as_posix() for page in LINKING])
+def test_every_link_leads_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8"))
+    assert not [link for link in links if "://" not in link and not (page.parent / link).exists()]
+
+
+def test_the_readme_links_every_guide() -> None:
+    assert not [page for page in PAGES if page != "README.md" and f"({page})" not in PAGES["README.md"]]
