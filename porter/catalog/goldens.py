@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from porter.catalog.families import golden_path
 from porter.catalog.seeded_weights import seeded
 from porter.errors import PorterError
-from porter.files import package_data
 from porter.files.json import read_json
 from porter.formats.checkpoint import Checkpoint, Entry
 from porter.formats.roles import SHADOW_SUFFIX
@@ -112,17 +112,13 @@ class Recorded:
 @cache
 def recorded(name: str) -> Recorded:
     """Return the golden ``name``. Raises PorterError if there is none."""
-    path = _folder(name)
+    path = golden_path(name)
     try:
         fields = read_json(path / "golden.json")
     except FileNotFoundError:
         raise PorterError(f"{path / 'golden.json'} does not exist: run python golden/record.py {name}") from None
-    shared = _folder(fields.get("architecture", name))
+    shared = golden_path(fields.get("architecture", name))
     return Recorded(name, path, shared, fields | read_json(shared / "variables.json"))
-
-
-def _folder(name: str) -> Path:
-    return package_data.folder("golden") / name
 
 
 def seeded_checkpoint(golden: Recorded) -> Checkpoint:

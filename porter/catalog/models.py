@@ -1,13 +1,24 @@
-"""ARCHS: one literal record per architecture. Nothing of a framework is imported here."""
+"""ARCHS: the records of all models, read from ``models.toml`` in the folder of each family.
+
+Reading records imports no framework and no network. Code is imported by name when a network is built.
+
+``models.toml`` holds one ``[[model]]`` per model, with the fields of ``Arch``. Fields at the top of the file are the
+defaults of every model. ``over`` lists the values of placeholders and stands for one model per combination. In any
+text, ``{placeholder}`` or ``{name}`` is replaced; a text that is one placeholder becomes its value. ``[aliases]`` maps
+another name to a model.
+"""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from importlib import import_module
+import itertools
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from functools import cache
 from typing import Any
 
+from porter.catalog.families import Family, families, import_net
 from porter.errors import PorterError
 
 
@@ -15,14 +26,19 @@ from porter.errors import PorterError
 class Arch:
     """One released model.
 
-    ``builders`` maps a framework to ``"module:function"``. The function takes ``num_classes`` (0 for the features
-    alone), ``options`` and the name of every optional part of the table; with one of these, and in Keras always, also
-    ``input_size``, in Keras ``dtype`` too. ``input_size`` is the side of the square
-    pictures that the model was trained on, ``preprocessing`` a preset of porter.runners.pictures, ``labels`` a file in
-    labels/ for the released number of classes.
+    ``family`` is its folder's name. ``title`` is its name as a paper writes it, without the input size. ``table`` is
+    its mapping table. ``input_size`` is the side of its square training images in pixels. ``num_classes`` counts the
+    released classes, background included, and ``labels`` names their file in labels/. ``preprocessing`` is a preset of
+    porter.runners.pictures.
+
+    ``builders`` maps a framework to a function in the family's ``<framework>.py``. The function takes ``num_classes``
+    (0 for the features alone), the ``options``, and the name of every optional part of the table. With such a part,
+    and always in Keras, it takes ``input_size``; in Keras ``dtype`` too.
     """
 
+    family: str
     name: str
+    title: str
     table: str
     input_size: int
     num_classes: int
@@ -33,58 +49,106 @@ class Arch:
     aliases: tuple[str, ...] = ()
 
     def builder(self, framework: str) -> Callable[..., Any]:
-        """Return the function that builds the network in ``framework``, which is imported now."""
-        module, function = self.builders[framework].split(":")
-        builder: Callable[..., Any] = getattr(import_module(module), function)
+        """Import the family's module for ``framework`` and return the function that builds the network."""
+        module, function = import_net(self.family, framework), self.builders[framework]
+        builder: Callable[..., Any] | None = getattr(module, function, None)
+        if builder is None:
+            raise PorterError(f"{module.__file__} has no function {function}, which {self.name} needs: write it")
         return builder
 
 
-# Multipliers and sizes of the release: slim/nets/mobilenet_v1.md.
-_MOBILENET_V1 = [
-    Arch(
-        name=f"mobilenet_v1_{multiplier}_{size}",
-        table="mobilenet_v1",
-        input_size=size,
-        num_classes=1001,
-        preprocessing="inception",
-        labels="imagenet_1001",
-        builders={
-            "torch": "porter.nets.mobilenet_v1.torch:MobileNetV1",
-            "keras": "porter.nets.mobilenet_v1.keras:mobilenet_v1",
-        },
-        options={"multiplier": multiplier},
-        aliases=("mobilenet_v1",) if (multiplier, size) == (1.0, 224) else (),
-    )
-    for multiplier in (1.0, 0.75, 0.5, 0.25)
-    for size in (224, 192, 160, 128)
-]
+_TYPES: dict[str, type] = {"input_size": int, "num_classes": int, "builders": dict, "options": dict}
+"""Of the fields in a record that are not text."""
+_FIELDS = {one.name: one for one in fields(Arch) if one.name not in ("family", "aliases")}
+_REQUIRED = {name for name, one in _FIELDS.items() if one.default_factory is MISSING}
 
-# Sizes: default_image_size of each builder in slim/nets/nasnet/nasnet.py. slim/preprocessing/preprocessing_factory.py
-# names inception's preprocessing for the two ImageNet models; for CIFAR-10 it has cifarnet's.
-_NASNET = [
-    Arch(
-        name=name,
-        table=name,
-        input_size=size,
-        num_classes=1001,
-        preprocessing="inception",
-        labels="imagenet_1001",
-        builders={"torch": f"porter.nets.nasnet.torch:{name}", "keras": f"porter.nets.nasnet.keras:{name}"},
-    )
-    for name, size in (("nasnet_large", 331), ("nasnet_mobile", 224))
-] + [
-    Arch(
-        name="nasnet_cifar",
-        table="nasnet_cifar",
-        input_size=32,
-        num_classes=10,
-        preprocessing="cifar",
-        labels="cifar10",
-        builders={"torch": "porter.nets.nasnet.torch:nasnet_cifar", "keras": "porter.nets.nasnet.keras:nasnet_cifar"},
-    )
-]
 
-ARCHS: dict[str, Arch] = {arch.name: arch for arch in (*_MOBILENET_V1, *_NASNET)}
+class _Archs(Mapping[str, Arch]):
+    """The records by name, of porter's own families and of those that PORTER_FAMILIES lists at the time of the call."""
+
+    def __getitem__(self, name: str) -> Arch:
+        return _read(families())[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_read(families()))
+
+    def __len__(self) -> int:
+        return len(_read(families()))
+
+
+ARCHS: Mapping[str, Arch] = _Archs()
+
+
+@cache
+def _read(found: tuple[Family, ...]) -> dict[str, Arch]:
+    archs: dict[str, Arch] = {}
+    for family in found:
+        for arch in _family_archs(family):
+            taken = {name: other for other in archs.values() for name in (other.name, *other.aliases)}
+            for name in (arch.name, *arch.aliases):
+                if name in taken:
+                    raise PorterError(f"{family.records}: the model name {name} is taken by {taken[name].family}")
+            archs[arch.name] = arch
+    return archs
+
+
+def _family_archs(family: Family) -> Iterator[Arch]:
+    """Yield the models of one family. Raises PorterError, naming the file and the key, where a record is wrong."""
+    try:
+        raw = tomllib.loads(family.records.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise PorterError(f"{family.records} cannot be read as TOML ({error}): correct it") from None
+    models, aliases = raw.pop("model", []), raw.pop("aliases", {})
+    if not isinstance(models, list) or not all(isinstance(model, dict) for model in models) or not models:
+        raise PorterError(f"{family.records} has no list of models: begin each with [[model]]")
+    records = [record for model in models for record in _expand(family, raw | model)]
+    names = {record["name"] for record in records}
+    for alias, name in aliases.items():
+        if name not in names:
+            raise PorterError(f"{family.records}: the alias {alias} names {name}, which is not one of its models")
+    for record in records:
+        own = tuple(alias for alias, name in aliases.items() if name == record["name"])
+        yield Arch(family=family.name, aliases=own, **record)
+
+
+def _expand(family: Family, model: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield one checked record for each combination of the values that ``over`` lists."""
+    over = model.pop("over", {})
+    if not isinstance(over, dict) or not all(isinstance(values, list) for values in over.values()):
+        raise PorterError(f"{family.records}: `over` must list the values of each placeholder")
+    for values in itertools.product(*over.values()):
+        placeholders = dict(zip(over, values, strict=True))
+        name = _fill(model.get("name"), placeholders, family)
+        record = {key: _fill(value, placeholders | {"name": name}, family) for key, value in model.items()}
+        _check(record, family)
+        yield record
+
+
+def _fill(value: Any, placeholders: Mapping[str, Any], family: Family) -> Any:
+    if isinstance(value, dict):
+        return {key: _fill(item, placeholders, family) for key, item in value.items()}
+    if not isinstance(value, str):
+        return value
+    if value[1:-1] in placeholders and value == f"{{{value[1:-1]}}}":
+        return placeholders[value[1:-1]]
+    try:
+        return value.format_map(placeholders)
+    except (KeyError, ValueError, IndexError, AttributeError):
+        known = ", ".join(placeholders) or "none"
+        raise PorterError(f"{family.records}: {value!r} has an unknown placeholder; known: {known}") from None
+
+
+def _check(record: Mapping[str, Any], family: Family) -> None:
+    """Raise PorterError where a record lacks a field, has an unknown one, or one of another type."""
+    which = f"{family.records}: the model {record.get('name')!r}"
+    if missing := sorted(_REQUIRED - record.keys()):
+        raise PorterError(f"{which} lacks {', '.join(missing)}: add them to the record or to the top of the file")
+    for key, value in record.items():
+        if key not in _FIELDS:
+            raise PorterError(f"{which} has the unknown field {key}; a record has {', '.join(_FIELDS)}")
+        wanted = _TYPES.get(key, str)
+        if not isinstance(value, wanted) or isinstance(value, bool):
+            raise PorterError(f"{which} has {key} = {value!r}, which is not of the type {wanted.__name__}")
 
 
 def is_model(name: str) -> bool:
@@ -97,7 +161,7 @@ def _names() -> dict[str, Arch]:
 
 
 def find_arch(name: str) -> Arch:
-    """Return the record of ``name`` or of the model it is an alias of; raises PorterError."""
+    """Return the record of the model with this name or alias. Raises PorterError, which suggests similar names."""
     names = _names()
     if name in names:
         return names[name]

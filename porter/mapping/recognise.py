@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -10,9 +9,6 @@ from functools import cache
 from porter.catalog.models import ARCHS, Arch
 from porter.mapping.table import Pair, Table
 from porter.mapping.translate import expected_shapes
-
-_SPELLED = {"mobilenet": "MobileNet", "nasnet": "NASNet-A", "pnasnet": "PNASNet", "resnet": "ResNet", "cifar": "CIFAR"}
-
 
 @dataclass(frozen=True)
 class Match:
@@ -76,8 +72,4 @@ def _match_in(
 
 def title(arch: Arch, sized: bool = False) -> str:
     """Return an architecture's name as a paper writes it: ``MobileNet V1 1.0``, and its size if ``sized``."""
-    words = arch.name.split("_")
-    if words[-1] == str(arch.input_size):
-        words.pop()
-    spelled = [_SPELLED.get(word, word.upper() if re.fullmatch(r"v\d", word) else word.capitalize()) for word in words]
-    return " ".join(spelled) + (f" at {arch.input_size}" if sized else "")
+    return arch.title + (f" at {arch.input_size}" if sized else "")

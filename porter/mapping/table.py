@@ -15,8 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from porter.catalog.families import table_path
 from porter.errors import MappingError
-from porter.files import package_data
 from porter.mapping.dialects import SEPARATORS
 from porter.mapping.kinds import KINDS
 
@@ -69,7 +69,7 @@ class Table:
     @classmethod
     def load(cls, name: str) -> Table:
         """Read ``mappings/<name>.toml``. Raises MappingError, naming the row, where it is wrong."""
-        return cls.read(package_data.folder("mappings") / f"{name}.toml")
+        return cls.read(table_path(name))
 
     @classmethod
     def read(cls, path: Path) -> Table:

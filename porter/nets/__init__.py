@@ -1,1 +1,1 @@
-"""The networks, written by hand, one file per family and framework."""
+"""The networks: one folder for each family, with its records, its design and one handwritten file per framework."""

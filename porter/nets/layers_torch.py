@@ -1,4 +1,8 @@
-"""Layers that the networks share: TensorFlow's SAME padding in PyTorch, and scheduled drop path."""
+"""Layers that several PyTorch networks use: TensorFlow's SAME padding, and scheduled drop path.
+
+They work under torch.fx.symbolic_trace, torch.compile(fullgraph=True) and torch.export with dynamic height and width.
+All code that reads a map's size is therefore in functions under torch.fx.wrap, and no branch depends on a size.
+"""
 
 from __future__ import annotations
 
@@ -8,30 +12,56 @@ from torch import Tensor, nn
 
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    """Return what SAME pads before and after ``size`` values; an odd total puts one more after.
+    """Return the padding before and after ``size`` values that gives the windows of TensorFlow's SAME.
 
-    The output has ceil(size / stride) values. Source: tensorflow/core/framework/kernel_shape_util.cc.
+    SAME pads what ceil(size / stride) windows need: half before, the odd value after. Source:
+    tensorflow/core/framework/kernel_shape_util.cc. Here the padding after fills up to kernel - 1 in total. No window
+    reads the surplus, and torch.export sees an output size that does not depend on the remainder of size / stride.
     """
-    total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
-    return total // 2, total - total // 2
+    total = torch.sym_max(kernel - stride + -size % stride, 0)
+    return total // 2, kernel - 1 - total // 2
+
+
+def pad_same(x: Tensor, kernel: tuple[int, int], stride: tuple[int, int], value: float = 0.0) -> Tensor:
+    """Pad the (N, C, H, W) map ``x`` with ``value``, so that windows without padding are those of SAME."""
+    top, bottom = same_padding(x.shape[-2], kernel[0], stride[0])
+    left, right = same_padding(x.shape[-1], kernel[1], stride[1])
+    return F.pad(x, (left, right, top, bottom), value=value)
+
+
+def select_same(windows: Tensor, x: Tensor, kernel: int, stride: int) -> Tensor:
+    """Return the windows of SAME: ``windows`` are those with stride 1 and padding kernel // 2 of the map ``x``."""
+    height, width = x.shape[-2:]
+    top, left = (same_padding(size, kernel, stride)[0] for size in (height, width))
+    first = kernel // 2  # after the padding, the place of SAME's first window for every size
+    windows = F.pad(windows, (left, first - left, top, first - top))
+    return every(windows[..., first : first + height, first : first + width], stride)
+
+
+def every(x: Tensor, stride: int) -> Tensor:
+    """Return one pixel in ``stride``, the first one included.
+
+    A 1x1 pool, not a slice: torch.export writes its output size as that of a convolution, and so sees they are equal.
+    """
+    return F.avg_pool2d(x, 1, stride)
+
+
+torch.fx.wrap("pad_same")
+torch.fx.wrap("select_same")
 
 
 class Conv2dSame(nn.Conv2d):
-    """A convolution padded with zeros as TensorFlow's SAME does, which depends on the input's size."""
+    """A convolution with TensorFlow's SAME padding, which depends on the size of the input."""
 
     def forward(self, x: Tensor) -> Tensor:
-        (top, bottom), (left, right) = (
-            same_padding(size, kernel, stride)
-            for size, kernel, stride in zip(x.shape[-2:], self.kernel_size, self.stride, strict=True)
-        )
-        if (top, left) == (bottom, right):  # the convolution's own padding saves a copy
-            return F.conv2d(x, self.weight, self.bias, self.stride, (top, left), self.dilation, self.groups)
-        x = F.pad(x, (left, right, top, bottom))
-        return F.conv2d(x, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
+        padding = [side // 2 for side in self.kernel_size]
+        if self.stride != (1, 1) or not all(side % 2 for side in self.kernel_size):
+            x, padding = pad_same(x, self.kernel_size, self.stride), [0, 0]
+        return F.conv2d(x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
 
 class SeparableConv2d(nn.Module):
-    """slim.separable_conv2d without biases: one kernel to each channel with SAME padding, then a 1x1 convolution."""
+    """slim.separable_conv2d without biases: a depthwise convolution with SAME padding, then a 1x1 convolution."""
 
     def __init__(self, channels: int, out_channels: int, kernel: int, stride: int = 1) -> None:
         super().__init__()
@@ -43,55 +73,51 @@ class SeparableConv2d(nn.Module):
 
 
 class _Pool2dSame(nn.Module):
-    """What the two pools share. SAME pads alike on both sides, or one more after.
-
-    PyTorch pads alike on both sides; for the one more, ``ceil_mode`` lets the last window hang over the border.
-    """
+    """The options of the two pools, which have square windows."""
 
     def __init__(self, kernel: int, stride: int) -> None:
         super().__init__()
-        if kernel % 2 == 0 and stride == 1:
-            raise ValueError(
-                "an even kernel with stride 1 hangs over at no window: pool with stride 2 or an odd kernel"
-            )
         self.kernel = kernel
         self.stride = stride
-
-    def padding(self, x: Tensor) -> list[int]:
-        """Return what is padded on both sides, for the height and for the width."""
-        return [same_padding(size, self.kernel, self.stride)[0] for size in x.shape[-2:]]
 
     def extra_repr(self) -> str:
         return f"kernel={self.kernel}, stride={self.stride}"
 
 
 class AvgPool2dSame(_Pool2dSame):
-    """An average pool with TensorFlow's SAME padding, which it never counts: a window averages what is there."""
+    """An average pool with TensorFlow's SAME padding. A window averages the values inside the map alone.
+
+    F.avg_pool2d leaves only its own padding out of the average, and that is the same on both sides. So it averages
+    the windows of stride 1, and the windows of SAME are selected from them.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
-        padding = self.padding(x)
-        return F.avg_pool2d(x, self.kernel, self.stride, padding, ceil_mode=True, count_include_pad=False)
+        windows = F.avg_pool2d(x, self.kernel, 1, self.kernel // 2, count_include_pad=False)
+        if self.stride == 1 and self.kernel % 2:
+            return windows
+        return select_same(windows, x, self.kernel, self.stride)
 
 
 class MaxPool2dSame(_Pool2dSame):
     """A maximum pool with TensorFlow's SAME padding, which is below every value."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.max_pool2d(x, self.kernel, self.stride, self.padding(x), ceil_mode=True)
+        padded = pad_same(x, (self.kernel, self.kernel), (self.stride, self.stride), float("-inf"))
+        return F.max_pool2d(padded, self.kernel, self.stride)
 
 
 class GlobalAveragePool(nn.Module):
-    """The mean of each map: (N, C, H, W) in, (N, C) out."""
+    """The mean of each channel's map: (N, C, H, W) in, (N, C) out."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x.mean((-2, -1))
 
 
 class DropPath(nn.Module):
-    """Scheduled drop path: in training, zeroes a path for some pictures and scales it up for the others.
+    """Scheduled drop path: in training, zeroes the path for some images and scales it up for the others.
 
-    ``keep_prob`` is the probability that a picture keeps its path at the end of training; it falls linearly from
-    1 with ``progress``, the share of training that is done (0 until it is set). In eval mode nothing is dropped.
+    ``keep_prob`` is the probability that an image keeps its path at the end of training. The probability falls
+    linearly from 1 with ``progress``, the finished share of training (0 until set). Eval mode returns the input.
     """
 
     def __init__(self, keep_prob: float) -> None:
@@ -103,7 +129,7 @@ class DropPath(nn.Module):
         keep = 1 - self.progress * (1 - self.keep_prob)
         if not self.training or keep == 1:
             return x
-        kept = x.new_empty(len(x), 1, 1, 1).bernoulli_(keep)
+        kept = x.new_empty(x.shape[0], 1, 1, 1).bernoulli_(keep)
         return x * (kept / keep)
 
     def extra_repr(self) -> str:
@@ -111,7 +137,10 @@ class DropPath(nn.Module):
 
 
 class BatchNormReLU6(nn.BatchNorm2d):
-    """Batch norm, then ReLU6, as one module: timm's BatchNormAct2d has its parameters in one place too."""
+    """Batch norm and ReLU6 in one module, so that parameter names are those of timm's BatchNormAct2d."""
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.clamp(super().forward(x), 0, 6)
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        """Leave the number of axes to the convolution before: torch.fx cannot trace the check of nn.BatchNorm2d."""

@@ -1,9 +1,7 @@
-"""NASNet-A (Zoph et al. 2018, arXiv:1707.07012), figures 2 and 4, with keras.applications' layer names.
+"""NASNet-A in Keras, built from ``design``. Layer names are those of keras.applications.
 
-Figure 4's two cells stand below as data, ``NORMAL`` and ``REDUCTION``; figure 2 is ``plan``, which stacks them.
-Numbers and everything that the paper leaves open are those of slim/nets/nasnet/nasnet.py and nasnet_utils.py.
-keras.applications has the same layers but another arithmetic: in its reduction cells it pads with zeros and then
-pools, so that averages count the padding and maxima may be it. docs/nasnet.md says how far that goes.
+keras.applications has the same layers with other arithmetic. Its reduction cells pad with zeros and then pool, so that
+averages count the padding and maxima may be padding. docs/nasnet.md has the measurements.
 """
 
 from __future__ import annotations
@@ -11,118 +9,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import keras
 from keras import layers
 
 from porter.nets.layers_keras import DropPath, average_pool_same
-
-
-@dataclass(frozen=True)
-class Config:
-    """A network's numbers, by slim's names: its ``*_config`` and, for batch norm, its ``*_arg_scope``.
-
-    ``num_cells`` are the normal cells, the paper's 3N. With ``skip_reduction_layer_input`` the cell behind a
-    reduction passes over two cells for its second input, not over one.
-    """
-
-    stem: Literal["imagenet", "cifar"]
-    num_cells: int
-    num_conv_filters: int
-    stem_multiplier: float
-    skip_reduction_layer_input: bool
-    dense_dropout_keep_prob: float
-    drop_path_keep_prob: float
-    total_training_steps: int
-    filter_scaling_rate: float = 2.0
-    batch_norm_epsilon: float = 1e-3
-    batch_norm_decay: float = 0.9997
-
-
-LARGE = Config(
-    stem="imagenet",
-    num_cells=18,
-    num_conv_filters=168,
-    stem_multiplier=3.0,
-    skip_reduction_layer_input=True,
-    dense_dropout_keep_prob=0.5,
-    drop_path_keep_prob=0.7,
-    total_training_steps=250_000,
-)
-MOBILE = Config(
-    stem="imagenet",
-    num_cells=12,
-    num_conv_filters=44,
-    stem_multiplier=1.0,
-    skip_reduction_layer_input=False,
-    dense_dropout_keep_prob=0.5,
-    drop_path_keep_prob=1.0,
-    total_training_steps=250_000,
-)
-CIFAR = Config(
-    stem="cifar",
-    num_cells=18,
-    num_conv_filters=32,
-    stem_multiplier=3.0,
-    skip_reduction_layer_input=False,
-    dense_dropout_keep_prob=1.0,
-    drop_path_keep_prob=0.6,
-    total_training_steps=937_500,
-    batch_norm_epsilon=1e-5,
-    batch_norm_decay=0.9,
-)
-
-
-# ---- figure 4: the cells
-
-CURRENT, PREVIOUS = 0, 1
-"""A cell's first two states: the outputs of the cell before it and of the one before that, brought to its filters."""
-
-
-class Branch(NamedTuple):
-    """An operation, and the state that it works on."""
-
-    operation: str
-    state: int
-
-
-class Wiring(NamedTuple):
-    """A cell. Each combination adds its two branches and is the next state: the first one is state 2.
-
-    ``output`` are the states that are concatenated; the operations on the first two states have the ``stride``.
-    """
-
-    kind: str
-    stride: int
-    combinations: tuple[tuple[Branch, Branch], ...]
-    output: tuple[int, ...]
-
-
-# nasnet_utils.py: NasNetANormalCell and NasNetAReductionCell.
-NORMAL = Wiring(
-    kind="normal",
-    stride=1,
-    combinations=(
-        (Branch("separable_5x5", CURRENT), Branch("separable_3x3", PREVIOUS)),
-        (Branch("separable_5x5", PREVIOUS), Branch("separable_3x3", PREVIOUS)),
-        (Branch("average_3x3", CURRENT), Branch("identity", PREVIOUS)),
-        (Branch("average_3x3", PREVIOUS), Branch("average_3x3", PREVIOUS)),
-        (Branch("separable_3x3", CURRENT), Branch("identity", CURRENT)),
-    ),
-    output=(PREVIOUS, 2, 3, 4, 5, 6),
-)
-REDUCTION = Wiring(
-    kind="reduction",
-    stride=2,
-    combinations=(
-        (Branch("separable_5x5", CURRENT), Branch("separable_7x7", PREVIOUS)),
-        (Branch("maximum_3x3", CURRENT), Branch("separable_7x7", PREVIOUS)),
-        (Branch("average_3x3", CURRENT), Branch("separable_5x5", PREVIOUS)),
-        (Branch("identity", 3), Branch("average_3x3", 2)),
-        (Branch("separable_3x3", 2), Branch("maximum_3x3", CURRENT)),
-    ),
-    output=(3, 4, 5, 6),
+from porter.nets.nasnet.design import (
+    AUX_FILTERS,
+    AUX_POOL,
+    AUX_STRIDE,
+    CIFAR,
+    LARGE,
+    MOBILE,
+    PREVIOUS,
+    Branch,
+    Config,
+    Step,
+    Wiring,
+    auxiliary_step,
+    plan,
 )
 
 Map: TypeAlias = keras.KerasTensor
@@ -159,10 +65,10 @@ class Layers:
         return average_pool_same(x, stride, self.dtype, name)
 
     def every_second(self, x: Map, offset: int, name: str) -> Map:
-        """Return every second pixel from ``offset`` on, 0 or 1; both have ceil(size / 2).
+        """Return every second pixel from ``offset`` on, which is 0 or 1; both give ceil(size / 2) pixels.
 
-        So offset 1 pads right and bottom with zeros and crops the first row and column; of a map with an odd side
-        it sees that padding.
+        Offset 1 pads zeros on the right and at the bottom and crops the first row and column. So it reads that
+        padding where the side is odd.
         """
         if offset:
             x = layers.ZeroPadding2D(((0, 1), (0, 1)), "channels_last", dtype=self.dtype, name=f"{name}_pad")(x)
@@ -178,7 +84,7 @@ class Layers:
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell. ``id`` is keras.applications' number or word for it; ``keep_prob`` is drop path's, None for none."""
+    """One cell. ``id`` is keras.applications' number or word for it. Without ``keep_prob`` it has no drop path."""
 
     make: Layers
     wiring: Wiring
@@ -187,9 +93,9 @@ class Cell:
     keep_prob: float | None = None
 
     def __call__(self, x: Map, previous: Map | None = None) -> Map:
-        """Return (N, h, w, len(output) * filters) of the outputs of the last cell and of the one before it, if any.
+        """Return the (N, h, w, len(output) * filters) output for the outputs of the last cell and the one before it.
 
-        Without the latter, in the first cell, ``x`` is both. It may be twice as large as ``x``.
+        ``previous`` may be twice as large as ``x``. A first cell has none and takes ``x`` for both.
         """
         kind, make = self.wiring.kind, self.make
         with keras.name_scope(f"{kind}_A_block_{self.id}"):
@@ -219,7 +125,7 @@ class Cell:
         return previous
 
     def factorized_reduction(self, x: Map) -> Map:
-        """Return ``x`` halved: half of the filters from the even pixels, half (or one more) from the odd ones."""
+        """Halve ``x``: half of the filters come from the even pixels, half (or one more) from the odd ones."""
         make, id, filters = self.make, self.id, self.filters
         x = make.relu(x, f"adjust_relu_1_{id}")
         even = make.every_second(x, 0, f"adjust_avg_pool_1_{id}")
@@ -234,22 +140,21 @@ class Cell:
         return f"{self.wiring.kind}_{part}_{self.id}"
 
     def _fit(self, x: Map, part: str, stride: int = 1) -> Map:
-        """Return ``x`` brought to the cell's filters by a 1x1 convolution and batch norm."""
+        """Bring ``x`` to the cell's filters by a 1x1 convolution and batch norm."""
         x = self.make.convolution(x, self.filters, self._name(f"conv_{part}"), stride=stride)
         return self.make.norm(x, self._name(f"bn_{part}"))
 
     def _branch(self, place: str, branch: Branch, states: list[Map]) -> Map:
-        stride = self.wiring.stride if branch.state in (CURRENT, PREVIOUS) else 1
-        x = OPERATIONS[branch.operation](self, states[branch.state], stride, place)
+        x = OPERATIONS[branch.operation](self, states[branch.state], self.wiring.stride_of(branch), place)
         if branch.operation == "identity" or self.keep_prob is None:
             return x
         return DropPath(self.keep_prob, dtype=self.make.dtype, name=self._name(f"drop_path_{place}"))(x)
 
 
 def _separables(cell: Cell, x: Map, stride: int, place: str, kernel: int) -> Map:
-    """ReLU, separable convolution, batch norm; all of it twice, the first with the stride."""
+    """Apply ReLU, separable convolution and batch norm, twice; the first convolution has the stride."""
     make, wiring = cell.make, cell.wiring
-    # keras.applications calls the reduction's fifth combination so.
+    # keras.applications gives the reduction's fifth combination this name.
     place = "left4" if (wiring.kind, place) == ("reduction", "left5") else place
     block = f"{wiring.kind}_{place}_{cell.id}"
     with keras.name_scope(f"separable_conv_block_{block}"):
@@ -261,14 +166,14 @@ def _separables(cell: Cell, x: Map, stride: int, place: str, kernel: int) -> Map
 
 
 def _identity(cell: Cell, x: Map, stride: int, place: str) -> Map:
-    """Return ``x`` itself, unless a 1x1 must bring it to the cell's filters or stride."""
+    """Return ``x`` itself; where filters or stride change, apply ReLU and a 1x1 convolution."""
     if stride == 1 and x.shape[-1] == cell.filters:
         return x
     return cell._fit(cell.make.relu(x, cell._name(f"relu_{place}")), place, stride)
 
 
 def _pool(cell: Cell, x: Map, stride: int, place: str, pool: Callable[[Layers, Map, int, str], Map]) -> Map:
-    """Return a 3x3 pool; its 1x1, where one must bring the map to the cell's filters, has no ReLU before it."""
+    """Apply a 3x3 pool. Where the filters change, a 1x1 convolution without ReLU follows."""
     x = pool(cell.make, x, stride, cell._name(place))
     return x if x.shape[-1] == cell.filters else cell._fit(x, place)
 
@@ -281,53 +186,31 @@ OPERATIONS: dict[str, Callable[[Cell, Map, int, str], Map]] = {
     "maximum_3x3": partial(_pool, pool=Layers.maximum),
     "identity": _identity,
 }
-"""Every operation as a function of (cell, map, stride, place), where the place is such as ``left3``."""
+"""The operations of ``design.Branch``: functions of (cell, map, stride, place), with places such as ``left3``."""
 
 
-# ---- figure 2: the network
+# ---- the network
 
 
-class Step(NamedTuple):
-    """A cell's place in the network. ``previous`` counts outputs back from the last one, which is -1."""
-
-    wiring: Wiring
-    id: str
-    filters: int
-    previous: int = -2
-
-
-def plan(config: Config) -> list[Step]:
-    """Return the cells in the order in which they run: on ImageNet two reductions, then three stages of N cells.
-
-    A reduction stands before the second stage and the third, and the filters double there.
-    """
-    filters, rate, repeats = config.num_conv_filters, config.filter_scaling_rate, config.num_cells // 3
-    steps = []
-    if config.stem == "imagenet":
-        steps += [Step(REDUCTION, f"stem_{i + 1}", int(filters * rate ** (i - 2))) for i in range(2)]
-    for stage in range(3):
-        scaled = int(filters * rate**stage)
-        if stage:
-            steps.append(Step(REDUCTION, f"reduce_{stage * repeats}", scaled))
-        for i in range(repeats):
-            # keras.applications passes over one number behind the first reduction.
-            id = str(stage * repeats + i + (stage > 0))
-            skip = stage > 0 and i == 0 and config.skip_reduction_layer_input
-            steps.append(Step(NORMAL, id, scaled, -3 if skip else -2))
-    return steps
+def cell_id(step: Step, config: Config) -> str:
+    """Return keras.applications' number or word for a cell. It skips one number after the first reduction."""
+    if step.role == "normal":
+        return str(step.number + (step.stage > 0))
+    return {"stem": f"stem_{step.number + 1}", "reduction": f"reduce_{step.stage * config.cells_per_stage}"}[step.role]
 
 
 def auxiliary_head(make: Layers, x: Map, num_classes: int) -> Map:
-    """Return a second classifier's logits on a cell's output, for training; its names are keras-contrib's.
+    """Return the logits of a second classifier on a cell's output, for training. Its names are keras-contrib's.
 
     Its last convolution covers the whole pooled map.
     """
+    first, second = AUX_FILTERS
+    pool = partial(layers.AveragePooling2D, AUX_POOL, AUX_STRIDE, "valid", "channels_last")
     with keras.name_scope("auxiliary_branch"):
-        x = make.relu(x, "aux_relu")
-        x = layers.AveragePooling2D(5, 3, "valid", "channels_last", dtype=make.dtype, name="aux_pool")(x)
-        x = make.norm(make.convolution(x, 128, "aux_conv_projection"), "aux_bn_projection")
+        x = pool(dtype=make.dtype, name="aux_pool")(make.relu(x, "aux_relu"))
+        x = make.norm(make.convolution(x, first, "aux_conv_projection"), "aux_bn_projection")
         x = make.relu(x, "aux_relu_projection")
-        x = make.convolution(x, 768, "aux_conv_reduction", kernel=x.shape[1], pad="valid")
+        x = make.convolution(x, second, "aux_conv_reduction", kernel=x.shape[1], pad="valid")
         x = make.relu(make.norm(x, "aux_bn_reduction"), "aux_relu_reduction")
         x = layers.Flatten("channels_last", dtype=make.dtype, name="aux_flatten")(x)
         return layers.Dense(num_classes, dtype=make.dtype, name="aux_predictions")(x)
@@ -344,29 +227,24 @@ def nasnet(
 ) -> keras.Model:
     """Return NASNet-A: (N, input_size, input_size, 3) in, (N, num_classes) logits out.
 
-    0 classes end at the (N, channels) features. With ``aux`` the outputs are both logits, the auxiliary head's
-    second; their losses are added with the weight 0.4 (nasnet.py). Every layer is Keras' own, so that a saved model
-    loads without porter. In training mode it has dropout and, only with ``drop_path``, scheduled drop path, which
-    needs porter's ``DropPath`` and the callback ``DropPathSchedule(config.total_training_steps)``.
+    With 0 classes the network ends at the (N, channels) features. With ``aux`` the outputs are both logits, the
+    auxiliary head's second; training adds their losses with weight 0.4 (nasnet.py). Every layer is Keras' own, so that
+    a saved model loads without porter. Training mode has dropout and, only with ``drop_path``, scheduled drop path.
+    That needs porter's ``DropPath`` and the callback ``DropPathSchedule(config.total_training_steps)``.
     """
     make = Layers(config, dtype)
     images = keras.Input((input_size, input_size, 3), dtype=dtype, name="images")
-    if config.stem == "imagenet":
-        x = make.convolution(images, int(32 * config.stem_multiplier), "stem_conv1", kernel=3, stride=2, pad="valid")
-    else:
-        x = make.convolution(images, int(config.num_conv_filters * config.stem_multiplier), "stem_conv1", kernel=3)
+    stride, pad = (2, "valid") if config.stem == "imagenet" else (1, "same")
+    x = make.convolution(images, config.stem_filters, "stem_conv1", kernel=3, stride=stride, pad=pad)
 
     outputs = [None, make.norm(x, "stem_bn1")]  # before the first cell there is only the stem's
     steps = plan(config)
-    # The auxiliary head hangs on the last cell before the last reduction.
-    aux_behind = max(position for position, step in enumerate(steps) if step.wiring is REDUCTION)
     aux_logits = []
-    for position, (wiring, id, filters, previous) in enumerate(steps, start=1):
-        # Drop path's keep probability falls linearly with depth, stem cells and reductions included.
-        keep_prob = 1 - position / len(steps) * (1 - config.drop_path_keep_prob)
-        cell = Cell(make, wiring, id, filters, keep_prob if drop_path and keep_prob < 1 else None)
-        outputs.append(cell(outputs[-1], outputs[previous]))
-        if aux and position == aux_behind:
+    for step in steps:
+        keep_prob = step.keep_prob if drop_path and step.keep_prob < 1 else None
+        cell = Cell(make, step.wiring, cell_id(step, config), step.filters, keep_prob)
+        outputs.append(cell(outputs[-1], outputs[step.previous]))
+        if aux and step == auxiliary_step(steps):
             aux_logits.append(auxiliary_head(make, outputs[-1], num_classes))
 
     x = make.relu(outputs[-1], "relu")
@@ -384,7 +262,7 @@ def nasnet_large(
     drop_path: bool = False,
     aux: bool = False,
 ) -> keras.Model:
-    """NASNet-A (6 @ 4032), for pictures in [-1, 1]."""
+    """Return NASNet-A (6 @ 4032), for images in [-1, 1]."""
     return nasnet(LARGE, num_classes, input_size, dtype, drop_path, aux, "nasnet_large")
 
 
@@ -395,7 +273,7 @@ def nasnet_mobile(
     drop_path: bool = False,
     aux: bool = False,
 ) -> keras.Model:
-    """NASNet-A (4 @ 1056), for pictures in [-1, 1]. Its drop path drops nothing, as slim's."""
+    """Return NASNet-A (4 @ 1056), for images in [-1, 1]. Its drop path drops nothing, as in slim."""
     return nasnet(MOBILE, num_classes, input_size, dtype, drop_path, aux, "nasnet_mobile")
 
 
@@ -406,5 +284,5 @@ def nasnet_cifar(
     drop_path: bool = False,
     aux: bool = False,
 ) -> keras.Model:
-    """NASNet-A (6 @ 768), for standardized pictures."""
+    """Return NASNet-A (6 @ 768), for standardized images."""
     return nasnet(CIFAR, num_classes, input_size, dtype, drop_path, aux, "nasnet_cifar")

@@ -1,18 +1,10 @@
-"""NASNet-A (Zoph et al. 2018, arXiv:1707.07012), figures 2 and 4.
-
-Figure 4's two cells stand below as data, ``NORMAL`` and ``REDUCTION``; figure 2 is ``plan``, which stacks them.
-Numbers and everything that the paper leaves open are those of slim/nets/nasnet/nasnet.py and nasnet_utils.py.
-Parameter names are Cadene's, which timm has too.
-"""
+"""NASNet-A in PyTorch, built from ``design``. Parameter names are Cadene's, which timm has too."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
-from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -25,123 +17,35 @@ from porter.nets.layers_torch import (
     GlobalAveragePool,
     MaxPool2dSame,
     SeparableConv2d,
+    every,
 )
-
-
-@dataclass(frozen=True)
-class Config:
-    """A network's numbers, by slim's names: its ``*_config`` and, for batch norm, its ``*_arg_scope``.
-
-    ``num_cells`` are the normal cells, the paper's 3N. With ``skip_reduction_layer_input`` the cell behind a
-    reduction passes over two cells for its second input, not over one.
-    """
-
-    stem: Literal["imagenet", "cifar"]
-    num_cells: int
-    num_conv_filters: int
-    stem_multiplier: float
-    skip_reduction_layer_input: bool
-    dense_dropout_keep_prob: float
-    drop_path_keep_prob: float
-    total_training_steps: int
-    filter_scaling_rate: float = 2.0
-    batch_norm_epsilon: float = 1e-3
-    batch_norm_decay: float = 0.9997
-
-
-LARGE = Config(
-    stem="imagenet",
-    num_cells=18,
-    num_conv_filters=168,
-    stem_multiplier=3.0,
-    skip_reduction_layer_input=True,
-    dense_dropout_keep_prob=0.5,
-    drop_path_keep_prob=0.7,
-    total_training_steps=250_000,
-)
-MOBILE = Config(
-    stem="imagenet",
-    num_cells=12,
-    num_conv_filters=44,
-    stem_multiplier=1.0,
-    skip_reduction_layer_input=False,
-    dense_dropout_keep_prob=0.5,
-    drop_path_keep_prob=1.0,
-    total_training_steps=250_000,
-)
-CIFAR = Config(
-    stem="cifar",
-    num_cells=18,
-    num_conv_filters=32,
-    stem_multiplier=3.0,
-    skip_reduction_layer_input=False,
-    dense_dropout_keep_prob=1.0,
-    drop_path_keep_prob=0.6,
-    total_training_steps=937_500,
-    batch_norm_epsilon=1e-5,
-    batch_norm_decay=0.9,
-)
-
-
-# ---- figure 4: the cells
-
-CURRENT, PREVIOUS = 0, 1
-"""A cell's first two states: the outputs of the cell before it and of the one before that, brought to its filters."""
-
-
-class Branch(NamedTuple):
-    """An operation, and the state that it works on."""
-
-    operation: str
-    state: int
-
-
-class Wiring(NamedTuple):
-    """A cell. Each combination adds its two branches and is the next state: the first one is state 2.
-
-    ``output`` are the states that are concatenated; the operations on the first two states have the ``stride``.
-    """
-
-    stride: int
-    combinations: tuple[tuple[Branch, Branch], ...]
-    output: tuple[int, ...]
-
-
-# nasnet_utils.py: NasNetANormalCell and NasNetAReductionCell.
-NORMAL = Wiring(
-    stride=1,
-    combinations=(
-        (Branch("separable_5x5", CURRENT), Branch("separable_3x3", PREVIOUS)),
-        (Branch("separable_5x5", PREVIOUS), Branch("separable_3x3", PREVIOUS)),
-        (Branch("average_3x3", CURRENT), Branch("identity", PREVIOUS)),
-        (Branch("average_3x3", PREVIOUS), Branch("average_3x3", PREVIOUS)),
-        (Branch("separable_3x3", CURRENT), Branch("identity", CURRENT)),
-    ),
-    output=(PREVIOUS, 2, 3, 4, 5, 6),
-)
-REDUCTION = Wiring(
-    stride=2,
-    combinations=(
-        (Branch("separable_5x5", CURRENT), Branch("separable_7x7", PREVIOUS)),
-        (Branch("maximum_3x3", CURRENT), Branch("separable_7x7", PREVIOUS)),
-        (Branch("average_3x3", CURRENT), Branch("separable_5x5", PREVIOUS)),
-        (Branch("identity", 3), Branch("average_3x3", 2)),
-        (Branch("separable_3x3", 2), Branch("maximum_3x3", CURRENT)),
-    ),
-    output=(3, 4, 5, 6),
+from porter.nets.nasnet.design import (
+    AUX_FILTERS,
+    AUX_POOL,
+    AUX_STRIDE,
+    CIFAR,
+    LARGE,
+    MOBILE,
+    PREVIOUS,
+    Branch,
+    Config,
+    Step,
+    Wiring,
+    auxiliary_step,
+    plan,
 )
 
 Norm = Callable[[int], nn.BatchNorm2d]
 
 
 def _fit(channels: int, filters: int, norm: Norm, stride: int = 1, **before: nn.Module) -> nn.Sequential:
-    """Return a 1x1 convolution and batch norm from ``channels`` to ``filters``, behind the modules ``before``."""
+    """Return the modules ``before``, then a 1x1 convolution and batch norm from ``channels`` to ``filters``."""
     convolution = nn.Conv2d(channels, filters, 1, stride, bias=False)
     return nn.Sequential(OrderedDict(before, conv=convolution, bn=norm(filters)))
 
 
 class Separables(nn.Module):
-    """ReLU, separable convolution, batch norm; all of it twice, the first with the stride."""
+    """The operations separable_KxK: ReLU, separable convolution and batch norm, twice; the first has the stride."""
 
     def __init__(self, channels: int, filters: int, norm: Norm, stride: int, kernel: int) -> None:
         super().__init__()
@@ -156,14 +60,14 @@ class Separables(nn.Module):
 
 
 def _identity(channels: int, filters: int, norm: Norm, stride: int) -> nn.Module:
-    """Return nothing, unless a 1x1 must bring the state to the cell's filters or stride."""
+    """Return the operation identity: a 1x1 convolution only where filters or stride change."""
     if stride == 1 and channels == filters:
         return nn.Identity()
     return _fit(channels, filters, norm, stride, relu=nn.ReLU())
 
 
 def _pool(channels: int, filters: int, norm: Norm, stride: int, pool: type[AvgPool2dSame | MaxPool2dSame]) -> nn.Module:
-    """Return a 3x3 pool; its 1x1, where one must bring the state to the cell's filters, has no ReLU before it."""
+    """Return a 3x3 pool. Where the filters change, a 1x1 convolution without ReLU follows."""
     if channels == filters:
         return pool(3, stride)
     return _fit(channels, filters, norm, pool=pool(3, stride))
@@ -177,14 +81,14 @@ OPERATIONS: dict[str, Callable[[int, int, Norm, int], nn.Module]] = {
     "maximum_3x3": partial(_pool, pool=MaxPool2dSame),
     "identity": _identity,
 }
-"""Every operation as a function of (channels, filters, batch norm, stride)."""
+"""The operations of ``design.Branch``: functions of (channels, filters, batch norm, stride)."""
 
 
 class EverySecond(nn.Module):
-    """Every second pixel from ``offset`` on, 0 or 1; both have ceil(size / 2).
+    """Every second pixel from ``offset`` on, which is 0 or 1; both give ceil(size / 2) pixels.
 
-    So offset 1 pads right and bottom with zeros and crops the first row and column; of a map with an odd side
-    it sees that padding.
+    Offset 1 pads zeros on the right and at the bottom and crops the first row and column. So it reads that padding
+    where the side is odd.
     """
 
     def __init__(self, offset: int) -> None:
@@ -193,7 +97,7 @@ class EverySecond(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.pad(x, (0, self.offset, 0, self.offset))
-        return x[..., self.offset :: 2, self.offset :: 2]
+        return every(x[..., self.offset :, self.offset :], 2)
 
 
 def _path(offset: int, channels: int, filters: int) -> nn.Sequential:
@@ -204,8 +108,8 @@ def _path(offset: int, channels: int, filters: int) -> nn.Sequential:
 class Cell(nn.Module):
     """One cell: (N, channels, H, W) and the output of the cell before in, (N, len(output) * filters, ...) out.
 
-    ``previous_channels`` is None in the first cell, which has no cell before it and takes ``x`` for both.
-    ``halve`` says that the previous output is twice as large as ``x``. ``keep_prob`` is drop path's.
+    ``previous_channels`` is None in a first cell, which takes ``x`` for both inputs. With ``halve`` the previous
+    output is twice as large as ``x``. ``keep_prob`` belongs to drop path.
     """
 
     def __init__(
@@ -238,8 +142,8 @@ class Cell(nn.Module):
         state_channels = [filters, previous_channels] + [filters] * len(wiring.combinations)
         for number, branches in enumerate(wiring.combinations):
             for side, branch in zip(("left", "right"), branches, strict=True):
-                stride = wiring.stride if branch.state in (CURRENT, PREVIOUS) else 1
-                operation = OPERATIONS[branch.operation](state_channels[branch.state], filters, norm, stride)
+                make = OPERATIONS[branch.operation]
+                operation = make(state_channels[branch.state], filters, norm, wiring.stride_of(branch))
                 self.add_module(f"comb_iter_{number}_{side}", operation)
         self.drop_path = DropPath(keep_prob)
         unfit = PREVIOUS in wiring.output and previous_channels != filters
@@ -256,7 +160,7 @@ class Cell(nn.Module):
         return torch.cat([states[state] for state in self.wiring.output], 1)
 
     def fit_previous(self, previous: Tensor) -> Tensor:
-        """Return the previous output with the filters, and where it is twice as large the size, of the current one."""
+        """Return the previous output, brought to the cell's filters and, where it is twice as large, halved."""
         if self.halve:
             return self.final_path_bn(torch.cat([self.path_1(previous), self.path_2(previous)], 1))
         return self.conv_prev_1x1(previous) if self.project else previous
@@ -266,53 +170,31 @@ class Cell(nn.Module):
         return x if branch.operation == "identity" else self.drop_path(x)
 
 
-# ---- figure 2: the network
+# ---- the network
 
 
-class Step(NamedTuple):
-    """A cell's place in the network. ``previous`` counts outputs back from the last one, which is -1."""
-
-    name: str
-    wiring: Wiring
-    filters: int
-    previous: int = -2
-
-
-def plan(config: Config) -> list[Step]:
-    """Return the cells in the order in which they run: on ImageNet two reductions, then three stages of N cells.
-
-    A reduction stands before the second stage and the third, and the filters double there.
-    """
-    filters, rate, repeats = config.num_conv_filters, config.filter_scaling_rate, config.num_cells // 3
-    steps = []
-    if config.stem == "imagenet":
-        steps += [Step(f"cell_stem_{i}", REDUCTION, int(filters * rate ** (i - 2))) for i in range(2)]
-    for stage in range(3):
-        scaled = int(filters * rate**stage)
-        if stage:
-            steps.append(Step(f"reduction_cell_{stage - 1}", REDUCTION, scaled))
-        for i in range(repeats):
-            # Cadene kept Large's numbers, six to a stage, for Mobile's four.
-            name = f"cell_{stage * max(6, repeats) + i}"
-            skip = stage > 0 and i == 0 and config.skip_reduction_layer_input
-            steps.append(Step(name, NORMAL, scaled, -3 if skip else -2))
-    return steps
+def cell_name(step: Step, config: Config) -> str:
+    """Return Cadene's name of a cell. He kept the numbers of Large, six cells a stage, for the four of Mobile."""
+    if step.role == "normal":
+        return f"cell_{step.number + step.stage * max(0, 6 - config.cells_per_stage)}"
+    return {"stem": f"cell_stem_{step.number}", "reduction": f"reduction_cell_{step.number}"}[step.role]
 
 
 class AuxiliaryHead(nn.Module):
-    """A second classifier on a cell's output, for training: (N, channels, H, W) in, (N, num_classes) logits out.
+    """A second classifier for training: a cell's output (N, channels, H, W) in, (N, num_classes) logits out.
 
-    Its last convolution covers the whole pooled map, so that it takes maps of ``side`` x ``side`` alone.
+    Its last convolution covers the whole pooled map, so that it takes only maps of ``side`` x ``side``.
     """
 
     def __init__(self, channels: int, num_classes: int, side: int, norm: Norm) -> None:
         super().__init__()
-        self.pool = nn.AvgPool2d(5, stride=3)
-        self.proj = nn.Conv2d(channels, 128, 1, bias=False)
-        self.bn_0 = norm(128)
-        self.conv = nn.Conv2d(128, 768, (side - 5) // 3 + 1, bias=False)
-        self.bn_1 = norm(768)
-        self.last_linear = nn.Linear(768, num_classes)
+        first, second = AUX_FILTERS
+        self.pool = nn.AvgPool2d(AUX_POOL, AUX_STRIDE)
+        self.proj = nn.Conv2d(channels, first, 1, bias=False)
+        self.bn_0 = norm(first)
+        self.conv = nn.Conv2d(first, second, (side - AUX_POOL) // AUX_STRIDE + 1, bias=False)
+        self.bn_1 = norm(second)
+        self.last_linear = nn.Linear(second, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.relu(self.bn_0(self.proj(self.pool(F.relu(x)))))
@@ -322,40 +204,37 @@ class AuxiliaryHead(nn.Module):
 class NASNet(nn.Module):
     """NASNet-A: (N, 3, H, W) in, (N, num_classes) logits out; 0 classes end at the (N, channels) features.
 
-    With ``aux`` it has the auxiliary head, for pictures of ``input_size``, and returns both logits, its own second;
-    their losses are added with the weight 0.4 (nasnet.py). In training mode it has dropout, and drop path once
-    ``set_step`` has been called.
+    With ``aux`` it has the auxiliary head for images of ``input_size`` and returns both logits, the head's second.
+    Training adds their losses with weight 0.4 (nasnet.py). Training mode has dropout, and drop path after the first
+    ``set_step``.
     """
 
     def __init__(self, config: Config, num_classes: int, aux: bool = False, input_size: int = 0) -> None:
         super().__init__()
         self.config = config
         norm = partial(nn.BatchNorm2d, eps=config.batch_norm_epsilon, momentum=1 - config.batch_norm_decay)
+        channels = config.stem_filters
         if config.stem == "imagenet":
-            channels = int(32 * config.stem_multiplier)
-            stem = nn.Conv2d(3, channels, 3, stride=2, bias=False)
+            stem, size = nn.Conv2d(3, channels, 3, stride=2, bias=False), (input_size - 1) // 2
         else:
-            channels = int(config.num_conv_filters * config.stem_multiplier)
-            stem = Conv2dSame(3, channels, 3, bias=False)
+            stem, size = Conv2dSame(3, channels, 3, bias=False), input_size
         self.conv0 = nn.Sequential(OrderedDict(conv=stem, bn=norm(channels)))
 
-        self.steps = plan(config)
-        # The auxiliary head hangs on the last cell before the second reduction.
-        self.aux_behind = next(a.name for a, b in pairwise(self.steps) if b.name == "reduction_cell_1") if aux else None
-        size = (input_size - 1) // 2 if config.stem == "imagenet" else input_size
+        steps = plan(config)
+        self.steps = {cell_name(step, config): step for step in steps}
+        self.aux_step = auxiliary_step(steps) if aux else None
         halvings = 0
-        # Of every output so far; before the first cell there is only the stem's.
+        # (channels, halvings) of every output so far; before the first cell there is only the stem's.
         outputs: list[tuple[int | None, int]] = [(None, halvings), (channels, halvings)]
-        for position, (name, wiring, filters, previous) in enumerate(self.steps, 1):
-            previous_channels, previous_halvings = outputs[previous]
-            # Drop path's keep probability falls linearly with depth, stem cells and reductions included.
-            keep_prob = 1 - position / len(self.steps) * (1 - config.drop_path_keep_prob)
+        for name, step in self.steps.items():
+            previous_channels, previous_halvings = outputs[step.previous]
             halve = previous_halvings < halvings
-            self.add_module(name, Cell(wiring, channels, previous_channels, filters, halve, norm, keep_prob))
-            channels = len(wiring.output) * filters
-            halvings += wiring.stride == 2
+            cell = Cell(step.wiring, channels, previous_channels, step.filters, halve, norm, step.keep_prob)
+            self.add_module(name, cell)
+            channels = len(step.wiring.output) * step.filters
+            halvings += step.wiring.stride == 2
             outputs.append((channels, halvings))
-            if name == self.aux_behind:
+            if step == self.aux_step:
                 self.aux = AuxiliaryHead(channels, num_classes, -(-size // 2**halvings), norm)
 
         self.relu = nn.ReLU()
@@ -366,31 +245,31 @@ class NASNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         outputs = [None, self.conv0(x)]
         aux_logits = None
-        for step in self.steps:
-            outputs.append(self.get_submodule(step.name)(outputs[-1], outputs[step.previous]))
-            del outputs[:-3]  # no cell looks farther back
-            if step.name == self.aux_behind:
+        for name, step in self.steps.items():
+            outputs.append(self.get_submodule(name)(outputs[-1], outputs[step.previous]))
+            del outputs[:-3]  # no cell reads farther back
+            if step == self.aux_step:
                 aux_logits = self.aux(outputs[-1])
         logits = self.last_linear(self.dropout(self.global_pool(self.relu(outputs[-1]))))
         return logits if aux_logits is None else (logits, aux_logits)
 
     def set_step(self, step: int) -> None:
-        """Tell drop path how many steps of training are done, of the ``total_training_steps`` of its schedule."""
+        """Set the finished steps of training, out of ``config.total_training_steps``, in drop path."""
         for module in self.modules():
             if isinstance(module, DropPath):
                 module.progress = min(1.0, step / self.config.total_training_steps)
 
 
 def nasnet_large(num_classes: int = 1001, aux: bool = False, input_size: int = 331) -> NASNet:
-    """NASNet-A (6 @ 4032), for pictures of 331x331 in [-1, 1]."""
+    """Return NASNet-A (6 @ 4032), for 331x331 images in [-1, 1]."""
     return NASNet(LARGE, num_classes, aux, input_size)
 
 
 def nasnet_mobile(num_classes: int = 1001, aux: bool = False, input_size: int = 224) -> NASNet:
-    """NASNet-A (4 @ 1056), for pictures of 224x224 in [-1, 1]."""
+    """Return NASNet-A (4 @ 1056), for 224x224 images in [-1, 1]."""
     return NASNet(MOBILE, num_classes, aux, input_size)
 
 
 def nasnet_cifar(num_classes: int = 10, aux: bool = False, input_size: int = 32) -> NASNet:
-    """NASNet-A (6 @ 768), for pictures of 32x32, standardized."""
+    """Return NASNet-A (6 @ 768), for standardized 32x32 images."""
     return NASNet(CIFAR, num_classes, aux, input_size)

@@ -1,0 +1,100 @@
+"""Families of networks, found as folders, and the places of their tables, goldens and code.
+
+A family is a folder with ``models.toml`` (see ``porter.catalog.models``), ``<framework>.py`` for each framework and
+usually ``design.py``. The folder stands in porter/nets/, or in a folder that the environment variable PORTER_FAMILIES
+lists (separated by os.pathsep). Mapping tables and goldens are in mappings/ and golden/ at the top or in the family.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+from porter.errors import PorterError
+from porter.files import package_data
+
+VARIABLE = "PORTER_FAMILIES"
+RECORDS = "models.toml"
+
+
+@dataclass(frozen=True)
+class Family:
+    """One family: the name of its folder, and the folder."""
+
+    name: str
+    folder: Path
+
+    @property
+    def records(self) -> Path:
+        """The file with the records of the family's models."""
+        return self.folder / RECORDS
+
+
+def families() -> tuple[Family, ...]:
+    """Return all families, porter's own first. Raises PorterError where PORTER_FAMILIES lists a wrong folder."""
+    return _families(os.environ.get(VARIABLE, ""))
+
+
+@cache
+def _families(listed: str) -> tuple[Family, ...]:
+    found: dict[str, Family] = {}
+    for root in (package_data.PACKAGE / "nets", *map(Path, filter(None, listed.split(os.pathsep)))):
+        folders = sorted(file.parent for file in root.glob(f"*/{RECORDS}"))
+        if not folders:
+            raise PorterError(
+                f"{VARIABLE} lists {root}, which holds no family: list folders with <family>/{RECORDS} in them, "
+                f"separated by {os.pathsep!r}"
+            )
+        for folder in folders:
+            if folder.name in found:
+                raise PorterError(
+                    f"{folder} has the name of another family, {found[folder.name].folder}: rename the folder"
+                )
+            found[folder.name] = Family(folder.name, folder)
+    return tuple(found.values())
+
+
+def table_path(name: str) -> Path:
+    """Return the path of the mapping table ``name``: mappings/<name>.toml at the top or inside a family.
+
+    Without such a file the path is the one at the top. Raises PorterError where there are several.
+    """
+    return _find("mappings", f"{name}.toml")
+
+
+def golden_path(name: str) -> Path:
+    """Return the folder of the golden ``name``: golden/<name> at the top or inside a family.
+
+    Without such a folder the path is the one at the top. Raises PorterError where there are several.
+    """
+    return _find("golden", name)
+
+
+def _find(kind: str, entry: str) -> Path:
+    folders = (package_data.folder(kind), *(family.folder / kind for family in families()))
+    found = [folder / entry for folder in folders if (folder / entry).exists()]
+    if len(found) > 1:
+        raise PorterError(f"{found[0]} and {found[1]} have the same name: rename one of them")
+    return found[0] if found else folders[0] / entry
+
+
+def import_net(family: str, framework: str) -> ModuleType:
+    """Import and return the module that builds the networks of ``family`` in ``framework``, porter.nets' own or not.
+
+    Every family is a package of porter.nets, so that its code is the same inside and outside of porter. Folders of
+    PORTER_FAMILIES come after porter's own and so replace nothing. Raises PorterError where the module is missing.
+    """
+    path = import_module("porter.nets").__path__
+    path.extend(root for found in families() if (root := str(found.folder.parent)) not in path)
+    name = f"porter.nets.{family}.{framework}"
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+    folder = next(found.folder for found in families() if found.name == family)
+    raise PorterError(f"{folder / framework}.py does not exist: write it, or remove {framework} from {RECORDS}")
