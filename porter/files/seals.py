@@ -69,7 +69,7 @@ def record_of(target: Path) -> Path | None:
     record = record_beside(target)
     if record.exists() and not is_ours(record):
         raise PorterError(
-            f"the digests of {target} belong into {record.name}, which another program wrote: give another `out`"
+            f"{target} would keep its digests in {record.name}, another program's file: give another `out`"
         )
     return record
 

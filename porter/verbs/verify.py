@@ -103,7 +103,7 @@ def verify(
         size = arch.input_size
         context = Context(arch, Table.load(arch.table), size, opened, options, trust_graph, None, endpoint_map, inputs)
         result = _verify_sides(chosen, context, reference, candidate, frameworks, images, settings, track)
-    inputs.add(map(Path, images), held=False)
+    inputs.add(map(Path, images), compare=False)
     return replace(result, digests=inputs.digests)
 
 
