@@ -32,7 +32,7 @@ def require_package(package: str, extra: str, task: str | None = None) -> None:
 def install_command(extra: str) -> str:
     """Return the command that installs porter's ``extra``: in the checkout that porter runs from, else from PyPI."""
     root = checkout()
-    return f"pip install -e '.[{extra}]' in {root}" if root else f"pip install '{DISTRIBUTION}[{extra}]'"
+    return f"pip install -e '{root}[{extra}]'" if root else f"pip install '{DISTRIBUTION}[{extra}]'"
 
 
 def porter_version() -> str:

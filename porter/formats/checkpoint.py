@@ -1,4 +1,4 @@
-"""Entry and Checkpoint: what every file format is read into."""
+"""Entry and Checkpoint: the form that every reader of a file format returns."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from porter.errors import FormatError
 
 
 class Entry(NamedTuple):
-    """One tensor, not yet read. ``load`` reads and checks it and returns an array of shape and dtype."""
+    """One tensor, not yet read: ``load`` reads it, checks it and returns an array of this shape and dtype."""
 
     shape: tuple[int, ...]
     dtype: np.dtype
@@ -22,13 +22,12 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True)
 class Checkpoint(Mapping[str, np.ndarray]):
-    """A file's tensors by name; nothing is read before it is asked for.
+    """A file's tensors by name, each read on demand.
 
-    ``asides`` maps what the file holds besides variables to its role, such as a graph's constants; ``checks`` holds
-    those that have a checksum, and what raises FormatError where they do not match it. ``files`` are
-    all the files that it was read from, where those are more than ``path``. ``opens_as`` is the prefix under which
-    TensorFlow's own reader opens it, None where it does not; ``stored_as`` holds the names that it has for
-    those entries which have another name here.
+    ``asides`` maps everything else in the file to its role, such as a graph's constants. ``checks`` maps those asides
+    that have a checksum to a function that raises FormatError if it does not match. ``files`` lists all files of the
+    checkpoint if there are more than ``path``. ``opens_as`` is the prefix for TensorFlow's own reader, None if that
+    cannot open it. ``stored_as`` maps entries to their names in the file if those differ.
     """
 
     path: Path
@@ -49,7 +48,7 @@ class Checkpoint(Mapping[str, np.ndarray]):
         return self.entries[name].load()
 
     def __contains__(self, name: object) -> bool:
-        # Mapping's own would read the tensor.
+        # Mapping's own method would read the tensor.
         return name in self.entries
 
     def __iter__(self) -> Iterator[str]:

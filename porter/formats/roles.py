@@ -1,6 +1,6 @@
-"""What a checkpoint's entries are for: variables, their averages, and what training left behind.
+"""The roles of a checkpoint's entries: variables, their moving averages, and the state of training.
 
-Roles are told by name alone, from the suffixes that TensorFlow's own classes add.
+A role follows from the name alone, by the suffixes that TensorFlow's own classes add.
 """
 
 from __future__ import annotations
@@ -20,36 +20,36 @@ METRIC = "metric"
 SHADOW_SUFFIX = "/ExponentialMovingAverage"
 """tf.train.ExponentialMovingAverage's default name, which slim keeps."""
 
-# The slot names that tf.train's optimizers create behind a variable's name (tensorflow/python/training/).
+# The slot names that tf.train's optimizers append to a variable's name (tensorflow/python/training/).
 _SLOT = re.compile(
     r"(?P<variable>.+)/(Momentum|RMSProp|RMSPropW|Adam|AdamW|AdamWeightDecayOptimizer|adam_[mv]|Adagrad|AdagradDA"
     r"|Adadelta|Ftrl|LARSOptimizer|LAMB|gradient_accumulator|gradient_squared_accumulator)(_\d+)?"
 )
 _SLOT_SCALAR = re.compile(r"(.*/)?beta[12]_power(_\d+)?")
 _COUNTER = re.compile(r"(.*/)?(global_step|save_counter|optimizer_step)(_\d+)?")
-# assign_moving_average(zero_debias=True) repeats the variable's whole name behind the scope that it is in.
+# assign_moving_average(zero_debias=True) repeats the variable's whole name behind its scope.
 _DEBIAS = re.compile(r"(?P<scoped>.+)/(biased|local_step)")
 
-# What quantization-aware training learns of each FakeQuant's input (tensorflow/contrib/quantize/python/quant_ops.py),
-# with what averaging it leaves behind.
+# The ranges that quantization-aware training learns for each FakeQuant's input, and the slots of their averages
+# (tensorflow/contrib/quantize/python/quant_ops.py).
 _RANGE = re.compile(r"(?P<scoped>.*_quant/(.*/)?)(min|max)(/(biased|local_step))?")
 
 
 def base_name(name: str) -> str:
-    """Return the variable whose moving average ``name`` is, or ``name`` itself."""
+    """Return the name of the variable that ``name`` is a moving average of, or ``name`` itself."""
     return name.removesuffix(SHADOW_SUFFIX)
 
 
 def has_variable(name: str, names: Collection[str]) -> bool:
-    """Tell whether the variable ``name``, or at least its moving average, is there."""
+    """Tell whether ``names`` has the variable ``name``, or at least its moving average."""
     return name in names or name + SHADOW_SUFFIX in names
 
 
 def role_of(name: str, names: Collection[str]) -> str:
     """Return the role of ``name`` among all the checkpoint's ``names``.
 
-    A slot counts as one only where its variable, or that variable's average, is there too: an
-    unknown layer that happens to be called Adam is not passed over. A range has both its ends.
+    A slot counts only if its variable, or that variable's average, is there too: a layer that happens to be called
+    Adam stays a variable. A range needs both of its ends.
     """
     if _is_range(base_name(name), names):
         return RANGE
@@ -85,7 +85,7 @@ def roles(names: Collection[str]) -> dict[str, str]:
 
 
 def counts(roles: Mapping[str, str], asides: Mapping[str, str]) -> dict[str, int]:
-    """Return how many entries each role has, most first, and after them those that only ``asides`` have."""
+    """Return the number of entries of each role: first the roles of entries by number, then those of asides alone."""
     numbers = Counter(roles.values())
     others = Counter(asides.values())
     both = {role: count + others.pop(role, 0) for role, count in numbers.items()}

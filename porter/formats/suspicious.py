@@ -1,6 +1,6 @@
-"""Sanity checks on weights: not finite, a variance below zero, or a number that no training leaves behind.
+"""Sanity checks on weights: values that are not finite, negative variances, and implausibly large values.
 
-It is said and not refused: a training that broke down is a checkpoint all the same.
+porter reports them and goes on: the checkpoint of a training that broke down is still a checkpoint.
 """
 
 from __future__ import annotations
@@ -12,24 +12,24 @@ import numpy as np
 from porter.formats.checkpoint import Entry
 
 _LARGEST = 1e8
-"""No weight of a released model is near it; flip a weight's highest exponent bit but one, and it is beyond."""
+"""No weight of a released model comes near it; a flip of the second highest exponent bit exceeds it."""
 
 
 def watch(entry: Entry, name: str, variance: bool, suspicious: dict[str, str]) -> Entry:
-    """Return the entry ``name``; reading it adds a sentence to ``suspicious`` where its values fail a check."""
+    """Return the entry ``name``; reading it adds a sentence to ``suspicious`` if its values fail a check."""
     return Entry(entry.shape, entry.dtype, partial(_watched, entry, name, variance, suspicious))
 
 
 def _watched(entry: Entry, name: str, variance: bool, suspicious: dict[str, str]) -> np.ndarray:
     values = entry.load()
-    found = what_is_odd(values, variance)
+    found = failed_check(values, variance)
     if found:
-        suspicious[name] = f"{name} has {found}: look at what trained it, or copy or download it again"
+        suspicious[name] = f"{name} has {found}: look at its training, or copy or download it again"
     return values
 
 
-def what_is_odd(values: np.ndarray, variance: bool = False) -> str | None:
-    """Return which check fails for floats, which may be a ``variance``, or None. Looks at the extremes first."""
+def failed_check(values: np.ndarray, variance: bool = False) -> str | None:
+    """Return the check that floats fail, or None; a ``variance`` must not be negative. Looks at the extremes first."""
     if not values.size or values.dtype.kind != "f":
         return None
     low, high = float(values.min()), float(values.max())

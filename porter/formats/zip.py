@@ -1,6 +1,6 @@
-"""Zip archives from strangers: names, sizes and overlaps are checked before a member is read, its CRC with it.
+"""Untrusted zip archives: names, sizes and overlaps are checked before any member is read, and its CRC with it.
 
-Nothing is ever unpacked onto the disk. Source: APPNOTE.TXT, PKWARE's description of the format.
+Nothing is unpacked to the disk. Source: APPNOTE.TXT, PKWARE's description of the format.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from typing import NoReturn
 from porter.errors import FormatError
 
 DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError, KeyError)
-"""What zipfile raises about a damaged archive, and json about what stands in it."""
+"""The errors that zipfile raises for a damaged archive, and json for damaged members."""
 _CHUNK = 1 << 20
 _LITERAL = re.compile(r"""\bb(["']).*\1""", re.DOTALL)
-"""Bytes as Python shows them: zipfile quotes what it found in a member's place, however long."""
+"""Bytes as Python prints them: zipfile quotes the bytes that it found instead of a member, however many."""
 _ENCRYPTED = 1
 """The lowest of a member's flag bits."""
 
 
 def members_of(path: Path) -> list[str]:
-    """Return the names of an archive's members. Raises FormatError where its directory cannot be read."""
+    """Return the names of an archive's members. Raises FormatError if its directory cannot be read."""
     with whole(path, "zip archive"), zipfile.ZipFile(path) as archive:
         return archive.namelist()
 
@@ -38,10 +38,10 @@ def refuse(path: Path) -> NoReturn:
 
 
 def open_archive(path: Path, what: str, ratio: int, room: int = 0) -> zipfile.ZipFile:
-    """Open an archive, a ``what``, whose members are safe to read.
+    """Open an archive after checking that its members are safe to read; errors call it ``what``.
 
-    A member may unpack to ``ratio`` times its stored bytes, or to ``room`` bytes where that is more. Raises
-    FormatError, naming the member, where one claims more, climbs out, is there twice, is a link or is encrypted.
+    A member may unpack to the larger of ``room`` bytes and ``ratio`` times its stored bytes. Raises FormatError, naming
+    the member, if one claims more, lies outside the archive, occurs twice, is a link or is encrypted.
     """
     with whole(path, what):
         archive = zipfile.ZipFile(path)
@@ -50,7 +50,7 @@ def open_archive(path: Path, what: str, ratio: int, room: int = 0) -> zipfile.Zi
 
 
 def check_contents(archive: zipfile.ZipFile, path: Path) -> None:
-    """Read every member, chunk by chunk, and raise FormatError where one does not match its CRC-32."""
+    """Read every member, chunk by chunk, and raise FormatError if one does not match its CRC-32."""
     for member in archive.infolist():
         try:
             with archive.open(member) as file:
@@ -65,7 +65,7 @@ def check_contents(archive: zipfile.ZipFile, path: Path) -> None:
 
 @contextmanager
 def whole(path: Path, what: str) -> Iterator[None]:
-    """Raise FormatError, that ``path`` is not a whole ``what``, for the damage that is found within the block."""
+    """Turn errors about damage in the block into a FormatError: ``path`` is not a whole ``what``."""
     try:
         yield
     except DAMAGE as error:
@@ -73,7 +73,7 @@ def whole(path: Path, what: str) -> Iterator[None]:
 
 
 def said(error: Exception) -> str:
-    """Return a library's message as one line without quotes around it, or the error's kind where it has none."""
+    """Return a library's message as one line without quotes, or the error's class if it has no message."""
     message = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     message = _LITERAL.sub("other bytes", message)
     return " ".join(message.split()) or type(error).__name__
@@ -85,7 +85,7 @@ def _check(archive: zipfile.ZipFile, path: Path, ratio: int, room: int) -> None:
         name = member.filename
         wrong = _wrong(member, name in seen)
         if wrong:
-            raise FormatError(f"{path}: its member {name!r} {wrong}: do not trust it, get it from where it was made")
+            raise FormatError(f"{path}: its member {name!r} {wrong}: do not trust it, get it from its author")
         seen.add(name)
         stored += member.compress_size
         packed = min(member.compress_size, size)
@@ -99,7 +99,7 @@ def _check(archive: zipfile.ZipFile, path: Path, ratio: int, room: int) -> None:
 
 
 def _wrong(member: zipfile.ZipInfo, seen: bool) -> str | None:
-    """Return what is wrong with a member, apart from its size."""
+    """Return the fault of a member apart from its size, or None."""
     given = PurePosixPath(member.filename)
     kind = stat.S_IFMT(member.external_attr >> 16)
     if given.is_absolute() or ".." in given.parts or "\\" in member.filename or ":" in member.filename[:2]:
@@ -107,7 +107,7 @@ def _wrong(member: zipfile.ZipInfo, seen: bool) -> str | None:
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         return "is a link or a device"
     if seen:
-        return "is there twice"
+        return "occurs twice"
     if member.flag_bits & _ENCRYPTED:
         return "is encrypted"
     return None

@@ -40,7 +40,7 @@ def test_an_installed_package_is_not_imported() -> None:
 def test_a_checkout_says_what_works_in_it() -> None:
     with pytest.raises(MissingPackageError) as refused:
         installed.require_package("no_such_package", "torch")
-    assert str(refused.value) == f"no_such_package is not installed: run pip install -e '.[torch]' in {ROOT}"
+    assert str(refused.value) == f"no_such_package is not installed: run pip install -e '{ROOT}[torch]'"
 
 
 def test_a_wheel_names_the_distribution(from_wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:

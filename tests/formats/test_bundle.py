@@ -373,12 +373,12 @@ HOSTILE = {
     "an offset that wraps around": (f"the bytes 0 to {2**64 - 24}, before w, belong", placed(offset=2**64 - 24)),
     "two tensors of the same bytes": ("v and w share the bytes 0 to 24", holding((b"v", GOOD), (b"w", GOOD))),
     "an end behind the file": ("w ends at byte 48, the file at 24", sized(48, 12)),
-    "a shard that is not there": ("lies in data file 1 of 1", placed(shard=1)),
+    "a shard that is missing": ("lies in data file 1 of 1", placed(shard=1)),
     "a negative shard": (f"lies in data file {NEGATIVE} of 1", placed(shard=NEGATIVE)),
     "an unknown dtype": ("dtype number 99", placed(dtype=99)),
     "no dtype": ("dtype number 0", placed(dtype=0)),
-    "a dtype that is bytes": ("bytes where a number belongs", one(tables.message(1, b"\1") + GOOD)),
-    "a shape that is a number": ("a number where a message belongs", one(GOOD + tables.number(2, 1))),
+    "a dtype that is bytes": ("bytes instead of a number", one(tables.message(1, b"\1") + GOOD)),
+    "a shape that is a number": ("a number instead of a message", one(GOOD + tables.number(2, 1))),
     "an entry that is cut": ("field 6 ends behind", one(GOOD[:-1])),
     "a group, which no checkpoint has": ("wire type 3", one(GOOD + b"\x0b")),
     "keys out of order": ("keys out of order", holding((b"w", GOOD), (b"v", GOOD))),
@@ -456,7 +456,7 @@ def test_bytes_of_no_tensor(tmp_path: Path, starts: tuple[int, ...]) -> None:
 def test_bytes_behind_the_last_tensor(tmp_path: Path) -> None:
     prefix = laid_out(tmp_path, 0, 8, more=4)
     with pytest.raises(
-        FormatError, match=r"has 16 bytes, of which its index names 12: it belongs to another index"
+        FormatError, match=r"has 16 bytes, but its index names 12: it belongs to another index"
     ) as caught:
         open_checkpoint(prefix)
     assert str(shard_of(prefix)) in str(caught.value)

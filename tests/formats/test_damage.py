@@ -28,7 +28,7 @@ def drill(name: str, folder: Path, flips: int, cuts: int) -> tuple[Any, list[str
         why = re.fullmatch(r"refused (?:bit|cut at) \d+: refused (\w+) (.*)", line)
         if why is None:
             assert not line.startswith("refused"), line
-        elif name == "event file":  # of which everything else is read: a note says what is left out
+        elif name == "event file":  # everything else in it is read, and a note lists the damage
             assert re.search(r"\bat byte \d+\b.*\.$", why[2]), line
         else:
             assert why[1] in ("FormatError", "MappingError"), line

@@ -386,7 +386,7 @@ SLICES: dict[str, tuple[str, Sequence[int], Sequence[Box]]] = {
     "an overlap that hides a hole": ("overlap in 1,2:0,6", (4, 6), (((0, 2), (0, 6)), ((1, 2), (0, 6)))),
     "the same slice twice": ("overlap", (4, 6), (((0, 2), (0, 6)), ((0, 2), (0, 6)))),
     "a hole": (
-        "leave a hole: they hold 24 values, and the shape (5, 6) 30",
+        "leave a hole: they hold 24 values, but the shape (5, 6) 30",
         (5, 6),
         (((0, 2), (0, 6)), ((3, 2), (0, 6))),
     ),
@@ -466,7 +466,7 @@ def test_a_slice_in_anothers_place_is_refused(tmp_path: Path) -> None:
         open_checkpoint(path)["w"]
     path.unlink()
     path.write_bytes(tables.table([(b"", tables.message(1, tables.message(1, meta)))]))
-    with pytest.raises(FormatError, match=r"w cannot be read: its values are not there"):
+    with pytest.raises(FormatError, match=r"w cannot be read: its values are missing"):
         open_checkpoint(path)["w"]
 
 
@@ -478,10 +478,10 @@ GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
     [
         (tables.message(1, tables.message(1, tables.number(1, 7))), "points behind its end"),
         (tables.message(1, tables.message(1, tables.number(1, tables.MINUS_ONE))), "points behind its end"),
-        (tables.message(1, tables.message(2, tables.number(3, 7))), "a number where a message belongs"),
+        (tables.message(1, tables.message(2, tables.number(3, 7))), "a number instead of a message"),
         (b"\x0a\x7f", "ends behind its message"),
     ],
-    ids=["a child that is not there", "a negative child", "a key that is a number", "cut"],
+    ids=["a child that is missing", "a negative child", "a key that is a number", "cut"],
 )
 def test_a_hostile_object_graph_is_refused(tf: Any, save: Saver, graph: bytes, reason: str) -> None:
     prefix = save({"w": WHOLE, GRAPH: tf.constant(graph)})

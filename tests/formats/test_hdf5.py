@@ -99,15 +99,15 @@ def words(group: h5py.Group, folder: Path) -> None:
 
 
 HOSTILE = {
-    "a virtual dataset": (virtual, "is a virtual dataset, whose values lie in other files"),
+    "a virtual dataset": (virtual, "is a virtual dataset with its values in other files"),
     "external storage": (external, r"its values lie in another file, .*secret.raw, which porter does not open"),
     "an external link": (link, r"/0 is a link to .*secret.h5, which porter does not follow: save the model again"),
     "a soft link": (soft_link, "/0 is a link, which porter does not follow: save the model again"),
     "a linked group": (linked_group, r"is a link to .*secret.h5, which porter does not follow"),
-    "terabytes in chunks": (terabytes, "claims 1099511627776 bytes, of which the file stores 0"),
-    "terabytes never written": (unwritten, "claims 1099511627776 bytes, of which the file stores 0"),
-    "a packed bomb": (compressed, r"claims 134217728 bytes, of which the file stores \d+"),
-    "words": (words, "is of object, where numbers belong"),
+    "terabytes in chunks": (terabytes, "claims 1099511627776 bytes, but the file stores 0"),
+    "terabytes never written": (unwritten, "claims 1099511627776 bytes, but the file stores 0"),
+    "a packed bomb": (compressed, r"claims 134217728 bytes, but the file stores \d+"),
+    "words": (words, "holds object instead of numbers"),
 }
 
 
@@ -137,7 +137,7 @@ def test_a_contiguous_dataset_behind_the_end(tmp_path: Path) -> None:
     raw = path.read_bytes()
     place = raw.index(KERNEL.nbytes.to_bytes(8, "little"))
     path.write_bytes(raw[:place] + (1 << 40).to_bytes(8, "little") + raw[place + 8 :])
-    with pytest.raises(FormatError, match=r"model.h5(: conv1/kernel cannot be read| is not laid out)"):
+    with pytest.raises(FormatError, match=r"model.h5(: conv1/kernel cannot be read| does not have Keras' layout)"):
         dict(open_checkpoint(path))
 
 
@@ -200,7 +200,7 @@ def test_a_heap_of_strings_without_end(tmp_path: Path) -> None:
     assert int.from_bytes(raw[free + 8 : free + 16], "little") == 4096 - 40
     raw[free + 8 : free + 16] = bytes(8)
     path.write_bytes(raw)
-    with pytest.raises(FormatError, match=rf"model.h5: the heap at byte {heap} has an entry without end; copy"):
+    with pytest.raises(FormatError, match=rf"model.h5: the heap at byte {heap} has an endless entry; copy"):
         open_checkpoint(path)
 
 
@@ -272,7 +272,7 @@ def test_heaps_that_share_bytes_or_leave_the_file(tmp_path: Path) -> None:
     raw[heap + 8 : heap + 16] = claimed.to_bytes(8, "little")
     raw[free + 8 : free + 16] = (claimed - 40).to_bytes(8, "little")
     path.write_bytes(raw)
-    says = f"the heap at byte {heap} brings its heaps to {claimed} bytes, and it has {len(raw)}; copy"
+    says = f"the heap at byte {heap} brings the heaps to {claimed} bytes, but the file has {len(raw)}; copy"
     with pytest.raises(FormatError, match=says):
         open_checkpoint(path)
 
@@ -303,7 +303,7 @@ def test_chunks_that_claim_to_store_more_than_the_file(tmp_path: Path, version: 
     size = struct.pack("<II", len(packed), 0)
     assert raw.count(size) == 16
     path.write_bytes(raw.replace(size, struct.pack("<II", len(raw), 0)))
-    with pytest.raises(FormatError, match=f"it claims {16 * len(raw)} stored bytes, and the file has {len(raw)}; copy"):
+    with pytest.raises(FormatError, match=f"it claims {16 * len(raw)} stored bytes, but the file has {len(raw)}; copy"):
         open_checkpoint(path)
 
 
@@ -320,7 +320,7 @@ def test_a_chunk_that_is_larger_than_its_dataset(tmp_path: Path) -> None:
         kernel.id.write_direct_chunk((0, 0, 0, 0), packed)
 
     path = write(tmp_path / "model.h5", "numbered", fill)
-    with pytest.raises(FormatError, match=f"it claims {size} bytes, of which the file stores {len(packed)}; copy"):
+    with pytest.raises(FormatError, match=f"it claims {size} bytes, but the file stores {len(packed)}; copy"):
         open_checkpoint(path)
 
 
@@ -355,7 +355,7 @@ def test_names_that_are_no_texts(tmp_path: Path) -> None:
     path = write(tmp_path / "model.h5", "numbered", whole)
     with h5py.File(path, "a") as file:
         file["layers/conv2d/vars"].attrs["name"] = np.arange(3)
-    with pytest.raises(FormatError, match="/layers/conv2d/vars: name is no text; copy or download it again"):
+    with pytest.raises(FormatError, match="/layers/conv2d/vars: name is not text; copy or download it again"):
         open_checkpoint(path)
 
 
@@ -365,5 +365,5 @@ def test_offsets_of_another_width(tmp_path: Path) -> None:
     assert raw[13] == 8
     raw[13] = 4
     path.write_bytes(raw)
-    with pytest.raises(FormatError, match="has offsets of 4 bytes, where HDF5 writes 8; copy or download it again"):
+    with pytest.raises(FormatError, match="has offsets of 4 bytes, but HDF5 writes 8; copy or download it again"):
         open_checkpoint(path)

@@ -179,9 +179,7 @@ def test_a_folder_of_one_graph_is_inspected_as_that_graph(tmp_path: Path) -> Non
 
 
 def test_one_record_adds_a_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    page = Kind(
-        "web page", "nothing", lambda peek: peek.head.startswith(b"<!doctype"), refusal="is a page: name a file"
-    )
+    page = Kind("web page", "nothing", lambda peek: peek.head.startswith(b"<!doctype"), refusal="is a page: name it")
     monkeypatch.setattr(signatures, "KINDS", (page, *KINDS))
     path = tmp_path / "model.safetensors"
     path.write_text("<!doctype html>")

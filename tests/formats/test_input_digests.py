@@ -1,4 +1,4 @@
-"""The SHA-256 of what is read: said in every output, and held against what the caller expects."""
+"""The SHA-256 of every file that is read is in every output, and is compared with those that the caller expects."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_an_expected_digest_is_taken_and_another_refused_before_anything_is_writ
     assert port(MODEL, **options, expect_sha256=[sha256(single).upper()]).out == out
     out.unlink()
     other = hashlib.sha256(b"other").hexdigest()
-    with pytest.raises(PorterError, match=rf"single.safetensors has the SHA-256 {sha256(single)}, not {other} as exp"):
+    with pytest.raises(PorterError, match=rf"{sha256(single)} instead of the expected {other}:"):
         port(MODEL, **options, expect_sha256=[other])
     assert not out.exists()
 
@@ -84,18 +84,18 @@ def test_of_several_files_each_is_named(bundle: list[Path], tmp_path: Path) -> N
     data, index = bundle
     known = [f"{path.name}={sha256(path)}" for path in bundle]
     assert port(MODEL, checkpoint=index, expect_sha256=known)
-    with pytest.raises(PorterError, match=rf"{data.name} is read too, .* as in {data.name}={sha256(data)} if you"):
+    with pytest.raises(PorterError, match=rf"{data.name} is read too, .* {data.name}={sha256(data)} if you"):
         port(MODEL, checkpoint=index, expect_sha256=[sha256(index)])
-    with pytest.raises(PorterError, match=rf"{data.name} has the SHA-256 {sha256(data)}, not {sha256(index)} as"):
+    with pytest.raises(PorterError, match=rf"{data.name} has the SHA-256 .* instead of the expected {sha256(index)}:"):
         port(MODEL, checkpoint=index, expect_sha256=[known[1], f"{data.name}={sha256(index)}"])
-    with pytest.raises(PorterError, match=r"is of other.ckpt, which is not read; what is read is\n  s.ckpt.index\n"):
+    with pytest.raises(PorterError, match=r"is for other.ckpt, which is not read; .*files that are\n  s.ckpt.index\n"):
         port(MODEL, checkpoint=index, expect_sha256=[*known, f"other.ckpt={'0' * 64}"])
 
 
 @pytest.mark.parametrize(
     ("expected", "message"),
     [
-        (["abc"], "abc is no SHA-256: give HEX or NAME=HEX, with 64 hexadecimal digits"),
+        (["abc"], "must be HEX or NAME=HEX with 64 hexadecimal digits, got abc"),
         ([f"a={'0' * 64}", f"a={'1' * 64}"], "names a file twice"),
         (["0" * 64, f"a={'1' * 64}"], "names a file twice"),
     ],
@@ -109,7 +109,7 @@ def test_verify_refuses_a_side_that_is_not_the_expected_one(bundle: list[Path], 
     with pytest.raises(PorterError, match=r"single.safetensors has the SHA-256"):
         verify(MODEL, reference="golden", candidate=f"torch:{single}", expect_sha256=["0" * 64])
     assert verify(MODEL, reference="golden", candidate=f"torch:{single}", expect_sha256=[sha256(single)])
-    with pytest.raises(PorterError, match="is of a file, which is not read; what is read is nothing"):
+    with pytest.raises(PorterError, match="is for a file, which is not read; give it for the files that are: none"):
         verify(MODEL, expect_sha256=["0" * 64])
 
 

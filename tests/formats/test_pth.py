@@ -69,7 +69,7 @@ def test_members_that_pytorch_does_not_write(path: Path) -> None:
     rewrite(path)
     assert np.array_equal(open_checkpoint(path)["w"], STATE["w"].numpy())
     rewrite(path, change=[("model/data/0", b"")])
-    refused(path, "'model/data/0' is there twice: do not trust it")
+    refused(path, "'model/data/0' occurs twice: do not trust it")
 
 
 def test_members_that_climb_out(path: Path) -> None:
@@ -112,7 +112,7 @@ def test_a_tensor_larger_than_its_storage_is_not_unpacked(tmp_path: Path) -> Non
     torch.save({"w": huge, "fine": STATE["w"]}, tmp_path / "m.pth")
     checkpoint = open_checkpoint(tmp_path / "m.pth")
     assert np.array_equal(checkpoint["fine"], STATE["w"].numpy())
-    with pytest.raises(FormatError, match=r"m.pth: w repeats 2 stored bytes to the shape \(17179869184,\): save it"):
+    with pytest.raises(FormatError, match=r"m.pth: w repeats 2 stored bytes for the shape \(17179869184,\): save it"):
         checkpoint["w"]
 
 

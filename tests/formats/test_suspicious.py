@@ -1,4 +1,4 @@
-"""Weights that no training leaves behind are told, by name and by how many, wherever they are read."""
+"""Implausible weights are reported, by name and number, wherever they are read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from helpers.checkpoints import Saver, seeded_variables
 from porter import load, port
 from porter.cli.main import main
-from porter.formats.suspicious import what_is_odd
+from porter.formats.suspicious import failed_check
 
 MODEL = "mobilenet_v1_0.25_128"
 MEAN, VARIANCE = (f"MobilenetV1/Conv2d_0/BatchNorm/moving_{name}" for name in ("mean", "variance"))
@@ -33,13 +33,13 @@ def broken(save: Saver) -> Path:
 
 
 TOLD = [
-    f"{STEM} has 3 of 216 values not finite: look at what trained it, or copy or download it again",
-    f"{VARIANCE} has 2 of 8 values below zero, where variances belong: look at what trained it, or copy",
+    f"{STEM} has 3 of 216 values not finite: look at its training, or copy or download it again",
+    f"{VARIANCE} has 2 of 8 values below zero, where variances belong: look at its training, or copy",
     "MobilenetV1/Conv2d_1_pointwise/weights has values up to ",
 ]
 
 
-def test_a_port_tells_what_is_odd(broken: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_port_reports_failed_checks(broken: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = [MODEL, "--from", "tf", "--to", "torch", "--checkpoint", str(broken), "--out"]
     for more in ([], ["--json"]):
         with pytest.raises(SystemExit) as ended:
@@ -56,7 +56,7 @@ def test_a_port_tells_what_is_odd(broken: Path, tmp_path: Path, capsys: pytest.C
             assert sum(sentence in line for line in found) == 1, sentence
 
 
-def test_a_network_warns_of_what_is_odd(broken: Path, tmp_path: Path) -> None:
+def test_a_network_warns_of_failed_checks(broken: Path, tmp_path: Path) -> None:
     pytest.importorskip("torch")
     out = tmp_path / "m.safetensors"
     port(MODEL, checkpoint=broken, out=out)
@@ -68,7 +68,7 @@ def test_a_network_warns_of_what_is_odd(broken: Path, tmp_path: Path) -> None:
     assert len(told) == 3
 
 
-def test_nothing_is_odd_about_the_models(save: Saver, tmp_path: Path) -> None:
+def test_the_models_pass_every_check(save: Saver, tmp_path: Path) -> None:
     result = port(MODEL, checkpoint=save(seeded_variables()), out=tmp_path / "m.safetensors")
     assert result.as_dict()["suspicious"] == []
 
@@ -87,5 +87,5 @@ def test_nothing_is_odd_about_the_models(save: Saver, tmp_path: Path) -> None:
     ],
     ids=str,
 )
-def test_what_is_odd(values: np.ndarray, variance: bool, told: Any) -> None:
-    assert what_is_odd(values, variance) == told
+def test_each_check(values: np.ndarray, variance: bool, told: Any) -> None:
+    assert failed_check(values, variance) == told

@@ -154,7 +154,7 @@ def h5_packed(group: Any, path: Path) -> None:
 
 
 def h5_chunk(group: Any, path: Path) -> None:
-    """One chunk of 1 GiB, of which the dataset is four values."""
+    """One chunk of 1 GiB for a dataset of four values."""
     shape, chunk = (1, 1, 1, 4), (1, 1, 1, 1 << 28)
     dataset = group.create_dataset("0", shape, "f4", chunks=chunk, maxshape=(1, 1, 1, None), compression="gzip")
     packer = zlib.compressobj(9)
@@ -355,13 +355,13 @@ CORPUS = (
             + EMPTY + calling("os", "system", touch(p))), "pickles"),
     Hostile("climbing.pth", pth(lambda p: EMPTY, ("../outside/touched", b"x")), "lies outside the archive"),
     Hostile("absolute.pth", pth(lambda p: EMPTY, ("/tmp/touched", b"x")), "lies outside the archive"),
-    Hostile("twice.pth", pth(lambda p: EMPTY, ("m/data.pkl", EMPTY)), "is there twice"),
+    Hostile("twice.pth", pth(lambda p: EMPTY, ("m/data.pkl", EMPTY)), "occurs twice"),
     Hostile("link.pth", pth(lambda p: EMPTY, (member("m/link", 0o120777), b"/etc/passwd")), "is a link or a device"),
     Hostile("bomb.pth", packed_bomb, "claims to unpack from"),
-    Hostile("os-system.npz", npz_pickle(lambda p: calling("os", "system", touch(p))), "which no array's has"),
+    Hostile("os-system.npz", npz_pickle(lambda p: calling("os", "system", touch(p))), "which no pickled array has"),
     Hostile("eval.npz", npz_pickle(lambda p: b"\x80\x02cbuiltins\neval\nX\1\0\0\0xq\0\x85R."),
             "pickles a call of builtins.eval"),
-    Hostile("memo.npz", npz_pickle(lambda p: OPTIMISTIC), "beyond what it holds"),
+    Hostile("memo.npz", npz_pickle(lambda p: OPTIMISTIC), "more than it holds"),
     Hostile("climbing.npz", npz(("w.npy", ONE), ("../w.npy", ONE)), "lies outside the archive"),
     Hostile("device.npz", npz(("w.npy", ONE), (member("d.npy", 0o020666), ONE)), "is a link or a device"),
     Hostile("terabyte.npz", npz(("w.npy", npy("(274877906944,)", "<f4", bytes(8)))), "has 8 bytes, but float32"),
@@ -372,9 +372,9 @@ CORPUS = (
     Hostile("external-link.h5", h5(h5_external_link), "which porter does not follow"),
     Hostile("external-storage.h5", h5(h5_external_storage), "its values lie in another file"),
     Hostile("virtual.h5", h5(h5_virtual), "is a virtual dataset"),
-    Hostile("terabytes.h5", h5(h5_claims), "claims 4398046511104 bytes, of which the file stores 0"),
-    Hostile("bomb.h5", h5(h5_packed), "claims 134217728 bytes, of which the file stores"),
-    Hostile("chunk.h5", h5(h5_chunk), "claims 1073741824 bytes, of which the file stores"),
+    Hostile("terabytes.h5", h5(h5_claims), "claims 4398046511104 bytes, but the file stores 0"),
+    Hostile("bomb.h5", h5(h5_packed), "claims 134217728 bytes, but the file stores"),
+    Hostile("chunk.h5", h5(h5_chunk), "claims 1073741824 bytes, but the file stores"),
     Hostile("text.h5", h5_text, "name brings the texts to 4294967280 bytes"),
     Hostile("writefile.pb", graph_on_the_way("WriteFile"), "WriteFile at payload", "verify"),
     Hostile("pyfunc.pb", graph_on_the_way("PyFunc"), "PyFunc at payload", "verify"),
@@ -383,7 +383,7 @@ CORPUS = (
     Hostile("nested.pbtxt", raw(b"node { name: 'a' op: 'B' attr { value " + b"{ list { func { attr { value " * 5000),
             "is not a whole graph in protobuf's text format", "inspect"),
     Hostile("splat.pb", splat, "leaves out 8589934590 of its values", "read"),
-    Hostile("gzip-bomb.pb", gzipped(bytes(1 << 29)), "which no graph does"),
+    Hostile("gzip-bomb.pb", gzipped(bytes(1 << 29)), "beyond any graph"),
     Hostile("tiny-nodes.pb", raw(b"\n\0" * (1 << 22)), "is not a whole TensorFlow graph"),
     Hostile("terabyte.index", bundle((b"MobilenetV1/Conv2d_0/weights", claiming((1 << 38,), 1 << 40))),
             "is cut off: MobilenetV1/Conv2d_0/weights ends at byte 1099511627776", "read"),

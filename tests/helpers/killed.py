@@ -1,11 +1,10 @@
-"""Kills porter's writers with SIGKILL at random moments, over an older good file, and tells what is left.
+"""Kills porter's writers with SIGKILL at random moments, over an older good file, and counts what lies there then.
 
     python tests/helpers/killed.py FOLDER WRITER ... [--in-place]
 
-prints of each ``{"writer", "tries", "killed", "older", "new", "broken", "left"}``: how many tries were killed while
-they wrote, what lay at the target after each, and how many temporaries lay there after a last run that was not killed.
-``--in-place`` lets the writers write to their targets themselves, as they must not: the drill must see what that
-breaks.
+prints ``{"writer", "tries", "killed", "older", "new", "broken", "left"}`` for each writer: the number of tries; of those
+killed while they wrote; of targets that were older, new or broken afterwards; and of temporary files after a last,
+unharmed run. ``--in-place`` lets the writers write to their targets directly: the drill must find broken files then.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ def values(path: Path) -> dict[str, bytes]:
 
 
 def folder(path: Path) -> Any:
-    """Return what a folder holds, once its files fit each other."""
+    """Return a folder's contents after checking that its files fit each other."""
     config = json.loads((path / "config.json").read_text())
     assert (config["num_classes"] > 0) == (path / "labels.txt").is_file()
     (weights,) = path.glob("model.*")
@@ -61,7 +60,7 @@ def folder(path: Path) -> Any:
 
 
 def page(path: Path) -> str:
-    """Return a whole page or picture, times aside."""
+    """Return a whole page or drawing without its times."""
     text = path.read_text(encoding="utf-8")
     assert text.rstrip().endswith((">", "}", "]", '"'))
     return text[:64] + str(len(text))
@@ -86,7 +85,7 @@ def port_to(target: str) -> Callable[[Path], Write]:
 
 def seeding(_work: Path) -> Write:
     def write(out: Path, older: bool) -> None:
-        with contextlib.suppress(PorterError):  # it does not write over another checkpoint
+        with contextlib.suppress(PorterError):  # it refuses to overwrite another checkpoint
             seed(MODEL, out.with_suffix(""), training=older)
 
     return write
@@ -129,12 +128,12 @@ WRITERS: dict[str, tuple[str, Callable[[Path], Write], Callable[[Path], Any], st
     "report": ("r.html", reporting, page, "porter.render.verification_page"),
     "svg": ("g.svg", drawing, page, "porter.render.inspection_files"),
 }
-"""Of each writer: its target, how it is made, what reads the target whole, and the module that replaces it."""
+"""For each writer: its target, its maker, the reader of a whole target, and the module that calls `replacing`."""
 
 
 @contextlib.contextmanager
 def saying(replace: Callable[[Path], Any], pipe: int, target: Path) -> Iterator[Path]:
-    """Say in ``pipe`` that the writing begins."""
+    """Signal through ``pipe`` that the writing begins."""
     with replace(target) as path:
         os.write(pipe, b"1")
         yield path
@@ -173,7 +172,7 @@ def drill(writer: str, work: Path, replace: Callable[[Path], Any] | None) -> dic
     kept = shutil.copytree(target.parent, work / "older")
 
     def older() -> None:
-        """Put the older good file there again, and all that was beside it."""
+        """Restore the older good file and everything beside it."""
         empty(target.parent)
         shutil.copytree(kept, target.parent, dirs_exist_ok=True)
 
@@ -208,7 +207,7 @@ def drill(writer: str, work: Path, replace: Callable[[Path], Any] | None) -> dic
         os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
         if not os.WIFSIGNALED(status):
-            span = moment  # it took no longer
+            span = moment  # it took no longer than this
         counts["tries"] += 1
         counts["killed"] += os.WIFSIGNALED(status)
         try:

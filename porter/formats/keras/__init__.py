@@ -1,1 +1,1 @@
-"""Keras' files."""
+"""Readers of Keras' files."""

@@ -1,4 +1,4 @@
-"""HDF5 from strangers: what leads out of the file, or claims more than it stores, is refused before it is read."""
+"""Untrusted HDF5 files: links out of the file and claims beyond its size are refused before they are read."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from porter.formats.dtypes import widen_bfloat16
 from porter.formats.keras.heaps import check_heaps, claimed_by_texts
 
 _LARGEST_RATIO = 64
-"""Trained weights hardly pack; deflate's own bound is 1032."""
+"""Trained weights hardly compress; deflate's own bound is 1032."""
 _ROOM = 1 << 26
-"""Bytes to which a packed dataset may unpack all the same: slots and biases may be all alike."""
+"""Bytes that any packed dataset may unpack to: slots and biases may hold one value throughout."""
 _FILTERS = {
     h5py.h5z.FILTER_DEFLATE: "deflate",
     h5py.h5z.FILTER_SHUFFLE: "shuffle",
     h5py.h5z.FILTER_FLETCHER32: "fletcher32",
     h5py.h5z.FILTER_LZF: "lzf",
 }
-"""The filters that h5py brings along; HDF5 looks for any other in shared libraries."""
+"""The filters that h5py contains; HDF5 searches shared libraries for any other."""
 
 
 class H5:
-    """The HDF5 file ``path``, or the ``contents`` of one within it, ``root`` its outermost group.
+    """The HDF5 file ``path``, or the ``contents`` of one inside it; ``root`` is its outermost group.
 
-    Raises FormatError where it is damaged, or could not be read safely.
+    Raises FormatError if it is damaged or not safe to read.
     """
 
     def __init__(self, path: Path, contents: bytes | None = None) -> None:
         self.path = path
         self._contents = contents
-        self._claimed = 0  # by all texts so far: no two of an honest file are the same bytes
+        self._claimed = 0  # by all texts so far; in an honest file no two texts share bytes
         try:
             if contents is None:
                 with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
@@ -53,9 +53,9 @@ class H5:
             raise FormatError(f"{path} is not a whole HDF5 file ({error}); copy or download it again") from None
 
     def member(self, group: h5py.Group, name: str) -> Any:
-        """Return the group or dataset ``name``, whose parts / separates, or None where it is not there.
+        """Return the group or dataset ``name``, a path with slashes, or None if it does not exist.
 
-        Raises FormatError where a link on the way leads anywhere but to what lies in the file.
+        Raises FormatError if a link on the way is not a hard link within the file.
         """
         for part in filter(None, name.split("/")):
             if not isinstance(group, h5py.Group):
@@ -79,20 +79,20 @@ class H5:
         return found
 
     def text(self, group: h5py.Group, name: str) -> Any:
-        """Return an attribute of text, or of several texts; None where ``group`` has none of this name.
+        """Return an attribute of one text or several, or None if ``group`` has no attribute of this name.
 
-        Raises FormatError where it is none, or claims more than the file has.
+        Raises FormatError if it holds anything else, or claims more bytes than the file has.
         """
         if name not in group.attrs:
             return None
         opened = h5py.h5a.open(group.id, name.encode())
-        # HDF5 takes the size of an empty attribute, such as the weights of a layer without any, for an error.
+        # HDF5 reports an error for the size of an empty attribute, such as that of a layer without weights.
         if not opened.get_space().get_simple_extent_npoints():
             return group.attrs[name]
         dtype = opened.get_type()
         try:
             if not isinstance(dtype, h5py.h5t.TypeStringID):
-                raise FormatError(f"{name} is no text")
+                raise FormatError(f"{name} is not text")
             if opened.get_storage_size() > group.file.id.get_filesize():
                 raise FormatError(f"{name} claims {opened.get_storage_size()} bytes")
             if dtype.is_variable_str():
@@ -106,7 +106,7 @@ class H5:
         return group.attrs[name]
 
     def _read(self, offset: int, size: int) -> bytes:
-        """Return ``size`` bytes at ``offset``, or those that are there."""
+        """Return ``size`` bytes at ``offset``, fewer at the end of the file."""
         end = self.root.id.get_filesize()
         offset, size = min(offset, end), max(0, min(size, end))
         if self._contents is not None:
@@ -117,19 +117,19 @@ class H5:
 
 
 def dataset_entry(dataset: h5py.Dataset, path: Path, name: str) -> Entry:
-    """Return a dataset, which is called ``name``, as an entry. Raises FormatError where it is not safe to read."""
+    """Return the dataset ``name`` as an entry. Raises FormatError if it is not safe to read."""
     try:
         _check(dataset)
     except FormatError as error:
         raise unreadable(path, name, error) from None
     shape, dtype = tuple(dataset.shape), np.dtype(dataset.dtype)
-    # Neither HDF5 nor numpy has bfloat16, which Keras keeps as pairs of bytes.
+    # Keras stores bfloat16, which HDF5 and numpy lack, as pairs of bytes.
     loaded = np.dtype(np.float32) if dtype == "V2" else dtype
     return Entry(shape, loaded, partial(_load, dataset, path, name))
 
 
 def stored_values(dataset: h5py.Dataset) -> bytes:
-    """Return a dataset's values as they are stored. Raises FormatError where it is not safe to read."""
+    """Return a dataset's values as they are stored. Raises FormatError if it is not safe to read."""
     _check(dataset)
     values: np.ndarray = dataset[()]
     return values.tobytes()
@@ -139,12 +139,12 @@ def _check(dataset: h5py.Dataset) -> None:
     if dataset.external:
         raise FormatError(f"its values lie in another file, {dataset.external[0][0]}, which porter does not open")
     if dataset.is_virtual:
-        raise FormatError("it is a virtual dataset, whose values lie in other files, which porter does not open")
+        raise FormatError("it is a virtual dataset with its values in other files, which porter does not open")
     if dataset.shape is None or (dataset.dtype.kind not in "biufc" and dataset.dtype != "V2"):
-        raise FormatError(f"it is of {dataset.dtype}, where numbers belong")
+        raise FormatError(f"it holds {dataset.dtype} instead of numbers")
     stored, there = dataset.id.get_storage_size(), dataset.file.id.get_filesize()
     if stored > there:
-        raise FormatError(f"it claims {stored} stored bytes, and the file has {there}")
+        raise FormatError(f"it claims {stored} stored bytes, but the file has {there}")
     properties = dataset.id.get_create_plist()
     filters = [properties.get_filter(number)[0] for number in range(properties.get_nfilters())]
     unknown = [str(number) for number in filters if number not in _FILTERS]
@@ -152,11 +152,11 @@ def _check(dataset: h5py.Dataset) -> None:
         raise FormatError(f"it is packed with the filter {unknown[0]}, which porter does not load")
     packed = h5py.h5z.FILTER_DEFLATE in filters or h5py.h5z.FILTER_LZF in filters
     most = max(_LARGEST_RATIO * stored, _ROOM if stored else 0) if packed else stored
-    # HDF5 unpacks a whole chunk, which may be larger than the dataset.
+    # HDF5 unpacks whole chunks, which may be larger than the dataset.
     values = max(dataset.size, math.prod(dataset.chunks or ())) if dataset.size else 0
     claimed = values * dataset.dtype.itemsize
     if claimed > most:
-        raise FormatError(f"it claims {claimed} bytes, of which the file stores {stored}")
+        raise FormatError(f"it claims {claimed} bytes, but the file stores {stored}")
 
 
 def _load(dataset: h5py.Dataset, path: Path, name: str) -> np.ndarray:

@@ -1,6 +1,6 @@
-"""HDF5's heaps, in which texts lie: none goes on without end, and none claims more than the file has.
+"""HDF5's heaps, which hold its texts: refuses endless heaps and claims beyond the file's size.
 
-HDF5 itself reads an entry of no size for ever, and takes the memory that a text claims before it looks for it.
+HDF5 itself loops on an entry of size 0, and allocates the memory that a text claims before it looks for the text.
 
 Source: HDF5 File Format Specification, II.A superblock, III.E global heap, IV.A object headers.
 """
@@ -15,60 +15,61 @@ from itertools import islice
 from porter.errors import FormatError
 
 Read = Callable[[int, int], bytes]
-"""Returns the bytes at an offset, as many as the second number says or as there are."""
+"""Returns the bytes at an offset: as many as the second number, fewer at the end of the file."""
 
 _WIDE = 8
-"""Bytes of an address, of a length, and what everything aligns to, as HDF5 writes them."""
+"""The bytes of an address and of a length, and the alignment, as HDF5 writes them."""
 _HEAP, _HEADER = b"GCOL\1\0\0\0", 16
-"""How a heap begins, and how long its header and those of its entries are."""
+"""The first bytes of a heap, and the length of its header and of each entry's."""
 _ATTRIBUTE, _CONTINUATION, _ATTRIBUTE_INFO = 0x0C, 0x10, 0x15
 _NOWHERE = b"\xff" * _WIDE
-"""The address of what is not there."""
+"""The address of something absent."""
 _SHARED = 2
 """The flag of a message that lies elsewhere."""
 _BESIDE = "beside the object they belong to, as Keras does"
 _MOST_CHUNKS = 1 << 12
-"""An object's messages lie in few places, of which a damaged file makes a circle."""
+"""A bound on an object's chunks of messages, which a damaged file may link in a circle."""
 
 
 def check_heaps(buffer: bytes | mmap.mmap) -> None:
-    """Raise FormatError where a heap of texts does not end, or heaps share bytes, which each are read anew.
+    """Raise FormatError if a heap of texts does not end, or if heaps share bytes, which would be read many times.
 
-    Addresses have to be as wide as HDF5 writes them.
+    Addresses must be as wide as HDF5 writes them.
     """
     sizes = buffer[13:15] if buffer[8] < 2 else buffer[9:11]
     if sizes != bytes((_WIDE, _WIDE)):
-        raise FormatError(f"it has offsets of {sizes[0]} bytes, where HDF5 writes {_WIDE}")
+        raise FormatError(f"it has offsets of {sizes[0]} bytes, but HDF5 writes {_WIDE}")
     claimed = 0
     at = buffer.find(_HEAP)
     while at >= 0:
         size = int.from_bytes(buffer[at + 8 : at + 16], "little")
         claimed += size
         if claimed > len(buffer):
-            raise FormatError(f"the heap at byte {at} brings its heaps to {claimed} bytes, and it has {len(buffer)}")
+            raise FormatError(
+                f"the heap at byte {at} brings the heaps to {claimed} bytes, but the file has {len(buffer)}"
+            )
         end, entry = at + size, at + _HEADER
         while entry + _HEADER <= min(end, len(buffer)):
             number = int.from_bytes(buffer[entry : entry + 2], "little")
             size = int.from_bytes(buffer[entry + 8 : entry + _HEADER], "little")
-            step = _HEADER + _aligned(size) if number else size  # the free entry counts its own header
+            step = _HEADER + _aligned(size) if number else size  # the free entry's size includes its header
             if not step or entry + step > end:
-                raise FormatError(f"the heap at byte {at} has an entry without end")
+                raise FormatError(f"the heap at byte {at} has an endless entry")
             entry += step
         at = buffer.find(_HEAP, at + 1)
 
 
 def claimed_by_texts(read: Read, address: int, name: str) -> int:
-    """Return how many bytes the texts of the attribute ``name`` claim to take together.
+    """Return the number of bytes that the texts of the attribute ``name`` claim together.
 
-    ``address`` is that of the header of the object to which the attribute belongs. Raises FormatError where the
-    attribute is not found there.
+    ``address`` is that of the header of the attribute's object. Raises FormatError if the attribute is not there.
     """
     found, claimed = False, 0
     for message in _attributes(read, address):
         stated, values = _name_and_values(message)
         if stated == name.encode():
             found = True
-            # Of each text: its length, the heap's address, and its number there.
+            # For each text: its length, the heap's address, and its number in the heap.
             texts = struct.iter_unpack("<IQI", values[: len(values) // 16 * 16])
             claimed += sum(length for length, _, _ in texts)
     if not found:
@@ -79,7 +80,7 @@ def claimed_by_texts(read: Read, address: int, name: str) -> int:
 def _attributes(read: Read, address: int) -> Iterator[bytes]:
     """Yield the attribute messages of the object at ``address``.
 
-    Raises FormatError where any lies elsewhere: HDF5 may take that one for another of the same name.
+    Raises FormatError if any lies elsewhere: HDF5 might read that one instead of another of the same name.
     """
     head = read(address, 16)
     if head[:4] == b"OHDR":
@@ -92,7 +93,7 @@ def _attributes(read: Read, address: int) -> Iterator[bytes]:
         chunks = [(address + 16, int.from_bytes(head[8:12], "little"))]
         form, signature, checksum = "<HHBxxx", 0, 0
     fixed = struct.calcsize(form)
-    for begin, size in islice(chunks, _MOST_CHUNKS):  # which grows while it is walked
+    for begin, size in islice(chunks, _MOST_CHUNKS):  # the list grows in the loop
         chunk, at = read(begin, size), 0
         while at + fixed <= len(chunk):
             kind, length, flags = struct.unpack_from(form, chunk, at)
@@ -108,15 +109,15 @@ def _attributes(read: Read, address: int) -> Iterator[bytes]:
 
 
 def _heap_of(message: bytes) -> bytes:
-    """Return the address where the object's other attributes lie; the highest number they had may stand before it."""
+    """Return the address of the object's other attributes; a count of them may precede it."""
     begin = 4 if message[1] & 1 else 2
     return message[begin : begin + _WIDE]
 
 
 def _name_and_values(message: bytes) -> tuple[bytes, bytes]:
-    """Return an attribute's name and its values as they are stored."""
+    """Return an attribute's name and its stored values."""
     version, name, dtype, shape = struct.unpack_from("<BxHHH", message)
-    begin = 9 if version == 3 else 8  # the third names its encoding too
+    begin = 9 if version == 3 else 8  # version 3 also names the encoding
     step = _aligned if version == 1 else int
     values = begin + step(name) + step(dtype) + step(shape)
     return message[begin : begin + name].split(b"\0")[0], message[values:]

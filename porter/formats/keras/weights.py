@@ -1,8 +1,7 @@
-"""Keras' files, read by the names in them: .keras, .weights.h5 and legacy .h5.
+"""Reads Keras' files by the names in them: .keras, .weights.h5 and legacy .h5.
 
-The first two number a layer's weights by class and by order. Each layer's name stands beside them, so
-that two layers which were built in another order are not swapped. Variables are named ``layer/leaf``;
-a legacy file has the variables' whole paths.
+The first two number layers by class and weights by order, and give each layer's name besides. The name decides, so that
+layers built in another order are not swapped. Variables are called ``layer/leaf``; a legacy file has their whole paths.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from porter.formats.checkpoint import Checkpoint, Entry
 from porter.formats.keras.hdf5 import H5, dataset_entry
 from porter.formats.zip import open_archive, said, whole
 
-# The order in which a layer's own save_own_variables numbers its weights (keras/src/layers/).
+# The order in which each layer's save_own_variables numbers its weights (keras/src/layers/).
 _LEAVES = {
     "conv2d": ("kernel", "bias"),
     "depthwise_conv2d": ("kernel", "bias"),
@@ -32,7 +31,7 @@ _LEAVES = {
 }
 
 _LARGEST_RATIO = 64
-"""Keras stores without packing, and trained weights hardly pack; deflate's own bound is 1032."""
+"""Keras stores members uncompressed, and trained weights hardly compress; deflate's own bound is 1032."""
 
 
 def read_keras(path: Path) -> Checkpoint:
@@ -46,7 +45,7 @@ def read_keras(path: Path) -> Checkpoint:
 
 
 def read_h5(path: Path) -> Checkpoint:
-    """Read ``.weights.h5``, or the legacy ``.h5`` of a model or its weights. Raises FormatError."""
+    """Read a ``.weights.h5`` file, or a legacy ``.h5`` of a model or its weights. Raises FormatError."""
     with _well_formed(path):
         file = H5(path)
         if file.member(file.root, "layers") is not None:
@@ -62,15 +61,15 @@ _MALFORMED = (LookupError, TypeError, ValueError, AttributeError, OSError, Runti
 
 @contextmanager
 def _well_formed(path: Path) -> Iterator[None]:
-    """Turn what a file of another structure leads to into one sentence."""
+    """Turn the errors that a file of another structure causes into one sentence."""
     try:
         yield
     except _MALFORMED as error:
-        raise FormatError(f"{path} is not laid out as Keras does ({said(error)}); copy or download it again") from None
+        raise FormatError(f"{path} does not have Keras' layout ({said(error)}); copy or download it again") from None
 
 
 def _check_config(config: Any, path: Path) -> None:
-    """Raise FormatError where a model has a Lambda layer: Python code, which no port of the weights would compute."""
+    """Raise FormatError if a model has a Lambda layer: its Python code is lost in a port of the weights."""
     waiting = [config]
     while waiting:
         part = waiting.pop()
@@ -86,7 +85,7 @@ def _check_config(config: Any, path: Path) -> None:
 
 
 def _layer_names(config: Any) -> dict[str, str]:
-    """Return ``{group: layer name}`` of a functional model: groups are named by class and counted by order."""
+    """Return ``{group: layer name}`` of a functional model; a group's name is the class and its number."""
     names: dict[str, str] = {}
     seen: dict[str, int] = {}
     for layer in config["config"].get("layers", ()):
@@ -116,10 +115,10 @@ def _numbered(file: H5, names: dict[str, str]) -> dict[str, Entry]:
                 f"{file.path} does not name the layer of {group}: save it with a newer Keras, or as .keras"
             )
         leaves = _LEAVES.get(kind)
-        # Only a bias, the last, may be missing; a batch norm without gamma would shift all behind it.
+        # Only the bias, which is last, may be missing: without gamma, all other weights of a batch norm would shift.
         if leaves is None or len(stored) not in (len(leaves), len(leaves) - (leaves[-1] == "bias")):
             raise FormatError(
-                f"{file.path}: {layer} is a {kind} whose {len(stored)} weights porter does not know by order: "
+                f"{file.path}: {layer} is a {kind} with {len(stored)} weights, and porter does not know their order: "
                 "save it as .h5"
             )
         for number, leaf in zip(sorted(stored, key=int), leaves, strict=False):
@@ -132,7 +131,7 @@ def _legacy(file: H5) -> dict[str, Entry]:
     root = file.member(file.root, "model_weights") or file.root
     layers = _listed(file, root, "layer_names")
     if layers is None:
-        raise FormatError(f"{file.path} is HDF5, but not of Keras: name a .weights.h5 or .h5 that Keras wrote")
+        raise FormatError(f"{file.path} is HDF5, but not from Keras: name a .weights.h5 or .h5 that Keras wrote")
     entries = {}
     for layer in layers:
         group = file.member(root, layer)
@@ -149,7 +148,7 @@ def _legacy(file: H5) -> dict[str, Entry]:
 
 
 def _listed(file: H5, group: h5py.Group, name: str) -> list[str] | None:
-    """Return the texts of an attribute, or of those over which Keras spreads what is too long for one."""
+    """Return the texts of an attribute; Keras splits a long one over several attributes."""
     found = file.text(group, name)
     if found is not None:
         return _decoded(found)

@@ -1,1 +1,1 @@
-"""numpy's files."""
+"""Readers of numpy's files."""

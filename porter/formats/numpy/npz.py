@@ -1,4 +1,4 @@
-"""numpy's .npz: a zip of arrays by name, and tensornets' form of it, a pickled list of arrays beside its names."""
+"""Reads numpy's .npz, a zip of arrays by name, and tensornets' form of it, a pickled list of arrays and their names."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from porter.formats.numpy.pickled import unpickle_arrays
 from porter.formats.zip import DAMAGE, open_archive, said
 
 _LARGEST_RATIO = 64
-"""Trained weights hardly pack; deflate's own bound is 1032."""
+"""Trained weights hardly compress; deflate's own bound is 1032."""
 _ROOM = 1 << 26
-"""Bytes to which a member may unpack all the same: slots and biases may be all alike."""
+"""Bytes that any member may unpack to: slots and biases may hold one value throughout."""
 _LONGEST_HEADER = 1 << 16
 _NUMBERS = "biufc"
 """The kinds of dtype that porter reads: bools, integers, floats and complex numbers."""
 
 
 class _Header(NamedTuple):
-    """What stands before an array's values, and how many bytes it takes."""
+    """The header before an array's values; ``size`` is its own length in bytes."""
 
     shape: tuple[int, ...]
     fortran: bool
@@ -38,11 +38,10 @@ class _Header(NamedTuple):
 
 
 def read_npz(path: Path) -> Checkpoint:
-    """Read a .npz by its members' names; values are read, and held against their CRC-32, when they are asked for.
+    """Read a .npz by its members' names; values are read on demand and compared with their CRC-32.
 
-    An array of objects is tensornets': its arrays are named by the array ``names`` beside it, and by their place in it
-    where there is none, as in ``values[3]``. Nothing in it is executed. A variable's ``:0`` is dropped. Raises
-    FormatError.
+    An array of objects is tensornets': the array ``names`` beside it names its arrays, else their number does, as in
+    ``values[3]``. Nothing in it is executed. The ``:0`` at the end of a variable's name is dropped. Raises FormatError.
     """
     archive = open_archive(path, ".npz file", _LARGEST_RATIO, _ROOM)
     entries: dict[str, Entry] = {}
@@ -64,14 +63,14 @@ def read_npz(path: Path) -> Checkpoint:
         for key, entry in found.items():
             short = key.removesuffix(":0")
             if short in entries:
-                raise FormatError(f"{path}: {short} is there twice; copy or download it again")
+                raise FormatError(f"{path}: {short} occurs twice; copy or download it again")
             entries[short] = entry
     return Checkpoint(path, "numpy archive", entries, asides)
 
 
 @contextmanager
 def _readable(path: Path, name: str) -> Iterator[None]:
-    """Name the file and the array in whatever is wrong with it."""
+    """Add the file and the array to the message of any error."""
     try:
         yield
     except FormatError as error:
@@ -81,19 +80,19 @@ def _readable(path: Path, name: str) -> Iterator[None]:
 
 
 def _header(archive: zipfile.ZipFile, member: str) -> _Header:
-    """Read an array's header, and hold its size against what is stored. Raises FormatError."""
+    """Read an array's header and compare its size with the stored bytes. Raises FormatError."""
     with archive.open(member) as file:
         start = io.BytesIO(file.read(_LONGEST_HEADER))
     try:
         version = np.lib.format.read_magic(start)
         readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
         if version not in readers:
-            raise FormatError(f"it is of the array format {version}, which porter does not read")
+            raise FormatError(f"it has the array format {version}, which porter does not read")
         shape, fortran, dtype = readers[version](start)
     except FormatError:
         raise
-    except Exception as error:  # numpy evaluates the header as a literal, and damage there can lead to any
-        raise FormatError(f"it does not begin as an array does ({type(error).__name__})") from None
+    except Exception as error:  # numpy evaluates the header as a literal, so that damage may raise any error
+        raise FormatError(f"it does not begin like an array ({type(error).__name__})") from None
     header = _Header(shape, fortran, dtype, start.tell())
     stored = archive.getinfo(member).file_size - header.size
     if not dtype.hasobject:
@@ -124,29 +123,29 @@ def _values(raw: bytes, header: _Header) -> np.ndarray:
 
 
 def _listed(archive: zipfile.ZipFile, member: str) -> Iterator[tuple[str, Entry]]:
-    """Yield the arrays that an array of objects holds, by name where the file has their names."""
+    """Yield the arrays in an array of objects, by name if the file has their names."""
     raw = archive.read(member)
     arrays = unpickle_arrays(memoryview(raw)[_header(archive, member).size :])
     name = member.removesuffix(".npy")
     names = _names(archive) or [f"{name}[{number}]" for number in range(len(arrays))]
     if len(names) != len(arrays):
-        raise FormatError(f"it holds {len(arrays)} arrays, and names.npy {len(names)} names")
+        raise FormatError(f"it holds {len(arrays)} arrays, but names.npy {len(names)} names")
     if len(set(names)) != len(names):
         raise FormatError("names.npy has a name twice")
     for key, array in zip(names, arrays, strict=True):
         if array.dtype.kind not in _NUMBERS:
-            raise FormatError(f"{key} is of {array.dtype}, where numbers belong")
+            raise FormatError(f"{key} holds {array.dtype} instead of numbers")
         yield key, Entry(array.shape, _native(array.dtype), array.values)
 
 
 def _names(archive: zipfile.ZipFile) -> list[str]:
-    """Return the strings of the array ``names``, none where there is no such array."""
+    """Return the strings in the array ``names``, none if the file lacks it."""
     if "names.npy" not in archive.namelist():
         return []
     header = _header(archive, "names.npy")
     raw = archive.read("names.npy")
     if header.dtype.kind not in "SU" or len(header.shape) != 1:
-        raise FormatError(f"names.npy is of {header.dtype} and {header.shape}, where a row of names belongs")
+        raise FormatError(f"names.npy holds {header.dtype} of shape {header.shape} instead of a row of names")
     try:
         return [name.decode() if isinstance(name, bytes) else str(name) for name in _values(raw, header)]
     except UnicodeDecodeError as error:

@@ -1,7 +1,7 @@
-"""A pickled row of numpy arrays, read without numpy's own constructors: stand-ins take their place.
+"""Reads a pickled row of numpy arrays with stand-ins for numpy's constructors.
 
-Only what reconstructs an array or a dtype is let in, and no opcode that could name anything else, so that nothing in
-a pickle is executed, and nothing of the size that it claims is allocated.
+It accepts only the calls that rebuild an array or a dtype, and only their opcodes. So no pickle executes anything, or
+allocates the size that it claims.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _DTYPE = re.compile(r"[biufc]\d\d?|O[48]?")
 
 
 class Array:
-    """An array as a pickle states it: its values are made when they are asked for."""
+    """An array as a pickle states it; `values` makes its values on demand."""
 
     def __init__(self) -> None:
         self.shape: tuple[int, ...] = ()
@@ -43,7 +43,7 @@ class Array:
         if not sides or not fits(self.shape, self.dtype):
             raise FormatError(f"it has the shape {self.shape}, which no array can have")
         if not isinstance(self.raw, list if self.dtype.hasobject else (bytes, _Latin1)):
-            raise FormatError(f"an array of {self.dtype} holds something else than its values")
+            raise FormatError(f"an array of {self.dtype} holds something besides its values")
         held = len(self.raw) * (self.dtype.itemsize if self.dtype.hasobject else 1)
         if held != math.prod(self.shape) * self.dtype.itemsize:
             raise FormatError(f"an array of {self.dtype} and shape {self.shape} is stored in {held} bytes")
@@ -61,7 +61,7 @@ class _Dtype:
     def __init__(self, text: Any, align: Any = False, copy: Any = True) -> None:
         text = _text(text)
         if not _DTYPE.fullmatch(text):
-            raise FormatError(f"it holds an array of {text!r}, where numbers belong")
+            raise FormatError(f"it holds an array of {text!r} instead of numbers")
         self.dtype = np.dtype(text)
 
     def __setstate__(self, state: Any) -> None:
@@ -71,22 +71,22 @@ class _Dtype:
 
 
 class _Latin1:
-    """Bytes that a pickle of the second protocol keeps as text; they are made when they are asked for."""
+    """Bytes that a pickle of protocol 2 keeps as text; `encoded` makes them on demand."""
 
     def __init__(self, text: Any, codec: Any) -> None:
         if not isinstance(text, str) or _text(codec) != "latin1":
-            raise FormatError("its bytes are encoded in another way than numpy's")
+            raise FormatError("its bytes have another encoding than numpy's")
         self.text = text
 
     def __len__(self) -> int:
         return len(self.text)
 
     def encoded(self) -> bytes:
-        """Return the bytes. Raises FormatError where there is more in the text than bytes."""
+        """Return the bytes. Raises FormatError if the text has characters beyond bytes."""
         try:
             return self.text.encode("latin1")
         except UnicodeEncodeError:
-            raise FormatError("its bytes are encoded in another way than numpy's") from None
+            raise FormatError("its bytes have another encoding than numpy's") from None
 
 
 def _reconstruct(kind: Any, shape: Any, code: Any) -> Array:
@@ -94,7 +94,7 @@ def _reconstruct(kind: Any, shape: Any, code: Any) -> Array:
 
 
 def _not_called(*_: Any) -> None:
-    raise FormatError("it calls ndarray, which no array's pickle does")
+    raise FormatError("it calls ndarray, which no pickled array does")
 
 
 _ALLOWED: dict[tuple[str, str], Callable[..., Any]] = {
@@ -114,20 +114,20 @@ class _Unpickler(pickle.Unpickler):
 
 
 def unpickle_arrays(raw: memoryview) -> list[Array]:
-    """Return the arrays in the pickle of a row of them. Raises FormatError where it holds anything else."""
+    """Return the arrays in a pickled row of arrays. Raises FormatError if it holds anything else."""
     file = io.BytesIO(raw)
     try:
         for count, (opcode, argument, at) in enumerate(pickletools.genops(file)):
             if opcode.name not in _OPCODES:
-                raise FormatError(f"its pickle has a {opcode.name} at byte {at}, which no array's has")
-            # The unpickler's memo takes as much memory as its largest number says.
+                raise FormatError(f"its pickle has the opcode {opcode.name} at byte {at}, which no pickled array has")
+            # The unpickler's memo takes as much memory as its largest number asks for.
             if opcode.name == "LONG_BINPUT" and int(argument or 0) > count:
-                raise FormatError(f"its pickle has the number {argument} at byte {at}, beyond what it holds")
+                raise FormatError(f"its pickle refers to object {argument} at byte {at}, more than it holds")
         file.seek(0)
         row = _Unpickler(file, encoding="bytes").load()
     except FormatError:
         raise
-    except Exception as error:  # a damaged pickle can lead to any
+    except Exception as error:  # a damaged pickle may raise any error
         raise FormatError(f"its pickle is damaged ({type(error).__name__})") from None
     listed = row.raw if isinstance(row, Array) and row.dtype.hasobject and len(row.shape) == 1 else None
     if not isinstance(listed, list) or not all(isinstance(one, Array) and not one.dtype.hasobject for one in listed):
@@ -136,9 +136,9 @@ def unpickle_arrays(raw: memoryview) -> list[Array]:
 
 
 def _text(value: Any) -> str:
-    """Return a string of a pickle, which Python 2 keeps as bytes."""
+    """Return a pickled string, which Python 2 keeps as bytes."""
     if isinstance(value, bytes):
         value = value.decode("latin1")
     if not isinstance(value, str):
-        raise FormatError("its pickle has something else where a name belongs")
+        raise FormatError("its pickle has something else instead of a name")
     return value

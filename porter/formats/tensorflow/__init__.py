@@ -1,1 +1,1 @@
-"""TensorFlow's files, graphs included."""
+"""Readers and writers of TensorFlow's files: checkpoints, graphs and event files."""

@@ -1,4 +1,4 @@
-"""TensorBundle, TensorFlow's V2 checkpoints: an index of entries and one or more data shards.
+"""Reads TensorBundles, TensorFlow's V2 checkpoints: an index of entries and one or more data files.
 
 Source: tensorflow/core/protobuf/tensor_bundle.proto and core/util/tensor_bundle/tensor_bundle.h.
 """
@@ -51,7 +51,7 @@ class _Header:
 
 @dataclass
 class _Record:
-    """A BundleEntryProto: where one tensor lies."""
+    """A BundleEntryProto: the dtype, shape, place and checksum of one tensor."""
 
     dtype: int = 0
     shape: tuple[int, ...] = ()
@@ -63,9 +63,9 @@ class _Record:
 
 
 def read_bundle(index: Path) -> Checkpoint:
-    """Read a checkpoint's ``.index``; its shards are opened when a tensor is read. Raises FormatError.
+    """Read a checkpoint's ``.index``; its data files are opened when a tensor is read. Raises FormatError.
 
-    Of an object-based checkpoint the object graph is read at once: it has the variables' names.
+    An object-based checkpoint's object graph is read at once, because it has the variables' names.
     """
     records: dict[str, _Record] = {}
     slices: dict[bytes, _Record] = {}
@@ -92,7 +92,7 @@ def read_bundle(index: Path) -> Checkpoint:
         if name in asides:
             continue
         if record.dtype == 0:
-            raise unreadable(index, name, FormatError("it has dtype number 0, which is none"))
+            raise unreadable(index, name, FormatError("it has the invalid dtype number 0"))
         if record.dtype not in TYPES:
             asides[name] = unread(dtype_name(record.dtype))
         elif record.slices:
@@ -100,7 +100,7 @@ def read_bundle(index: Path) -> Checkpoint:
         else:
             entries[name] = _entry(shards, key, record)
     _check_tiles(shards, (*records.items(), *slices.items()))
-    # Only those that hold something: a hostile index may claim any number of them.
+    # Only data files with tensors in them: a hostile index may claim any number of files.
     used = sorted({record.shard for record in (*records.values(), *slices.values()) if record.shard < header.shards})
     files = (index, *filter(Path.is_file, map(shards.path, used)))
     return Checkpoint(
@@ -147,9 +147,9 @@ def _record(message: Buffer) -> _Record:
 
 
 class _Shards:
-    """The data files beside an index, each opened to read a tensor.
+    """The data files beside an index, opened for each tensor.
 
-    They are read and not mapped, so that memory holds one tensor at a time and not all that were ever read.
+    They are read instead of mapped, so that memory holds one tensor at a time.
     """
 
     def __init__(self, index: Path, header: _Header) -> None:
@@ -159,7 +159,7 @@ class _Shards:
         self.prefix = self._prefix()
 
     def _prefix(self) -> Path:
-        """Return the index's name without ``.index``; where it was renamed, the name that its data files have."""
+        """Return the index's name without ``.index``, or the prefix of its data files if the index was renamed."""
         names = [self.index.with_suffix("")] if self.index.suffix == ".index" else [self.index]
         names.append(self.index.with_suffix(""))
         return next((name for name in names if self._named(name, 0).is_file()), names[0])
@@ -171,12 +171,12 @@ class _Shards:
         return self._named(self.prefix, shard)
 
     def size(self, shard: int) -> int:
-        """Return how many bytes a data file holds."""
+        """Return the size of a data file in bytes."""
         with self._open(shard) as file:
             return os.fstat(file.fileno()).st_size
 
     def raw(self, name: str, record: _Record) -> memoryview:
-        """Return a record's bytes, not yet checked. Raises FormatError where the file ends before them."""
+        """Return a record's bytes, not yet checked. Raises FormatError if the file ends before them."""
         end = record.offset + record.size
         with self._open(record.shard) as file:
             size = os.fstat(file.fileno()).st_size
@@ -195,13 +195,13 @@ class _Shards:
             return self.path(shard).open("rb")
         except FileNotFoundError:
             raise FormatError(
-                f"{self.path(shard)} is missing: {self.index.name} says that the checkpoint has {self.count} data "
-                "file(s); copy all of them beside it"
+                f"{self.path(shard)} is missing: by {self.index.name} the checkpoint has {self.count} data file(s); "
+                "copy all of them beside it"
             ) from None
 
 
 def _names(shards: _Shards, records: dict[str, _Record]) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the names that the object graph, if there is one, gives to keys, and which of those are no variables."""
+    """Return the names that an object graph gives to keys, and the roles of all names besides variables."""
     if objects.KEY not in records:
         return {}, {}
     found = _object_graph(shards, records[objects.KEY])
@@ -213,7 +213,7 @@ def _names(shards: _Shards, records: dict[str, _Record]) -> tuple[dict[str, str]
     asides = {objects.KEY: "object graph"}
     taken = {objects.KEY}
     for name, (first, *others) in keys_of.items():
-        # Keras' export keeps each variable twice; variables of one name that differ go by their paths.
+        # Keras' export stores each variable twice. Different variables of one name keep their paths as names.
         copies = all(_same(records[key], records[first]) for key in others)
         for key in (first, *others):
             wanted = name if copies and key == first else objects.path_of(key)
@@ -240,7 +240,7 @@ def _object_graph(shards: _Shards, record: _Record) -> objects.Objects:
 
 
 def _same(one: _Record, other: _Record) -> bool:
-    """Tell whether two records hold the same bytes, by their checksums."""
+    """Tell by their checksums whether two records hold the same bytes."""
     return (one.dtype, one.shape, one.size, one.crc) == (other.dtype, other.shape, other.size, other.crc)
 
 
@@ -250,7 +250,7 @@ def _check_place(shards: _Shards, record: _Record) -> None:
 
 
 def _check_tiles(shards: _Shards, records: Iterable[tuple[str | bytes, _Record]]) -> None:
-    """Hold the records against each data file that is there: no byte is of two tensors, and none of no tensor."""
+    """Check each data file that exists: every byte must belong to exactly one tensor. Raises FormatError."""
     spans: dict[int, list[Span]] = {}
     for name, record in records:
         if record.size and record.shard < shards.count:
@@ -264,8 +264,8 @@ def _check_tiles(shards: _Shards, records: Iterable[tuple[str | bytes, _Record]]
             raise FormatError(f"{shards.index}: in {path.name}, {error}; copy or download it again") from None
         if path.is_file() and path.stat().st_size > end:
             raise FormatError(
-                f"{path} has {path.stat().st_size} bytes, of which its index names {end}: it belongs to another index, "
-                "or was appended to; copy or download both again"
+                f"{path} has {path.stat().st_size} bytes, but its index names {end}: it belongs to another index, or "
+                "something was appended; copy or download both again"
             )
 
 
@@ -284,12 +284,12 @@ def _entry(shards: _Shards, name: str, record: _Record) -> Entry:
 
 
 def _check(shards: _Shards, name: str, record: _Record, slices: dict[bytes, _Record]) -> None:
-    """Hold a tensor that is not read, or all of its slices, against its checksum. Raises FormatError."""
+    """Compare a tensor that porter does not read, or all its slices, with its checksum. Raises FormatError."""
     parts = [slices.get(slice_key(name, extents)) for extents in record.slices] or [record]
     try:
         for part in parts:
             if part is None:
-                raise FormatError("one of its slices is not there")
+                raise FormatError("one of its slices is missing")
             _check_place(shards, part)
             raw = shards.raw(name, part)
             if part.dtype == STRING:
@@ -316,7 +316,7 @@ _Slice = tuple[Region, Entry]
 
 
 def _sliced(shards: _Shards, name: str, record: _Record, slices: dict[bytes, _Record]) -> Entry:
-    """Return a partitioned variable's entry: each slice has a record of its own, behind a key that encodes it."""
+    """Return the entry of a partitioned variable; each slice has a record of its own under a key that encodes it."""
     shape, kind = record.shape, TYPES[record.dtype]
     found: list[tuple[Region, str, _Record]] = []
     try:
@@ -326,7 +326,7 @@ def _sliced(shards: _Shards, name: str, record: _Record, slices: dict[bytes, _Re
             region = region_of(extents, shape)
             part = slices.get(slice_key(name, extents))
             if part is None:
-                raise FormatError(f"its slice {shown(extents)} is not there")
+                raise FormatError(f"its slice {shown(extents)} is missing")
             if (part.dtype, part.shape) != (record.dtype, shape_of(region)):
                 raise FormatError(f"its slice {shown(extents)} has another dtype or shape than its place")
             found.append((region, f"{name} ({shown(extents)})", part))
@@ -338,7 +338,7 @@ def _sliced(shards: _Shards, name: str, record: _Record, slices: dict[bytes, _Re
 
 
 def _stitched(shards: _Shards, name: str, shape: tuple[int, ...], parts: list[_Slice]) -> np.ndarray:
-    read = [(region, entry.load()) for region, entry in parts]  # before the whole takes memory
+    read = [(region, entry.load()) for region, entry in parts]  # before the whole array takes memory
     try:
         return stitch(shape, read)
     except FormatError as error:

@@ -1,4 +1,4 @@
-"""Writes a TensorBundle, TensorFlow's V2 checkpoint, without TensorFlow: one data file and its index.
+"""Writes TensorBundles, TensorFlow's V2 checkpoints, without TensorFlow: one data file and its index.
 
 Sources: tensorflow/core/protobuf/tensor_bundle.proto, leveldb/doc/table_format.md.
 """
@@ -16,9 +16,9 @@ from porter.formats.tensorflow.dtypes import TYPES
 from porter.formats.tensorflow.sstable import MAGIC
 
 _BLOCK = 1 << 14
-"""A block is closed when it has grown to this many bytes."""
+"""A block ends once it has this many bytes."""
 _RESTART = 16
-"""Every so many keys one is written whole, as LevelDB does."""
+"""Every 16th key is written whole, as LevelDB does."""
 _NUMBERS = {kind.stored: number for number, kind in reversed(TYPES.items()) if kind.stored == kind.loaded}
 
 
@@ -35,7 +35,7 @@ def index_file(prefix: Path) -> Path:
 def write_bundle(data: Path, index: Path, entries: Mapping[str, Entry], names: Iterable[str] | None = None) -> None:
     """Write ``entries`` to the paths ``data`` and ``index``, one tensor at a time.
 
-    ``names`` are the entries' names in sorted order, for a caller who counts them as they are written.
+    ``names`` are the entries' names in the order of `in_order`, for callers that track progress.
     """
     records = [(b"", _field(1, 1) + _message(3, _field(1, 1)))]  # one shard; version 1 of the format
     offset = 0
@@ -77,7 +77,7 @@ def _varint(value: int) -> bytes:
 
 
 def _field(number: int, value: int) -> bytes:
-    """Return a varint field; protobuf leaves a zero out."""
+    """Return a varint field; protobuf leaves zeros out."""
     return _varint(number << 3) + _varint(value) if value else b""
 
 
@@ -90,7 +90,7 @@ def _table(records: Iterable[tuple[bytes, bytes]]) -> bytes:
     out = bytearray()
 
     def append(block: bytes) -> bytes:
-        """Add a block with its trailer, uncompressed, and return its handle."""
+        """Add an uncompressed block with its trailer, and return its handle."""
         handle = _varint(len(out)) + _varint(len(block))
         out.extend(block + b"\0" + masked_crc32c(block + b"\0").to_bytes(4, "little"))
         return handle
@@ -115,7 +115,7 @@ def _blocks(records: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, byt
 
 
 def _block(records: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """Return a block: each key without the prefix that it shares with the one before, and restart points."""
+    """Return a block: keys without the prefix that they share with the key before, and restart points."""
     out, restarts, before = bytearray(), [], b""
     for number, (key, value) in enumerate(records):
         shared = 0

@@ -1,6 +1,6 @@
-"""Event files and log folders: graphs, steps and tags, newest first; every record's checksums are checked.
+"""Reads event files and log folders: graphs, steps and tags, newest first.
 
-tensorboard's own loader stops silently at a damaged record, so the records are read here.
+It checks every record's checksums. tensorboard's own loader stops silently at a damaged record.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from porter.formats.tensorflow.tfrecord import find_event_files, read_records, r
 
 @dataclass
 class Tag:
-    """One summary's history: how many points, over which steps, and its newest number where it is one."""
+    """One summary's history: its points, its first and last step, and its newest value if that is a number."""
 
     name: str
     kind: str
@@ -35,7 +35,7 @@ class Tag:
 
 @dataclass
 class EventFile:
-    """What one event file holds. ``graphs`` are (step, name, Source); ``damage`` are whole sentences."""
+    """The contents of one event file. ``graphs`` has (step, name, Source); ``damage`` has whole sentences."""
 
     path: Path
     version: str = ""
@@ -50,16 +50,16 @@ class EventFile:
 
 
 def read_logs(path: Path) -> list[EventFile]:
-    """Read an event file, or all of those in a folder, newest first. Raises PorterError where there are none."""
+    """Read an event file, or all those in a folder, newest first. Raises PorterError if there are none."""
     paths = find_event_files(path) if path.is_dir() else [path]
     if not paths:
-        raise PorterError(f"{path} holds no event files: name the folder that TensorBoard is given")
+        raise PorterError(f"{path} holds no event files: name the folder that TensorBoard reads")
     files = [read_events(path) for path in paths]
     return sorted(files, key=lambda file: (file.last_time, str(file.path)), reverse=True)
 
 
 def read_events(path: Path) -> EventFile:
-    """Read one event file, as far as it can be read."""
+    """Read one event file up to and behind any damage."""
     found = EventFile(path)
     for event in _events(path, found):
         if not found.records:
@@ -98,19 +98,19 @@ def _events(path: Path, found: EventFile) -> Iterator[Any]:
                 try:
                     yield Event.FromString(data)
                 except DecodeError:
-                    found.damage.append(f"The record at byte {offset} is whole, but no event.")
+                    found.damage.append(f"The record at byte {offset} is whole but not an event.")
         finally:
             records.close()  # type: ignore[attr-defined]
             view.release()
 
 
 def _add_graph(found: EventFile, step: int, name: str, message: Any, raw: bytes) -> None:
-    """Keep a graph; one that does not parse is damage, not an end."""
+    """Keep a graph, or report damage if it does not parse."""
     try:
         parsed = message.FromString(raw)
         source = graph_source(found.path, parsed) if message is GraphDef else meta_source(found.path, parsed, name)
     except (DecodeError, FormatError):
-        found.damage.append(f"The {name} of step {step} is no whole graph and is left out.")
+        found.damage.append(f"The {name} of step {step} is not a whole graph and is left out.")
         return
     found.graphs.append((step, name, source))
 
@@ -159,7 +159,7 @@ def _add_trace_summary(found: EventFile, step: int, value: Any) -> None:
     """Read the graphs that TensorFlow 2 writes as summaries of the plugin ``graph…``."""
     for raw in value.tensor.string_val:
         plugin = value.metadata.plugin_data.plugin_name
-        if plugin == "graph_keras_model":  # a Keras config in JSON: no graph of ops
+        if plugin == "graph_keras_model":  # a Keras config in JSON, without ops
             continue
         from tensorboard.compat.proto.config_pb2 import RunMetadata
 
@@ -175,7 +175,7 @@ def _add_trace_summary(found: EventFile, step: int, value: Any) -> None:
 
 
 def newest_graph(path: Path) -> Source:
-    """Return the newest graph of an event file or log folder; raises PorterError where there is none."""
+    """Return the newest graph of an event file or log folder. Raises PorterError if there is none."""
     from dataclasses import replace
 
     files = read_logs(path)
@@ -190,12 +190,12 @@ def newest_graph(path: Path) -> Source:
     damage = " ".join(sentence for file in files for sentence in file.damage)
     raise PorterError(
         f"{path} has no graph in its events: "
-        + (f"{damage} Copy it again" if damage else "its steps are all it holds; name another")
+        + (f"{damage} Copy it again" if damage else "it holds steps alone; name another")
     )
 
 
 def write_graph_event(path: Path, graph: Any, wall_time: float) -> None:
-    """Write an event file of one GraphDef, which TensorBoard opens."""
+    """Write an event file of one GraphDef for TensorBoard; ``wall_time`` is in seconds since 1970."""
     events = [Event(wall_time=wall_time, file_version="brain.Event:2")]
     events.append(Event(wall_time=wall_time, graph_def=graph.SerializeToString()))
     path.write_bytes(b"".join(record(event.SerializeToString()) for event in events))

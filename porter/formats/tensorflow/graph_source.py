@@ -1,4 +1,4 @@
-"""Source: a graph with what its file says of it."""
+"""Source: a graph and the facts that its file states about it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from porter.formats.tensorflow.graphdef import node_of
 
 _INIT_SIGNATURE = "__saved_model_init_op"
 _INIT_COLLECTIONS = ("saved_model_main_op", "legacy_init_op")
-"""Where a SavedModel names what runs when it is loaded: tensorflow/python/saved_model/constants.py."""
+"""Collections of ops that run when a SavedModel is loaded: tensorflow/python/saved_model/constants.py."""
 
 
 @dataclass(frozen=True)
 class Signature:
-    """One way to call a SavedModel: its inputs' and outputs' names, and their tensors."""
+    """One way to call a SavedModel: the tensors of its inputs and outputs, by name."""
 
     name: str
     inputs: Mapping[str, str]
@@ -26,11 +26,11 @@ class Signature:
 
 @dataclass(frozen=True)
 class Source:
-    """A graph as it lies in a file. ``wrote`` is the TensorFlow version where the file says so.
+    """A graph as a file holds it. ``wrote`` is the TensorFlow version if the file states it.
 
-    ``variable_names`` maps a variable of the graph to its name in the SavedModel's object graph. ``init_ops`` are the
-    nodes that TensorFlow runs when it loads a SavedModel. ``notes``
-    are whole sentences about the file: damage, and what else it holds.
+    ``variable_names`` maps the graph's variables to their names in a SavedModel's object graph. ``init_ops`` lists the
+    nodes that TensorFlow runs when it loads a SavedModel. ``notes`` has whole sentences about damage and other contents
+    of the file.
     """
 
     path: Path
@@ -45,14 +45,14 @@ class Source:
 
 
 def graph_source(path: Path, graph: Any, suffix: str = "") -> Source:
-    """Return a bare GraphDef as a Source; a text file without a node is no graph."""
+    """Return a bare GraphDef as a Source. Raises FormatError if it has no nodes."""
     if not graph.node:
-        raise FormatError(f"{path} has no node in it: it is no TensorFlow graph, or cut off")
+        raise FormatError(f"{path} has no nodes: it is cut off or not a TensorFlow graph; copy or download it again")
     return Source(path, f"TensorFlow GraphDef{suffix}", graph)
 
 
 def meta_source(path: Path, meta: Any, kind: str, notes: list[str] | None = None) -> Source:
-    """Return a MetaGraphDef's graph, with what is written around it."""
+    """Return a MetaGraphDef's graph with its signatures, names and ops."""
     signatures = tuple(
         Signature(
             name,
@@ -85,7 +85,7 @@ def _init_ops(meta: Any) -> Iterator[str]:
 def _object_names(meta: Any) -> dict[str, str]:
     """Return each variable's path in the object graph, such as ``_functional/conv1/kernel``.
 
-    Of several paths the shortest by name is taken; Keras also lists every variable by number.
+    If there are several paths, it is a shortest one by names; Keras also lists every variable by number.
     """
     nodes = meta.object_graph_def.nodes
     named = _object_paths(nodes, numbered=False)
@@ -101,7 +101,7 @@ def _object_paths(nodes: Any, numbered: bool) -> dict[int, str]:
     """Return a shortest path to every object, found breadth first."""
     paths: dict[int, str] = {0: ""} if nodes else {}
     waiting = list(paths)
-    for at in waiting:  # grows while it is walked
+    for at in waiting:  # the list grows in the loop
         for child in nodes[at].children:
             known = child.node_id in paths or child.node_id >= len(nodes)
             if not known and (numbered or not child.local_name.endswith("variables")):

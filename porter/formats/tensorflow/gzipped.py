@@ -1,4 +1,4 @@
-"""Gzipped graphs, unpacked only as far as a graph can go."""
+"""Unpacks gzipped graphs, up to a bound on their size."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 from porter.errors import FormatError
 
 _RATIO = 64
-"""Graphs pack to a seventeenth at best, weights hardly at all; deflate's own bound is 1032."""
+"""Graphs compress to a seventeenth at best, weights hardly at all; deflate's own bound is 1032."""
 _ROOM = 1 << 22
-"""Bytes to which any file may unpack: protobuf's messages take many times what the emptiest of them take here."""
+"""Bytes that any file may unpack to; the emptiest protobuf messages take many times their size in memory."""
 
 
 def unpack(raw: bytes, path: Path) -> bytes:
-    """Return what the gzipped bytes of ``path`` unpack to. Raises FormatError where they are damaged, or a bomb."""
+    """Unpack the gzipped bytes of ``path``. Raises FormatError if they are damaged or unpack to too much."""
     most = max(_RATIO * len(raw), _ROOM)
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(raw)) as file:
@@ -25,7 +25,7 @@ def unpack(raw: bytes, path: Path) -> bytes:
         raise FormatError(f"{path} does not unpack ({error}); copy or download it again") from None
     if len(unpacked) > most:
         raise FormatError(
-            f"{path} unpacks from {len(raw):,} bytes to more than {most:,}, which no graph does: unpack it yourself, "
+            f"{path} unpacks from {len(raw):,} bytes to more than {most:,}, beyond any graph: unpack it yourself, "
             "or download it again"
         )
     return unpacked

@@ -1,7 +1,7 @@
-"""The object graph of a tf.train.Checkpoint: what the variables behind its keys are called, and what they are for.
+"""The object graph of a tf.train.Checkpoint: the names and roles of the variables behind its keys.
 
-Keys are paths through Python's objects, as in ``model/layer_with_weights-0/kernel/.ATTRIBUTES/VARIABLE_VALUE``;
-the graph says what each variable called itself. Source: tensorflow/core/protobuf/trackable_object_graph.proto.
+Keys are paths through Python objects, as in ``model/layer_with_weights-0/kernel/.ATTRIBUTES/VARIABLE_VALUE``; the graph
+has each variable's own name. Source: tensorflow/core/protobuf/trackable_object_graph.proto.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from porter.formats.tensorflow.wire import Buffer, fields, integer, nested, text
 KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
 SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
 
-# The children by which optimizers of Keras are known; those of tf.compat.v1 by their slots.
+# The children that give away an optimizer of Keras; those of tf.compat.v1 have slots.
 _OPTIMIZERS = ({"_iterations", "_learning_rate"}, {"iter", "learning_rate"}, {"iter", "decay"})
 _STEPS = {"_iterations", "iter"}
 
@@ -24,7 +24,7 @@ _STEPS = {"_iterations", "iter"}
 class _Node:
     children: dict[str, int] = field(default_factory=dict)
     variables: list[tuple[str, str]] = field(default_factory=list)
-    """Key and full name of each value."""
+    """The key and full name of each value."""
     slots: list[int] = field(default_factory=list)
 
     def is_optimizer(self) -> bool:
@@ -33,21 +33,21 @@ class _Node:
 
 @dataclass(frozen=True)
 class Objects:
-    """``names`` maps keys to the variables' own names, in the graph's order; ``roles`` those that are no weights."""
+    """``names`` maps keys to the variables' own names, in the graph's order; ``roles`` has all keys besides weights."""
 
     names: dict[str, str]
     roles: dict[str, str]
 
 
 def read_objects(message: Buffer) -> Objects:
-    """Read a TrackableObjectGraph: repeated node (1). Raises FormatError where it points behind its end."""
+    """Read a TrackableObjectGraph: repeated node (1). Raises FormatError if it points behind its end."""
     nodes = [_node(nested(value)) for number, value in fields(message) if number == 1]
     names = {key: name for node in nodes for key, name in node.variables}
     return Objects(names, _roles(nodes))
 
 
 def path_of(key: str) -> str:
-    """Return the path through the objects, which names a variable that has no name of its own."""
+    """Return a key's path through the objects, the name of a variable without a name of its own."""
     return key.removesuffix(SUFFIX)
 
 
@@ -69,7 +69,7 @@ def _node(message: Buffer) -> _Node:
 
 
 def _roles(nodes: list[_Node]) -> dict[str, str]:
-    """Return the role of every value that only optimizers and metrics lead to."""
+    """Return the role of every value that only optimizers and metrics refer to."""
     if any(number >= len(nodes) for node in nodes for number in (*node.children.values(), *node.slots)):
         raise FormatError("its object graph points behind its end")
     weights = _reached(nodes) if nodes else set()
@@ -88,7 +88,7 @@ def _roles(nodes: list[_Node]) -> dict[str, str]:
 
 
 def _reached(nodes: list[_Node]) -> set[int]:
-    """Return the nodes that the root leads to without passing through an optimizer."""
+    """Return the nodes that the root reaches without passing through an optimizer."""
     reached: set[int] = set()
     waiting = [0]
     while waiting:

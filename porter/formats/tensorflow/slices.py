@@ -1,4 +1,4 @@
-"""Slices, the boxes in which TensorFlow's savers keep a partitioned variable, and their way back to one array.
+"""Slices, the boxes of a partitioned variable in a checkpoint, and the array that they make up.
 
 Source: tensorflow/core/framework/tensor_slice.proto, tensor_shape.proto; the keys are those of
 tensorflow/core/util/saved_tensor_slice_util.cc, in the ordered code of core/lib/strings/ordered_code.cc.
@@ -15,16 +15,16 @@ from porter.errors import FormatError
 from porter.formats.tensorflow.wire import Buffer, fields, integer, nested, signed
 
 FULL = -1
-"""The length of an extent that goes along the whole axis; it has no length in the file."""
+"""The length of an extent over a whole axis, which the file leaves out."""
 
 Extents = tuple[tuple[int, int], ...]
-"""A slice as it is stored: start and length along each axis."""
+"""A stored slice: start and length along each axis."""
 Region = tuple[slice, ...]
 """A slice as numpy takes it."""
 
 
 def read_shape(message: Buffer) -> tuple[int, ...]:
-    """Read a TensorShapeProto: repeated dim (2), each with a size (1) that is absent where it is 0."""
+    """Read a TensorShapeProto: repeated dim (2), each with a size (1), absent if it is 0."""
     return tuple(
         next((signed(integer(size)) for inner, size in fields(nested(dim)) if inner == 1), 0)
         for number, dim in fields(message)
@@ -33,7 +33,7 @@ def read_shape(message: Buffer) -> tuple[int, ...]:
 
 
 def read_extents(message: Buffer) -> Extents:
-    """Read a TensorSliceProto: repeated extent (1), each with a start (1) and, unless it is full, a length (2)."""
+    """Read a TensorSliceProto: repeated extent (1), each with a start (1) and, unless full, a length (2)."""
     extents = []
     for number, extent in fields(message):
         if number == 1:
@@ -43,7 +43,7 @@ def read_extents(message: Buffer) -> Extents:
 
 
 def region_of(extents: Extents, shape: Sequence[int]) -> Region:
-    """Return where a slice lies in an array of ``shape``. Raises FormatError where it does not lie in it."""
+    """Return the region of a slice in an array of ``shape``. Raises FormatError if it lies outside."""
     region = tuple(
         slice(start, start + (side - start if length == FULL else length))
         for (start, length), side in zip(extents, shape, strict=False)
@@ -60,19 +60,19 @@ def shape_of(region: Region) -> tuple[int, ...]:
 
 
 def check_cover(regions: Sequence[Region], shape: Sequence[int]) -> None:
-    """Raise FormatError where the slices do not hold as many values as the whole; `stitch` finds any other hole."""
+    """Raise FormatError if the slices hold more or fewer values than the whole; `stitch` finds overlaps."""
     if not regions:
         raise FormatError("it has no slice")
     held, whole = sum(math.prod(shape_of(region)) for region in regions), math.prod(shape)
     if held != whole:
         what = "leave a hole" if held < whole else "overlap"
-        raise FormatError(f"its slices {what}: they hold {held} values, and the shape {tuple(shape)} {whole}")
+        raise FormatError(f"its slices {what}: they hold {held} values, but the shape {tuple(shape)} {whole}")
 
 
 def stitch(shape: Sequence[int], parts: Sequence[tuple[Region, np.ndarray]]) -> np.ndarray:
-    """Return the array of which ``parts`` are the slices' values. Raises FormatError where two of them overlap.
+    """Return the array that the slices ``parts`` make up. Raises FormatError if two of them overlap.
 
-    Together they hold as many values as the array (`check_cover`), so that without an overlap there is no hole.
+    Together they hold as many values as the array (`check_cover`), so any hole implies an overlap.
     """
     if len(parts) == 1:
         return parts[0][1].reshape(shape)
@@ -87,7 +87,7 @@ def stitch(shape: Sequence[int], parts: Sequence[tuple[Region, np.ndarray]]) -> 
 
 
 def shown(extents: Extents) -> str:
-    """Write a slice as TensorFlow does: start,length along each axis, - for a whole one."""
+    """Write a slice as TensorFlow does: ``start,length`` for each axis, ``-`` for a whole axis."""
     return ":".join("-" if length == FULL else f"{start},{length}" for start, length in extents) or "()"
 
 
@@ -96,19 +96,19 @@ def _shown(region: Region) -> str:
 
 
 def slice_key(name: str, extents: Extents) -> bytes:
-    """Return the key under which a table holds a slice of the tensor ``name``."""
-    escaped = name.encode().replace(b"\0", b"\0\xff")  # UTF-8 has no byte 255, the other that is escaped
+    """Return the key of a slice of the tensor ``name`` in a table."""
+    escaped = name.encode().replace(b"\0", b"\0\xff")  # the other escaped byte is 255, which UTF-8 lacks
     key = _unsigned(0) + escaped + b"\0\1" + _unsigned(len(extents))
     return key + b"".join(_signed(start) + _signed(length) for start, length in extents)
 
 
 def name_of_slice(key: bytes) -> str:
-    """Return the name of the tensor whose slice a key of `slice_key` is for, or what is left of it where it is none."""
+    """Return the tensor's name in a key of `slice_key`, or a part of any other key."""
     return key[1:].split(b"\0\1")[0].replace(b"\0\xff", b"\0").decode(errors="replace")
 
 
 def _unsigned(value: int) -> bytes:
-    """Encode as OrderedCode::WriteNumIncreasing: how many bytes, then those, the highest first."""
+    """Encode as OrderedCode::WriteNumIncreasing: the number of bytes, then the bytes, highest first."""
     size = (value.bit_length() + 7) // 8
     return bytes([size]) + value.to_bytes(size, "big")
 

@@ -1,7 +1,6 @@
-"""read_graph(path) -> Source: the graph in a file, whatever TensorFlow wrote it as.
+"""read_graph(path) -> Source: the graph in a GraphDef, MetaGraphDef, SavedModel or event file.
 
-What a file is, is seen from its bytes: GraphDef, MetaGraphDef and SavedModel, binary or as text, gzipped or
-not, and event files. Large files are mapped, and nothing of TensorFlow is imported.
+It reads binary files and text, gzipped or not, and imports nothing of TensorFlow.
 """
 
 from __future__ import annotations
@@ -24,12 +23,12 @@ from porter.formats.tensorflow.tfrecord import is_records
 from porter.formats.tensorflow.wire import fields
 
 LIMIT = (1 << 31) - 1
-"""The size of the largest protobuf message, which TensorFlow's graphs cannot be above."""
+"""The size of the largest protobuf message, and so of any TensorFlow graph."""
 _META_GRAPHS = 2  # meta_graphs in tensorflow/core/protobuf/saved_model.proto
 
 
 def load_graph(path: Path) -> Any:
-    """Return the GraphDef in ``path`` alone; see read_graph."""
+    """Return only the GraphDef in ``path``; see read_graph."""
     return read_graph(path).graph
 
 
@@ -46,7 +45,7 @@ def graph_file(path: Path) -> Path:
 
 
 def saved_variables(path: Path) -> Path | None:
-    """Return the prefix of the variables beside a SavedModel's graph, None where there are none."""
+    """Return the prefix of the variables beside a SavedModel's graph, or None if there are none."""
     prefix = graph_file(path).parent / "variables" / "variables"
     return prefix if prefix.with_name("variables.index").is_file() else None
 
@@ -72,11 +71,11 @@ def _contents(path: Path) -> tuple[bytes, bool]:
         head = file.read(12)
         if not is_records(head) and size > LIMIT:
             raise FormatError(
-                f"{path} has {size:,} bytes, but no TensorFlow graph is above {LIMIT:,} (2 GB): keep its variables in "
+                f"{path} has {size:,} bytes, but no TensorFlow graph exceeds {LIMIT:,} (2 GB): keep its variables in "
                 "a checkpoint beside the graph, and inspect either"
             )
         file.seek(0)
-        # Of an event file only the head is wanted here; its reader maps it.
+        # An event file's own reader maps it; here the first bytes suffice.
         raw = head if is_records(head) else file.read()
     return (unpack(raw, path), True) if is_gzipped(raw) else (raw, False)
 
@@ -111,7 +110,7 @@ def _saved_model(path: Path, raw: bytes) -> Source:
 
 
 def _chosen(path: Path, metas: list[Any]) -> Source:
-    """Return the MetaGraphDef that is tagged for serving, or the first."""
+    """Return the MetaGraphDef with the tag serve, or the first one."""
     served = [meta for meta in metas if "serve" in meta.meta_info_def.tags]
     meta = (served or metas)[0]
     tags = ", ".join(meta.meta_info_def.tags)
@@ -128,7 +127,7 @@ def _text(path: Path, raw: bytes) -> Source:
             meta = text_format.Parse(text, MetaGraphDef(), allow_unknown_field=True)
             return meta_source(path, meta, "TensorFlow MetaGraphDef as text")
         return graph_source(path, text_format.Parse(text, GraphDef(), allow_unknown_field=True), " as text")
-    except (text_format.ParseError, ValueError, RecursionError) as error:  # of bytes, and of numbers out of range
+    except (text_format.ParseError, ValueError, RecursionError) as error:  # undecodable bytes, and numbers out of range
         why = str(error).splitlines()[0]
         raise FormatError(
             f"{path} is not a whole graph in protobuf's text format ({why}); copy or download it again"
@@ -136,7 +135,7 @@ def _text(path: Path, raw: bytes) -> Source:
 
 
 def _text_metas(text: str) -> list[Any]:
-    """Return a SavedModel's MetaGraphDefs, which tensorboard has no message around for."""
+    """Return a SavedModel's MetaGraphDefs; tensorboard lacks the message around them."""
     metas, depth, start = [], 0, 0
     quoted = escaped = False
     for at, character in enumerate(text):

@@ -1,4 +1,4 @@
-"""The sorted string table in which TensorFlow keeps an index: LevelDB's format, with checksums.
+"""Reads sorted string tables, the format of TensorFlow's indexes: LevelDB's, with checksums.
 
 Source: leveldb/doc/table_format.md and tensorflow/core/lib/io/table.cc.
 """
@@ -17,11 +17,11 @@ from porter.formats.tensorflow.wire import Buffer, varint
 MAGIC = (0xDB4775248B80FB57).to_bytes(8, "little")
 FOOTER = 48
 _TRAILER = 5
-"""Behind each block: its compression, one byte, and the masked CRC-32C of both, four."""
+"""The bytes behind each block: one for its compression, four for the masked CRC-32C of both."""
 _LONGEST_COPY = 64
-"""No byte of Snappy's unpacks to more."""
+"""The most bytes that one byte of Snappy unpacks to."""
 _LONGEST_KEYS = 1 << 26
-"""All keys together, because each repeats its prefix at no cost to the file."""
+"""A bound on all keys together, because a key repeats the prefix of the one before at no cost."""
 
 
 def is_table(tail: bytes) -> bool:
@@ -30,10 +30,10 @@ def is_table(tail: bytes) -> bool:
 
 
 class Table:
-    """A table's keys and values in order; its blocks are read, and checked, when they are asked for.
+    """A table's keys and values in order; its blocks are read and checked on demand.
 
-    ``buffer`` may be a mapped file: then so are the values of blocks that are not compressed. Everything raises
-    FormatError with the byte offset.
+    If ``buffer`` is a mapped file, the values of uncompressed blocks are mapped too. Every method raises FormatError
+    with the byte offset.
     """
 
     def __init__(self, buffer: Buffer) -> None:
@@ -43,9 +43,9 @@ class Table:
         self._buffer = buffer
         meta, at = _handle(footer, 0)
         index, end = _handle(footer, at)
-        if any(footer[end:-8]) or not footer[end - 1]:  # nor may its last number be longer than it has to
-            raise FormatError("its footer says more than where its index is")
-        _block(buffer, *meta)  # which TensorFlow leaves empty
+        if any(footer[end:-8]) or not footer[end - 1]:  # nor may its last number have needless bytes
+            raise FormatError("its footer holds more than the place of its index")
+        _block(buffer, *meta)  # TensorFlow leaves it empty
         entries = _within(_entries(_block(buffer, *index), index[0]), index[0])
         self._blocks = [(last, _handle(handle, 0)[0]) for last, handle in entries]
         self._last_keys = [last for last, _ in self._blocks]
@@ -64,7 +64,7 @@ class Table:
                 yield key, value
 
     def get(self, key: bytes) -> Buffer | None:
-        """Return the value of ``key``, None where there is none; reads the one block in which it can be."""
+        """Return the value of ``key`` or None; reads only the block that may hold it."""
         number = bisect_left(self._last_keys, key)
         if number == len(self._blocks):
             return None
@@ -76,7 +76,7 @@ class Table:
 
 
 def _within(entries: Iterator[tuple[bytes, Buffer]], offset: int) -> Iterator[tuple[bytes, Buffer]]:
-    """Pass on a block's entries while their keys stay within bounds."""
+    """Yield a block's entries as long as their keys stay within bounds."""
     keys = 0
     for key, value in entries:
         keys += len(key)
@@ -86,7 +86,7 @@ def _within(entries: Iterator[tuple[bytes, Buffer]], offset: int) -> Iterator[tu
 
 
 def _handle(buffer: Buffer, at: int) -> tuple[tuple[int, int], int]:
-    """Return a block's (offset, size), and where the handle ends."""
+    """Return a block's (offset, size) and the end of the handle."""
     offset, at = varint(buffer, at)
     size, at = varint(buffer, at)
     return (offset, size), at

@@ -1,4 +1,4 @@
-"""String tensors of a TensorBundle: lengths, their checksum, then the strings.
+"""Reads string tensors of a TensorBundle: lengths, their checksum, then the strings.
 
 Source: WriteStringTensor in tensorflow/core/util/tensor_bundle/tensor_bundle.cc.
 """
@@ -12,7 +12,7 @@ from porter.formats.tensorflow.crc import masked_crc32c
 from porter.formats.tensorflow.wire import varint
 
 _SHORT = 1 << 32
-"""A length below it enters the checksum as four bytes, any other as eight."""
+"""A length below this enters the checksum as four bytes, any other as eight."""
 
 
 def read_strings(raw: bytes, count: int, crc: int, big_endian: bool = False) -> list[bytes]:
@@ -29,7 +29,7 @@ def read_strings(raw: bytes, count: int, crc: int, big_endian: bool = False) -> 
     if checked != masked_crc32c(hashed).to_bytes(4, order):
         raise FormatError("its lengths do not match their checksum")
     if at + sum(lengths) != len(raw):
-        raise FormatError(f"its strings take {sum(lengths)} bytes, and {len(raw) - at} are there")
+        raise FormatError(f"its strings take {sum(lengths)} bytes, but {len(raw) - at} are there")
     if masked_crc32c(hashed + raw[at - 4 :]) != crc:
         raise FormatError("it does not match its checksum")
     strings = []

@@ -1,6 +1,6 @@
-"""TFRecords, of which event files are made: a length, its checksum, the data, its checksum.
+"""TFRecords, the records of event files: a length, its checksum, the data, its checksum.
 
-Damage is reported with its offset, and what lies behind it is read where the next record can be found.
+Damage is reported with its offset, and reading goes on at the next record that can be found.
 Source: tensorflow/core/lib/io/record_writer.h.
 """
 
@@ -14,11 +14,11 @@ from porter.formats.tensorflow.crc import masked_crc32c
 
 _HEADER, _FOOTER = 12, 4
 _SEARCHED = 1 << 22
-"""How many bytes behind a damaged length are searched for the next record."""
+"""The number of bytes behind a damaged length in which to search for the next record."""
 
 
 class Record(NamedTuple):
-    """One record's data, or what is wrong with it; ``offset`` is where it begins in the file."""
+    """One record's data, or the damage instead; ``offset`` is its first byte in the file."""
 
     offset: int
     data: bytes
@@ -31,7 +31,7 @@ def is_records(head: bytes) -> bool:
 
 
 def find_event_files(folder: Path) -> list[Path]:
-    """Return the event files in and below ``folder``: those that their names and first bytes show to be such."""
+    """Return the event files in and below ``folder``, by their names and first bytes."""
     found = []
     for path in sorted(folder.rglob("*")):
         if "tfevents" not in path.name or not path.is_file():
@@ -44,7 +44,7 @@ def find_event_files(folder: Path) -> list[Path]:
 
 
 def read_records(buffer: bytes | memoryview) -> Iterator[Record]:
-    """Yield every record of ``buffer`` in order, the damaged ones with what is wrong and no data."""
+    """Yield every record of ``buffer`` in order, damaged ones with a description instead of data."""
     view, at = memoryview(buffer), 0
     while at < len(view):
         if at + _HEADER > len(view):
@@ -52,7 +52,7 @@ def read_records(buffer: bytes | memoryview) -> Iterator[Record]:
             return
         if not _header_fits(view, at):
             found = _next_header(view, at + 1)
-            beyond = "nothing behind it could be read" if found is None else f"reading goes on at byte {found}"
+            beyond = "nothing behind it can be read" if found is None else f"reading goes on at byte {found}"
             yield Record(at, b"", f"the length at byte {at} does not match its checksum: {beyond}")
             if found is None:
                 return

@@ -1,7 +1,7 @@
-"""How tensors lie in a data file: one behind the other, and nothing between them but a writer's padding.
+"""The layout of tensors in a data file: one behind the other, with nothing between them but padding.
 
-TensorFlow's writer puts each where the last one ends, or, with BundleWriter::Options::data_alignment, at the next
-multiple of that (tensorflow/core/util/tensor_bundle/tensor_bundle.h).
+TensorFlow's writer begins each tensor at the end of the last, or at the next multiple of
+BundleWriter::Options::data_alignment (tensorflow/core/util/tensor_bundle/tensor_bundle.h).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _LARGEST_ALIGNMENT = 1 << 12
 
 
 class Span(NamedTuple):
-    """Where a tensor lies, in bytes."""
+    """The place of a tensor, in bytes."""
 
     start: int
     size: int
@@ -23,7 +23,7 @@ class Span(NamedTuple):
 
 
 def check_tiles(spans: Iterable[Span]) -> int:
-    """Return where the last tensor ends. Raises FormatError where two overlap, or bytes between belong to none."""
+    """Return the end of the last tensor. Raises FormatError if two overlap, or if bytes between belong to none."""
     end, last, gaps = 0, "", []
     for span in sorted(spans):
         if span.start < end:

@@ -1,6 +1,6 @@
-"""TensorFlow's V1 checkpoints: tables of SavedTensorSlices, one file or several.
+"""Reads TensorFlow's V1 checkpoints: tables of SavedTensorSlices in one file or several.
 
-The first entry says which slices of which tensors there are; every other holds one slice's values.
+The first entry lists the tensors and their slices; every other entry holds one slice's values.
 Source: tensorflow/core/util/saved_tensor_slice.proto, tensor_slice_writer.h and tensor_slice_reader.h.
 """
 
@@ -42,7 +42,7 @@ _Part = tuple[Region, Callable[[], np.ndarray]]
 
 @dataclass
 class _Tensor:
-    """A SavedSliceMeta, and of each slice which file has it."""
+    """A SavedSliceMeta, and the file of each slice."""
 
     dtype: int = 0
     shape: tuple[int, ...] = ()
@@ -55,11 +55,11 @@ class _File:
     table: Table
 
     def entry(self, name: str, extents: Extents) -> Buffer:
-        """Return one slice's TensorProto; only its own block is read, and checked."""
+        """Return one slice's TensorProto; reads and checks only its own block."""
         try:
             entry = self.table.get(slice_key(name, extents))
             if entry is None:
-                raise FormatError("its values are not there")
+                raise FormatError("its values are missing")
             held, its, message = _slice(entry)
             if (held, its) != (name, extents):
                 raise FormatError(f"in its place are the values of {held} ({shown(its)})")
@@ -77,7 +77,7 @@ class _File:
 
 
 def is_v1(path: Path) -> bool:
-    """Tell whether a table is a V1 checkpoint: V2 has a number in its first value's first field. Damage is neither."""
+    """Tell whether a table is a V1 checkpoint; False if it is damaged. V2's first value begins with a number."""
     try:
         first = _open(path).table.get(b"") or b""
         return next((not isinstance(value, int) for number, value in fields(first) if number == 1), False)
@@ -86,9 +86,9 @@ def is_v1(path: Path) -> bool:
 
 
 def read_v1(path: Path, files: Sequence[Path]) -> Checkpoint:
-    """Read the V1 checkpoint ``path``, which lies in one or several ``files``; values stay where they are.
+    """Read the V1 checkpoint ``path``, stored in one or several ``files``; its values are read on demand.
 
-    Raises FormatError where a file is damaged, or a tensor's slices do not make up its shape.
+    Raises FormatError if a file is damaged, or if a tensor's slices do not make up its shape.
     """
     tensors: dict[str, _Tensor] = {}
     for file in files:
@@ -144,7 +144,7 @@ def _collect_tensor(tensors: dict[str, _Tensor], message: Buffer, file: _File) -
                 slices.append(read_extents(nested(value)))
     tensor = tensors.setdefault(name, _Tensor(dtype, shape))
     if (tensor.dtype, tensor.shape) != (dtype, shape):
-        raise FormatError(f"it has {name} in another shape or dtype than before")
+        raise FormatError(f"it has {name} with another shape or dtype than before")
     tensor.slices += [(extents, file) for extents in slices]
 
 
@@ -162,7 +162,7 @@ def _entry(path: Path, name: str, tensor: _Tensor) -> Entry:
 
 
 def _load(path: Path, name: str, shape: tuple[int, ...], parts: Sequence[_Part]) -> np.ndarray:
-    read = [(region, load()) for region, load in parts]  # before the whole takes memory
+    read = [(region, load()) for region, load in parts]  # before the whole array takes memory
     try:
         return stitch(shape, read)
     except FormatError as error:
@@ -170,7 +170,7 @@ def _load(path: Path, name: str, shape: tuple[int, ...], parts: Sequence[_Part])
 
 
 def _check(name: str, tensor: _Tensor) -> None:
-    """Read the blocks of a tensor that is not read, which have the checksums. Raises FormatError."""
+    """Read the blocks of a tensor that porter lists only, to check their checksums. Raises FormatError."""
     for extents, file in tensor.slices:
         file.entry(name, extents)
 

@@ -1,6 +1,6 @@
-"""The protobuf wire format: a message's fields, without its schema.
+"""Reads the protobuf wire format: a message's fields, without its schema.
 
-For the few messages that tensorboard does not ship. Source: protobuf.dev/programming-guides/encoding.
+It serves the few messages that tensorboard does not ship. Source: protobuf.dev/programming-guides/encoding.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from porter.errors import FormatError
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 
 Buffer = bytes | memoryview
-"""What is read here: a view's fields are views, so that nothing is copied."""
+"""The bytes of a message; the fields of a memoryview are memoryviews, so that nothing is copied."""
 
 
 def varint(buffer: Buffer, at: int) -> tuple[int, int]:
-    """Return the unsigned integer at ``at`` and the offset behind it; FormatError where it is cut or too long."""
+    """Return the unsigned integer at ``at`` and the offset behind it. Raises FormatError if it does not end."""
     value = 0
     for position in range(at, min(at + 10, len(buffer))):
         byte = buffer[position]
@@ -34,7 +34,7 @@ def signed(value: int) -> int:
 
 
 def varints(buffer: Buffer) -> np.ndarray:
-    """Return all the integers in ``buffer``, one behind the other, as uint64. Raises FormatError where one is cut."""
+    """Return all the consecutive integers in ``buffer`` as uint64. Raises FormatError if one does not end."""
     raw = np.frombuffer(buffer, np.uint8)
     ends = np.flatnonzero(raw < 0x80)
     if len(raw) and (not len(ends) or ends[-1] != len(raw) - 1):
@@ -51,21 +51,21 @@ def varints(buffer: Buffer) -> np.ndarray:
 
 
 def integer(value: int | Buffer) -> int:
-    """Return a field's value, which is to be a number."""
+    """Return a field's value. Raises FormatError if it is not a number."""
     if not isinstance(value, int):
-        raise FormatError("an entry has bytes where a number belongs")
+        raise FormatError("an entry has bytes instead of a number")
     return value
 
 
 def nested(value: int | Buffer) -> Buffer:
-    """Return a field's value, which is to be a message, a string or bytes."""
+    """Return a field's value. Raises FormatError if it is not a message, a string or bytes."""
     if isinstance(value, int):
-        raise FormatError("an entry has a number where a message belongs")
+        raise FormatError("an entry has a number instead of a message")
     return value
 
 
 def text(value: int | Buffer) -> str:
-    """Return a field's value, which is to be a string."""
+    """Return a field's value. Raises FormatError if it is not a UTF-8 string."""
     try:
         return bytes(nested(value)).decode()
     except UnicodeDecodeError as error:

@@ -1,1 +1,1 @@
-"""PyTorch's files."""
+"""Readers of PyTorch's files."""

@@ -1,4 +1,4 @@
-"""PyTorch's .pth: a state dict, loaded as weights only, so that nothing in it is executed."""
+"""Reads PyTorch's .pth, a state dict, as weights only, so that nothing in it is executed."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     import torch
 
 _FOREIGN = re.compile(r"GLOBAL (\S+) was not an allowed global|Trying to (?:load|call) (?:unsupported )?\S+ (\S+)")
-"""How PyTorch's weights-only unpickler names what a file would call."""
+"""The messages in which PyTorch's weights-only unpickler names a forbidden call."""
 
 
 def read_pth(path: Path) -> Checkpoint:
-    """Read the state dict in a .pth file, the zip of PyTorch 1.6 or the pickles before it; nothing else is in it.
+    """Read a .pth file that holds a state dict and nothing else: PyTorch 1.6's zip, or the pickles before it.
 
-    A zip's members are held against their checksums before anything is unpickled, because PyTorch does not; the
-    older form has none. Raises FormatError.
+    A zip's members are compared with their checksums before anything is unpickled, because PyTorch does not; the older
+    form has no checksums. Raises FormatError, or MissingPackageError without torch.
     """
     require_package("torch", "torch", f"reading {path}")
     import torch
@@ -55,30 +55,30 @@ def read_pth(path: Path) -> Checkpoint:
 
 
 def _check_archive(path: Path) -> None:
-    """Hold a zip's members against their checksums. Raises FormatError."""
+    """Compare a zip's members with their checksums. Raises FormatError."""
     with open_archive(path, "PyTorch file", ratio=1) as archive:
         for member in archive.infolist():
             if member.compress_type != zipfile.ZIP_STORED:
                 raise FormatError(
-                    f"{path}: its member {member.filename} is packed, which PyTorch's never are: "
+                    f"{path}: its member {member.filename} is compressed, which PyTorch never does: "
                     "save it with torch.save again"
                 )
         check_contents(archive, path)
 
 
 def _unpickled(path: Path, zipped: bool) -> Any:
-    """Return what a file holds, loaded as weights only. Raises FormatError."""
+    """Return a file's contents, loaded as weights only. Raises FormatError."""
     import torch
 
     try:
         with warnings.catch_warnings(), path.open("rb") as file:
-            warnings.simplefilter("ignore")  # about archives that are refused in the next line
-            # torch.load takes any path of this suffix for a safetensors file, and maps paths only.
+            warnings.simplefilter("ignore")  # about archives that the next lines refuse
+            # torch.load reads any path of this suffix as safetensors, and can map paths only.
             misnamed = path.name.endswith(".safetensors")
             return torch.load(
                 file if misnamed else path, map_location="cpu", weights_only=True, mmap=zipped and not misnamed
             )
-    except Exception as error:  # a damaged pickle can lead to any; PyTorch's messages tell how to run what it pickles
+    except Exception as error:  # a damaged pickle may raise any error; PyTorch's messages advise to run it
         found = _FOREIGN.search(str(error))
         if found:
             raise FormatError(
@@ -102,13 +102,13 @@ def _load(path: Path, name: str, tensor: torch.Tensor) -> np.ndarray:
     stored = tensor.untyped_storage().nbytes()
     if tensor.numel() * tensor.element_size() > stored:
         raise FormatError(
-            f"{path}: {name} repeats {stored} stored bytes to the shape {tuple(tensor.shape)}: save it .contiguous()"
+            f"{path}: {name} repeats {stored} stored bytes for the shape {tuple(tensor.shape)}: save it .contiguous()"
         )
     return _values(tensor)
 
 
 def _why_not(tensor: torch.Tensor) -> str:
-    """Return the role of a tensor that numpy has no array for."""
+    """Return the role of a tensor that numpy cannot hold."""
     for what in (tensor.layout, tensor.device):
         if str(what) not in ("torch.strided", "cpu"):
             return f"tensor that is {str(what).removeprefix('torch.')}"
