@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from porter.render.overview_text import show_command, show_recognised, show_scopes
 from porter.errors import plural
+from porter.render.overview_text import show_command, show_recognised, show_scopes
 from porter.render.text import fact, print_line, printable
 from porter.verbs.inspect import Inspection
 

@@ -6,8 +6,8 @@ from collections import Counter
 
 from rich.console import Console
 
-from porter.graph.analysis.difference import Difference
 from porter.errors import plural
+from porter.graph.analysis.difference import Difference
 from porter.render.text import print_line, printable
 
 MOST_DIFFERENT = 40

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from porter.errors import plural
 from porter.graph.analysis.analysis import Analysis, producer_text
 from porter.graph.analysis.costs import CONTROL_FLOW
 from porter.graph.shapes import shape_text
-from porter.errors import plural
 from porter.render.text import MOST, amount, first_few, printable, shorten
 
 Fact = tuple[str, str]

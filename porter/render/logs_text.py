@@ -8,8 +8,8 @@ from typing import Any
 
 from rich.console import Console
 
-from porter.render.graph_text import show_graph
 from porter.errors import plural
+from porter.render.graph_text import show_graph
 from porter.render.text import MOST, fact, first_few, print_line, printable, shorten, show_table
 from porter.verbs.inspect import LogsInspection
 

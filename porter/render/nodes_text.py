@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
+from porter.errors import plural
 from porter.graph.analysis.paths import INFERENCE
 from porter.graph.analysis.search import Found
 from porter.graph.shapes import shape_text
-from porter.errors import plural
 from porter.render.text import print_line, printable
 
 MOST_NODES = 200

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 
+from porter.errors import plural
 from porter.graph.analysis.blocks import within
 from porter.graph.analysis.describe import describe
 from porter.graph.analysis.layers import Layer, spatial
 from porter.graph.analysis.scope import ScopeView
-from porter.errors import plural
 from porter.render.text import amount, print_line, printable, shorten, show_table
 
 _HEADER = ("", "reads", "layer", "output", "parameters", "multiply-adds", "name")
