@@ -73,5 +73,5 @@ def test_endpoints_leave_the_network_as_it_was(dtype: str, training: bool) -> No
 def test_endpoints_of_a_strange_network_are_refused() -> None:
     with pytest.raises(PorterError, match=r"dict is neither a torch.nn.Module nor a keras.Model"):
         endpoints("mobilenet_v1_0.25_128", {}, np.zeros((1, 128, 128, 3)))
-    with pytest.raises(PorterError, match="Conv2d has none of the layers of mobilenet_v1"):
+    with pytest.raises(PorterError, match="Conv2d has no layer of mobilenet_v1"):
         endpoints("mobilenet_v1", torch.nn.Conv2d(3, 3, 1), np.zeros((1, 128, 128, 3)))
