@@ -20,7 +20,7 @@ from porter.render.verification_text import numbers, verdict_of
 from porter.runners.pictures import open_picture
 
 THUMBNAIL = 320
-PACKAGES = ("numpy", "torch", "keras", "tensorflow", "tensorflow-cpu", "pillow")
+PACKAGES = ("porter", "numpy", "torch", "keras", "tensorflow", "tensorflow-cpu", "pillow")
 
 
 def write_report(path: Path, result: Verification, command: Sequence[str] = ()) -> None:
@@ -100,4 +100,4 @@ def _thumbnail(path: Path | None) -> str | None:
 
 
 def _versions() -> list[tuple[str, str]]:
-    return [*versions(PACKAGES).items()]
+    return list(versions(PACKAGES).items())

@@ -306,7 +306,7 @@ def test_a_record_leads_nowhere_else(tmp_path: Path) -> None:
 
 def test_a_strangers_json_is_not_written_over(small: Path, tmp_path: Path) -> None:
     (tmp_path / "m.pth.json").write_text('{"years": "of work"}')
-    with pytest.raises(PorterError, match=r"keeps its digests in m.pth.json, which is not porter's: name another"):
+    with pytest.raises(PorterError, match=r"keep its digests in m.pth.json, another program's file: give"):
         port(SMALL, checkpoint=small, out=tmp_path / "m.pth")
     assert (tmp_path / "m.pth.json").read_text() == '{"years": "of work"}'
     assert not (tmp_path / "m.pth").exists()
