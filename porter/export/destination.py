@@ -100,7 +100,7 @@ class FileDestination(Destination):
         self.record = None if self.format.add_facts else record_beside(path)
         if self.record and self.record.exists() and not is_ours(self.record):
             raise PorterError(
-                f"`out` {path} keeps its digests in {self.record.name}, which is not porter's: name another file"
+                f"{path} would keep its digests in {self.record.name}, another program's file: give another `out`"
             )
 
     def refuse_sources(self, sources: Iterable[Path]) -> None:

@@ -83,6 +83,6 @@ def gather(
             "roles": translation.roles,
             "ignored": list(translation.ignored),
             "left_out": translation.left_out or None,
-            "versions": {"python": platform.python_version(), **installed.versions(("numpy", framework))},
+            "versions": {"python": platform.python_version(), **installed.versions(("porter", "numpy", framework))},
         }
     )

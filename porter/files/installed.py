@@ -51,11 +51,11 @@ def porter_version() -> str:
 
 
 def versions(packages: Iterable[str]) -> dict[str, str]:
-    """Return the version of porter and of each of ``packages`` that is installed."""
-    found = {"porter": porter_version()}
+    """Return the versions of those of ``packages`` that are installed; ``porter`` names this one."""
+    found = {}
     for package in packages:
         try:
-            found[package] = version(package)
+            found[package] = porter_version() if package == "porter" else version(package)
         except PackageNotFoundError:
             continue
     return found

@@ -22,7 +22,7 @@ def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
     return total // 2, kernel - 1 - total // 2
 
 
-def pad_same(x: Tensor, kernel: tuple[int, int], stride: tuple[int, int], value: float = 0.0) -> Tensor:
+def pad_same(x: Tensor, kernel: tuple[int, ...], stride: tuple[int, ...], value: float = 0.0) -> Tensor:
     """Pad the (N, C, H, W) map ``x`` with ``value``, so that windows without padding are those of SAME."""
     top, bottom = same_padding(x.shape[-2], kernel[0], stride[0])
     left, right = same_padding(x.shape[-1], kernel[1], stride[1])

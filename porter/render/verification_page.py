@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from porter.files.atomic import replacing
+from porter.files.installed import versions
 from porter.parity.compare import EXACT_BOUND, LARGEST_BOUND, RMS_BOUND
 from porter.parity.result import ImageResult, Verification
 from porter.render.html import render_template
@@ -21,7 +22,7 @@ from porter.runners.images import open_image
 
 THUMBNAIL = 320
 """The longest side of an image on the page, in pixels."""
-PACKAGES = ("numpy", "torch", "keras", "tensorflow", "tensorflow-cpu", "pillow")
+PACKAGES = ("porter", "numpy", "torch", "keras", "tensorflow", "tensorflow-cpu", "pillow")
 
 
 def write_report(path: Path, result: Verification, command: Sequence[str] = ()) -> None:

@@ -93,7 +93,7 @@ def verify(
     sides = [open_side(candidate, context)] if candidate is not None else _ports(context, frameworks)
     inputs.close()
     result = _compared(context, against, sides, prepared, settings, track=track)
-    inputs.add(map(Path, images), held=False)
+    inputs.add(map(Path, images), compare=False)
     return replace(result, digests=inputs.digests)
 
 

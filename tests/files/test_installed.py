@@ -77,4 +77,4 @@ def test_a_wheels_version_is_its_own_and_not_a_strangers(from_wheel: Path) -> No
     metadata(from_wheel, "tensorporter", "0.9.1")
     assert installed.porter_version() == "0.9.1"
     metadata(from_wheel, "numpy", "9.9")
-    assert installed.versions(("numpy", "no_such_package")) == {"porter": "0.9.1", "numpy": "9.9"}
+    assert installed.versions(("porter", "numpy", "no_such_package")) == {"porter": "0.9.1", "numpy": "9.9"}

@@ -2,8 +2,8 @@
 
     python tests/helpers/killed.py FOLDER WRITER ... [--in-place]
 
-prints ``{"writer", "tries", "killed", "older", "new", "broken", "left"}`` for each writer: the number of tries; of those
-killed while they wrote; of targets that were older, new or broken afterwards; and of temporary files after a last,
+prints ``{"writer", "tries", "killed", "older", "new", "broken", "left"}`` for each writer: the number of tries; of
+those killed while they wrote; of targets that were older, new or broken afterwards; and of temporary files after a last,
 unharmed run. ``--in-place`` lets the writers write to their targets directly: the drill must find broken files then.
 """
 
