@@ -134,7 +134,7 @@ class _Axes:
 
     def add(self, words: Sequence[str], values: Sequence[tuple[str, ...]]) -> tuple[str, list[str]]:
         """Return the axis of the lines ``values``, and its columns' names, made of ``words``."""
-        # Columns that move together are one axis whatever their words; a single column goes by its word.
+        # Columns that move together share an axis, with any words; a single column goes by its word.
         key = (tuple(words) if len(words) == 1 else (), tuple(values))
         if key not in self._known:
             columns = [self._unused(word) for word in words]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from porter.errors import MappingError
 from porter.formats.checkpoint import Checkpoint
@@ -23,6 +24,11 @@ class Located:
     names: dict[str, str]
     unasked: dict[str, str]
     prefix: str
+
+    @cached_property
+    def stored(self) -> frozenset[str]:
+        """The stored names of the tensors asked for."""
+        return frozenset(self.names.values())
 
 
 def locate(checkpoint: Checkpoint, table: Table, dialect: str, parts: Collection[str], prefix: str | None) -> Located:

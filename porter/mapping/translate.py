@@ -22,7 +22,7 @@ from porter.mapping.shapes import Sizes, axis_sizes, class_axis, expected_shapes
 from porter.mapping.stored_names import Located, locate, why_none
 from porter.mapping.table import Pair, Table
 
-__all__ = ["AVERAGES", "Options", "Translation", "expected_shapes", "translate"]
+__all__ = ["AVERAGES", "Options", "Translation", "translate"]
 
 
 @dataclass(frozen=True)
@@ -114,18 +114,11 @@ def translate(
     _check_complete(job, located, wanted)
     choice = choose_averages(checkpoint, wanted, located.names, job.options.average)
     num_classes = _check_shapes(job, wanted, choice.taken)
+    check_fills(job.table.lone(source, target, job.options.parts), choice.taken, checkpoint, target)
 
     suspicious: dict[str, str] = {}
-    sizes = axis_sizes(arch, job.table, source)
-    read = {name: checkpoint.entries[entry] for name, entry in choice.taken.items()}
-    lone = job.table.lone(source, target, job.options.parts), job.table.lone(target, source, job.options.parts)
-    check_fills(lone[0], choice.taken, checkpoint, target)
-    entries = {
-        pair.target: _entry(read[pair.source], choice.taken[pair.source], pair, sizes[pair.source], suspicious)
-        for pair in job.wanted(source, target)
-    }
     return Translation(
-        _in_order(job, entries | created(lone[1], read, axis_sizes(arch, job.table, target))),
+        _target_entries(job, choice.taken, suspicious),
         source,
         choice.taken,
         choice.average,
@@ -154,12 +147,11 @@ def _check_options(job: _Job) -> None:
 # ---- variables that nothing takes
 def _left_out(job: _Job, located: Located, found: Mapping[str, str]) -> tuple[str, ...]:
     """Return the variables left out on purpose, optional parts aside; raise MappingError where one is left over."""
-    mapped = frozenset(located.names.values())
     left_out, left_over = [], []
     # A file may have a variable's average alone, which counts as the variable.
     for name in dict.fromkeys(base_name(n) for n, role in found.items() if role in (VARIABLE, SHADOW)):
         asked = any(fnmatchcase(name, pattern) for pattern in job.options.ignore)
-        if name in mapped:
+        if name in located.stored:
             if asked:
                 raise MappingError(f"`ignore` would leave out {name}, which the model needs: narrow the pattern")
         elif name in located.unasked:
@@ -169,7 +161,7 @@ def _left_out(job: _Job, located: Located, found: Mapping[str, str]) -> tuple[st
         else:
             left_over.append(name)
     # Where the file lacks the whole model, a later step says that instead.
-    if left_over and any(has_variable(name, job.checkpoint.entries) for name in mapped):
+    if left_over and any(has_variable(name, job.checkpoint.entries) for name in located.stored):
         raise MappingError(_sentence_on_left_over(job, left_over))
     return tuple(left_out)
 
@@ -187,7 +179,7 @@ def _sentence_on_left_over(job: _Job, names: Sequence[str]) -> str:
 
 def _shown(job: _Job, located: Located, name: str, role: str) -> str:
     """Return a role as readers see it: it tells the variables that the port takes from the others."""
-    if role != VARIABLE or name in located.names.values():
+    if role != VARIABLE or name in located.stored:
         return role
     part = located.unasked.get(name)
     return f"{job.table.parts[part]} variable" if part else "ignored variable"
@@ -273,17 +265,25 @@ def _with_free_axes(pair: Pair, original: tuple[int, ...], given: tuple[int, ...
 
 
 # ---- the target's tensors
-def _entry(entry: Entry, name: str, pair: Pair, sizes: Sizes, suspicious: dict[str, str]) -> Entry:
-    """Return the target's tensor: the checkpoint's entry ``name``, watched and relaid."""
-    stored = watch(entry, name, pair.variance, suspicious)
+def _target_entries(job: _Job, taken: Mapping[str, str], suspicious: dict[str, str]) -> dict[str, Entry]:
+    """Return the target's tensors in its own order: those of the source relaid, and those that it lacks created."""
+    read = {name: job.checkpoint.entries[entry] for name, entry in taken.items()}
+    sizes = axis_sizes(job.arch, job.table, job.source)
+    entries = created(
+        job.table.lone(job.target, job.source, job.options.parts),
+        read,
+        axis_sizes(job.arch, job.table, job.target),
+    )
+    for pair in job.wanted(job.source, job.target):
+        watched = watch(read[pair.source], taken[pair.source], pair.variance, suspicious)
+        entries[pair.target] = _relaid_entry(watched, pair, sizes[pair.source])
+    return {pair.target: entries[pair.target] for pair in job.wanted(job.target, job.target)}
+
+
+def _relaid_entry(stored: Entry, pair: Pair, sizes: Sizes) -> Entry:
     shape = relayout_shape(stored.shape, pair.source_axes, pair.target_axes, sizes)
     return Entry(shape, stored.dtype, partial(_relaid, stored, pair, sizes))
 
 
 def _relaid(stored: Entry, pair: Pair, sizes: Sizes) -> np.ndarray:
     return relayout(stored.load(), pair.source_axes, pair.target_axes, sizes)
-
-
-def _in_order(job: _Job, entries: Mapping[str, Entry]) -> dict[str, Entry]:
-    """Return ``entries`` in the target's own order."""
-    return {pair.target: entries[pair.target] for pair in job.wanted(job.target, job.target)}

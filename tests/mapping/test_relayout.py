@@ -32,10 +32,10 @@ def test_by_hand(source: str, target: str, shape: tuple[int, ...], by_hand: Any)
 @pytest.mark.parametrize("multiplier", [1, 2, 3])
 def test_depthwise_kernels_compute_the_same_in_both_frameworks(tf: Any, multiplier: int) -> None:
     draw = np.random.default_rng(0)
-    pictures, kernel = draw.standard_normal((2, 6, 5, 4)), draw.standard_normal((3, 3, 4, multiplier))
-    want = tf.nn.depthwise_conv2d(pictures, kernel, [1, 1, 1, 1], "VALID").numpy()
+    images_nhwc, kernel = draw.standard_normal((2, 6, 5, 4)), draw.standard_normal((3, 3, 4, multiplier))
+    want = tf.nn.depthwise_conv2d(images_nhwc, kernel, [1, 1, 1, 1], "VALID").numpy()
     weight = torch.from_numpy(np.ascontiguousarray(relayout(kernel, "HWCM", "(CM)1HW")))
-    images = torch.from_numpy(pictures.transpose(0, 3, 1, 2).copy())
+    images = torch.from_numpy(images_nhwc.transpose(0, 3, 1, 2).copy())
     got = torch.nn.functional.conv2d(images, weight, groups=4).numpy().transpose(0, 2, 3, 1)
     np.testing.assert_allclose(got, want, rtol=0, atol=1e-12)
 

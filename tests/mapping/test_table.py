@@ -203,7 +203,7 @@ KIND = st.sampled_from(sorted(KINDS.keys() - UNNAMED.keys()))
 
 
 def read_or_told(path: Path) -> tuple[Table | None, str]:
-    """Return a table, or what is said where it is refused."""
+    """Return a table, or the error that refuses it."""
     try:
         return Table.read(path), ""
     except MappingError as error:
@@ -215,7 +215,7 @@ def read_or_told(path: Path) -> tuple[Table | None, str]:
 def test_any_table_names_each_tensor_once_or_is_refused(
     tmp_path: Path, rows: list[tuple[str, str, str, bool]], size: int
 ) -> None:
-    """What is read goes there and back; what would give one name to two tensors is refused by that name."""
+    """A table goes there and back, or the error names the name that two tensors would share."""
     text = ['dialects = ["tf", "torch"]', "[axis.n]", f"i = {list(range(size))}", f"j = {list(range(3, size + 3))}"]
     for kind, tf, torch, repeated in rows:
         over = 'over = ["n"]' if repeated else ""
