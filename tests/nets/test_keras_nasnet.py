@@ -1,4 +1,4 @@
-"""NASNet-A in Keras piece by piece against slim's own code, run by TensorFlow; its files; Keras' other backend."""
+"""NASNet-A in Keras, compared piece by piece with slim's own code; its files; Keras' torch backend."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ TINY = dataclasses.replace(design.CIFAR, num_cells=3, num_conv_filters=4)
 
 
 def filled(model: Any, variables: dict[str, np.ndarray], table: str) -> Any:
-    """Fill ``model`` with slim's ``variables`` by the table, path by path; all of it, and nothing is left over."""
+    """Fill all of ``model`` with all of slim's ``variables``, by the table's paths."""
     pairs = {pair.source: pair for pair in Table.load(table).pairs("tf", "keras")}
     own = {variable.path: variable for variable in model.weights}
     assert {pairs[name].target for name in variables} == set(own)
@@ -94,7 +94,7 @@ def test_a_cell_is_slims_cell(slim: SimpleNamespace, case: Case, size: tuple[int
 def test_what_drop_path_spares_is_what_slim_spares(
     slim: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, case: Case
 ) -> None:
-    """With every path that can be dropped tripled instead, the identities must not be."""
+    """Triple every path that drop path may drop: the identities stay as they are."""
     want, variables = slims_cell(slim, case, (12, 13), drop=lambda net, keep_prob: net * 3)
     plain = run_ours(case, variables, (12, 13))
     monkeypatch.setattr(DropPath, "build", lambda self, input_shape: None)
@@ -112,7 +112,7 @@ def swapped(wiring: Wiring) -> Wiring:
 
 
 def counted(x: Any, stride: int, dtype: str, name: str) -> Any:
-    """An average pool that counts its padding."""
+    """Pool averages that count their padding."""
     x = keras.layers.ZeroPadding2D(tuple((1 if stride == 1 else size % 2, 1) for size in x.shape[1:3]), dtype=dtype)(x)
     return keras.layers.AveragePooling2D(3, stride, dtype=dtype)(x)
 
@@ -193,7 +193,7 @@ def on_torch(code: str, folder: Path, **more: str) -> None:
 
 @pytest.mark.slow
 def test_goldens_hold_on_the_torch_backend() -> None:
-    """In float32, the only precision there. Sides are even and odd: 32, 16, 8; 33, 17, 9; 127, 64, 32, 16."""
+    """float32 is the only precision there. Sides are even and odd: 32, 16, 8; 33, 17, 9; 127, 64, 32, 16."""
     code = (
         "from porter.catalog.goldens import recorded\nfrom porter.catalog.models import find_arch\n"
         "from porter.verbs.verify import verify_golden\n"
@@ -218,7 +218,7 @@ def test_the_numbers_are_slims(slim: SimpleNamespace, name: str) -> None:
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_cells_follow_each_other_as_in_slim(slim: SimpleNamespace, name: str) -> None:
-    """Slim stacks its cells, each replaced by a map of its shape; ours are the same, drop path's schedule included."""
+    """slim stacks the same cells, and its drop path has the same schedule. A map of its shape replaces each cell."""
     config, (calls, keeps) = CONFIGS[name], slims_plan(slim, name)
     table = Table.load(f"nasnet_{name}")
     places = {e.where["tf"].split("/")[0]: e.where["keras"] for e in table.endpoints if "keras" in e.where}

@@ -1,4 +1,4 @@
-"""NASNet-A in PyTorch piece by piece against slim's own code, run by TensorFlow."""
+"""NASNet-A in PyTorch, compared piece by piece with slim's own code, which TensorFlow runs."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_a_cell_is_slims_cell(slim: SimpleNamespace, case: Case, size: tuple[int
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_what_drop_path_spares_is_what_slim_spares(slim: SimpleNamespace, case: Case) -> None:
-    """With every path that can be dropped tripled instead, the identities must not be."""
+    """Triple every path that drop path may drop: the identities stay as they are."""
     want, variables = slims_cell(slim, case, (12, 13), drop=lambda net, keep_prob: net * 3)
     cell = our_cell(case, variables)
     plain = run_ours(cell, case, (12, 13))
@@ -139,7 +139,7 @@ def test_the_numbers_are_slims(slim: SimpleNamespace, name: str) -> None:
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_cells_follow_each_other_as_in_slim(slim: SimpleNamespace, name: str) -> None:
-    """Slim stacks its cells, each replaced by a map of its shape; ours are the same, drop path's schedule included."""
+    """slim stacks the same cells, and its drop path has the same schedule. A map of its shape replaces each cell."""
     config, (calls, keeps) = CONFIGS[name], slims_plan(slim, name)
     table = Table.load(f"nasnet_{name}")
     torch_names = {e.where["tf"].split("/")[0]: e.where["torch"] for e in table.endpoints if "torch" in e.where}

@@ -42,8 +42,8 @@ def images(batch: int, height: int, width: int) -> torch.Tensor:
     return torch.randn(batch, 3, height, width, dtype=torch.float64)
 
 
-def ready(network: nn.Module) -> nn.Module:
-    """Return ``network`` in float64 and eval mode, with statistics that are not those of a fresh batch norm."""
+def ready(network: nn.Module) -> Any:
+    """Return ``network`` in float64 and eval mode, with other statistics than a fresh batch norm's."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean.normal_(std=0.1)
@@ -79,17 +79,57 @@ def agrees(way: Callable[[nn.Module], Any], network: nn.Module) -> None:
         torch.testing.assert_close(again(x), want, rtol=0, atol=1e-12 * float(want.std()))
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("name", SMALL)
+def slow_unless(quick: bool) -> Any:
+    return () if quick else pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    ("name", "way"),
+    [
+        # Symbolic sizes take a few seconds of compilation for each cell.
+        pytest.param(name, way, marks=slow_unless(way is traced or name in ("cifar", "any size")))
+        for name in SMALL
+        for way in WAYS
+    ],
+)
 def test_a_small_network_computes_the_same_at_other_sizes(name: str, way: Callable[[nn.Module], Any]) -> None:
     agrees(way, ready(SMALL[name]()))
 
 
-@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(
-    "arch",
-    [pytest.param(arch, marks=pytest.mark.slow if arch.family == "nasnet" else ()) for arch in TABLES.values()],
-    ids=TABLES,
+    ("arch", "way"),
+    [
+        pytest.param(arch, way, marks=slow_unless(arch.family != "nasnet" or (way is traced and arch.input_size < 300)))
+        for arch in TABLES.values()
+        for way in WAYS
+    ],
 )
 def test_every_tables_network_computes_the_same_at_other_sizes(arch: Arch, way: Callable[[nn.Module], Any]) -> None:
     agrees(way, ready(load(arch.name, "torch")))
+
+
+@pytest.mark.slow
+def test_inductor_compiles_a_network() -> None:
+    network = ready(SMALL["cifar"]())
+    agrees(lambda one: torch.compile(one, fullgraph=True, dynamic=True), network)
+
+
+def test_a_traced_network_refuses_what_the_network_refuses() -> None:
+    network = ready(SMALL["mobilenet"]())
+    for one in (network, traced(network)):
+        with pytest.raises(ValueError, match="build the network with global_pool=True"):
+            one(images(1, 257, 64))
+
+
+def test_drop_path_traces_in_eval_mode_after_training_began() -> None:
+    network = ready(SMALL["cifar"]())
+    network.set_step(900_000)
+    agrees(traced, network)
+
+
+def test_forward_hooks_see_every_cell() -> None:
+    network, seen = ready(SMALL["cifar"]()), []
+    for name in network.steps:
+        network.get_submodule(name).register_forward_hook(lambda *_, name=name: seen.append(name))
+    network(images(*SEEN))
+    assert seen == list(network.steps)
