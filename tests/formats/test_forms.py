@@ -357,7 +357,7 @@ def v2_of(sides: Sequence[int], boxes: Sequence[Box], shared: bool = False) -> t
 
 
 def v1_of(sides: Sequence[int], boxes: Sequence[Box], values: int | None = None) -> bytes:
-    """Return a V1 file with one tensor, w, in these float32 slices, each with its own number of values or ``values``."""
+    """Return a V1 file of one tensor, w, in these float32 slices, each of its own number of values or ``values``."""
     pairs = {}
     for box in boxes:
         count = math.prod(length for _, length in box) if values is None else values

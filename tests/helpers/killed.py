@@ -2,8 +2,8 @@
 
     python tests/helpers/killed.py FOLDER WRITER ... [--in-place]
 
-prints ``{"writer", "tries", "killed", "older", "new", "broken", "left"}`` for each writer: the tries, those killed while
-they wrote, the older, new and broken targets afterwards, and the temporary files after a last, unharmed run.
+prints ``{"writer", "tries", "killed", "older", "new", "broken", "left"}`` for each writer: the tries, those killed
+while they wrote, the older, new and broken targets afterwards, and the temporary files after a last, unharmed run.
 ``--in-place`` lets the writers write to their targets directly: the drill must find broken files then.
 """
 

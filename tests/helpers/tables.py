@@ -1,6 +1,6 @@
 """Writes checkpoint indexes like TensorFlow, and malformed ones with valid checksums.
 
-It shares no code with porter, so that one misreading of the format cannot hide another. Sources: leveldb/doc/table_format.md,
+It shares no code with porter, so that no misreading can cancel out. Sources: leveldb/doc/table_format.md,
 leveldb/doc/log_format.md for the mask, and tensorflow/core/protobuf/tensor_bundle.proto.
 """
 
