@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 _BEGIN, _END = ".porter-", ".partial"
-_LOCK = f"{_BEGIN}lock"
+_LOCK, _CONTENTS = "lock", "contents"
 _RETIRED = ".retired"
 
 
@@ -71,7 +71,8 @@ def scratch(folder: Path) -> Iterator[Path]:
         _remove_if_dead(left)
     room, lock = _locked(folder)
     try:
-        yield room
+        (room / _CONTENTS).mkdir()
+        yield room / _CONTENTS
     finally:
         _remove(room, lock)
 

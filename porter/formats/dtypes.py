@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from porter.errors import FormatError
+
 
 def fits(shape: Sequence[int], dtype: np.dtype) -> bool:
     """Tell whether numpy can have arrays of this shape: no negative, too long or too many axes. Allocates nothing."""
@@ -14,6 +16,12 @@ def fits(shape: Sequence[int], dtype: np.dtype) -> bool:
     except ValueError:
         return False
     return True
+
+
+def check_shape(shape: Sequence[int], dtype: np.dtype) -> None:
+    """Raise FormatError if the shape does not fit numpy."""
+    if not fits(shape, dtype):
+        raise FormatError(f"it has the shape {tuple(shape)}, which no array can have")
 
 
 def widen_bfloat16(bits: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Outputs appear whole or not at all; what a killed run leaves is removed, what a live one writes is not."""
+"""Outputs appear whole or not at all; the next run removes a killed run's files, and never a live one's."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_a_dead_writers_leavings_are_removed_and_a_live_ones_are_not(tmp_path: P
     script += f"with replacing(Path({str(tmp_path / 'dead')!r})) as path: path.write_text('half'); os._exit(9)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 9
     (left,) = tmp_path.iterdir()
-    assert (left / "dead").read_text() == "half"
+    assert (left / "contents/dead").read_text() == "half"
     with replacing(tmp_path / "live") as live:
         assert not left.exists()
         live.write_text("not yet")
@@ -135,8 +135,8 @@ def test_a_folder_removed_before_it_was_locked_is_made_anew(tmp_path: Path, monk
     monkeypatch.setattr(atomic, "_lock_in", slow)
     with scratch(tmp_path) as room:
         assert removed
-        assert (room / atomic._LOCK).is_file()
-        assert names(tmp_path) == {room.name}
+        assert (room.parent / "lock").is_file()
+        assert names(tmp_path) == {room.parent.name}
         with scratch(tmp_path):
             assert room.is_dir()
 
@@ -154,15 +154,15 @@ def test_a_folder_that_another_writer_locked_first_is_left_to_it(
 
     monkeypatch.setattr(atomic, "_lock_in", slow)
     with scratch(tmp_path) as room:
-        assert names(tmp_path) == {room.name, Path(taken[0].lock_file).parent.name}
-        assert Path(taken[0].lock_file).parent != room
+        assert names(tmp_path) == {room.parent.name, Path(taken[0].lock_file).parent.name}
+        assert Path(taken[0].lock_file).parent != room.parent
     taken[0].release()
     with scratch(tmp_path) as room:
-        assert names(tmp_path) == {room.name}
+        assert names(tmp_path) == {room.parent.name}
 
 
 def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files are still written whole, and nobody's folder is taken for a dead writer's."""
+    """Files are still written whole, and no folder counts as a dead writer's."""
     import filelock
 
     def refuse(*_: Any, **_options: Any) -> None:

@@ -1,4 +1,4 @@
-"""TensorFlow's V2 checkpoints: its own reader is the judge, bit for bit; damage and malice are refused."""
+"""TensorFlow's V2 checkpoints: they read like TensorFlow's own reader, bit for bit; damage and malice are refused."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def assert_same_bits(got: np.ndarray, want: np.ndarray, name: str) -> None:
 
 
 def assert_as_tensorflow_reads_it(tf: Any, prefix: Path) -> Checkpoint:
-    """Hold names, shapes, dtypes and bits against TensorFlow's reader; bfloat16 has to come as float32."""
+    """Compare names, shapes, dtypes and bits with TensorFlow's reader; bfloat16 becomes float32."""
     judge = tf.train.load_checkpoint(str(prefix))
     checkpoint = open_checkpoint(prefix)
     shapes, dtypes = judge.get_variable_to_shape_map(), judge.get_variable_to_dtype_map()
@@ -256,7 +256,7 @@ def flipped(raw: bytes, bit: int) -> bytes:
 
 
 def assert_refused_or_the_same(prefix: Path, tensors: dict[str, np.ndarray]) -> bool:
-    """Read everything; anything but PorterError or these tensors fails. Return whether it was read."""
+    """Read everything and expect a PorterError or exactly these tensors. Return whether it was read."""
     try:
         found = dict(open_checkpoint(prefix))
     except PorterError:
@@ -327,7 +327,7 @@ def one(entry: bytes) -> bytes:
 
 
 def sized(size: int, *sides: int) -> bytes:
-    """Return an index whose tensor claims so many bytes. Of two sizes the later counts."""
+    """Return an index whose tensor claims this many bytes; the later of two sizes counts."""
     return one(tables.record(RAW[:size], sides) + tables.number(5, size))
 
 
@@ -427,7 +427,7 @@ def test_keys_cannot_outgrow_their_file(tmp_path: Path) -> None:
 
 
 def laid_out(folder: Path, *starts: int, more: int = 0) -> Path:
-    """Write a bundle of float32 tensors that begin at these bytes, the last of one value, and more bytes behind it."""
+    """Write a bundle of float32 tensors that begin at these bytes; the last has one value, and more bytes follow."""
     whole = bytes(starts[-1] + 4 + more)
     ends = (*starts[1:], starts[-1] + 4)
     pairs = []
@@ -441,7 +441,7 @@ def laid_out(folder: Path, *starts: int, more: int = 0) -> Path:
 
 
 def test_a_writers_padding_is_no_hole(tf: Any, tmp_path: Path) -> None:
-    """BundleWriter can align its tensors; then every one begins at the next multiple."""
+    """BundleWriter can align its tensors: each then begins at the next multiple."""
     for starts in ((0, 8, 16), (0, 16, 32), (0, 64, 128), (0, 4096, 8192)):
         assert_as_tensorflow_reads_it(tf, laid_out(tmp_path, *starts))
 

@@ -1,4 +1,4 @@
-"""Flipped bits and cut ends: each is refused, or reads the same; where a format has no checksum, cuts are refused."""
+"""Flipped bits and cut ends are refused or read the same; a format without checksums refuses cuts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FORMS = {form.name: form for form in reliability.FORMS}
 
 
 def drill(name: str, folder: Path, flips: int, cuts: int) -> tuple[Any, list[str]]:
-    """Return porter's outcomes, and what it told, each refusal in a sentence."""
+    """Return porter's outcomes and messages, after checking that every message is a sentence."""
     form, opened = FORMS[name], []
 
     def write(folder: Path) -> Path:
@@ -60,7 +60,7 @@ def test_the_drill_tells_a_silent_reader(tf: Any, tmp_path: Path) -> None:
 
 
 def test_the_pages_table_is_the_drills() -> None:
-    """Every row is of a format and a reader of the drill, counts every try, and has no silence where checksums are."""
+    """Every row names a format and a reader of the drill, counts every try, and is never silent with checksums."""
     lines = reliability.pages.written("reliability.md", "reliability.py")
     assert lines[:2] == list(reliability.HEAD)
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[2:]]

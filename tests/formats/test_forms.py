@@ -1,4 +1,4 @@
-"""The other forms of TensorFlow's checkpoints: V1, slices, big-endian, object-based; its own reader is the judge."""
+"""V1, sliced, big-endian and object-based checkpoints read like TensorFlow's own reader."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def assert_same_bits(got: np.ndarray, want: np.ndarray, name: str) -> None:
 
 
 def assert_as_restored(checkpoint: Checkpoint) -> None:
-    """Hold every tensor against TensorFlow's restore op."""
+    """Compare every tensor with TensorFlow's restore op."""
     assert checkpoint.opens_as is not None
     keys = {name: checkpoint.stored_as.get(name, name) for name in checkpoint}
     judged = read_variables(checkpoint.opens_as, keys.values())
@@ -49,7 +49,7 @@ def save_v1(tf: Any, path: Path, tensors: dict[str, Any]) -> Path:
 
 
 def partitioned(tf: Any, prefix: Path, version: str, parts: Sequence[int]) -> tuple[Path, np.ndarray]:
-    """Save a matrix in so many parts along each axis, with a vector and a scalar; return the path and the matrix."""
+    """Save a matrix in this many parts per axis, with a vector and a scalar; return the path and the matrix."""
     v1 = tf.compat.v1
     with tf.Graph().as_default(), v1.Session() as session:
         v1.set_random_seed(3)
@@ -73,7 +73,7 @@ def test_a_partitioned_variable_is_stitched(tf: Any, tmp_path: Path, version: st
 
 
 def test_slices_along_both_axes(tf: Any, tmp_path: Path) -> None:
-    """Four boxes: variables are cut along one axis only, the format is not."""
+    """Four boxes: the format allows cuts along both axes, which variables do not use."""
     boxes = {
         f"5 6 {r},{h}:{c},{w}": WHOLE[r : r + h, c : c + w] for r, h in ((0, 2), (2, 3)) for c, w in ((0, 5), (5, 1))
     }
@@ -307,7 +307,7 @@ def test_damage_is_refused_or_harmless(tf: Any, tmp_path: Path, form: str) -> No
         bits = [noise.randrange(8 * len(whole)) for _ in range(300)]
         cuts = [whole[: noise.randrange(len(whole))] for _ in range(50)]
         for damaged in (*cuts, *(flipped(whole, bit) for bit in bits)):
-            path.unlink()  # not written over: it may be mapped
+            path.unlink()  # not overwritten: it may be mapped
             path.write_bytes(damaged)
             found = read_or_none(prefix)
             assert found is None or found.keys() == want.keys()
@@ -338,7 +338,7 @@ def proto_shape(sides: Sequence[int]) -> bytes:
 
 
 def proto_slice(box: Box) -> bytes:
-    """Return a TensorSliceProto; a length of -1 is left out."""
+    """Return a TensorSliceProto; leaves out a length of -1."""
     extents = (tables.number(1, start) + (b"" if length < 0 else tables.number(2, length)) for start, length in box)
     return b"".join(tables.message(1, extent) for extent in extents)
 
@@ -357,7 +357,7 @@ def v2_of(sides: Sequence[int], boxes: Sequence[Box], shared: bool = False) -> t
 
 
 def v1_of(sides: Sequence[int], boxes: Sequence[Box], values: int | None = None) -> bytes:
-    """Return a V1 file with one tensor, w, in these slices of float32, each with its number of values or another."""
+    """Return a V1 file of one tensor, w, in these float32 slices, each of its own number of values or ``values``."""
     pairs = {}
     for box in boxes:
         count = math.prod(length for _, length in box) if values is None else values
@@ -490,7 +490,7 @@ def test_a_hostile_object_graph_is_refused(tf: Any, save: Saver, graph: bytes, r
 
 
 def test_names_that_collide_lose_nothing(tf: Any, save: Saver) -> None:
-    """Three objects want one name, which is another's path, and one names what is not there."""
+    """Three objects want one name, which is another's path, and one names a missing key."""
     suffix = "/.ATTRIBUTES/VARIABLE_VALUE"
     keys = [name + suffix for name in ("a", "b", "w")]
     graph = object_graph(tf, ("w", keys[0]), ("w", keys[1]), ("b", keys[2]), ("gone", "gone" + suffix))

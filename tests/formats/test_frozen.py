@@ -1,4 +1,4 @@
-"""Frozen graphs: TensorFlow freezes, its session and make_ndarray judge, and what is no frozen graph is refused."""
+"""Frozen graphs read like TensorFlow's session and make_ndarray; everything else is refused."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_a_string_constant_is_an_aside(tf: Any, tmp_path: Path) -> None:
 
 
 def one_constant(tf: Any, proto: Any) -> Any:
-    """Return a graph of one constant that is read as a variable is."""
+    """Return a graph of one constant with a variable's read."""
     graph = tf.compat.v1.GraphDef()
     constant = graph.node.add(name="w", op="Const")
     constant.attr["dtype"].type = proto.dtype
@@ -327,7 +327,7 @@ def test_a_metagraph_is_refused(tf: Any, tmp_path: Path, stripped: bool) -> None
     if stripped:
         meta.ClearField("meta_info_def")
     path = write(tmp_path / "graph.pb", meta)
-    if stripped:  # nothing but its op list tells it from other messages
+    if stripped:  # only its op list tells it from other messages
         refused(path)
     else:
         with pytest.raises(FormatError, match=r"a graph without weights, .* give the checkpoint that belongs to it"):

@@ -1,4 +1,4 @@
-"""Every reader is fed its seeds, mutated at random but always alike: it reads them or raises porter's errors."""
+"""Every reader takes the same random mutations of its seeds: it reads them or raises porter's errors."""
 
 from __future__ import annotations
 

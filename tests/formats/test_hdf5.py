@@ -1,4 +1,4 @@
-"""Keras' HDF5 files from strangers: links, other files' values and claims are refused, and nothing is deserialized."""
+"""Untrusted HDF5 files of Keras: links, external values and claims are refused, and nothing is deserialized."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ KERNEL = np.arange(36, dtype=np.float32).reshape(3, 3, 2, 2)
 
 
 def numbered(file: h5py.File, fill: Callable[[h5py.Group], None]) -> None:
-    """Lay ``file`` out as Keras 3 does, with one layer whose kernel ``fill`` writes."""
+    """Write ``file`` in the layout of Keras 3, with one layer whose kernel ``fill`` writes."""
     stored = file.create_group("layers/conv2d/vars")
     stored.attrs["name"] = "conv1"
     fill(stored)
 
 
 def legacy(file: h5py.File, fill: Callable[[h5py.Group], None]) -> None:
-    """Lay ``file`` out as Keras 2 does."""
+    """Write ``file`` in the layout of Keras 2."""
     file.attrs["layer_names"] = [b"conv1"]
     file.create_group("conv1").attrs["weight_names"] = [b"conv1/0"]
     fill(file["conv1"].create_group("conv1"))
@@ -50,7 +50,7 @@ def whole(group: h5py.Group) -> None:
 
 
 def other_file(folder: Path) -> Path:
-    """Write a file of the same kernel, and its values alone."""
+    """Write a file of the same kernel, and one of its values alone."""
     with h5py.File(folder / "secret.h5", "w") as file:
         file["kernel"] = KERNEL
     (folder / "secret.raw").write_bytes(KERNEL.tobytes())
@@ -132,7 +132,7 @@ def test_what_they_vary_is_read(tmp_path: Path, layout: str, how: dict[str, Any]
 
 
 def test_a_contiguous_dataset_behind_the_end(tmp_path: Path) -> None:
-    """HDF5 itself notices that the file is shorter than it says, whatever the claim."""
+    """HDF5 itself notices that the file is shorter than it states, whatever the claim."""
     path = write(tmp_path / "model.h5", "numbered", whole)
     raw = path.read_bytes()
     place = raw.index(KERNEL.nbytes.to_bytes(8, "little"))
@@ -167,7 +167,7 @@ CONV = {"class_name": "Conv2D", "config": {"name": "conv1"}}
 
 @pytest.mark.parametrize("nested", [False, True])
 def test_a_lambda_layer_is_refused_by_name(tmp_path: Path, nested: bool) -> None:
-    """Its code is never looked at; weights without it would be those of another network."""
+    """Its code is never parsed; without it the weights would be another network's."""
     inner = {"class_name": "Functional", "config": {"name": "inner", "layers": [LAMBDA]}} if nested else LAMBDA
     with pytest.raises(
         FormatError, match=r"model.keras: its layer scale is a Lambda, Python code .*: save the weights"
@@ -191,7 +191,7 @@ def test_a_config_that_is_nested_without_end(tmp_path: Path) -> None:
 
 
 def test_a_heap_of_strings_without_end(tmp_path: Path) -> None:
-    """HDF5 1.14 itself reads an entry of no size for ever."""
+    """HDF5 1.14 itself loops on an entry of size 0."""
     path = write(tmp_path / "model.h5", "numbered", whole)
     assert set(open_checkpoint(path)) == {"conv1/kernel"}
     raw = bytearray(path.read_bytes())
@@ -205,7 +205,7 @@ def test_a_heap_of_strings_without_end(tmp_path: Path) -> None:
 
 
 def named_late(path: Path, version: str, others: int = 0) -> Path:
-    """Write a numbered file as another version of HDF5 does; each text but the name lies in a message before it."""
+    """Write a numbered file like another version of HDF5; a message before the name holds the other texts."""
     with h5py.File(path, "w", libver=version) as file:
         stored = file.create_group("layers/conv2d/vars", track_order=others > 0)
         for number in range(others):
@@ -218,7 +218,7 @@ def named_late(path: Path, version: str, others: int = 0) -> Path:
 @pytest.mark.parametrize("others", [0, 1, 7])
 @pytest.mark.parametrize("version", ["earliest", "latest"])
 def test_a_text_that_claims_more_than_the_file(tmp_path: Path, version: str, others: int) -> None:
-    """HDF5 itself takes the memory that is claimed, 4 GiB here, before it looks for the text."""
+    """HDF5 itself allocates the claimed memory, 4 GiB here, before it looks for the text."""
     path = named_late(tmp_path / "model.h5", version, others)
     assert set(open_checkpoint(path)) == {"conv1/kernel"}
     with h5py.File(path) as file:
@@ -239,7 +239,7 @@ def test_a_text_that_claims_more_than_the_file(tmp_path: Path, version: str, oth
 
 
 def test_texts_that_are_the_same_bytes(tmp_path: Path) -> None:
-    """Each would be read anew: 400 of 8 MiB took 6 GB."""
+    """HDF5 would read each again: 400 texts of 8 MiB took 6 GB."""
     path, length = tmp_path / "model.h5", 1 << 16
     with h5py.File(path, "w") as file:
         file.attrs["long"] = "x" * length
@@ -257,7 +257,7 @@ def test_texts_that_are_the_same_bytes(tmp_path: Path) -> None:
 
 
 def texts_of(raw: bytes, length: int) -> list[bytes]:
-    """Return what stands for each text of ``length``: that, its heap's address, and its number there."""
+    """Return the reference to a text: its length, its heap's address, and its number there."""
     stated = length.to_bytes(4, "little")
     found = [raw[at : at + 16] for at in range(len(raw)) if raw.startswith(stated, at)]
     return [text for text in found if raw.startswith(b"GCOL", int.from_bytes(text[4:12], "little"))]
@@ -278,7 +278,7 @@ def test_heaps_that_share_bytes_or_leave_the_file(tmp_path: Path) -> None:
 
 
 def test_texts_in_a_place_of_their_own(tmp_path: Path) -> None:
-    """The newest layout moves an object's ninth attribute, and all before it, to where nothing is checked."""
+    """The newest layout moves an object's attributes, from the ninth on, to a place that porter does not check."""
     path = named_late(tmp_path / "model.h5", "latest", 9)
     says = "vars: it has attributes that are not stored beside the object they belong to, as Keras does; copy or"
     with pytest.raises(FormatError, match=f"{says} download it again, or save the model again"):
@@ -287,7 +287,7 @@ def test_texts_in_a_place_of_their_own(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("version", ["earliest", "latest"])
 def test_chunks_that_claim_to_store_more_than_the_file(tmp_path: Path, version: str) -> None:
-    """A packed dataset may claim some times what is stored, and what is stored may be claimed as well."""
+    """A packed dataset may claim a multiple of its stored bytes, and may lie about those too."""
     path = tmp_path / "model.h5"
     packed, shape = zlib.compress(bytes(1 << 20), 9), (1, 1, 16, 1 << 18)
     with h5py.File(path, "w", libver=version) as file:
@@ -308,7 +308,7 @@ def test_chunks_that_claim_to_store_more_than_the_file(tmp_path: Path, version: 
 
 
 def test_a_chunk_that_is_larger_than_its_dataset(tmp_path: Path) -> None:
-    """HDF5 unpacks all of it: a chunk of 512 MiB, to read 16 bytes."""
+    """HDF5 unpacks a whole chunk, 512 MiB here, to read 16 bytes."""
     side, size = 1 << 27, 1 << 29
     packer = zlib.compressobj(9)
     packed = b"".join(packer.compress(bytes(1 << 25)) for _ in range(size >> 25)) + packer.flush()
@@ -332,7 +332,7 @@ def test_an_empty_dataset_of_chunks(tmp_path: Path) -> None:
 
 
 def test_names_that_do_not_fit_into_one_attribute(tmp_path: Path) -> None:
-    """Keras spreads what is above 64512 bytes over several: the weights of a network within a network are."""
+    """Keras splits texts above 64512 bytes over several attributes, such as the weights of a nested network."""
     from keras.src.legacy.saving.legacy_h5_format import save_attributes_to_hdf5_group as save
 
     path = tmp_path / "model.h5"

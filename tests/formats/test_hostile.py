@@ -1,4 +1,4 @@
-"""A corpus of hostile files: no payload runs, nothing outside is touched, and each is refused by name."""
+"""A corpus of malicious files: no payload runs, no other file is touched, and each error names its file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CORPUS = {one.name: one for one in hostile.CORPUS}
 MOST = 200 << 20
 """Bytes of memory that a refusal may take."""
 HONEST_WEIGHTS = {"writefile.pb", "pyfunc.pb", "main-op"}
-"""Graphs that would do harm if they were run, and whose weights are the model's own."""
+"""Graphs with the model's own weights that do harm when they run."""
 
 
 @pytest.fixture(scope="session")

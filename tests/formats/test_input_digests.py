@@ -21,7 +21,7 @@ MODEL = "mobilenet_v1_0.25_128"
 
 
 def sha256(path: Path) -> str:
-    """As sha256sum says, not porter."""
+    """Return the digest by sha256sum instead of porter."""
     return subprocess.run(["sha256sum", path], capture_output=True, text=True, check=True).stdout.split()[0]
 
 
@@ -33,7 +33,7 @@ def bundle(tmp_path: Path) -> list[Path]:
 
 @pytest.fixture
 def single(bundle: list[Path], tmp_path: Path) -> Path:
-    """A checkpoint of one file, without any checksum of its format's."""
+    """A checkpoint of one file in a format without checksums."""
     return port(MODEL, checkpoint=bundle[0], out=tmp_path / "single.safetensors").out or Path()
 
 
@@ -125,7 +125,7 @@ def test_verify_refuses_a_side_that_is_not_the_expected_one(bundle: list[Path], 
     ],
 )
 def test_empty_and_truncated_files_are_refused(tf: Any, save: Saver, tmp_path: Path, dialect: str, suffix: str) -> None:
-    """What has no checksum shows by its structure that its end is missing."""
+    """A file without checksums shows a missing end by its structure."""
     if suffix == ".pb":
         path = frozen(tmp_path)
     else:

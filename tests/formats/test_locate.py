@@ -1,4 +1,4 @@
-"""open_checkpoint finds what a path means and reads it by its bytes; what it cannot read, it tells in one sentence."""
+"""open_checkpoint resolves a path and reads files by their bytes; every error is one sentence."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def assert_holds(checkpoint: Checkpoint, tensors: dict[str, np.ndarray]) -> None
 
 
 def complaint(path: Path, kind: type[PorterError] = FormatError) -> str:
-    """Return what is said about ``path``: one sentence, which names it, and below it at most a list."""
+    """Return the error for ``path``: one sentence that names it, and at most a list below."""
     with pytest.raises(PorterError) as caught:
         open_checkpoint(path)
     assert type(caught.value) is kind

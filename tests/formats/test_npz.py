@@ -1,4 +1,4 @@
-""".npz: numpy's own writer is the judge; a stranger's pickle is not executed, and claims take no memory."""
+""".npz files read as numpy wrote them; no pickle is executed, and claims take no memory."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def row(*arrays: Any) -> np.ndarray:
 
 
 def write_pickled(path: Path, raw: bytes, **others: np.ndarray) -> Path:
-    """Write an .npz whose ``values`` are a pickle of one's own."""
+    """Write an .npz with this pickle as ``values``."""
     buffer = io.BytesIO()
     np.lib.format.write_array_header_1_0(buffer, {"descr": "|O", "fortran_order": False, "shape": (1,)})
     np.savez(path, **others)
@@ -81,7 +81,7 @@ def test_the_form_of_tensornets(tmp_path: Path, protocol: int) -> None:
 
 
 def test_a_pickle_of_python_2(tmp_path: Path) -> None:
-    """numpy's names were other ones, and its strings were bytes."""
+    """numpy had other module names, and its strings were bytes."""
     array = np.float32([1, -2])
     raw = pickle.dumps(row(array), protocol=2)
     raw = raw.replace(b"numpy._core.multiarray", b"numpy.core.multiarray")

@@ -1,4 +1,4 @@
-"""A .pth's zip: its checksums hold before anything is unpickled, and its members are as PyTorch writes them."""
+"""A .pth's zip: its checksums are compared before anything is unpickled, and odd members are refused."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ OUTPUTS = [
     ("keras", "m.h5"),
     ("keras", "m/"),
 ]
-"""Every form that a port is written in."""
+"""Every form of a port's output."""
 
 
 def seeded_variables(golden: str = "mobilenet_v1_0.25_128") -> dict[str, np.ndarray]:
@@ -36,7 +36,7 @@ def seeded_variables(golden: str = "mobilenet_v1_0.25_128") -> dict[str, np.ndar
 
 
 def training_checkpoint(golden: str = "mobilenet_v1_0.25_128") -> dict[str, np.ndarray]:
-    """Return what slim's trainer saves: variables, a shadow and two RMSProp slots of each, global_step."""
+    """Return a checkpoint of slim's trainer: variables, a shadow and two RMSProp slots of each, global_step."""
     tensors: dict[str, np.ndarray] = {"global_step": np.asarray(41, np.int64)}
     for name, value in seeded_variables(golden).items():
         tensors[name] = value
@@ -78,7 +78,7 @@ def every_dtype(tf: Any) -> dict[str, Any]:
 
 
 def make_big_endian(prefix: Path, tensors: dict[str, np.ndarray], strings: dict[str, bytes] | None = None) -> Path:
-    """Write a bundle as a big-endian machine does: values and strings' lengths swapped, varints as ever."""
+    """Write a bundle like a big-endian machine: values and strings' lengths swapped, varints unchanged."""
     data, numbers = b"", {"float16": 19, "float32": 1, "float64": 2, "int64": 9, "complex64": 8, "bool": 10}
     pairs = [(b"", tables.header() + tables.number(2, 1))]
     for name, value in sorted(tensors.items()):

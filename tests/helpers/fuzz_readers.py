@@ -1,9 +1,9 @@
-"""Fuzz targets: every reader, fed with damaged bytes. It may refuse them, and raise nothing but porter's errors.
+"""Fuzz targets: every reader takes damaged bytes and may raise only porter's errors.
 
     python tests/helpers/fuzz_readers.py --list
     python tests/helpers/fuzz_readers.py TARGET [--seconds 300]     coverage-guided, where atheris is installed
 
-What is found becomes a test. test_fuzz.py mutates the same seeds at random, for a moment, in the suite.
+Every finding becomes a test. test_fuzz.py mutates the same seeds at random, for a moment, in the suite.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ WEIGHTS = np.arange(6, dtype=np.float32).reshape(2, 3)
 
 
 class Target(NamedTuple):
-    """A reader, honest inputs to begin with, and how one input is read from a folder."""
+    """A reader: honest inputs to begin with, and a function that reads one input from a folder."""
 
     seeds: Callable[[], list[bytes]]
     read: Callable[[Path, bytes], object]
@@ -56,7 +56,7 @@ def write(name: str, raw: bytes) -> Path:
 
 
 def load(path: Path) -> None:
-    """Read everything; what is read has to be what was promised."""
+    """Read everything, and check that shapes and dtypes are as promised."""
     from porter.errors import PorterError
     from porter.formats.open import open_checkpoint
 
@@ -78,7 +78,7 @@ def as_file(name: str) -> Callable[[Path, bytes], object]:
     return lambda _, raw: load(write(name, raw))
 
 
-# Seeds, and readers of bytes that are put behind valid checksums.
+# Seeds, and readers that put bytes behind valid checksums.
 
 
 def bundle_pairs() -> list[tuple[bytes, bytes]]:
@@ -238,7 +238,7 @@ def safetensors_seeds() -> list[bytes]:
 
 
 def sealed_header() -> bytes:
-    """Return a header of porter's, whose seal is still to be set."""
+    """Return a header of porter's, without its seal."""
     from porter.files.seals import BLANK, SEAL, TENSORS
 
     facts = {TENSORS: json.dumps({"w": hashlib.sha256(WEIGHTS.tobytes()).hexdigest()}), SEAL: BLANK}
@@ -254,7 +254,7 @@ def read_sealed_header(_: Path, raw: bytes) -> None:
 
 
 def sealed_record() -> bytes:
-    """Return a record of porter's, whose seal is still to be set."""
+    """Return a record of porter's, without its seal."""
     from porter.files.seals import BLANK, FILES, SEAL, TENSORS
 
     digests = {FILES: {"m.h5": "0" * 64, "more.txt": "1" * 64}, TENSORS: {"conv1/kernel": "2" * 64}}
@@ -405,7 +405,7 @@ TARGETS = {
 
 
 def feed(target: Target, raw: bytes) -> str | None:
-    """Read ``raw``; return what porter says where it refuses it. Anything else that is raised is a finding."""
+    """Read ``raw``; return the message if porter refuses it. Any other exception is a finding."""
     from porter.errors import PorterError
 
     try:

@@ -1,4 +1,4 @@
-"""Writes a folder of hostile files, and reads each as a user would, in a process that watches what is touched.
+"""Writes a folder of malicious files, and reads each like a user in a process that watches its effects.
 
     python tests/helpers/hostile.py build FOLDER    writes them
     python tests/helpers/hostile.py read FOLDER     reads them; prints one line of JSON for each verb and file
@@ -38,7 +38,7 @@ CANARY = b"the canary sings"
 
 
 class Hostile(NamedTuple):
-    """A hostile file: how it is written, which verb must refuse it, and what the refusal has to say."""
+    """A malicious file: its name and writer, a part of the error, and the verb that must raise it."""
 
     name: str
     write: Callable[[Path], None]
@@ -211,7 +211,7 @@ def frozen() -> Any:
 
 
 def add_write(graph: Any, path: Path, op: str) -> str:
-    """Add a node of a hostile op, and what it would write; return its name."""
+    """Add a node of a malicious op that would write a file; return its name."""
     target = str(path.parent / "outside" / "touched").encode()
     for name, text in (("target", target), ("text", b"written")):
         node = graph.node.add(name=name, op="Const")
@@ -383,7 +383,7 @@ CORPUS = (
     Hostile("nested.pbtxt", raw(b"node { name: 'a' op: 'B' attr { value " + b"{ list { func { attr { value " * 5000),
             "is not a whole graph in protobuf's text format", "inspect"),
     Hostile("splat.pb", splat, "leaves out 8589934590 of its values", "read"),
-    Hostile("gzip-bomb.pb", gzipped(bytes(1 << 29)), "beyond any graph"),
+    Hostile("gzip-bomb.pb", gzipped(bytes(1 << 29)), "which no graph does"),
     Hostile("tiny-nodes.pb", raw(b"\n\0" * (1 << 22)), "is not a whole TensorFlow graph"),
     Hostile("terabyte.index", bundle((b"MobilenetV1/Conv2d_0/weights", claiming((1 << 38,), 1 << 40))),
             "is cut off: MobilenetV1/Conv2d_0/weights ends at byte 1099511627776", "read"),
@@ -422,7 +422,7 @@ def build(folder: Path) -> None:
 
 
 def verbs(path: Path, out: Path) -> dict[str, Callable[[], object]]:
-    """Return what a user might do with a file."""
+    """Return the verbs that a user may apply to a file."""
     import porter
     from porter.catalog.unpack import unpack
     from porter.formats.open import open_checkpoint
@@ -451,7 +451,7 @@ FORBIDDEN = (
 
 
 class Watch:
-    """An audit hook: keeps what happens while it is on that no reader of a file has to do."""
+    """An audit hook: records every event that no reader of a file needs."""
 
     def __init__(self, folder: Path, out: Path) -> None:
         self.on = False
@@ -465,7 +465,7 @@ class Watch:
         if not self.on or threading.get_ident() != self.thread:
             return
         if event == "tempfile.mkdtemp":
-            if not str(args[0]).startswith(self.out):  # where porter itself begins to write a port
+            if not str(args[0]).startswith(self.out):  # porter itself begins to write a port there
                 self.seen.append(f"{event} {args[0]}")
         elif event.startswith(FORBIDDEN):
             self.seen.append(f"{event} {str(args)[:200]}")
@@ -478,7 +478,7 @@ class Watch:
                 self.seen.append(f"open {path} {args[1]} {flags}")
 
     def over(self, verb: Callable[[], object]) -> dict[str, Any]:
-        """Return what came of a verb, what was seen meanwhile, and what it took."""
+        """Run a verb; return its outcome, the events that were seen, and its time and memory."""
         for path in Path(self.out).iterdir():
             path.unlink()
         gc.collect()
@@ -491,19 +491,18 @@ class Watch:
         return {"grew": memory("VmHWM") - before, "seen": seen, "left": left, **found}
 
     def _is_trusted(self, name: str) -> bool:
-        # A class that is generated has no file; what a stranger's pickle or config executes has none either, but comes
-        # when all modules are long imported.
+        # Generated classes have no file, but all modules are imported by now, so only a payload runs such code.
         return name.startswith(self.trusted)
 
 
 def memory(what: str) -> int:
-    """Return the memory that this process holds (VmRSS), or the most that it held since `forget` (VmHWM), in bytes."""
+    """Return this process's memory in bytes: now (VmRSS), or at most since `forget` (VmHWM)."""
     status = Path("/proc/self/status").read_text()
     return int(status.split(f"{what}:")[1].split()[0]) * 1024
 
 
 def forget() -> None:
-    """Let the most memory that was ever held be that which is held now."""
+    """Reset the peak of this process's memory."""
     Path("/proc/self/clear_refs").write_text("5")
 
 
@@ -522,12 +521,12 @@ def tried(verb: Callable[[], object]) -> dict[str, Any]:
 
 
 def read(folder: Path, names: list[str]) -> Iterator[dict[str, Any]]:
-    """Yield what every verb says of every file, and what was touched meanwhile."""
+    """Yield the outcome of every verb on every file, and the events that were seen."""
     out = folder / "out"
     out.mkdir(exist_ok=True)
     watch = Watch(folder, out)
     warm_up(folder / "honest", out)
-    gc.freeze()  # what is imported is not looked through again each time
+    gc.freeze()  # later collections skip the imported modules
     for hostile in CORPUS:
         if names and hostile.name not in names:
             continue

@@ -2,10 +2,9 @@
 
     python tests/helpers/killed.py FOLDER WRITER ... [--in-place]
 
-prints ``{"writer", "tries", "killed", "older", "new", "broken", "left"}`` for each writer: the number of tries; how many
-were killed while they wrote; how many targets were older, new or broken afterwards; and how many temporary files were
-left after a last, unharmed run. ``--in-place`` lets the writers write to their targets directly: the drill must find
-broken files then.
+prints ``{"writer", "tries", "killed", "older", "new", "broken", "left"}`` for each writer: the tries, those killed
+while they wrote, the older, new and broken targets afterwards, and the temporary files after a last, unharmed run.
+``--in-place`` lets the writers write to their targets directly: the drill must find broken files then.
 """
 
 from __future__ import annotations

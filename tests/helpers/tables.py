@@ -1,6 +1,6 @@
-"""Writes checkpoint indexes as TensorFlow does, and as it never would: LevelDB's tables, valid checksums.
+"""Writes checkpoint indexes like TensorFlow, and malformed ones with valid checksums.
 
-Shares no code with porter, so that a misreading cannot cancel out. Sources: leveldb/doc/table_format.md,
+It shares no code with porter, so that no misreading can cancel out. Sources: leveldb/doc/table_format.md,
 leveldb/doc/log_format.md for the mask, and tensorflow/core/protobuf/tensor_bundle.proto.
 """
 
@@ -18,11 +18,11 @@ import numpy as np
 MAGIC = 0xDB4775248B80FB57
 PLAIN, SNAPPY = 0, 1
 MINUS_ONE = 2**64 - 1
-"""How a varint holds -1."""
+"""The varint of -1."""
 
 
 class Block(NamedTuple):
-    """A block's stored bytes, and a key that none in it comes after."""
+    """A block's stored bytes, and an upper bound on its keys."""
 
     last_key: bytes
     stored: bytes
@@ -64,7 +64,7 @@ def record(raw: bytes, sides: Sequence[int] = (), *, dtype: int = 1, shard: int 
 
 
 def block(pairs: Sequence[tuple[bytes, bytes]], restart_interval: int = 16) -> bytes:
-    """Return a block's contents: keys without what they share with the one before, then the restart points."""
+    """Return a block's contents: keys without their common prefix with the key before, then the restart points."""
     out, restarts, last = bytearray(), [0], b""
     for count, (key, value) in enumerate(pairs):
         shared = 0
@@ -79,7 +79,7 @@ def block(pairs: Sequence[tuple[bytes, bytes]], restart_interval: int = 16) -> b
 
 
 def stack(blocks: Sequence[Block], handle: bytes | None = None) -> bytes:
-    """Return a whole table of these blocks. ``handle`` stands in for where each of them lies."""
+    """Return a whole table of these blocks. ``handle`` replaces the place of each."""
     out = bytearray()
 
     def append(stored: bytes, compression: int) -> bytes:
@@ -97,7 +97,7 @@ def stack(blocks: Sequence[Block], handle: bytes | None = None) -> bytes:
 def table(
     pairs: Sequence[tuple[bytes, bytes]], *, snappy: bool = False, entries: int = 1 << 20, restart_interval: int = 16
 ) -> bytes:
-    """Return a whole table, with so many ``entries`` in a block."""
+    """Return a whole table with this many ``entries`` per block."""
     blocks = []
     for start in range(0, len(pairs), entries):
         part = pairs[start : start + entries]
@@ -121,7 +121,7 @@ def write_bundle(prefix: Path, tensors: dict[str, np.ndarray], **how: bool | int
 
 
 def blocks_of(index: bytes) -> list[bytes]:
-    """Return the data blocks' contents of a table that was not compressed."""
+    """Return the contents of an uncompressed table's data blocks."""
     footer = list(_varints(index[-48:-8]))
     directory = index[footer[2] : footer[2] + footer[3]]
     found = []
@@ -146,7 +146,7 @@ def _varints(raw: bytes) -> Iterator[int]:
 
 
 def _unshared(contents: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the entries of a block in which every key is a restart point."""
+    """Yield the entries of a block whose keys are all restart points."""
     starts = struct.unpack(f"<{restart_count(contents)}I", contents[-4 - 4 * restart_count(contents) : -4])
     for start in starts:
         sizes = []

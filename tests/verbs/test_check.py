@@ -1,4 +1,4 @@
-"""What porter writes can be checked: any changed bit is found, by the digests that were written with it."""
+"""check finds any changed bit in porter's files by their digests, and in checkpoints by their checksums."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_300_of_300_changed_bits_are_found(tf: Any, small: Path, tmp_path: Path,
     draw = random.Random(name)
     found = 0
     for number in range(300):
-        # Every other one in whatever is smaller than the weights: headers, records, labels.
+        # Every other bit lies in a smaller part than the weights: headers, records, labels.
         file = draw.choices(files, sizes if number % 2 else None)[0]
         place = draw.randrange(file.stat().st_size if number % 2 else min(file.stat().st_size, 40_000))
         with file.open("r+b") as opened:
@@ -61,7 +61,7 @@ def test_300_of_300_changed_bits_are_found(tf: Any, small: Path, tmp_path: Path,
 
 @pytest.mark.parametrize("form", ["V2", "V1"])
 def test_300_of_300_changed_bits_of_a_checkpoint_are_found(tf: Any, tmp_path: Path, form: str) -> None:
-    """TensorFlow's checkpoints have checksums: those that `port seed` writes, and anybody's."""
+    """Any TensorFlow checkpoint has checksums, also one by `port seed`."""
     prefix = tmp_path / "s.ckpt"
     seed(SMALL, prefix)
     if form == "V1":
@@ -94,7 +94,7 @@ def test_300_of_300_changed_bits_of_a_checkpoint_are_found(tf: Any, tmp_path: Pa
 
 @pytest.mark.parametrize("form", ["V2", "V1", "object-based"])
 def test_what_is_not_read_is_checked_too(tf: Any, tmp_path: Path, form: str) -> None:
-    """Strings, dtypes that numpy has not, and the copies that Keras keeps of variables."""
+    """Strings, dtypes that numpy lacks, and Keras' copies of variables."""
     prefix = tmp_path / "s.ckpt"
     texts, small = tf.constant(["a" * 50, "b" * 150]), tf.ones(3)
     if form == "V2":
@@ -247,7 +247,7 @@ RECORDS = {
 @pytest.mark.parametrize("form", ["beside", "folder"])
 @pytest.mark.parametrize("what", RECORDS)
 def test_a_record_that_porter_never_wrote(tmp_path: Path, what: str, form: str) -> None:
-    """A seal is no signature: anybody can set it."""
+    """A seal is not a signature: anybody can set it."""
     (tmp_path / "m.pth").write_bytes(b"PK" + bytes(9))
     record = tmp_path / ("config.json" if form == "folder" else "m.pth.json")
     record.write_bytes(RECORDS[what])
@@ -284,7 +284,7 @@ def test_a_tensor_far_behind_the_file_is_damaged(tmp_path: Path) -> None:
 
 
 def test_a_record_leads_nowhere_else(tmp_path: Path) -> None:
-    """No other file is opened: not one that a record names, and none that HDF5 finds by itself."""
+    """No other file is opened, neither by a record nor by HDF5."""
     folder = tmp_path / "m"
     folder.mkdir()
     outside = tmp_path / "outside"

@@ -15,7 +15,7 @@ import numpy as np
 
 from porter.errors import FormatError, unreadable
 from porter.formats.checkpoint import Checkpoint, Entry
-from porter.formats.dtypes import fits, unread
+from porter.formats.dtypes import check_shape, unread
 from porter.formats.numpy.pickled import unpickle_arrays
 from porter.formats.zip import DAMAGE, open_archive, said
 
@@ -96,8 +96,7 @@ def _header(archive: zipfile.ZipFile, member: str) -> _Header:
     header = _Header(shape, fortran, dtype, start.tell())
     stored = archive.getinfo(member).file_size - header.size
     if not dtype.hasobject:
-        if not fits(shape, dtype):
-            raise FormatError(f"it has the shape {shape}, which no array can have")
+        check_shape(shape, dtype)
         if math.prod(shape) * dtype.itemsize != stored:
             raise FormatError(f"it has {stored} bytes, but {dtype} of shape {shape} takes {_bytes(header)}")
     return header

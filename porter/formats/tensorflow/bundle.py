@@ -17,7 +17,7 @@ import numpy as np
 
 from porter.errors import FormatError, unreadable
 from porter.formats.checkpoint import Checkpoint, Entry
-from porter.formats.dtypes import fits, unread
+from porter.formats.dtypes import check_shape, unread
 from porter.formats.tensorflow import objects
 from porter.formats.tensorflow.crc import masked_crc32c
 from porter.formats.tensorflow.dtypes import STRING, TYPES, VARIANT, decode, dtype_name
@@ -273,8 +273,7 @@ def _entry(shards: _Shards, name: str, record: _Record) -> Entry:
     kind, shape = TYPES[record.dtype], record.shape
     try:
         _check_place(shards, record)
-        if not fits(shape, kind.stored):
-            raise FormatError(f"it has the shape {shape}, which no array can have")
+        check_shape(shape, kind.stored)
         size = math.prod(shape) * kind.stored.itemsize
         if size != record.size:
             raise FormatError(f"it takes {record.size} bytes, but {kind.name} of shape {shape} takes {size}")
@@ -320,8 +319,7 @@ def _sliced(shards: _Shards, name: str, record: _Record, slices: dict[bytes, _Re
     shape, kind = record.shape, TYPES[record.dtype]
     found: list[tuple[Region, str, _Record]] = []
     try:
-        if not fits(shape, kind.stored):
-            raise FormatError(f"it has the shape {shape}, which no array can have")
+        check_shape(shape, kind.stored)
         for extents in record.slices:
             region = region_of(extents, shape)
             part = slices.get(slice_key(name, extents))

@@ -25,7 +25,7 @@ def unpack(raw: bytes, path: Path) -> bytes:
         raise FormatError(f"{path} does not unpack ({error}); copy or download it again") from None
     if len(unpacked) > most:
         raise FormatError(
-            f"{path} unpacks from {len(raw):,} bytes to more than {most:,}, beyond any graph: unpack it yourself, "
+            f"{path} unpacks from {len(raw):,} bytes to more than {most:,}, which no graph does: unpack it yourself, "
             "or download it again"
         )
     return unpacked

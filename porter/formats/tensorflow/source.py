@@ -71,7 +71,7 @@ def _contents(path: Path) -> tuple[bytes, bool]:
         head = file.read(12)
         if not is_records(head) and size > LIMIT:
             raise FormatError(
-                f"{path} has {size:,} bytes, but no TensorFlow graph exceeds {LIMIT:,} (2 GB): keep its variables in "
+                f"{path} has {size:,} bytes, but no TensorFlow graph is above {LIMIT:,} (2 GB): keep its variables in "
                 "a checkpoint beside the graph, and inspect either"
             )
         file.seek(0)

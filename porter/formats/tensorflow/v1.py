@@ -17,7 +17,7 @@ import numpy as np
 
 from porter.errors import FormatError, unreadable
 from porter.formats.checkpoint import Checkpoint, Entry
-from porter.formats.dtypes import fits, unread
+from porter.formats.dtypes import check_shape, unread
 from porter.formats.tensorflow.dtypes import TYPES, dtype_name
 from porter.formats.tensorflow.slices import (
     Extents,
@@ -150,8 +150,7 @@ def _collect_tensor(tensors: dict[str, _Tensor], message: Buffer, file: _File) -
 
 def _entry(path: Path, name: str, tensor: _Tensor) -> Entry:
     kind, shape = TYPES[tensor.dtype], tensor.shape
-    if not fits(shape, kind.stored):
-        raise FormatError(f"it has the shape {shape}, which no array can have")
+    check_shape(shape, kind.stored)
     regions = [region_of(extents, shape) for extents, _ in tensor.slices]
     check_cover(regions, shape)
     parts = [
