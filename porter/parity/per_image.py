@@ -27,6 +27,7 @@ class ImageResults:
         self.subject = subject
         self.paths = paths if subject.head.is_original else None
         self.images: list[ImageResult] = []
+        self._names: dict[int, list[str]] = {}
         self._seen = 0
         self._kept: dict[str, list[np.ndarray]] = {}
 
@@ -58,11 +59,16 @@ class ImageResults:
         )
 
     def _labels(self, logits: np.ndarray) -> Labels:
-        arch, head = self.subject.arch, self.subject.head
-        # One side alone may have dropped the background class; its number of logits tells.
-        if len(logits) == arch.num_classes - 1 and has_background(arch):
-            head = Head(drop_background=True)
-        return top_labels(softmax(logits), head.class_names(arch, len(logits)))
+        return top_labels(softmax(logits), self._class_names(len(logits)))
+
+    def _class_names(self, count: int) -> list[str]:
+        if count not in self._names:
+            arch, head = self.subject.arch, self.subject.head
+            # One side alone may have dropped the background class; its number of logits tells.
+            if count == arch.num_classes - 1 and has_background(arch):
+                head = Head(drop_background=True)
+            self._names[count] = head.class_names(arch, count)
+        return self._names[count]
 
 
 def _farthest(want: np.ndarray, got: np.ndarray) -> float:
