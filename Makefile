@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 GRAPH := build/weights/nudity/files/retrained_graph.pb
 # One more worker than a small machine has cores: many tests wait for processes of their own.
 JOBS ?= 3
-PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+PYTEST := $(BIN)/python -m pytest --dist worksteal -n
 
 .PHONY: demo quick test test-all durations lint weights clean
 
@@ -16,21 +16,21 @@ demo: $(VENV)/ready
 	$(BIN)/port verify mobilenet_v1_1.0_224 --checkpoint build/cache/mobilenet_v1_1.0_224 \
 	    --ignore 'final_training_ops/*' --framework torch --framework keras
 
-# Under one minute: all but the tests that tests/durations.txt lists.
+# Under one minute: all but the tests that tests/durations.txt lists. Two workers, since importing frameworks dominates.
 quick: $(VENV)/ready
-	$(PYTEST) -m "not slow and not long"
+	$(PYTEST) 2 -m "not slow and not long"
 
 # Under ten minutes: all but the slow tail.
 test: $(VENV)/ready $(GRAPH)
-	$(PYTEST) -m "not slow"
+	$(PYTEST) $(JOBS) -m "not slow"
 
 # Under forty minutes: everything, as CI runs it.
 test-all: $(VENV)/ready $(GRAPH)
-	$(PYTEST)
+	$(PYTEST) $(JOBS)
 
 # Measures every test anew and rewrites tests/durations.txt.
 durations: $(VENV)/ready $(GRAPH)
-	$(PYTEST) --write-durations
+	$(PYTEST) $(JOBS) --write-durations
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check

@@ -34,6 +34,14 @@ def test_the_command_line_is_imported_without_a_framework() -> None:
     assert out.split() == ["False", "False"]
 
 
+def test_import_porter_imports_nothing_else_until_a_name_is_used() -> None:
+    shown = "[name for name in sys.modules if name.startswith('porter.') or name == 'numpy']"
+    out = run(f"import porter; print({shown}); porter.PorterError; print({shown}); print('verify' in dir(porter))")
+    assert out.splitlines() == ["[]", "['porter.errors']", "True"]
+    with pytest.raises(AttributeError, match="module 'porter' has no attribute 'absent'"):
+        porter.absent  # noqa: B018
+
+
 def test_tensorflow_is_ported_to_safetensors_without_a_framework(save: Saver, tmp_path: Path) -> None:
     prefix, out = save(training_checkpoint()), tmp_path / "out.safetensors"
     command = [
@@ -97,9 +105,9 @@ def test_imports_run_down_only(module: str) -> None:
     rank = {room: number for number, names in enumerate(rooms()) for room in names} | {"": len(rooms())}
     own = room_of(module)
     for other in imported(MODULES[module]):
-        assert other in MODULES, f"{module} imports {other}, which is no module"
+        assert other in MODULES, f"{module} imports {other}, which does not exist"
         if room_of(other) != own:
-            assert rank[room_of(other)] < rank[own], f"{module} imports {other}, whose room ranks no lower"
+            assert rank[room_of(other)] < rank[own], f"{module} imports {other}, whose room does not rank lower"
 
 
 def test_imports_contain_no_circle() -> None:
