@@ -15,7 +15,7 @@ from porter.files import package_data
 from porter.formats.checkpoint import Checkpoint, Entry
 from porter.mapping.table import Table
 from porter.mapping.translate import translate
-from porter.parity.compare_runs import compare_runs
+from porter.parity.compare_runs import Subject, compare_runs
 from porter.runners.context import Context
 from porter.runners.golden import GoldenRunner, golden_images
 from porter.runners.open_side import network_runner
@@ -73,7 +73,7 @@ def test_a_golden_holds_whole_logits_and_so_finds_two_swapped_classes() -> None:
     entries = {name: Entry(value.shape, value.dtype, lambda value=value: value) for name, value in values.items()}
     port = network_runner("torch", Checkpoint(Path("swapped"), "arrays", entries), Context(arch, table, 128))
     reference = GoldenRunner(golden, table)
-    report = compare_runs({"torch": port}, reference, golden_images(128), arch, table).reports["torch"]
+    report = compare_runs({"torch": port}, reference, golden_images(128), Subject(arch, table))["torch"]
     assert report.first_divergence is not None
     assert report.first_divergence.endpoint == table.logits
 

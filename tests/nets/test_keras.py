@@ -14,7 +14,7 @@ import pytest
 
 from helpers.checkpoints import seeded_variables
 from porter import load, port
-from porter.catalog.goldens import recorded
+from porter.catalog.goldens import recorded, seeded_checkpoint
 from porter.catalog.models import find_arch
 from porter.errors import MappingError, PorterError
 from porter.files import package_data
@@ -24,7 +24,7 @@ from porter.mapping.translate import translate
 from porter.parity.compare import compare
 from porter.runners.golden import GoldenRunner, golden_images
 from porter.runners.runner import run_all
-from porter.verbs.verify import seeded_checkpoint, verify_golden
+from porter.verbs.verify import verify_golden
 
 GOLDENS = sorted(path.parent.name for path in package_data.folder("golden").glob("*/golden.npz"))
 NAME = "mobilenet_v1_0.25_128"

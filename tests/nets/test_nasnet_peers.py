@@ -18,14 +18,13 @@ from helpers import torchvision_stand_in
 from helpers.modules import module_of
 from helpers.places import ROOT
 from helpers.slims_nasnet import distance
-from porter.catalog.goldens import recorded
+from porter.catalog.goldens import recorded, seeded_checkpoint
 from porter.catalog.models import find_arch
 from porter.formats.checkpoint import Checkpoint
 from porter.mapping.table import Table
 from porter.mapping.translate import translate
 from porter.runners.golden import GoldenRunner, golden_images
 from porter.runners.of_network import runner_of
-from porter.verbs.verify import seeded_checkpoint
 
 PAGE = (ROOT / "docs/nasnet.md").read_text(encoding="utf-8")
 
