@@ -60,8 +60,8 @@ def compiled(network: nn.Module) -> Any:
 
 
 def exported(network: nn.Module) -> Any:
-    """Return the exported network: a batch of any size, sides of 33 to 256 pixels."""
-    side = {"min": 33, "max": 256}
+    """Return the exported network, for any batch and for sides with a last map of 2x2 to 8x8."""
+    side = {"min": 35, "max": 256}
     dynamic = {0: torch.export.Dim("n"), 2: torch.export.Dim("h", **side), 3: torch.export.Dim("w", **side)}
     return torch.export.export(network, (images(*SEEN),), dynamic_shapes=(dynamic,)).module()
 
