@@ -87,7 +87,8 @@ def test_each_table_is_parsed_and_expanded_once(monkeypatch: pytest.MonkeyPatch,
     texts = {path.read_text(encoding="utf-8"): path.stem for path in TABLES}
 
     def counted_parse(text: str) -> dict[str, Any]:
-        parsed.append(texts.get(text, "another file"))
+        if text in texts:  # tomllib reads the models' records too
+            parsed.append(texts[text])
         return parse(text)
 
     def counted_expand(sources: Any) -> Any:
