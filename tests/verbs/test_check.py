@@ -346,7 +346,7 @@ def test_no_framework_is_imported(tf: Any, small: Path, tmp_path: Path, name: st
     with out.open("r+b") as file:
         flip(file, out.stat().st_size - 1, 1)
     script = f"""import sys; from porter.cli.main import main
-try: main(["verify", {str(out)!r}])
+try: main(["check", {str(out)!r}])
 except SystemExit as ended: assert ended.code == 1, ended.code
 assert not {{"torch", "keras", "tensorflow"}} & set(sys.modules)"""
     subprocess.run([sys.executable, "-c", script], check=True, stdout=subprocess.DEVNULL)

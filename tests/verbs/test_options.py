@@ -295,7 +295,7 @@ def test_a_file_without_parity_is_not_written_and_json_says_why(
 
 
 MISTAKES = [
-    ({"target": "caffe"}, r"unknown dialect 'caffe': choose one of "),
+    ({"target": "caffe"}, r"has no dialect 'caffe': choose from"),
     ({"save_dtype": "int8"}, r"unknown `save_dtype` 'int8': choose one of float16, bfloat16"),
     ({"images": ["cat.png"]}, r"`images` are for verification: add `verify=True`"),
     ({"source": "torch", "checkpoint": None}, r"are fetched: `source=\"torch\"` needs a `checkpoint`"),
