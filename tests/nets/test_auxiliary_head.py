@@ -191,7 +191,7 @@ def test_a_file_with_it_loads_with_it_and_without(training: Path, tmp_path: Path
     port("nasnet_cifar", checkpoint=training, out=bare)
     with pytest.raises(PorterError, match=r"lacks 12 tensors of the network:\n  aux"):
         load("nasnet_cifar", weights=bare, aux=True)
-    with pytest.raises(PorterError, match="input_size of its training"):
+    with pytest.raises(PorterError, match="`input_size` of its training"):
         load("nasnet_cifar", weights=out, aux=True, input_size=48)
 
 
@@ -234,7 +234,9 @@ def test_a_checkpoint_of_another_input_size_keeps_its_kernel() -> None:
 def test_an_average_of_another_shape_than_its_variable_is_refused() -> None:
     tensors = {n: entry.load() for n, entry in seeded_entries(recorded("nasnet_cifar"), training=True).items()}
     tensors["final_layer/FC/weights"] = np.ones((768, 3), np.float32)
-    with pytest.raises(PorterError, match=r"final_layer/FC/weights is \(768, 3\), but its moving average \(768, 10\)"):
+    with pytest.raises(
+        PorterError, match=r"final_layer/FC/weights has shape \(768, 3\), but its moving average has \(768, 10\)"
+    ):
         translate(checkpoint_of(tensors), find_arch("nasnet_cifar"), "tf", "torch")
 
 

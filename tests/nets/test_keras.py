@@ -145,7 +145,7 @@ def test_what_does_not_fit_is_refused(save: Any, tmp_path: Path) -> None:
         load(NAME, "keras", weights=out, num_classes=10)
     with pytest.raises(MappingError, match="name the model that the file belongs to"):
         load("mobilenet_v1_0.5_128", "keras", weights=out)
-    with pytest.raises(PorterError, match="has the names of the dialect keras, not torch"):
+    with pytest.raises(PorterError, match="has the names of the dialect keras, not of torch"):
         load(NAME, "torch", weights=out)
     with pytest.raises(PorterError, match=r"for torch: end it in \.safetensors or \.pth"):
         port(NAME, target="torch", checkpoint=save(seeded_variables()), out=out)
