@@ -1,11 +1,11 @@
-"""Plants single mistakes, and tells for each whether verify catches it, where, and what it guesses.
+"""Plants single mistakes and reports for each whether verify catches it, where, and which cause it guesses.
 
-    python benchmarks/fault_drill.py                 all faults of all architectures
+    python benchmarks/fault_drill.py                 all faults of all families
     python benchmarks/fault_drill.py --write         and put the table into docs/verify.md
 
-Every network is held in both precisions against its own sound twin, which the goldens prove, on the three sample
-pictures: for the sake of whole activations, of which a golden keeps probes. Exits with 1 where a fault is not caught,
-or not located.
+The reference is the same network without a mistake, which the goldens prove. Both run in both precisions on the three
+sample images. A golden keeps only probes of most activations, so it is not the reference here. The exit status is 1
+where a fault is not caught or not located.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from porter.runners.settings import before_tensorflow
 
 @dataclass(frozen=True)
 class Outcome:
-    """What verify made of one fault."""
+    """What verify reported about one fault."""
 
     fault: Fault
     diverges: str | None
@@ -52,7 +52,7 @@ class Outcome:
 
 
 class Remembered:
-    """A sound network's outputs, computed before a fault is planted that might change its code too."""
+    """The outputs of a network without a mistake, computed before a fault changes the code that both share."""
 
     precisions = PRECISIONS
 
@@ -69,7 +69,7 @@ class Remembered:
 
 @cache
 def sound(model: str, framework: str) -> tuple[dict[str, np.ndarray], Remembered]:
-    """Return the ported tensors and the runner of the network without a mistake."""
+    """Return the ported tensors, and the runner of the network without a mistake."""
     before_tensorflow()
     arch, seeds = find_arch(model), seeded_checkpoint(recorded(model))
     translated = translate(seeds, arch, "tf", framework).as_checkpoint(seeds)
@@ -78,7 +78,7 @@ def sound(model: str, framework: str) -> tuple[dict[str, np.ndarray], Remembered
 
 
 def drill(model: str, fault: Fault) -> Outcome:
-    """Plant ``fault`` in ``model`` and return what is seen of it."""
+    """Plant ``fault`` in ``model`` and return what verify reports."""
     arch, size = find_arch(model), recorded(model).input_size
     table = Table.load(arch.table)
     tensors, reference = sound(model, fault.framework)

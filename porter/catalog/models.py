@@ -28,8 +28,7 @@ class Arch:
 
     ``family`` is its folder's name. ``title`` is its name as a paper writes it, without the input size. ``table`` is
     its mapping table. ``input_size`` is the side of its square training images in pixels. ``num_classes`` counts the
-    released classes, background included, and ``labels`` names their file in labels/. ``preprocessing`` is a preset of
-    porter.runners.pictures.
+    released classes, background included, and ``labels`` names their file in labels/. ``preprocessing`` names a preset.
 
     ``builders`` maps a framework to a function in the family's ``<framework>.py``. The function takes ``num_classes``
     (0 for the features alone), the ``options``, and the name of every optional part of the table. With such a part,
@@ -58,7 +57,7 @@ class Arch:
 
 
 _TYPES: dict[str, type] = {"input_size": int, "num_classes": int, "builders": dict, "options": dict}
-"""Of the fields in a record that are not text."""
+"""The types of a record's fields, str where they are not listed."""
 _FIELDS = {one.name: one for one in fields(Arch) if one.name not in ("family", "aliases")}
 _REQUIRED = {name for name, one in _FIELDS.items() if one.default_factory is MISSING}
 

@@ -10,6 +10,7 @@ from porter.catalog.models import ARCHS, Arch
 from porter.mapping.table import Pair, Table
 from porter.mapping.translate import expected_shapes
 
+
 @dataclass(frozen=True)
 class Match:
     """One architecture that is there: ``prefix`` is the scope that it stands in, ``classes`` its head's.

@@ -1,4 +1,4 @@
-"""What Keras' networks share: TensorFlow's SAME average pool on every backend, and scheduled drop path."""
+"""Layers that several Keras networks use: TensorFlow's SAME average pool on every backend, and scheduled drop path."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from keras import layers, ops
 
 
 def average_pool_same(x: keras.KerasTensor, stride: int, dtype: str, name: str) -> keras.KerasTensor:
-    """Return the 3x3 averages of the (N, H, W, C) map ``x`` with SAME padding, which they do not count.
+    """Return the 3x3 averages of the (N, H, W, C) map ``x`` with SAME padding, which the averages do not count.
 
-    The layers are stock ones. With stride 2 SAME pads an even side after its last value alone; there Keras 3.15
-    repeats that value on its torch backend (keras/src/backend/torch/nn.py). So every window is averaged, padded alike
-    on both sides, and of those the ones that stride 2 has are taken: every second, from the second one on.
+    The layers are Keras' own. With stride 2, SAME pads an even side only after its last value. There Keras 3.15
+    repeats that value on its torch backend (keras/src/backend/torch/nn.py). So the pool averages the windows of
+    stride 1, padded equally on both sides, and then every second window is selected, the second one first.
     """
     pool: dict[str, Any] = {"data_format": "channels_last", "dtype": dtype}
     crop = tuple((1, 0) if stride == 2 and size % 2 == 0 else (0, 0) for size in x.shape[1:3])
@@ -26,10 +26,10 @@ def average_pool_same(x: keras.KerasTensor, stride: int, dtype: str, name: str) 
 
 @keras.saving.register_keras_serializable(package="porter")
 class DropPath(layers.Layer):
-    """Scheduled drop path: in training, zeroes a path for some pictures and scales it up for the others.
+    """Scheduled drop path: in training, zeroes the path for some images and scales it up for the others.
 
-    ``keep_prob`` is the probability that a picture keeps its path at the end of training; it falls linearly from
-    1 with the weight ``progress``, the share of training that is done (0 until ``DropPathSchedule`` sets it).
+    ``keep_prob`` is the probability that an image keeps its path at the end of training. The probability falls
+    linearly from 1 with the weight ``progress``, the finished share of training (0 until ``DropPathSchedule`` sets it).
     """
 
     def __init__(self, keep_prob: float, **options: Any) -> None:
@@ -54,9 +54,9 @@ class DropPath(layers.Layer):
 
 
 class DropPathSchedule(keras.callbacks.Callback):
-    """Tells every ``DropPath`` of a model before each step how much of ``total_training_steps`` is done.
+    """Sets the finished share of ``total_training_steps`` in every ``DropPath`` of a model, before each step.
 
-    Steps are the optimizer's, so that training which goes on from a checkpoint goes on with the schedule.
+    It counts the optimizer's steps, so that training from a checkpoint continues the schedule.
     """
 
     def __init__(self, total_training_steps: int) -> None:
@@ -68,7 +68,7 @@ class DropPathSchedule(keras.callbacks.Callback):
 
 
 def set_progress(model: keras.Model, progress: float) -> None:
-    """Set the share of training that is done, at most 1, in every ``DropPath`` of ``model`` and of models in it."""
+    """Set the finished share of training, at most 1, in every ``DropPath`` of ``model`` and of the models in it."""
     for layer in model.layers:
         if isinstance(layer, DropPath):
             layer.progress.assign(min(1.0, progress))

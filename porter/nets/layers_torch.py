@@ -18,12 +18,17 @@ def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
     tensorflow/core/framework/kernel_shape_util.cc. Here the padding after fills up to kernel - 1 in total. No window
     reads the surplus, and torch.export sees an output size that does not depend on the remainder of size / stride.
     """
-    total = torch.sym_max(kernel - stride + -size % stride, 0)
+    total = kernel - stride + -size % stride
+    if kernel < stride:  # some of the values between the windows may be left over
+        total = torch.sym_max(total, 0)
     return total // 2, kernel - 1 - total // 2
 
 
-def pad_same(x: Tensor, kernel: tuple[int, int], stride: tuple[int, int], value: float = 0.0) -> Tensor:
-    """Pad the (N, C, H, W) map ``x`` with ``value``, so that windows without padding are those of SAME."""
+def pad_same(x: Tensor, kernel: tuple[int, ...], stride: tuple[int, ...], value: float = 0.0) -> Tensor:
+    """Pad the (N, C, H, W) map ``x`` with ``value``, so that windows without padding are those of SAME.
+
+    ``kernel`` and ``stride`` are (height, width).
+    """
     top, bottom = same_padding(x.shape[-2], kernel[0], stride[0])
     left, right = same_padding(x.shape[-1], kernel[1], stride[1])
     return F.pad(x, (left, right, top, bottom), value=value)

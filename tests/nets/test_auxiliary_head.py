@@ -1,4 +1,4 @@
-"""NASNet's auxiliary head: against slim's training graph with frozen statistics, and on its way through files."""
+"""NASNet's auxiliary head, compared with slim's training graph with frozen statistics, and ported through files."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ CLASSIFIER = "aux_11/aux_logits/FC"
 
 
 def slims(name: str, size: int) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
-    """Return both logits of slim's training graph on one picture in float64, and its name-seeded variables.
+    """Return both logits of slim's training graph on one image in float64, and its name-seeded variables.
 
-    Its statistics are frozen and its dropout is off: all that is left of training is the auxiliary head.
+    Batch norm uses its moving averages and dropout is off, so that only the auxiliary head is left of training.
     """
     pytest.importorskip("tf_slim", reason="needs golden/requirements.txt")
     slim.nets_factory()
@@ -139,7 +139,7 @@ def test_its_gradients_reach_the_cells_before_it_alone() -> None:
     assert not reached & {"reduction_cell_1", "cell_12", "last_linear"}
 
 
-# ---- its way through files
+# ---- ported through files
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +148,7 @@ def training(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_keras_computes_what_pytorch_does(training: Path, tmp_path: Path) -> None:
-    """The two share no code but the table; PyTorch's is held against slim's above."""
+    """Both read one design. The tests above compare PyTorch's network with slim's."""
     pictures = golden_pictures(32).astype(np.float64)
     networks = []
     for framework, name in (("torch", "cifar.safetensors"), ("keras", "cifar.keras")):

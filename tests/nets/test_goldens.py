@@ -1,4 +1,4 @@
-"""The PyTorch ports against goldens of the original code, by both rules, at every endpoint."""
+"""The PyTorch ports, compared with goldens of the original code by both rules at every endpoint."""
 
 from __future__ import annotations
 

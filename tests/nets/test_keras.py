@@ -1,4 +1,4 @@
-"""Keras: goldens of every model, Keras' other backend; MobileNet V1's files, and keras.applications'."""
+"""Keras: goldens of every model, the torch backend, MobileNet V1's files, and keras.applications' network."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_keras_loads_the_file_without_porter(save: Any, tmp_path: Path, suffix: 
 
 
 def test_two_equal_layers_built_in_another_order_are_not_swapped(tmp_path: Path) -> None:
-    """Keras numbers weights by class and order; the names beside them are what counts."""
+    """Keras numbers weights by class and order, but porter reads the names beside them."""
 
     def build(order: list[str]) -> Any:
         images = keras.Input((4, 4, 2))

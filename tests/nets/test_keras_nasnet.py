@@ -1,4 +1,4 @@
-"""NASNet-A in Keras piece by piece against slim's own code, run by TensorFlow; its files; Keras' other backend."""
+"""NASNet-A in Keras, compared piece by piece with slim's own code; its files; Keras' torch backend."""
 
 from __future__ import annotations
 
@@ -37,23 +37,25 @@ from porter.verbs.seed import seed
 keras: Any = pytest.importorskip("keras")
 
 from porter.nets.layers_keras import DropPath, DropPathSchedule, average_pool_same, set_progress  # noqa: E402
+from porter.nets.nasnet import design  # noqa: E402
 from porter.nets.nasnet import keras as nasnet  # noqa: E402
-from porter.nets.nasnet.keras import CURRENT, NORMAL, PREVIOUS, REDUCTION, Cell, Layers, Wiring, plan  # noqa: E402
+from porter.nets.nasnet.design import CURRENT, NORMAL, PREVIOUS, REDUCTION, Wiring, plan  # noqa: E402
+from porter.nets.nasnet.keras import Cell, Layers, cell_id  # noqa: E402
 
 # tf-slim's, of tf-keras.
 pytestmark = pytest.mark.filterwarnings("ignore:`.*` is deprecated and will be removed:UserWarning")
 
-CONFIGS = {"large": nasnet.LARGE, "mobile": nasnet.MOBILE, "cifar": nasnet.CIFAR}
+CONFIGS = {"large": design.LARGE, "mobile": design.MOBILE, "cifar": design.CIFAR}
 WIRINGS = {"normal": NORMAL, "reduction": REDUCTION}
 IDS = {"cell_stem_0": "stem_1", "cell_stem_1": "stem_2", "reduction_cell_0": "reduce_6"}
-TINY = dataclasses.replace(nasnet.CIFAR, num_cells=3, num_conv_filters=4)
+TINY = dataclasses.replace(design.CIFAR, num_cells=3, num_conv_filters=4)
 
 
 # ---- one cell
 
 
 def filled(model: Any, variables: dict[str, np.ndarray], table: str) -> Any:
-    """Fill ``model`` with slim's ``variables`` by the table, path by path; all of it, and nothing is left over."""
+    """Fill all of ``model`` with all of slim's ``variables``, by the table's paths."""
     pairs = {pair.source: pair for pair in Table.load(table).pairs("tf", "keras")}
     own = {variable.path: variable for variable in model.weights}
     assert {pairs[name].target for name in variables} == set(own)
@@ -68,11 +70,11 @@ def run_ours(
     variables: dict[str, np.ndarray],
     size: tuple[int, int],
     wiring: Wiring | None = None,
-    epsilon: float = nasnet.LARGE.batch_norm_epsilon,
+    epsilon: float = design.LARGE.batch_norm_epsilon,
     keep_prob: float | None = None,
 ) -> np.ndarray:
     """Return what our cell computes of the case's maps in float64."""
-    make = Layers(dataclasses.replace(nasnet.LARGE, batch_norm_epsilon=epsilon), "float64")
+    make = Layers(dataclasses.replace(design.LARGE, batch_norm_epsilon=epsilon), "float64")
     id = IDS.get(case.scope, case.scope.removeprefix("cell_"))
     cell = Cell(make, wiring or WIRINGS[case.kind], id, case.filters, keep_prob)
     maps = {name: values for name, values in zip("xp", case.maps(size), strict=True) if values is not None}
@@ -92,7 +94,7 @@ def test_a_cell_is_slims_cell(slim: SimpleNamespace, case: Case, size: tuple[int
 def test_what_drop_path_spares_is_what_slim_spares(
     slim: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, case: Case
 ) -> None:
-    """With every path that can be dropped tripled instead, the identities must not be."""
+    """Triple every path that drop path may drop: the identities stay as they are."""
     want, variables = slims_cell(slim, case, (12, 13), drop=lambda net, keep_prob: net * 3)
     plain = run_ours(case, variables, (12, 13))
     monkeypatch.setattr(DropPath, "build", lambda self, input_shape: None)
@@ -110,7 +112,7 @@ def swapped(wiring: Wiring) -> Wiring:
 
 
 def counted(x: Any, stride: int, dtype: str, name: str) -> Any:
-    """An average pool that counts its padding."""
+    """Pool averages that count their padding."""
     x = keras.layers.ZeroPadding2D(tuple((1 if stride == 1 else size % 2, 1) for size in x.shape[1:3]), dtype=dtype)(x)
     return keras.layers.AveragePooling2D(3, stride, dtype=dtype)(x)
 
@@ -130,7 +132,7 @@ def test_a_mistake_in_a_cell_is_caught(slim: SimpleNamespace, monkeypatch: pytes
 @pytest.mark.parametrize("size", [(1, 1), (2, 2), (3, 3), (6, 7), (7, 6), (9, 9)], ids=str)
 def test_factorized_reduction_is_slims(slim: SimpleNamespace, size: tuple[int, int], filters: int) -> None:
     x, want, variables = slims_factorized_reduction(slim, size, filters)
-    cell = Cell(Layers(nasnet.LARGE, "float64"), NORMAL, "0", filters)
+    cell = Cell(Layers(design.LARGE, "float64"), NORMAL, "0", filters)
     images = keras.Input(x.shape[1:], dtype="float64")
     with ExitStack() as scopes:
         for scope in ("normal_A_block_0", "adjust_block", "adjust_reduction_block_0"):
@@ -191,7 +193,7 @@ def on_torch(code: str, folder: Path, **more: str) -> None:
 
 @pytest.mark.slow
 def test_goldens_hold_on_the_torch_backend() -> None:
-    """In float32, the only precision there. Sides are even and odd: 32, 16, 8; 33, 17, 9; 127, 64, 32, 16."""
+    """float32 is the only precision there. Sides are even and odd: 32, 16, 8; 33, 17, 9; 127, 64, 32, 16."""
     code = (
         "from porter.catalog.goldens import recorded\nfrom porter.catalog.models import find_arch\n"
         "from porter.verbs.verify import verify_golden\n"
@@ -216,20 +218,20 @@ def test_the_numbers_are_slims(slim: SimpleNamespace, name: str) -> None:
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_cells_follow_each_other_as_in_slim(slim: SimpleNamespace, name: str) -> None:
-    """Slim stacks its cells, each replaced by a map of its shape; ours are the same, drop path's schedule included."""
+    """slim stacks the same cells, and its drop path has the same schedule. A map of its shape replaces each cell."""
     config, (calls, keeps) = CONFIGS[name], slims_plan(slim, name)
     table = Table.load(f"nasnet_{name}")
     places = {e.where["tf"].split("/")[0]: e.where["keras"] for e in table.endpoints if "keras" in e.where}
     slims_ids = IDS | {scope: place.split("/")[0].partition("_A_block_")[2] for scope, place in places.items()}
     outputs: list[str | None] = [None, "stem"]
     for (scope, stride, filters, previous, _), ours in zip(calls, plan(config), strict=True):
-        assert slims_ids[scope] == ours.id
+        assert slims_ids[scope] == cell_id(ours, config)
         assert (stride, filters) == (ours.wiring.stride, ours.filters)
         scope_before = None if previous is None else previous.split("/")[0]
         # What slim calls the stem's output is its batch norm.
         before = "stem" if scope_before in ("conv0_bn", "l1_stem_bn") else scope_before and slims_ids[scope_before]
         assert before == outputs[ours.previous]
-        outputs.append(ours.id)
+        outputs.append(cell_id(ours, config))
     # The schedule goes by the number of cells, not by their width.
     narrow = dataclasses.replace(config, num_conv_filters=4, stem_multiplier=1.0)
     model = nasnet.nasnet(narrow, 10, 33, "float32", drop_path=True)
@@ -237,7 +239,7 @@ def test_cells_follow_each_other_as_in_slim(slim: SimpleNamespace, name: str) ->
     assert len(paths) == (0 if name == "mobile" else len(calls))
     for at, probabilities in keeps.items():
         set_progress(model, at / config.total_training_steps)
-        found = [probability(paths[step.id]) if paths else 1.0 for step in plan(config)]
+        found = [probability(paths[cell_id(step, config)]) if paths else 1.0 for step in plan(config)]
         assert found == pytest.approx(probabilities, rel=1e-6)
 
 
@@ -265,7 +267,7 @@ def test_a_network_of_other_numbers_is_built_from_the_same_parts() -> None:
     assert (model.input_shape, model.output_shape) == ((None, 65, 65, 3), (None, 3))
     assert load("nasnet_cifar", "keras", num_classes=0).output_shape == (None, 768)
     config = dataclasses.replace(TINY, num_cells=24)
-    assert len({step.id for step in plan(config)}) == 24 + 2
+    assert len({cell_id(step, config) for step in plan(config)}) == 24 + 2
 
 
 # ---- training

@@ -1,4 +1,4 @@
-"""NASNet-A in PyTorch piece by piece against slim's own code, run by TensorFlow."""
+"""NASNet-A in PyTorch, compared piece by piece with slim's own code, which TensorFlow runs."""
 
 from __future__ import annotations
 
@@ -29,15 +29,16 @@ from porter.formats.roles import SHADOW_SUFFIX
 from porter.mapping.relayout import relayout
 from porter.mapping.table import Table
 from porter.nets.layers_torch import AvgPool2dSame
-from porter.nets.nasnet import torch as nasnet
-from porter.nets.nasnet.torch import CURRENT, NORMAL, PREVIOUS, REDUCTION, Branch, Cell, Wiring, plan
+from porter.nets.nasnet import design
+from porter.nets.nasnet.design import CURRENT, NORMAL, PREVIOUS, REDUCTION, Branch, Wiring, plan
+from porter.nets.nasnet.torch import Cell, NASNet, cell_name
 
 # tf-slim's, of tf-keras.
 pytestmark = pytest.mark.filterwarnings("ignore:`.*` is deprecated and will be removed:UserWarning")
 
-CONFIGS = {"large": nasnet.LARGE, "mobile": nasnet.MOBILE, "cifar": nasnet.CIFAR}
+CONFIGS = {"large": design.LARGE, "mobile": design.MOBILE, "cifar": design.CIFAR}
 WIRINGS = {"normal": NORMAL, "reduction": REDUCTION}
-EPSILON = nasnet.LARGE.batch_norm_epsilon
+EPSILON = design.LARGE.batch_norm_epsilon
 
 
 # ---- one cell
@@ -76,7 +77,7 @@ def test_a_cell_is_slims_cell(slim: SimpleNamespace, case: Case, size: tuple[int
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_what_drop_path_spares_is_what_slim_spares(slim: SimpleNamespace, case: Case) -> None:
-    """With every path that can be dropped tripled instead, the identities must not be."""
+    """Triple every path that drop path may drop: the identities stay as they are."""
     want, variables = slims_cell(slim, case, (12, 13), drop=lambda net, keep_prob: net * 3)
     cell = our_cell(case, variables)
     plain = run_ours(cell, case, (12, 13))
@@ -138,32 +139,33 @@ def test_the_numbers_are_slims(slim: SimpleNamespace, name: str) -> None:
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_cells_follow_each_other_as_in_slim(slim: SimpleNamespace, name: str) -> None:
-    """Slim stacks its cells, each replaced by a map of its shape; ours are the same, drop path's schedule included."""
+    """slim stacks the same cells, and its drop path has the same schedule. A map of its shape replaces each cell."""
     config, (calls, keeps) = CONFIGS[name], slims_plan(slim, name)
     table = Table.load(f"nasnet_{name}")
     torch_names = {e.where["tf"].split("/")[0]: e.where["torch"] for e in table.endpoints if "torch" in e.where}
     with torch.device("meta"):
-        model = nasnet.NASNet(config, 10)
+        model = NASNet(config, 10)
     outputs: list[str | None] = [None, "conv0"]
     for slims, ours in zip(calls, plan(config), strict=True):
         scope, stride, filters, previous, _ = slims
-        assert torch_names.get(scope, scope) == ours.name
+        name = cell_name(ours, config)
+        assert torch_names.get(scope, scope) == name
         assert (stride, filters) == (ours.wiring.stride, ours.filters)
         # What slim calls the stem's output is its batch norm.
         previous = (
             "conv0" if previous is not None and previous.split("/")[0] in ("conv0_bn", "l1_stem_bn") else previous
         )
         assert (previous and torch_names.get(previous, previous)) == outputs[ours.previous]
-        outputs.append(ours.name)
+        outputs.append(name)
     for at, probabilities in keeps.items():
         model.set_step(at)
-        paths = [model.get_submodule(ours.name).drop_path for ours in plan(config)]
+        paths = [model.get_submodule(name).drop_path for name in model.steps]
         assert [1 - path.progress * (1 - path.keep_prob) for path in paths] == pytest.approx(probabilities, rel=1e-6)
 
 
 def test_training_drops_and_eval_is_deterministic() -> None:
     torch.manual_seed(0)
-    model = nasnet.NASNet(dataclasses.replace(nasnet.CIFAR, num_cells=6, num_conv_filters=8), 10).eval()
+    model = NASNet(dataclasses.replace(design.CIFAR, num_cells=6, num_conv_filters=8), 10).eval()
     x = torch.randn(4, 3, 16, 16)
     with torch.no_grad():
         assert torch.equal(model(x), model(x))
@@ -179,9 +181,9 @@ def test_training_drops_and_eval_is_deterministic() -> None:
 
 
 def test_a_network_of_other_numbers_is_built_from_the_same_parts() -> None:
-    config = dataclasses.replace(nasnet.MOBILE, num_cells=24, num_conv_filters=8, drop_path_keep_prob=0.9)
-    model = nasnet.NASNet(config, 3).eval()
-    names = [step.name for step in plan(config)]
+    config = dataclasses.replace(design.MOBILE, num_cells=24, num_conv_filters=8, drop_path_keep_prob=0.9)
+    model = NASNet(config, 3).eval()
+    names = [cell_name(step, config) for step in plan(config)]
     assert len(names) == len(set(names)) == 24 + 4
     assert model(torch.zeros(1, 3, 65, 70)).shape == (1, 3)
 

@@ -1,4 +1,4 @@
-"""Other ports of NASNet-A take the weights by name; what they compute is held against the original, in float64."""
+"""Other ports of NASNet-A, filled by name and compared with the original in float64."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def filled(model: nn.Module, name: str) -> nn.Module:
 
 
 def divergences(network: Any, name: str, without: str = "") -> dict[str, float]:
-    """Return each endpoint's distance from the golden in float64, in the deviations of the original's values."""
+    """Return each endpoint's distance from the golden in float64, in standard deviations of the original's values."""
     golden, table = recorded(name), Table.load(name)
     table = dataclasses.replace(table, endpoints=tuple(e for e in table.endpoints if e.name != without))
     reference, pictures = GoldenRunner(golden, table), golden_pictures(golden.input_size).astype(np.float64)
@@ -81,7 +81,7 @@ def code(name: str, folder: Path) -> Any:
 
 
 def stated(network: str) -> tuple[str, float]:
-    """Return the first endpoint that diverges and how far the logits are off, as the table of docs/nasnet.md says."""
+    """Return the first endpoint that diverges and the difference of the logits, from the table of docs/nasnet.md."""
     row = re.findall(
         rf"^\| {re.escape(network)} \| [^|]* \| (\w+) \| ([\d.]+) % \| below 1e-12 \|$", PAGE, re.MULTILINE
     )

@@ -1,4 +1,4 @@
-"""timm's MobileNet V1 takes the port strictly by its names, and computes the same."""
+"""timm's MobileNet V1 loads the port strictly by name and computes the same."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_every_multiplier_of_timm_has_the_ports_names_and_shapes(timm: Any) -> N
 
 
 def test_timms_own_defaults_are_another_network(timm: Any, save: Saver, tmp_path: Path) -> None:
-    """Without pad_type and bn_eps every name and shape fits, and the logits are wrong."""
+    """Without pad_type and bn_eps every name and shape fits, but the logits differ."""
     name = "mobilenet_v1_1.0_224"
     out = tmp_path / "mobilenet.safetensors"
     port(name, checkpoint=save(seeded_variables(name)), out=out)
