@@ -66,4 +66,7 @@ def test_the_walk_through_adds_an_architecture(checkout: Path) -> None:
     assert said.count("parity holds at 9 endpoints") == 3, said
     assert "covers 8 variables" in said
     tests = "tests/nets/test_goldens.py tests/nets/test_keras.py tests/mapping/test_table.py tests/catalog"
-    assert re.search(r"\b[5-9] passed", run(f"python -m pytest -q -p no:cacheprovider -n0 {tests} -k lenet"))
+    ran = run(f"python -m pytest -q -p no:cacheprovider -n0 {tests} -k 'lenet and not mobilenet'")
+    passed = re.search(r"(\d+) passed", ran)
+    assert passed is not None
+    assert int(passed[1]) >= 6, ran
