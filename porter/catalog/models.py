@@ -114,7 +114,7 @@ def _expand(family: Family, model: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield one checked record for each combination of the values that ``over`` lists."""
     over = model.pop("over", {})
     if not isinstance(over, dict) or not all(isinstance(values, list) for values in over.values()):
-        raise PorterError(f"{family.records}: `over` must list the values of each placeholder")
+        raise PorterError(f"{family.records}: over must list the values of each placeholder")
     for values in itertools.product(*over.values()):
         placeholders = dict(zip(over, values, strict=True))
         name = _fill(model.get("name"), placeholders, family)

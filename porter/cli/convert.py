@@ -30,14 +30,20 @@ from porter.mapping.table import Table
 from porter.render.text import console, print_json
 from porter.render.verification_text import show_verification
 
-DIALECT = click.Choice(sorted(DIALECTS))
+KNOWN = ", ".join(sorted(DIALECTS))
 MOST_SENTENCES = 10
 
 
 @click.command(cls=VariadicCommand)
 @click.argument("model")
-@click.option("--from", "source", type=DIALECT, required=True, help="Dialect of the checkpoint.")
-@click.option("--to", "target", type=DIALECT, required=True, help="Dialect of the output.")
+@click.option(
+    "--from",
+    "source",
+    metavar="DIALECT",
+    required=True,
+    help=f"Dialect of the checkpoint: {KNOWN}, or one of the model's overlay files.",
+)
+@click.option("--to", "target", metavar="DIALECT", required=True, help="Dialect of the output, likewise.")
 @click.option(
     "--checkpoint",
     type=PATH,

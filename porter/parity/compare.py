@@ -263,7 +263,7 @@ class _Sums:
                 self._far(which, _flat(side["float32"]) - _flat(known["float64"]))
 
     def expect(self, rounding: np.ndarray, size: int) -> None:
-        """Add the expected rounding of a batch's softmax values, of which ``size`` were compared."""
+        """Add the expected rounding of a batch's softmax values; ``size`` of them were compared."""
         self.square["expected"] += float(np.square(rounding).mean()) * size
         if rounding.size == size:  # probes may lack the largest value
             self.largest["expected"] = max(self.largest["expected"], float(rounding.max()))

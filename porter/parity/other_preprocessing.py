@@ -70,7 +70,7 @@ class _Drift:
         reference: Runner,
         logits: str,
     ) -> None:
-        """Prepare the file at ``path``, of which ``image`` is porter's input and ``want`` the reference's logits."""
+        """Prepare the file at ``path``. ``image`` is porter's input of it, ``want`` the reference's logits."""
         try:
             made = self.preparer(path, images.preprocessing, images.size).astype(np.float32)
         except PorterError as error:

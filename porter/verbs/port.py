@@ -137,7 +137,7 @@ def port(
     Without ``checkpoint``, port takes the released one, and fetches it if the cache lacks it. ``average`` takes the
     moving averages (``ema``), the trained values (``raw``), or the averages where all exist (``auto``). ``ignore``
     holds patterns of variables to leave out. ``prefix`` stands before the model's names in the file; None finds it.
-    ``head`` says what becomes of the classifier. ``aux`` adds the auxiliary head, which only training uses.
+    ``head`` keeps, replaces or leaves out the classifier. ``aux`` adds the auxiliary head, which only training uses.
     ``save_dtype`` rounds the weights to ``float16`` or ``bfloat16``. ``expect_sha256`` holds the SHA-256 that the
     checkpoint's files must have, see porter.formats.input_digests.
 

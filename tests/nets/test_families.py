@@ -162,7 +162,7 @@ GOOD = RECORDS.replace("copycat", "new")
         (GOOD.replace('"{size}"', '"large"'), r"has input_size = 'large', which is not of the type int"),
         (GOOD.replace('"{size}"', "true"), r"has input_size = True, which is not of the type int"),
         (GOOD.replace('"{size}"', '"{side}"'), r"'\{side\}' has an unknown placeholder; known: multiplier, size, name"),
-        (GOOD.replace("[128]", "128"), r"`over` must list the values of each placeholder"),
+        (GOOD.replace("[128]", "128"), r"over must list the values of each placeholder"),
         (
             GOOD.replace('{ new = "', '{ new = "x'),
             r"the alias new names xnew_0\.25_128, which is not one",

@@ -1,6 +1,6 @@
 """A suite that cannot fail proves nothing: single mistakes are planted, and parity must fail for each.
 
-Those in the network and the table are held against the golden; those in the choice and order of the
+Those in the network and the table are compared with the golden; those in the choice and order of the
 weights need a trainer's checkpoint, which TensorFlow runs.
 """
 

@@ -1,4 +1,4 @@
-"""Quantization-aware training: floats are ported, ranges are told apart, and FakeQuant is passed through."""
+"""Quantization-aware training: floats are ported, ranges keep a role of their own, and FakeQuant is passed through."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def ranges() -> dict[str, np.ndarray]:
     return {name: np.float32(number) for number, name in enumerate(names + averaged)}
 
 
-def test_ranges_are_told_by_name() -> None:
+def test_ranges_are_recognised_by_name() -> None:
     names = [*ranges(), f"{SCOPE}/act_quant/min{SHADOW_SUFFIX}"]
     assert set(roles(names).values()) == {RANGE}
 

@@ -326,7 +326,7 @@ def test_the_command_line(small: Path, tmp_path: Path, capsys: pytest.CaptureFix
     code, said, _ = run(out, "--json", "--expect-sha256", digest)
     assert (code, json.loads(said)["sha256"]) == (0, {str(out): digest})
     assert run(out, "--expect-sha256", "0" * 64)[0] == 2
-    assert "No such option: --atol" in run(out, "--atol", 1)[2]
+    assert "No such option '--atol'" in run(out, "--atol", 1)[2]
     with out.open("r+b") as file:
         flip(file, out.stat().st_size - 1, 1)
     code, said, _ = run(out)
