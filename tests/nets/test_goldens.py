@@ -40,7 +40,7 @@ def test_other_multipliers_sizes_and_classes_go_through_the_same_builder() -> No
 
 
 def test_a_map_that_slim_cannot_squeeze_is_refused_and_global_pool_takes_any_size() -> None:
-    with pytest.raises(ValueError, match="build with global_pool=True"):
+    with pytest.raises(ValueError, match="build the network with global_pool=True"):
         load("mobilenet_v1_0.25_128", "torch")(torch.zeros(1, 3, 257, 257))
     assert load("mobilenet_v1_0.25_128", "torch", global_pool=True)(torch.zeros(1, 3, 300, 280)).shape == (
         1,
