@@ -23,6 +23,7 @@ from porter.cli.options import (
     prefix_option,
 )
 from porter.cli.progress import track
+from porter.errors import plural
 from porter.export.casting import DTYPES
 from porter.files.seals import record_beside
 from porter.mapping.dialects import DIALECTS
@@ -99,7 +100,7 @@ def show_port(result: Any) -> None:
 def show_input(out: Console, result: Any) -> None:
     """Print what the checkpoint holds, and which of its variables were not ported."""
     found = result.translation
-    counts = ", ".join(f"{count} {role}{'' if count == 1 else 's'}" for role, count in found.roles.items())
+    counts = ", ".join(plural(count, role) for role, count in found.roles.items())
     out.print(Text(f"  holds    {counts}"), soft_wrap=True)
     if found.prefix:
         out.print(Text(f"  prefix   {found.prefix} precedes the model's names"), soft_wrap=True)

@@ -197,7 +197,7 @@ MISTAKES = [
         (MODEL, "--from", "tf", "--to", "torch", "--checkpoint", "absent"),
         "absent does not exist, nor does absent.index",
     ),
-    ((MODEL, "--from", "tf", "--to", "jax", "--checkpoint", "x"), "'jax' is not one of"),
+    ((MODEL, "--from", "tf", "--to", "jax", "--checkpoint", "x"), "has no dialect 'jax': choose from tf, torch, keras"),
     ((MODEL, "--to", "torch", "--checkpoint", "x"), "Missing option '--from'"),
     ((MODEL, "--from", "keras", "--to", "torch"), "only TensorFlow's released checkpoints are fetched"),
     (("verify", MODEL, "--images", "a.png"), "give --checkpoint to use --images"),

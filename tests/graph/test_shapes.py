@@ -66,11 +66,11 @@ def test_every_variable_belongs_to_one_layer(name: str) -> None:
 # Every fifth size of each architecture.
 @pytest.mark.parametrize("name", [name for table in TABLES for name in TABLES[table][::5]])
 def test_multiply_adds_are_half_the_flops_that_torch_counts(name: str) -> None:
-    from porter.formats.tensorflow.source import read_graph
+    from porter.formats.tensorflow.graph_source import graph_source
     from porter.graph.analysis.analysis import Analysis
 
-    arch = find_arch(name)
-    analysis = Analysis(read_graph(recorded(name).graph))
+    arch, golden = find_arch(name), recorded(name)
+    analysis = Analysis(graph_source(golden.graph, golden.load_graph()))
     with torch.device("meta"):
         module = build(arch, None, None)
     with FlopCounterMode(display=False) as counter:

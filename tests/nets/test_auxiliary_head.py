@@ -173,7 +173,7 @@ def test_it_is_left_out_and_the_report_says_so(training: Path, capsys: pytest.Ca
     arguments = ["nasnet_cifar", "--from", "tf", "--to", "torch", "--checkpoint", str(training)]
     with pytest.raises(SystemExit, match="0"):
         main(arguments)
-    assert "left out the auxiliary head, 12 variables: --aux takes it along" in capsys.readouterr().out
+    assert "skipped  the auxiliary head, 12 variables: add --aux to port it" in capsys.readouterr().out
     with pytest.raises(SystemExit, match="0"):
         main([*arguments, "--json"])
     assert json.loads(capsys.readouterr().out)["left_out"] == {"aux": 12}
