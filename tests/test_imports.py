@@ -125,3 +125,19 @@ def test_the_public_face_has_functions_where_it_names_them() -> None:
     for name in porter.__all__:
         assert callable(getattr(porter, name))
         assert f"porter.{name}" not in MODULES
+
+
+def test_no_test_imports_another_test() -> None:
+    for path in (ROOT / "tests").rglob("*.py"):
+        if "helpers" in path.parts or path.name == "conftest.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            found = [name for name in names if re.match(r"(.*\.)?(test_\w+|conftest)$", name)]
+            assert not found, f"{path} imports {found}: what tests share belongs in tests/helpers/"
+
+
+def test_tests_mirror_the_rooms() -> None:
+    folders = {path.name for path in (ROOT / "tests").iterdir() if any(path.glob("test_*.py"))}
+    assert folders <= {room for rank in rooms() for room in rank}
