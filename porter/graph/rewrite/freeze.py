@@ -10,10 +10,13 @@ from tensorboard.compat.proto.graph_pb2 import GraphDef
 from tensorboard.compat.proto.node_def_pb2 import NodeDef
 
 from porter.errors import FormatError
+from porter.formats.tensorflow.graphdef import node_of
 from porter.graph.graph import VARIABLE_OPS
 
 _NUMBERS = {"float32": 1, "float64": 2, "float16": 19}
 """TensorFlow's numbers of the dtypes of weights (tensorflow/core/framework/types.proto)."""
+_RESOURCE = 20
+"""TensorFlow's number of a handle to a variable (types.proto)."""
 
 
 def variables(graph: Any) -> list[str]:
@@ -40,6 +43,7 @@ def freeze(graph: Any, values: Mapping[str, np.ndarray]) -> Any:
     Raises FormatError if ``values`` lacks a variable.
     """
     frozen = GraphDef(versions=graph.versions)
+    nodes = {node.name: node for node in graph.node}
     for node in graph.node:
         if node.op in VARIABLE_OPS:
             if node.name not in values:
@@ -52,7 +56,21 @@ def freeze(graph: Any, values: Mapping[str, np.ndarray]) -> Any:
             read.attr["T"].CopyFrom(node.attr["dtype"])
         else:
             frozen.node.append(node)
+            if variable := _forwarded(node, nodes):
+                frozen.node[-1].attr["T"].type = _NUMBERS[values[variable].dtype.name]
     for node in frozen.node:
         # The attribute names a node whose device this one shares; that node may be pruned.
         node.attr.pop("_class", None)
     return frozen
+
+
+def _forwarded(node: Any, nodes: Mapping[str, Any]) -> str | None:
+    """Return the variable whose handle ``node`` passes on, directly or through others; None for any other node.
+
+    Inlined functions leave such Identity nodes between a variable and its reads.
+    """
+    seen: set[str] = set()
+    while node is not None and node.op == "Identity" and node.attr["T"].type == _RESOURCE and node.name not in seen:
+        seen.add(node.name)
+        node = nodes.get(node_of(node.input[0])) if node.input else None
+    return str(node.name) if seen and node is not None and node.op in VARIABLE_OPS else None
