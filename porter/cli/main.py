@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import gc
+import io
 import signal
 import sys
 import threading
@@ -46,9 +47,11 @@ class ModelGroup(click.Group):
         """Raise PorterError unless ``name`` is a model's, with the command that was probably meant."""
         close = difflib.get_close_matches(name, self.commands, n=1, cutoff=0.75)
         if close:
-            raise PorterError(f"unknown command or model {name!r}: did you mean `port {close[0]}`?")
+            raise PorterError(f"unknown command or model {name!r}: did you mean `{called_as()} {close[0]}`?")
         if Path(name).exists():
-            raise PorterError(f"{name} is a file, not a model or command: see what it is with `port inspect {name}`")
+            raise PorterError(
+                f"{name} is a file, not a model or command: see what it is with `{called_as()} inspect {name}`"
+            )
         find_arch(name)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -98,18 +101,22 @@ def main(args: Sequence[str] | None = None) -> None:
     # Frameworks and graphs keep millions of objects alive: collecting often takes up to a third of the time.
     gc.set_threshold(100_000, 50, 50)
     if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGTERM, signal.SIGHUP):  # an exit removes half-written files, a signal does not
-            signal.signal(number, lambda number, _frame: sys.exit(128 + number))
+        for name in ("SIGTERM", "SIGHUP"):  # an exit removes half-written files, a signal does not
+            if hasattr(signal, name):  # Windows has no SIGHUP
+                signal.signal(getattr(signal, name), lambda number, _frame: sys.exit(128 + number))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names may hold what the terminal's encoding lacks
+            stream.reconfigure(errors="backslashreplace")
     args = list(sys.argv[1:] if args is None else args) or ["--help"]
     try:
         status = cli.main(args=args, prog_name=called_as(), standalone_mode=False)
     except click.ClickException as error:
         hint = f" (see `{error.ctx.command_path} --help`)" if isinstance(error, click.UsageError) and error.ctx else ""
-        stop(f"{error.format_message()}{hint}")
+        stop(f"{error.format_message().rstrip('.')}{hint}")
     except click.Abort:
         stop("interrupted", 130)
     except OSError as error:
-        stop(f"{error.filename or 'a file'}: {error.strerror or error}")
+        stop(f"{error.filename or 'standard output'}: {error.strerror or error}")
     sys.exit(status or 0)
 
 

@@ -36,11 +36,15 @@ def replacing(target: Path) -> Iterator[Path]:
     ``target`` keeps its old contents. Raises PorterError if writing fails.
     """
     place = target.resolve()  # replace the file that a link points to, not the link
+    if place.exists() and not (place.is_file() or place.is_dir()):
+        raise PorterError(f"{target} is not a regular file: name a new file to write")
     try:
         with scratch(place.parent) as room:
             _restore(place)
             temporary = room / place.name
             yield temporary
+            if temporary.is_file() and place.is_dir():
+                raise PorterError(f"{target} is a folder: name a file to write")
             if temporary.exists():
                 _put(temporary, place)
     except OSError as error:

@@ -70,7 +70,8 @@ def write_mapping_table(path: Path, source: Path) -> Written:
     drafted, names = draft(source)
     with replacing(path) as temporary:
         write_draft(temporary, drafted, names)
-    rows = f"{drafted.variables:,} variables in {drafted.rows} rows over {drafted.axes} axes"
+    axes = "1 axis" if drafted.axes == 1 else f"{drafted.axes} axes"
+    rows = f"{drafted.variables:,} variables in {drafted.rows} rows over {axes}"
     return Written(path, f"covers {rows}; {len(drafted.unnamed):,} have no kind yet")
 
 

@@ -36,8 +36,10 @@ def seed(model: str, out: str | Path, training: bool = False, track: Track[str] 
     because two files cannot be replaced in one step.
     """
     prefix = Path(out)
+    if prefix.name in ("", "..") or prefix.is_dir():
+        raise PorterError(f"`out` must be a checkpoint's prefix, such as seeded.ckpt, got {str(out)!r}")
     if not prefix.absolute().parent.is_dir():
-        raise PorterError(f"the folder {prefix.parent} does not exist: create it, or name another `out`")
+        raise PorterError(f"the folder {prefix.parent} does not exist: make it first, or name another `out`")
     entries = seeded_entries(recorded(find_arch(model).name), training)
     index, data = index_file(prefix), data_file(prefix)
     # The index is renamed last: without it, readers find no checkpoint.

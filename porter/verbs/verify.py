@@ -87,6 +87,8 @@ def verify(
     if "golden" in (reference, candidate):
         if images:
             raise PorterError("goldens hold the sample images' values only: leave `images` out beside golden")
+        if opened is not None:
+            raise PorterError("a golden is compared on name-seeded weights: leave `checkpoint` out beside golden")
         context = beside_golden(context)
     prepared = _images(context, images)
     against = open_side(reference, context) if reference is not None else _original(context)

@@ -355,3 +355,11 @@ def test_port_verify_shows_progress_on_a_terminal(tf: Any, save: Saver, tmp_path
         while chunk := read(terminal):
             shown += chunk
     assert b"verifying" in shown
+
+
+def test_a_terminal_without_unicode_gets_escapes(tmp_path: Path, small: Path) -> None:
+    environment = os.environ | {"LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    command = [sys.executable, "-m", "porter.cli", "inspect", str(small)]
+    done = subprocess.run(command, capture_output=True, env=environment, cwd=tmp_path, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert b"MobileNet V1 0.25" in done.stdout

@@ -210,3 +210,18 @@ with scratch(Path({str(tmp_path)!r})) as room:
     done = without_fcntl(live)
     assert (done.returncode, done.stdout, done.stderr) == (0, "2\n", "")
     assert names(tmp_path) == {"new"}
+
+
+def test_a_file_never_replaces_a_folder_or_a_device(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "kept.txt").write_text("kept")
+    with pytest.raises(PorterError, match="folder is a folder: name a file to write"), replacing(folder) as path:
+        path.write_text("new")
+    assert (folder / "kept.txt").read_text() == "kept"
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(PorterError, match="pipe is not a regular file"), replacing(pipe) as path:
+        path.write_text("new")
+    assert pipe.is_fifo()
+    assert {entry.name for entry in tmp_path.iterdir()} == {"folder", "pipe"}

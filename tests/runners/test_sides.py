@@ -638,3 +638,10 @@ def test_many_images_need_no_more_memory_than_a_few() -> None:
     gc.collect()
     assert not [kept for kept in alive if kept() is not None]
     assert tally.report()
+
+
+def test_a_checkpoint_beside_a_golden_is_refused(save: Saver) -> None:
+    """The golden's ports have name-seeded weights: the verdict would not be the checkpoint's."""
+    prefix = save(training_checkpoint())
+    with pytest.raises(PorterError, match="leave `checkpoint` out beside golden"):
+        verify(MODEL, checkpoint=prefix, reference="golden")

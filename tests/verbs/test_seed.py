@@ -83,3 +83,11 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "137 tensors" in capsys.readouterr().out
     with pytest.raises(PorterError, match="does not exist: create it, or name another `out`"):
         seed(NAME, tmp_path / "absent" / "seeded.ckpt")
+
+
+@pytest.mark.parametrize("out", [".", "..", "", "/"])
+def test_a_prefix_needs_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(PorterError, match=r"`out` must be a checkpoint's prefix, such as seeded\.ckpt"):
+        seed(NAME, out)
+    assert not list(tmp_path.iterdir())
