@@ -81,7 +81,7 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
         main(["seed", NAME, "--out", str(tmp_path / "seeded.ckpt")])
     assert ended.value.code == 0
     assert "137 tensors" in capsys.readouterr().out
-    with pytest.raises(PorterError, match="does not exist: create it, or name another `out`"):
+    with pytest.raises(PorterError, match="does not exist: make it first, or name another `out`"):
         seed(NAME, tmp_path / "absent" / "seeded.ckpt")
 
 
