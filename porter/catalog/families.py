@@ -36,13 +36,19 @@ class Family:
 
 def families() -> tuple[Family, ...]:
     """Return all families, porter's own first. Raises PorterError where PORTER_FAMILIES lists a wrong folder."""
-    return _families(os.environ.get(VARIABLE, ""))
+    listed = filter(None, os.environ.get(VARIABLE, "").split(os.pathsep))
+    return _families(tuple(dict.fromkeys(str(Path(folder).resolve()) for folder in listed)))
+
+
+def is_outside(name: str) -> bool:
+    """Tell whether the family ``name`` lies in a folder of PORTER_FAMILIES."""
+    return any(found.name == name and not found.folder.is_relative_to(package_data.PACKAGE) for found in families())
 
 
 @cache
-def _families(listed: str) -> tuple[Family, ...]:
+def _families(listed: tuple[str, ...]) -> tuple[Family, ...]:
     found: dict[str, Family] = {}
-    for root in (package_data.PACKAGE / "nets", *map(Path, filter(None, listed.split(os.pathsep)))):
+    for root in (package_data.PACKAGE / "nets", *map(Path, listed)):
         folders = sorted(file.parent for file in root.glob(f"*/{RECORDS}"))
         if not folders:
             raise PorterError(
@@ -50,6 +56,8 @@ def _families(listed: str) -> tuple[Family, ...]:
                 f"separated by {os.pathsep!r}"
             )
         for folder in folders:
+            if not folder.name.isidentifier():
+                raise PorterError(f"{folder}: a family's folder is a Python package: use letters, digits and _ alone")
             if folder.name in found:
                 raise PorterError(
                     f"{folder} has the name of another family, {found[folder.name].folder}: rename the folder"

@@ -109,16 +109,31 @@ class Recorded:
         return graph
 
 
-@cache
 def recorded(name: str) -> Recorded:
-    """Return the golden ``name``. Raises PorterError if there is none."""
-    path = golden_path(name)
+    """Return the golden ``name``. Raises PorterError if there is none, or if its files are damaged."""
+    return _read(name, golden_path(name))
+
+
+@cache
+def _read(name: str, path: Path) -> Recorded:
+    fields = _fields(path / "golden.json", name)
+    architecture = fields.get("architecture", name)
+    if not isinstance(architecture, str):
+        raise PorterError(f"{path / 'golden.json'} has an architecture that is not a name: record the golden again")
+    shared = golden_path(architecture)
+    return Recorded(name, path, shared, fields | _fields(shared / "variables.json", architecture))
+
+
+def _fields(path: Path, name: str) -> dict[str, Any]:
     try:
-        fields = read_json(path / "golden.json")
+        fields = read_json(path)
     except FileNotFoundError:
-        raise PorterError(f"{path / 'golden.json'} does not exist: run python golden/record.py {name}") from None
-    shared = golden_path(fields.get("architecture", name))
-    return Recorded(name, path, shared, fields | read_json(shared / "variables.json"))
+        raise PorterError(f"{path} does not exist: run python golden/record.py {name}") from None
+    except (OSError, ValueError) as error:
+        raise PorterError(f"{path} cannot be read as JSON ({error}): record the golden {name} again") from None
+    if not isinstance(fields, dict):
+        raise PorterError(f"{path} is not a JSON object: record the golden {name} again")
+    return fields
 
 
 def seeded_checkpoint(golden: Recorded) -> Checkpoint:

@@ -100,6 +100,8 @@ def _family_archs(family: Family) -> Iterator[Arch]:
     models, aliases = raw.pop("model", []), raw.pop("aliases", {})
     if not isinstance(models, list) or not all(isinstance(model, dict) for model in models) or not models:
         raise PorterError(f"{family.records} has no list of models: begin each with [[model]]")
+    if not isinstance(aliases, dict) or not all(isinstance(name, str) for name in aliases.values()):
+        raise PorterError(f'{family.records} has aliases that are not names: write alias = "model" under [aliases]')
     records = [record for model in models for record in _expand(family, raw | model)]
     names = {record["name"] for record in records}
     for alias, name in aliases.items():
@@ -132,7 +134,7 @@ def _fill(value: Any, placeholders: Mapping[str, Any], family: Family) -> Any:
         return placeholders[value[1:-1]]
     try:
         return value.format_map(placeholders)
-    except (KeyError, ValueError, IndexError, AttributeError):
+    except (KeyError, ValueError, IndexError, AttributeError, TypeError):
         known = ", ".join(placeholders) or "none"
         raise PorterError(f"{family.records}: {value!r} has an unknown placeholder; known: {known}") from None
 
@@ -148,6 +150,10 @@ def _check(record: Mapping[str, Any], family: Family) -> None:
         wanted = _TYPES.get(key, str)
         if not isinstance(value, wanted) or isinstance(value, bool):
             raise PorterError(f"{which} has {key} = {value!r}, which is not of the type {wanted.__name__}")
+        if isinstance(value, int) and value < 1:
+            raise PorterError(f"{which} has {key} = {value}: it must be at least 1")
+    if not all(isinstance(function, str) for function in record["builders"].values()):
+        raise PorterError(f"{which} has builders that are not names of functions")
 
 
 def is_model(name: str) -> bool:

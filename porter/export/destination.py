@@ -51,6 +51,7 @@ class Destination(ABC):
     """A place for a port. ``path`` is the file or folder that a commit creates or replaces."""
 
     path: Path
+    format: Format
 
     @abstractmethod
     def refuse_sources(self, sources: Iterable[Path]) -> None:

@@ -12,6 +12,7 @@ from porter.catalog.models import Arch
 from porter.files import installed
 from porter.files.json import to_json
 from porter.formats.checkpoint import Checkpoint
+from porter.mapping.dialects import Dialect
 from porter.mapping.head import Head
 from porter.mapping.translate import Translation
 from porter.parity.result import Verification
@@ -51,7 +52,7 @@ def gather(
     checkpoint: Checkpoint,
     digests: Mapping[Path, str],
     source: str,
-    framework: str,
+    dialect: Dialect,
     translation: Translation,
     head: Head,
     dtype: str | None,
@@ -60,6 +61,7 @@ def gather(
 
     ``digests`` holds the SHA-256 of every file that was read, ``dtype`` the dtype that the weights are rounded to.
     """
+    framework = dialect.framework
     named = bool(head.class_names(arch, translation.num_classes))
     labels = arch.labels + (" without the background" if head.drop_background else "") if named else None
     return Facts(
@@ -68,6 +70,8 @@ def gather(
             **({"format": "pt"} if framework == "torch" else {}),
             "model": arch.name,
             "framework": framework,
+            # Names that are not the framework's own, and so not those of porter's network.
+            **({"dialect": dialect.name} if dialect.name != framework else {}),
             "num_classes": translation.num_classes,
             "head": translation.head_note or "the checkpoint's",
             "labels": labels,

@@ -19,11 +19,13 @@ class Format:
 
     ``write`` writes an output to a path and returns each tensor's SHA-256, see porter.files.seals. ``add_facts`` adds
     facts to a file that is already written. It is None where the format has no place for facts and digests: then a
-    record holds them.
+    record holds them. ``builds`` marks a format whose writer builds porter's own network: it takes the framework's own
+    names alone.
     """
 
     write: Callable[[Path, Output], dict[str, str]]
     add_facts: Callable[[Path, Mapping[str, str]], None] | None = None
+    builds: bool = False
 
 
 SAFETENSORS = Format(write_safetensors, add_metadata)
@@ -32,9 +34,9 @@ FORMATS: dict[str, dict[str, Format]] = {
     "tf": {".safetensors": SAFETENSORS},
     "torch": {".safetensors": SAFETENSORS, ".pth": Format(write_pth)},
     "keras": {
-        ".weights.h5": Format(write_weights),
-        ".keras": Format(write_model),
-        ".h5": Format(write_model),
+        ".weights.h5": Format(write_weights, builds=True),
+        ".keras": Format(write_model, builds=True),
+        ".h5": Format(write_model, builds=True),
         ".safetensors": SAFETENSORS,
     },
 }

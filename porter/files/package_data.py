@@ -30,5 +30,8 @@ def folder(name: str) -> Path:
 
 def labels(name: str) -> list[str]:
     """Return the class names of ``labels/<name>.txt``: one per line in class order, comments behind ``#``."""
-    lines = (folder("labels") / f"{name}.txt").read_text(encoding="utf-8").splitlines()
+    path = folder("labels") / f"{Path(name).name}.txt"
+    if not path.is_file():
+        raise PorterError(f"{path} does not exist: add it, or name one of the files there as the model's labels")
+    lines = path.read_text(encoding="utf-8").splitlines()
     return [line for line in lines if not line.startswith("#")]

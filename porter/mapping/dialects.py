@@ -97,8 +97,13 @@ def _check_fields(name: str, fields: Mapping[str, Any], path: Path) -> None:
             raise MappingError(f"{path}: [dialect] has {key} = {value!r}: expected a {_TYPES[key].__name__}")
     if not all(isinstance(leaf, str) or _is_names(leaf) for leaf in fields.get("leaves", {}).values()):
         raise MappingError(f"{path}: [dialect] has leaves that are not names: write role = 'name'")
-    if not all(isinstance(names, list) for names in fields.get("older_leaves", {}).values()):
+    if not all(
+        isinstance(names, list) and all(isinstance(name, str) for name in names)
+        for names in fields.get("older_leaves", {}).values()
+    ):
         raise MappingError(f"{path}: [dialect] has older_leaves that are not lists of names")
+    if not fields.get("separator", "/"):
+        raise MappingError(f"{path}: [dialect] has an empty separator: write what stands between layer and tensor")
     known = DIALECTS.get(name)
     framework = fields.get("framework", known and known.framework)
     if framework not in FRAMEWORKS:

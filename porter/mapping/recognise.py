@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 
+from porter.catalog.families import is_outside
 from porter.catalog.models import ARCHS, Arch
+from porter.errors import PorterError
 from porter.mapping.dialects import ORIGINAL
 from porter.mapping.shapes import class_axis, expected_shapes
 from porter.mapping.table import Pair, Table
@@ -34,9 +37,12 @@ def recognise(shapes: Shapes, size: int | None = None) -> list[Match]:
 
     Names and shapes must be the original's; only the number of classes is free.
     """
-    tables = {arch.table: Table.load(arch.table) for arch in ARCHS.values()}
-    pairs = {name: table.pairs(ORIGINAL, ORIGINAL) for name, table in tables.items()}
-    found = [_match(arch, tables[arch.table], pairs[arch.table], shapes) for arch in ARCHS.values()]
+    found = []
+    for arch in ARCHS.values():
+        # A family outside of porter may be half written: it is recognised once its table and golden are whole.
+        with suppress(PorterError) if is_outside(arch.family) else nullcontext():
+            table = Table.load(arch.table)
+            found.append(_match(arch, table, table.pairs(ORIGINAL, ORIGINAL), shapes))
     return sorted(
         (match for match in found if match), key=lambda match: (not match.whole, match.arch.input_size != size)
     )

@@ -40,11 +40,22 @@ def axis_sizes(arch: Arch, table: Table, dialect: str) -> dict[str, dict[str, in
 
     A tensor that the original lacks takes them from the other tensors of its layer.
     """
-    variables = recorded(arch.name).all_variables
+    golden = recorded(arch.name)
+    if golden.num_classes != arch.num_classes:
+        raise MappingError(
+            f"{golden.path} has {golden.num_classes} classes, but the record of {arch.name} has {arch.num_classes}: "
+            "correct the record"
+        )
+    variables = golden.all_variables
     original, record = table.record(ORIGINAL), table.record(dialect)
     found = {}
     for layer in table.layers:
         originals = layer.tensors(original)
+        for named in originals.values():
+            if named.name not in variables:
+                raise MappingError(
+                    f"the table {table.name} has {named.name}, which {golden.path} lacks: correct its {ORIGINAL} name"
+                )
         own = {role: letter_sizes(named.axes, variables[named.name]) for role, named in originals.items()}
         layers = {letter: size for sizes in own.values() for letter, size in sizes.items()}
         for role, named in layer.tensors(record).items():

@@ -75,6 +75,8 @@ class PreparedImages:
     def __init__(self, paths: Iterable[Path], preprocessing: str, size: int) -> None:
         self.paths = list(paths)
         self.preprocessing = preprocessing
+        if preprocessing not in PRESETS:
+            raise PorterError(f"unknown `preprocessing` {preprocessing!r}: choose from {', '.join(PRESETS)}")
         self.preset = PRESETS[preprocessing]
         self.size = size
         self.sides = (size, size)

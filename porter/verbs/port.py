@@ -156,6 +156,8 @@ def port(
     framework = table.record(target).framework
     _validate(source, checkpoint, head, aux, save_dtype, verify, images)
     destination = find_destination(out, framework)
+    if target != framework:
+        _refuse_network(target, framework, destination, verify)
     if verify:
         before_tensorflow()
     opened, digests, ignore = _open(arch, checkpoint, ignore, expect_sha256, track)
@@ -163,7 +165,7 @@ def port(
         destination.refuse_sources(opened.files or (opened.path,))
     options = Options(average, ignore, prefix, headless=not head.is_original, parts=("aux",) if aux else ())
     translation = head.apply(translate(opened, arch, source, target, options), arch, target)
-    facts = gather(arch, opened, digests, source, framework, translation, head, save_dtype)
+    facts = gather(arch, opened, digests, source, table.record(target), translation, head, save_dtype)
     plan = Plan(arch, target, opened, digests, translation, facts, head, aux, save_dtype, verify, images, track)
     verification = _write(plan, destination) if destination else _verify(plan, plan.tensors)
     written = destination.path if destination and _holds(verification) else None
@@ -190,6 +192,20 @@ def _validate(
         )
     if aux and head.no_head:
         raise PorterError("`aux` adds a second classifier and `no_head` leaves classifiers out: choose one of them")
+
+
+def _refuse_network(target: str, framework: str, destination: Destination | None, verify: bool) -> None:
+    """Raise PorterError where a port to a dialect with foreign names needs porter's own network."""
+    if verify:
+        raise PorterError(
+            f'`verify=True` runs porter\'s own network, which has no names of {target}: port to `target="{framework}"` '
+            "to verify the values"
+        )
+    if destination and destination.format.builds:
+        raise PorterError(
+            f"`out` {destination.path} holds porter's own {framework} network, which has no names of {target}: "
+            "end it in .safetensors"
+        )
 
 
 def _open(

@@ -87,8 +87,11 @@ def verify(
     if "golden" in (reference, candidate):
         if images:
             raise PorterError("goldens hold the sample images' values only: leave `images` out beside golden")
-        if opened is not None:
-            raise PorterError("a golden is compared on name-seeded weights: leave `checkpoint` out beside golden")
+        if opened is not None and reference == "golden" and not (candidate or "").startswith("tf:"):
+            raise PorterError(
+                "beside the reference golden a port has name-seeded weights: leave `checkpoint` out, or give "
+                '`candidate="golden"` to compare the original with it'
+            )
         context = beside_golden(context)
     prepared = _images(context, images)
     against = open_side(reference, context) if reference is not None else _original(context)

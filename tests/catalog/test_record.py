@@ -80,7 +80,7 @@ def test_a_recorder_is_a_module_and_porter_reads_its_goldens(
         record.record(name, tmp_path, records)
     assert {path.name for path in (tmp_path / "big@6").iterdir()} == {"golden.json", "golden.npz"}
     monkeypatch.setattr(goldens, "golden_path", lambda name: tmp_path / name)
-    big, small = (goldens.recorded.__wrapped__(name) for name in ("big", "big@6"))
+    big, small = (goldens.recorded(name) for name in ("big", "big@6"))
     assert (big.origin, big.model, small.model) == ("tally of its authors", "big", "big")
     assert (big.input_size, small.input_size) == (8, 6)
     assert big.all_variables == {"w": (3, 2), "aux": (8,)}

@@ -78,7 +78,9 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "small.toml").write_text(TABLE, encoding="utf-8")
     (tmp_path / "small.timm.toml").write_text(TIMM, encoding="utf-8")
     monkeypatch.setattr(tables, "table_path", lambda name: tmp_path / f"{name}.toml")
-    monkeypatch.setattr(shapes, "recorded", lambda name: SimpleNamespace(all_variables=VARIABLES))
+    monkeypatch.setattr(
+        shapes, "recorded", lambda name: SimpleNamespace(all_variables=VARIABLES, num_classes=5, path="golden/small")
+    )
 
 
 def checkpoint(tensors: dict[str, np.ndarray]) -> Checkpoint:

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 
 from helpers import torchvision_stand_in
+from porter import port
 from porter.catalog.goldens import recorded, seeded_checkpoint
 from porter.catalog.models import find_arch
 from porter.errors import MappingError, PorterError
@@ -255,3 +257,22 @@ def test_a_known_dialect_keeps_its_framework(folder: Path) -> None:
     assert [(pair.source, pair.target) for pair in Table.load("base").pairs("tf", "keras")] == [
         ("a/weights", "b/kernel")
     ]
+
+
+def test_what_needs_porters_own_network_is_refused_for_foreign_names(folder: Path, tmp_path: Path, small: Path) -> None:
+    """A timm file has timm's names: porter's network, which a verification runs, has its own."""
+    out = tmp_path / "timm.safetensors"
+    with pytest.raises(PorterError, match=r'has no names of timm: port to `target="torch"` to verify the values'):
+        port("mobilenet_v1_0.25_128", target="timm", checkpoint=small, out=out, verify=True)
+    assert not out.exists()
+    port("mobilenet_v1_0.25_128", target="timm", checkpoint=small, out=out)
+    with safe_open(out, "numpy") as file:
+        assert (file.metadata()["framework"], file.metadata()["dialect"]) == ("torch", "timm")
+
+
+def test_a_row_that_the_golden_lacks_is_refused(folder: Path) -> None:
+    path = folder / "mobilenet_v1.toml"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace('tf    = "MobilenetV1/Conv2d_0"', 'tf    = "MobilenetV1/Nope"'), encoding="utf-8")
+    with pytest.raises(MappingError, match=r"has MobilenetV1/Nope/weights, which .* lacks: correct its tf name"):
+        expected_shapes(find_arch("mobilenet_v1_0.25_128"), Table.load("mobilenet_v1"), "torch")

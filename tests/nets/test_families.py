@@ -18,6 +18,7 @@ from porter.catalog.goldens import recorded
 from porter.catalog.models import ARCHS, find_arch, is_model
 from porter.errors import PorterError
 from porter.files import package_data
+from porter.mapping.recognise import recognise
 
 COPY = "copycat_0.25_128"
 RECORDS = f"""
@@ -168,6 +169,8 @@ GOOD = RECORDS.replace("copycat", "new")
             r"the alias new names xnew_0\.25_128, which is not one",
         ),
         (GOOD.replace('"new_{', '"mobilenet_v1_{').replace('"new_0', '"mobilenet_v1_0'), r"is taken by mobilenet_v1"),
+        (GOOD.replace('"{size}"', "0"), r"has input_size = 0: it must be at least 1"),
+        ("aliases = 3\n" + GOOD.replace("aliases", "options"), r"has aliases that are not names"),
         (GOOD.replace("{ new =", "{ nasnet_large ="), r"the model name nasnet_large is taken by nasnet"),
     ],
 )
@@ -183,8 +186,48 @@ def test_wrong_folders_are_one_sentence(family: Path, monkeypatch: pytest.Monkey
         find_arch("mobilenet_v1")
     (family / "models.toml").write_text(GOOD, encoding="utf-8")
     monkeypatch.setenv(VARIABLE, os.pathsep.join([str(family.parent)] * 2))
+    assert find_arch("new").family == "new"  # the same folder twice
+    twin = family.parent.parent / "again" / "new"
+    twin.mkdir(parents=True)
+    (twin / "models.toml").write_text(GOOD, encoding="utf-8")
+    monkeypatch.setenv(VARIABLE, os.pathsep.join([str(family.parent), str(twin.parent)]))
     with pytest.raises(PorterError, match="has the name of another family"):
         find_arch("mobilenet_v1")
+    dotted = family.parent.parent / "dotted" / "a.b"
+    dotted.mkdir(parents=True)
+    (dotted / "models.toml").write_text(GOOD, encoding="utf-8")
+    monkeypatch.setenv(VARIABLE, str(dotted.parent))
+    with pytest.raises(PorterError, match="a family's folder is a Python package"):
+        find_arch("mobilenet_v1")
+
+
+def test_a_relative_folder_stays_the_same_after_a_change_of_folder(
+    family: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (family / "models.toml").write_text(GOOD, encoding="utf-8")
+    monkeypatch.chdir(family.parent.parent)
+    monkeypatch.setenv(VARIABLE, family.parent.name)
+    assert next(found for found in families.families() if found.name == "new").folder == family
+
+
+@pytest.mark.parametrize(
+    ("written", "sentence"),
+    [
+        ("{", "cannot be read as JSON"),
+        ("[]", "is not a JSON object"),
+        ('{"architecture": 3}', "has an architecture that is not a name"),
+        ('{"architecture": "zz"}', "variables.json does not exist: run python golden/record.py zz"),
+    ],
+)
+def test_a_damaged_golden_is_one_sentence_and_blocks_no_other_family(family: Path, written: str, sentence: str) -> None:
+    (family / "models.toml").write_text(GOOD, encoding="utf-8")
+    golden = family / "golden/new_0.25_128"
+    golden.mkdir(parents=True)
+    (golden / "golden.json").write_text(written, encoding="utf-8")
+    with pytest.raises(PorterError, match=sentence):
+        recorded("new_0.25_128")
+    shapes = recorded(SMALL).variables
+    assert [match.arch.name for match in recognise(shapes, 128)][:1] == [SMALL]
 
 
 def test_two_tables_or_goldens_of_one_name_are_refused(family: Path) -> None:

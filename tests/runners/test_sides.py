@@ -643,5 +643,8 @@ def test_many_images_need_no_more_memory_than_a_few() -> None:
 def test_a_checkpoint_beside_a_golden_is_refused(save: Saver) -> None:
     """The golden's ports have name-seeded weights: the verdict would not be the checkpoint's."""
     prefix = save(training_checkpoint())
-    with pytest.raises(PorterError, match="leave `checkpoint` out beside golden"):
+    with pytest.raises(PorterError, match="leave `checkpoint` out, or give"):
         verify(MODEL, checkpoint=prefix, reference="golden")
+    # The original on the checkpoint's averages, 1.01 times the seeds, is not what the golden recorded.
+    assert not verify(MODEL, checkpoint=prefix, candidate="golden")
+    assert verify(MODEL, checkpoint=prefix, candidate="golden", average="raw")
