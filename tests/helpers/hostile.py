@@ -398,7 +398,7 @@ CORPUS = (
     Hostile("shared.safetensors", safetensors({"v": F4, "w": F4}), "is not a whole safetensors file"),
     Hostile("events.out.tfevents.1.host", long_event, "The file ends within the record at byte", "logs"),
     Hostile("climbing.tar.gz", tar(("model.ckpt", FILE, ""), ("../outside/touched", FILE, "")), "outside", "fetch"),
-    Hostile("absolute.tar.gz", tar(("/tmp/model.ckpt", FILE, "")), "lies outside the folder", "fetch"),
+    Hostile("absolute.tar.gz", tar(("/tmp/model.ckpt", FILE, "")), "points outside the folder", "fetch"),
     Hostile("symlink.tar.gz", tar(("model.ckpt", LINK, "/etc/passwd")), "a link or a device", "fetch"),
     Hostile("hardlink.tar.gz", tar(("model.ckpt", HARD, "/etc/passwd")), "a link or a device", "fetch"),
     Hostile("device.tar.gz", tar(("model.ckpt", DEVICE, "")), "a link or a device", "fetch"),

@@ -96,22 +96,36 @@ def test_a_small_network_computes_the_same_at_other_sizes(name: str, way: Callab
     agrees(way, ready(SMALL[name]()))
 
 
-@pytest.mark.parametrize(
-    ("arch", "way"),
-    [
-        pytest.param(arch, way, marks=slow_unless(arch.family != "nasnet" or (way is traced and arch.input_size < 300)))
-        for arch in TABLES.values()
-        for way in WAYS
-    ],
-)
-def test_every_tables_network_computes_the_same_at_other_sizes(arch: Arch, way: Callable[[nn.Module], Any]) -> None:
-    agrees(way, ready(load(arch.name, "torch")))
+@pytest.mark.parametrize("arch", [pytest.param(a, marks=slow_unless(a.input_size < 300)) for a in TABLES.values()])
+def test_every_tables_network_is_traced_and_computes_the_same_at_other_sizes(arch: Arch) -> None:
+    agrees(traced, ready(load(arch.name, "torch")))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arch", TABLES.values())
+def test_every_tables_network_compiles_as_one_graph(arch: Arch) -> None:
+    """At one size. Symbolic sizes take minutes of compilation for a whole NASNet; the small networks cover them."""
+    network, x = ready(load(arch.name, "torch")), images(*SEEN)
+    again = torch.compile(network, fullgraph=True, dynamic=False, backend="eager")
+    with torch.no_grad():
+        want = network(x)
+        torch.testing.assert_close(again(x), want, rtol=0, atol=1e-12 * float(want.std()))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arch", TABLES.values())
+def test_every_tables_network_is_exported_for_any_size(arch: Arch) -> None:
+    agrees(exported, ready(load(arch.name, "torch")))
 
 
 @pytest.mark.slow
 def test_inductor_compiles_a_network() -> None:
-    network = ready(SMALL["cifar"]())
-    agrees(lambda one: torch.compile(one, fullgraph=True, dynamic=True), network)
+    """At one size: Inductor compiles a NASNet with symbolic sizes for a quarter of an hour."""
+    network, x = ready(SMALL["mobilenet"]()), images(*SEEN)
+    with torch.no_grad():
+        want = network(x)
+        again = torch.compile(network, fullgraph=True, dynamic=False)(x)
+    torch.testing.assert_close(again, want, rtol=0, atol=1e-12 * float(want.std()))
 
 
 def test_a_traced_network_refuses_what_the_network_refuses() -> None:
