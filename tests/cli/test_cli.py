@@ -180,7 +180,7 @@ def test_usage_and_errors_show_the_name_that_was_called(
     monkeypatch.setattr(sys, "argv", [f"/usr/bin/{called}"])
     assert run("--help").out.startswith(f"Usage: {shown} ")
     assert run("verify", MODEL, "--frobnicate").err == (
-        f"{shown}: No such option '--frobnicate'. (see `{shown} verify --help`)\n"
+        f"{shown}: No such option '--frobnicate' (see `{shown} verify --help`)\n"
     )
     assert run("verify", "absent").err.startswith(f"{shown}: ")
 
