@@ -16,7 +16,6 @@ import click
 
 from porter.catalog.models import ARCHS
 from porter.cli.main import cli
-from porter.mapping.dialects import title_of
 from porter.mapping.table import Table
 
 DOCS = Path(__file__).parent
@@ -49,8 +48,8 @@ def module_table() -> str:
 def model_table() -> str:
     """Return a table of the models, one row for each mapping table, with the dialects that the table has."""
     tables = {name: list(models) for name, models in groupby(ARCHS.values(), key=lambda arch: arch.table)}
-    dialects = list(dict.fromkeys(dialect for name in tables for dialect in Table.load(name).dialects))
-    heads = [f"`{dialect}` ({title_of(dialect)})" for dialect in dialects]
+    dialects = {name: record.title for table in tables for name, record in Table.load(table).records.items()}
+    heads = [f"`{dialect}` ({title})" for dialect, title in dialects.items()]
     rows = [f"| model | {' | '.join(heads)} |", f"| --- |{' :-: |' * len(heads)}"]
     for name, models in tables.items():
         shown = f"`{models[0].name}`"

@@ -59,11 +59,6 @@ FRAMEWORKS: dict[str, str] = {name: each.title for name, each in DIALECTS.items(
 """The frameworks, and the titles that readers know."""
 
 
-def title_of(name: str) -> str:
-    """Return the title of the dialect or framework ``name``; any other name is its own title."""
-    return DIALECTS[name].title if name in DIALECTS else name
-
-
 def declare(name: str, fields: Mapping[str, Any], path: Path) -> Dialect:
     """Return the dialect ``name`` as the overlay file ``path`` declares it in ``fields``.
 

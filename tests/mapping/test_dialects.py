@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from porter.mapping.dialects import DIALECTS, FRAMEWORKS, ORIGINAL, Dialect, title_of
+from porter.mapping.dialects import DIALECTS, FRAMEWORKS, ORIGINAL, Dialect
 from porter.mapping.kinds import KINDS, variance_leaves
 from porter.mapping.stored_names import stored_names
 
@@ -13,7 +13,6 @@ def test_the_frameworks_and_their_titles_come_from_the_records() -> None:
     assert FRAMEWORKS == {"tf": "TensorFlow", "torch": "PyTorch", "keras": "Keras"}
     assert {record.framework for record in DIALECTS.values()} <= FRAMEWORKS.keys()
     assert ORIGINAL in FRAMEWORKS
-    assert (title_of("torch"), title_of("my_network")) == ("PyTorch", "my_network")
 
 
 def test_every_kind_has_each_role_once_and_leaves_in_each_framework() -> None:
