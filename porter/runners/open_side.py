@@ -73,7 +73,7 @@ def port_side(framework: str, tensors: Checkpoint, context: Context) -> Side:
 def network_runner(framework: str, tensors: Checkpoint, context: Context) -> Runner:
     """Return the runner of porter's own network, which must compute every endpoint of the reference."""
     from porter.nets.build import build
-    from porter.runners.of_network import runner_of
+    from porter.runners.runner_of import runner_of
 
     before_tensorflow()
     network = build(context.arch, framework, tensors, input_size=context.size)

@@ -9,7 +9,7 @@ import numpy as np
 from porter.catalog.models import find_arch
 from porter.errors import PorterError
 from porter.mapping.table import Table
-from porter.runners.of_network import runner_of
+from porter.runners.runner_of import runner_of
 
 
 def endpoints(model: str, network: Any, images: np.ndarray) -> dict[str, np.ndarray]:

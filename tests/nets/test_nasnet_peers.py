@@ -24,7 +24,7 @@ from porter.formats.checkpoint import Checkpoint
 from porter.mapping.table import Table
 from porter.mapping.translate import translate
 from porter.runners.golden import GoldenRunner, golden_images
-from porter.runners.of_network import runner_of
+from porter.runners.runner_of import runner_of
 
 PAGE = (ROOT / "docs/nasnet.md").read_text(encoding="utf-8")
 
