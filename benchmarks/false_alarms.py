@@ -30,8 +30,8 @@ from porter.mapping.table import Table
 from porter.mapping.translate import translate
 from porter.nets.build import build
 from porter.parity.compare import ErrorAccumulator
-from porter.runners.runner_of import runner_of
 from porter.runners.runner import Runner, run_all
+from porter.runners.runner_of import runner_of
 from porter.runners.tensorflow_settings import before_tensorflow
 
 HEAD = ("| model | run in | images | alarms | float64 | float32 |", "| --- | --- | --: | --: | --: | --: |")

@@ -29,8 +29,8 @@ from porter.mapping.translate import translate
 from porter.nets.build import build
 from porter.parity.compare_runs import Subject, compare_runs
 from porter.runners.golden import golden_images
-from porter.runners.runner_of import runner_of
 from porter.runners.runner import Runner, run_all
+from porter.runners.runner_of import runner_of
 from porter.runners.tensorflow_settings import before_tensorflow
 
 

@@ -15,8 +15,8 @@ from porter.errors import MappingError, PorterError, listing, plural
 from porter.formats.checkpoint import Checkpoint, Entry
 from porter.formats.roles import SHADOW, SHADOW_SUFFIX, VARIABLE, base_name, counts, has_variable, roles
 from porter.formats.suspicious import watch
-from porter.mapping.averages import AVERAGES, check_average, choose_averages, largest_difference
 from porter.mapping.absent_roles import check_fills, created
+from porter.mapping.averages import AVERAGES, check_average, choose_averages, largest_difference
 from porter.mapping.relayout import parse_axes, relayout, relayout_shape
 from porter.mapping.shapes import Sizes, axis_sizes, class_axis, expected_shapes
 from porter.mapping.stored_names import Located, locate, why_none

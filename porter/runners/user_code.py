@@ -29,9 +29,9 @@ from porter.mapping.stored_names import layer_name
 from porter.mapping.table import Table
 from porter.mapping.translate import translate
 from porter.runners.context import Context
-from porter.runners.runner_of import framework_of, runner_of
 from porter.runners.reference_weights import porters_reader, reference_weights
 from porter.runners.runner import PRECISIONS, Runner, in_graph_order
+from porter.runners.runner_of import framework_of, runner_of
 from porter.runners.tensorflow_settings import before_tensorflow
 
 
