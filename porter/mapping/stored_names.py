@@ -9,6 +9,7 @@ from functools import cached_property
 from porter.errors import MappingError
 from porter.formats.checkpoint import Checkpoint
 from porter.formats.roles import base_name, has_variable
+from porter.mapping.containers import check_container, contained_names, find_container
 from porter.mapping.dialects import Dialect
 from porter.mapping.table import Table
 
@@ -58,9 +59,11 @@ def resolve_names(
     variable, the stored name is the variable's own. Raises MappingError where all names stand behind two prefixes.
     """
     if not dialect.scoped:
-        if prefix:
-            raise MappingError(f"files of {dialect.title} have no prefixes: leave `prefix` out")
-        return stored_names(stored, names, dialect), ""
+        if prefix is None:
+            prefix = find_container(stored, names, dialect)
+        else:
+            check_container(stored, names, dialect, prefix)
+        return stored_names(stored, names, dialect, prefix), prefix
     if prefix is None:
         prefix = find_prefix(stored, names)
     elif not any(has_variable(prefix + name, stored) for name in names):
@@ -73,20 +76,7 @@ def stored_names(stored: Collection[str], names: Iterable[str], dialect: Dialect
     """Return ``{table's name: stored name}`` for a known ``prefix``."""
     if dialect.scoped:
         return {name: prefix + name for name in names}
-    by_layer = {_without_scopes(name, dialect): name for name in stored}
-    by_layer |= {
-        name.removesuffix(older) + leaf: full
-        for leaf, spellings in dialect.older_leaves.items()
-        for older in spellings
-        for name, full in by_layer.items()
-        if name.endswith(dialect.separator + older)
-    }
-    return {name: by_layer.get(_without_scopes(name, dialect), name) for name in names}
-
-
-def _without_scopes(name: str, dialect: Dialect) -> str:
-    """Return layer and leaf alone: layer names are unique without the scopes, which files drop."""
-    return dialect.separator.join(name.split(dialect.separator)[-2:])
+    return contained_names(stored, names, dialect, prefix)
 
 
 def _respelled(

@@ -190,13 +190,14 @@ def _check_complete(job: _Job, located: Located, wanted: Sequence[Pair]) -> None
     """Raise MappingError where the checkpoint lacks a tensor of ``wanted``."""
     path, entries = job.checkpoint.path, job.checkpoint.entries
     missing = [pair for pair in wanted if not has_variable(located.names[pair.source], entries)]
+    notes = "".join(f"; {note}" for note in job.checkpoint.notes)
     if len(missing) == len(wanted):
-        raise MappingError(f"{path} {why_none(entries, job.table, job.source, job.arch.name)}")
+        raise MappingError(f"{path} {why_none(entries, job.table, job.source, job.arch.name)}{notes}")
     if missing:
         shown = (_with_aside(job.checkpoint, located.names[pair.source]) for pair in missing)
         raise MappingError(
             f"{path} lacks {len(missing)} of the {len(wanted)} tensors of {job.arch.name}:"
-            f"{listing(shown)}\n  {_remedy(missing)}"
+            f"{listing(shown)}\n  {_remedy(missing)}{notes}"
         )
 
 
