@@ -106,7 +106,7 @@ def show_input(out: Console, result: Any) -> None:
         out.print(Text(f"  prefix   {found.prefix} precedes the model's names"), soft_wrap=True)
     if found.ignored:
         out.print(Text(f"  ignored  {', '.join(found.ignored)}"), soft_wrap=True)
-    for note in result.checkpoint.notes:
+    for note in result.notes:
         out.print(Text(f"  note     {printable(note)}"), soft_wrap=True)
     for part, count in found.left_out.items():
         title = Table.load(find_arch(result.model).table).parts[part]

@@ -28,7 +28,8 @@ class Checkpoint(Mapping[str, np.ndarray]):
     that have a checksum to a function that raises FormatError if it does not match. ``files`` lists all files of the
     checkpoint if there are more than ``path``. ``opens_as`` is the prefix for TensorFlow's own reader, None if that
     cannot open it. ``stored_as`` maps entries to their names in the file if those differ. ``notes`` are sentences on what
-    the file leaves open, such as layers that it does not name.
+    the file leaves open, such as layers that it does not name. ``layers`` are the names of all its layers, those without
+    weights too, None if it does not list them.
     """
 
     path: Path
@@ -40,6 +41,7 @@ class Checkpoint(Mapping[str, np.ndarray]):
     stored_as: dict[str, str] = field(default_factory=dict)
     checks: dict[str, Callable[[], None]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    layers: frozenset[str] | None = None
 
     def __getitem__(self, name: str) -> np.ndarray:
         if name in self.asides and name not in self.entries:

@@ -20,6 +20,7 @@ from porter.formats.checkpoint import Checkpoint
 from porter.formats.input_digests import Inputs
 from porter.formats.open import open_checkpoint
 from porter.mapping.dialects import ORIGINAL
+from porter.mapping.differs import sentences
 from porter.mapping.head import Head
 from porter.mapping.stored_names import stored_names
 from porter.mapping.table import Table
@@ -54,6 +55,12 @@ class PortResult:
     def __bool__(self) -> bool:
         return _holds(self.verification)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the file's names leave open, and libraries that compute another function with the same weights."""
+        differs = Table.load(find_arch(self.model).table).differs
+        return (*self.checkpoint.notes, *sentences(differs, self.source, self.target, self.checkpoint.layers))
+
     def as_dict(self) -> dict[str, Any]:
         """Return everything as plain values for JSON."""
         return {
@@ -76,7 +83,7 @@ class PortResult:
             "roles": self.translation.roles,
             "ignored": list(self.translation.ignored),
             "left_out": self.translation.left_out,
-            "notes": list(self.checkpoint.notes),
+            "notes": list(self.notes),
             "suspicious": list(self.translation.suspicious.values()),
             "out": str(self.out) if self.out else None,
             "verification": None if self.verification is None else self.verification.as_dict(),

@@ -42,6 +42,13 @@ class Layer(NamedTuple):
             groups[f"{layer.kind}_{number}" if number else layer.kind] = layer
         return groups
 
+    def names(self) -> Iterator[str]:
+        """Yield the names of the layers at any depth."""
+        for layer in self.layers:
+            if layer.name:
+                yield layer.name
+            yield from layer.names()
+
     def weighted(self) -> Iterator[str]:
         """Yield the names of the layers at any depth that must have weights."""
         for layer in self.layers:

@@ -111,7 +111,10 @@ class _Walk:
         """Return the name that the object in ``group`` gives itself."""
         stored = self.file.member(group, _VARS)
         name = self.file.text(stored, "name") if isinstance(stored, h5py.Group) else None
-        return None if name is None else str(name)
+        if name is None:
+            return None
+        self.contents.layers.add(str(name))
+        return str(name)
 
     def _add_variables(self, stored: h5py.Group, place: _Place) -> None:
         """Add an object's own tensors."""

@@ -212,11 +212,16 @@ def _names(shards: _Shards, records: dict[str, _Record]) -> tuple[dict[str, str]
     names: dict[str, str] = {}
     asides = {objects.KEY: "object graph"}
     taken = {objects.KEY}
+    # Keras' export stores each variable twice. Different variables of one name are told apart by their containers.
+    clashes = [keys for keys in keys_of.values() if not all(_same(records[key], records[keys[0]]) for key in keys)]
+    containers = {objects.container_of(key) for keys in clashes for key in keys if key not in found.roles} - {""}
     for name, (first, *others) in keys_of.items():
-        # Keras' export stores each variable twice. Different variables of one name keep their paths as names.
-        copies = all(_same(records[key], records[first]) for key in others)
+        held = not containers.isdisjoint(map(objects.container_of, (first, *others)))
+        copies = not held and all(_same(records[key], records[first]) for key in others)
         for key in (first, *others):
-            wanted = name if copies and key == first else objects.path_of(key)
+            container = objects.container_of(key)
+            whole = f"{container}/{name}" if container in containers else objects.path_of(key)
+            wanted = name if copies and key == first else whole
             names[key] = key if wanted in taken else wanted
             taken.add(names[key])
             if copies and key != first:

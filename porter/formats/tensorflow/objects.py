@@ -51,6 +51,11 @@ def path_of(key: str) -> str:
     return key.removesuffix(SUFFIX)
 
 
+def container_of(key: str) -> str:
+    """Return the path of the object that holds a variable's layer, "" where the root does."""
+    return "/".join(path_of(key).split("/")[:-2])
+
+
 def _node(message: Buffer) -> _Node:
     """Read a TrackableObject: children (1), attributes (2), slot variables (3)."""
     node = _Node()
