@@ -20,6 +20,7 @@ from porter.cli.options import (
     ignore_option,
     images_option,
     json_option,
+    labels_option,
     prefix_option,
 )
 from porter.cli.progress import track
@@ -65,6 +66,7 @@ MOST_SENTENCES = 10
 @click.option("--save-dtype", type=click.Choice(DTYPES), help="Round the weights in the output to this dtype.")
 @click.option("--verify", is_flag=True, help="Run the original and the port; write the output only if parity holds.")
 @images_option
+@labels_option
 @expect_option
 @json_option
 def convert(as_json: bool, no_head: bool, num_classes: int | None, drop_background: bool, **options: Any) -> int:

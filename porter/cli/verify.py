@@ -17,6 +17,7 @@ from porter.cli.options import (
     ignore_option,
     images_option,
     json_option,
+    labels_option,
     prefix_option,
 )
 from porter.cli.progress import track
@@ -78,6 +79,7 @@ from porter.runners.runner import PRECISIONS
 @average_option
 @ignore_option
 @prefix_option
+@labels_option
 @expect_option
 @json_option
 def verify(

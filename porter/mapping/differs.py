@@ -63,8 +63,8 @@ class Differs:
         else:
             return None
         sizes = f" at input sizes that are no multiple of {self.multiple}" if self.multiple else ""
-        by = f"{self.logits:.1%} of the logits' standard deviation on {self.measured}, {self.version}"
-        return f"{begin}{sizes}: {self.why} ({by}; {self.source})"
+        by = f"by up to {self.logits:.1%} of the logits' standard deviation"
+        return f"{begin}{sizes}, {by}: {self.why} ({self.version} on {self.measured}; {self.source})"
 
 
 def read_differs(raw: Sequence[Mapping[str, Any]], dialects: Collection[str], path: Path) -> tuple[Differs, ...]:
@@ -86,9 +86,7 @@ def _checked(entry: Mapping[str, Any], dialects: Collection[str], path: Path) ->
     return entry
 
 
-def sentences(
-    entries: Sequence[Differs], source: str, target: str, layers: Collection[str] | None
-) -> Iterator[str]:
+def sentences(entries: Sequence[Differs], source: str, target: str, layers: Collection[str] | None) -> Iterator[str]:
     """Yield what a port says of each library that computes another function; see Differs.sentence."""
     for entry in entries:
         found = entry.sentence(source, target, layers)

@@ -7,7 +7,7 @@ from rich.text import Text
 
 from porter.parity.compare import Report, Row
 from porter.parity.result import ImageResult, Verification
-from porter.render.text import console, new_grid, print_line
+from porter.render.text import console, new_grid, print_line, printable
 
 UNITS = "differences in standard deviations of the reference's values; amplification relative to the endpoint before"
 ROUNDING_UNITS = "float32 in multiples of the reference's own rounding"
@@ -55,6 +55,7 @@ def _show_image(out: Console, result: Verification, image: ImageResult) -> None:
 
 
 def _cut(label: str, width: int = 44) -> str:
+    label = printable(label)
     return label if len(label) <= width else label[: width - 1] + "…"
 
 

@@ -15,6 +15,7 @@ from porter.export.casting import DTYPES
 from porter.export.destination import Destination, find_destination
 from porter.export.output import Output
 from porter.export.provenance import Facts, gather
+from porter.files.labels import read_labels
 from porter.files.progress import Track, untracked
 from porter.formats.checkpoint import Checkpoint
 from porter.formats.input_digests import Inputs
@@ -133,6 +134,7 @@ def port(
     ignore: Sequence[str] = (),
     prefix: str | None = None,
     head: Head | None = None,
+    labels: str | Path | None = None,
     aux: bool = False,
     save_dtype: str | None = None,
     verify: bool = False,
@@ -145,7 +147,8 @@ def port(
     Without ``checkpoint``, port takes the released one, and fetches it if the cache lacks it. ``average`` takes the
     moving averages (``ema``), the trained values (``raw``), or the averages where all exist (``auto``). ``ignore``
     holds patterns of variables to leave out. ``prefix`` stands before the model's names in the file; None finds it.
-    ``head`` keeps, replaces or leaves out the classifier. ``aux`` adds the auxiliary head, which only training uses.
+    ``head`` keeps, replaces or leaves out the classifier. ``labels`` is a file that names its classes, see
+    porter.files.labels. ``aux`` adds the auxiliary head, which only training uses.
     ``save_dtype`` rounds the weights to ``float16`` or ``bfloat16``. ``expect_sha256`` holds the SHA-256 that the
     checkpoint's files must have, see porter.formats.input_digests.
 
@@ -159,6 +162,8 @@ def port(
     Raises PorterError, and writes no file, if the checkpoint is not the model's.
     """
     arch, head = find_arch(model), head or Head()
+    if labels is not None:
+        head = replace(head, labels=read_labels(labels))
     table = Table.load(arch.table)
     table.record(source)
     framework = table.record(target).framework

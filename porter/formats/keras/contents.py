@@ -63,7 +63,14 @@ class Contents:
             name = stored.place if stored.name in twice else stored.name
             entries[name] = dataset_entry(stored.dataset, self.path, name)
         notes = (*self._notes(twice), *(self._unlike(*listed) if listed else ()))
-        return Checkpoint(self.path, kind, entries, self.asides, notes=notes, layers=None if self.unnamed else frozenset(self.layers) or None)
+        return Checkpoint(
+            self.path,
+            kind,
+            entries,
+            self.asides,
+            notes=notes,
+            layers=None if self.unnamed else frozenset(self.layers) or None,
+        )
 
     def _notes(self, twice: Collection[str]) -> Iterable[str]:
         """Yield a sentence for everything about the names that the file leaves open."""
