@@ -62,3 +62,9 @@ def listing(names: Iterable[str], limit: int = 10) -> str:
 def plural(count: int, noun: str) -> str:
     """Return ``count`` with ``noun`` in the singular or plural: 1 image, 3 images."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def first_of(noun: str, names: Sequence[str]) -> str:
+    """Return how many ``names`` there are, and the first of them: 3 layers, such as conv1."""
+    shown = ", such as " if len(names) > 1 else " "
+    return f"{plural(len(names), noun)}{shown}{names[0]}" if names else f"no {noun}"

@@ -28,7 +28,7 @@ from porter.export.casting import DTYPES
 from porter.files.seals import record_beside
 from porter.mapping.dialects import DIALECTS
 from porter.mapping.table import Table
-from porter.render.text import console, print_json
+from porter.render.text import console, print_json, printable
 from porter.render.verification_text import show_verification
 
 KNOWN = ", ".join(sorted(DIALECTS))
@@ -106,6 +106,8 @@ def show_input(out: Console, result: Any) -> None:
         out.print(Text(f"  prefix   {found.prefix} precedes the model's names"), soft_wrap=True)
     if found.ignored:
         out.print(Text(f"  ignored  {', '.join(found.ignored)}"), soft_wrap=True)
+    for note in result.checkpoint.notes:
+        out.print(Text(f"  note     {printable(note)}"), soft_wrap=True)
     for part, count in found.left_out.items():
         title = Table.load(find_arch(result.model).table).parts[part]
         out.print(Text(f"  skipped  the {title}, {count} variables: add --{part} to port it"), soft_wrap=True)

@@ -27,7 +27,8 @@ class Checkpoint(Mapping[str, np.ndarray]):
     ``asides`` maps everything else in the file to its role, such as a graph's constants. ``checks`` maps those asides
     that have a checksum to a function that raises FormatError if it does not match. ``files`` lists all files of the
     checkpoint if there are more than ``path``. ``opens_as`` is the prefix for TensorFlow's own reader, None if that
-    cannot open it. ``stored_as`` maps entries to their names in the file if those differ.
+    cannot open it. ``stored_as`` maps entries to their names in the file if those differ. ``notes`` are sentences on what
+    the file leaves open, such as layers that it does not name.
     """
 
     path: Path
@@ -38,6 +39,7 @@ class Checkpoint(Mapping[str, np.ndarray]):
     opens_as: Path | None = None
     stored_as: dict[str, str] = field(default_factory=dict)
     checks: dict[str, Callable[[], None]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __getitem__(self, name: str) -> np.ndarray:
         if name in self.asides and name not in self.entries:

@@ -34,6 +34,13 @@ _DEBIAS = re.compile(r"(?P<scoped>.+)/(biased|local_step)")
 # (tensorflow/contrib/quantize/python/quant_ops.py).
 _RANGE = re.compile(r"(?P<scoped>.*_quant/(.*/)?)(min|max)(/(biased|local_step))?")
 
+# Where Keras keeps the state of training: beside the layers of a .keras or .weights.h5 (keras/src/saving/saving_lib.py),
+# in optimizer_weights of a legacy .h5 (keras/src/legacy/saving/legacy_h5_format.py). An optimizer's first variable
+# counts its steps.
+_KERAS_OPTIMIZER = re.compile(r"(optimizer|optimizer_weights)/.+")
+_KERAS_COUNTER = re.compile(r"optimizer(/inner_optimizer)?/vars/0|optimizer_weights/(.*/)?iterations?(:0)?")
+_KERAS_METRIC = re.compile(r"metrics/.+")
+
 
 def base_name(name: str) -> str:
     """Return the name of the variable that ``name`` is a moving average of, or ``name`` itself."""
@@ -67,6 +74,15 @@ def role_of(name: str, names: Collection[str]) -> str:
         if any("/".join(parts[at:]) in names for at in range(len(parts))):
             return DEBIAS
     return VARIABLE
+
+
+def role_in_keras(place: str) -> str | None:
+    """Return the role of what Keras keeps at ``place`` in an HDF5 file beside the model's layers, None for a weight."""
+    if _KERAS_COUNTER.fullmatch(place):
+        return COUNTER
+    if _KERAS_OPTIMIZER.fullmatch(place):
+        return SLOT
+    return METRIC if _KERAS_METRIC.fullmatch(place) else None
 
 
 def _is_range(name: str, names: Collection[str]) -> bool:

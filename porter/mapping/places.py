@@ -87,6 +87,11 @@ def _split(before: str, separator: str) -> tuple[str, str]:
     return prefix + found, scope
 
 
+def several(scopes: Sequence[str], ways: Sequence[Mapping[str, Any]]) -> MappingError:
+    """Return the error for a file that holds the model in several ``scopes``; ``ways`` choose each of them."""
+    return MappingError(f"the file holds the model {len(scopes)} times, in the scopes {', '.join(map(repr, scopes))}", ways)
+
+
 def by_scope(names: Sequence[str], known: Collection[str], separator: str) -> dict[str, int]:
     """Return the number of ``names`` in each scope: the outermost one that holds none of the ``known`` names.
 

@@ -14,9 +14,10 @@ from typing import NamedTuple
 
 from porter.catalog.families import is_outside
 from porter.catalog.models import ARCHS, Arch
-from porter.errors import PorterError
+from porter.errors import MappingError, PorterError
 from porter.formats.checkpoint import Entry
 from porter.formats.roles import SHADOW, VARIABLE, base_name, roles
+from porter.mapping.containers import find_container
 from porter.mapping.dialects import Dialect
 from porter.mapping.places import Place, places
 from porter.mapping.relayout import parse_axes
@@ -153,7 +154,11 @@ def _places(
 ) -> tuple[Place, tuple[Place, ...]]:
     """Return the place in the file that most ``names`` stand at, and the others that have the whole ``body``."""
     if not record.scoped:
-        return Place(), ()
+        try:
+            return Place(find_container(shapes, names, record)), ()
+        except MappingError as error:  # several containers hold it
+            first, *others = (Place(way["prefix"]) for way in error.ways)
+            return first, tuple(others)
     found = places(shapes, names, record.separator)
     best = max(found, key=lambda place: (len(found[place]), not place.renamed))
     return best, tuple(place for place in found if place != best and found[place].issuperset(body))

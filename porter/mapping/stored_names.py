@@ -9,8 +9,9 @@ from functools import cached_property
 from porter.errors import MappingError
 from porter.formats.checkpoint import Checkpoint
 from porter.formats.roles import has_variable
+from porter.mapping.containers import check_container, contained_names, find_container, outside
 from porter.mapping.dialects import Dialect
-from porter.mapping.places import Place, given_place, places
+from porter.mapping.places import Place, given_place, places, several
 from porter.mapping.table import Table
 
 Fits = Callable[[str, str], bool]
@@ -73,11 +74,14 @@ def locate(checkpoint: Checkpoint, table: Table, dialect: str, wanted: Wanted) -
     unasked = stored_names(stored, [name for name in pairs if name not in names], record, place)
     older = table.other_names(dialect)
     names, unasked = (_respelled(stored, found, older, record, place) for found in (names, unasked))
+    elsewhere = {other.stored(name) for other in others for name in pairs}
+    if not record.scoped and wanted.prefix:
+        elsewhere = outside(stored, list(pairs), record, wanted.prefix)
     return Located(
         names,
         {there: str(pairs[name].part) for name, there in unasked.items()},
         place,
-        frozenset(other.stored(name) for other in others for name in pairs),
+        frozenset(elsewhere),
     )
 
 
@@ -90,10 +94,12 @@ def find_place(
     shapes fit. Without a copy, the place is the prefix of most names. Raises MappingError where several copies fit.
     """
     if not dialect.scoped:
-        for argument in ("prefix", "rename"):
-            if getattr(wanted, argument):
-                raise MappingError(f"files of {dialect.title} have no scopes to choose: leave `{argument}` out")
-        return Place(), []
+        if wanted.rename:
+            raise MappingError(f"files of {dialect.title} keep no scopes of layers: leave `rename` out")
+        if wanted.prefix is None:
+            return Place(find_container(stored, asked, dialect)), []
+        check_container(stored, asked, dialect, wanted.prefix)
+        return Place(wanted.prefix), []
     found = places(stored, asked, dialect.separator)
     copies = [place for place, names in found.items() if _is_copy(place, names, body, wanted.fits)]
     if wanted.rename:
@@ -104,8 +110,7 @@ def find_place(
     if wanted.prefix is not None and exact:
         here = exact
     if len(here) > 1:
-        scopes = ", ".join(repr(place.scope) for place in here)
-        raise MappingError(f"the model is there {len(here)} times, in the scopes {scopes}", [p.choice() for p in here])
+        raise several([place.scope for place in here], [place.choice() for place in here])
     if here:
         return here[0], [copy for copy in copies if copy != here[0]] if wanted.prefix is not None else []
     return _most_names(found, wanted.prefix, dialect.separator), []
@@ -134,22 +139,10 @@ def stored_names(
     stored: Collection[str], names: Iterable[str], dialect: Dialect, place: Place | None = None
 ) -> dict[str, str]:
     """Return ``{table's name: stored name}`` of names at ``place``, by default the top of the file."""
+    place = place or Place()
     if dialect.scoped:
-        return {name: place.stored(name) if place else name for name in names}
-    by_layer = {_without_scopes(name, dialect): name for name in stored}
-    by_layer |= {
-        name.removesuffix(older) + leaf: full
-        for leaf, spellings in dialect.older_leaves.items()
-        for older in spellings
-        for name, full in by_layer.items()
-        if name.endswith(dialect.separator + older)
-    }
-    return {name: by_layer.get(_without_scopes(name, dialect), name) for name in names}
-
-
-def _without_scopes(name: str, dialect: Dialect) -> str:
-    """Return layer and leaf alone: layer names are unique without the scopes, which files drop."""
-    return dialect.separator.join(name.split(dialect.separator)[-2:])
+        return {name: place.stored(name) for name in names}
+    return contained_names(stored, names, dialect, place.prefix)
 
 
 def _respelled(

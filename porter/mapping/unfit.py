@@ -26,7 +26,8 @@ def unfit(
     """
     shapes = variable_shapes(checkpoint.entries)
     size = arch.input_size if arch else None
-    said = f"{finding}{shown}" + ("\n  " if shown else ": ")
+    notes = "".join(f"; {note}" for note in checkpoint.notes)
+    said = f"{finding}{shown}{notes}" + ("\n  " if shown else ": ")
     try:
         matches = nearest(shapes, size)
     except PorterError:  # a table or golden of another network is damaged: what was found still counts

@@ -33,6 +33,7 @@ def inspect_checkpoint(checkpoint: Checkpoint, depth: int | None) -> Inspection:
         tuple(_scopes(checkpoint, sizes, depth or scope_depth(sizes))),
         recognised(kept, checkpoint.path, None, None),
         kept,
+        checkpoint.notes,
     )
 
 

@@ -40,7 +40,7 @@ class Recognised:
 
 @dataclass(frozen=True)
 class Inspection:
-    """A checkpoint's overview: the number of entries by role, and its variables by scope."""
+    """A checkpoint's overview: the number of entries by role, its variables by scope, and what its names leave open."""
 
     path: Path
     format: str
@@ -50,6 +50,7 @@ class Inspection:
     scopes: tuple[Scope, ...]
     recognised: Recognised | None
     shapes: dict[str, tuple[int, ...]]
+    notes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything as plain values for JSON."""

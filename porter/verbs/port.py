@@ -76,6 +76,7 @@ class PortResult:
             "roles": self.translation.roles,
             "ignored": list(self.translation.ignored),
             "left_out": self.translation.left_out,
+            "notes": list(self.checkpoint.notes),
             "suspicious": list(self.translation.suspicious.values()),
             "out": str(self.out) if self.out else None,
             "verification": None if self.verification is None else self.verification.as_dict(),
