@@ -8,16 +8,18 @@ from typing import Any
 import click
 
 from porter.catalog.models import is_model
+from porter.cli.command import Command
 from porter.cli.options import (
     FAILED,
     PATH,
-    VariadicCommand,
     average_option,
+    backbone_option,
     expect_option,
     ignore_option,
     images_option,
     json_option,
     prefix_option,
+    rename_option,
 )
 from porter.cli.progress import track
 from porter.errors import PorterError
@@ -28,7 +30,7 @@ from porter.runners.presets import PRESETS
 from porter.runners.runner import PRECISIONS
 
 
-@click.command(cls=VariadicCommand)
+@click.command(cls=Command)
 @click.argument("model")
 @click.option("--checkpoint", type=PATH, help="Verify these weights against TensorFlow.")
 @click.option(
@@ -78,6 +80,8 @@ from porter.runners.runner import PRECISIONS
 @average_option
 @ignore_option
 @prefix_option
+@rename_option
+@backbone_option
 @expect_option
 @json_option
 def verify(

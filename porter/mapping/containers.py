@@ -17,7 +17,9 @@ Candidates = Mapping[str, Sequence[str]]
 """The stored names of each layer and leaf."""
 
 
-def contained_names(stored: Collection[str], names: Iterable[str], dialect: Dialect, prefix: str = "") -> dict[str, str]:
+def contained_names(
+    stored: Collection[str], names: Iterable[str], dialect: Dialect, prefix: str = ""
+) -> dict[str, str]:
     """Return ``{table's name: stored name}`` of the tensors behind ``prefix``; the outermost counts.
 
     A name that is not there stays as the table has it.

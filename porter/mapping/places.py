@@ -89,7 +89,9 @@ def _split(before: str, separator: str) -> tuple[str, str]:
 
 def several(scopes: Sequence[str], ways: Sequence[Mapping[str, Any]]) -> MappingError:
     """Return the error for a file that holds the model in several ``scopes``; ``ways`` choose each of them."""
-    return MappingError(f"the file holds the model {len(scopes)} times, in the scopes {', '.join(map(repr, scopes))}", ways)
+    return MappingError(
+        f"the file holds the model {len(scopes)} times, in the scopes {', '.join(map(repr, scopes))}", ways
+    )
 
 
 def by_scope(names: Sequence[str], known: Collection[str], separator: str) -> dict[str, int]:
@@ -104,39 +106,3 @@ def by_scope(names: Sequence[str], known: Collection[str], separator: str) -> di
         scope = next((scope for scope in scopes if scope not in inside), name)
         found[scope] = found.get(scope, 0) + 1
     return found
-
-
-def given_place(
-    stored: Collection[str], names: Sequence[str], separator: str, prefix: str | None, rename: Mapping[str, str]
-) -> Place:
-    """Return the place that a user names by ``rename`` = {the file's scope: the table's}, behind ``prefix``.
-
-    Without ``prefix`` it is the one that most of the renamed names stand behind. Raises MappingError where a scope is
-    not there, or where a renaming only puts scopes before the names.
-    """
-    renamed = tuple((theirs.strip(separator), ours.strip(separator)) for theirs, ours in rename.items())
-    for theirs, ours in renamed:
-        if not any(name.startswith(ours + separator) for name in names):
-            known = root_scope(names, separator)
-            remedy = f"its scope is {known}" if known else "its names have no common scope: take `prefix`"
-            raise MappingError(f"`rename` names the scope {ours!r}, which the model does not have: {remedy}")
-        if theirs.endswith(separator + ours):
-            before = theirs.removesuffix(ours)
-            raise MappingError(
-                f"`rename` of {theirs!r} to {ours!r} only puts scopes before the names", [{"prefix": before}]
-            )
-    behind = Place("", renamed, separator)
-    if prefix is None:
-        prefix = find_prefix(stored, [behind.stored(name) for name in names], separator)
-    place = Place(prefix, renamed, separator)
-    for theirs, _ in renamed:
-        scope = place.prefix + theirs + separator if theirs else place.prefix
-        if not any(name.startswith(scope) for name in stored):
-            raise MappingError(f"no tensor stands in the scope {scope!r}, which `rename` names: look with `port inspect`")
-    return place
-
-
-def find_prefix(stored: Collection[str], names: Sequence[str], separator: str = "/") -> str:
-    """Return the prefix that most of ``names`` stand behind, ``""`` where none has any."""
-    behind = {place: tails for place, tails in places(stored, names, separator).items() if not place.renamed}
-    return max(behind, key=lambda place: len(behind[place])).prefix

@@ -101,7 +101,7 @@ def recognise(shapes: Shapes, size: int | None = None) -> list[Match]:
 
 
 def nearest(shapes: Shapes, size: int | None = None) -> list[Match]:
-    """Return every architecture that the file holds something of, the best first; at a tie, the input ``size`` first."""
+    """Return every architecture that the file holds something of, the best first; of equals, the input ``size``."""
     found, tables = [], dict[str, list[_Found]]()
     for arch in ARCHS.values():
         # A family outside of porter may be half written: it is recognised once its table and golden are whole.

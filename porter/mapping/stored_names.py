@@ -11,7 +11,7 @@ from porter.formats.checkpoint import Checkpoint
 from porter.formats.roles import has_variable
 from porter.mapping.containers import check_container, contained_names, find_container, outside
 from porter.mapping.dialects import Dialect
-from porter.mapping.places import Place, given_place, places, several
+from porter.mapping.places import Place, places, root_scope, several
 from porter.mapping.table import Table
 
 Fits = Callable[[str, str], bool]
@@ -133,6 +133,50 @@ def _most_names(found: Mapping[Place, set[str]], prefix: str | None, separator: 
             f"none of the model's names stands behind {prefix!r}: they stand behind {others}; give another `prefix`"
         )
     return Place(prefix, (), separator)
+
+
+def given_place(
+    stored: Collection[str], names: Sequence[str], separator: str, prefix: str | None, rename: Mapping[str, str]
+) -> Place:
+    """Return the place that a user names by ``rename`` = {the file's scope: the table's}, behind ``prefix``.
+
+    Without ``prefix`` it is the one that most of the renamed names stand behind. Raises MappingError where a scope is
+    not there, or where a renaming only puts scopes before the names.
+    """
+    renamed = tuple((theirs.strip(separator), ours.strip(separator)) for theirs, ours in rename.items())
+    for theirs, ours in renamed:
+        if not any(name.startswith(ours + separator) for name in names):
+            known = root_scope(names, separator)
+            remedy = f"its scope is {known}" if known else "its names have no common scope: take `prefix`"
+            raise MappingError(f"`rename` names the scope {ours!r}, which the model does not have: {remedy}")
+        if theirs.endswith(separator + ours):
+            before = theirs.removesuffix(ours)
+            raise MappingError(
+                f"`rename` of {theirs!r} to {ours!r} only puts scopes before the names", [{"prefix": before}]
+            )
+    behind = Place("", renamed, separator)
+    if prefix is None:
+        prefix = find_prefix(stored, [behind.stored(name) for name in names], separator)
+    place = Place(prefix, renamed, separator)
+    for theirs, _ in renamed:
+        scope = place.prefix + theirs + separator if theirs else place.prefix
+        if not any(name.startswith(scope) for name in stored):
+            raise MappingError(
+                f"no tensor stands in the scope {scope!r}, which `rename` names: look with `port inspect`"
+            )
+    return place
+
+
+def find_prefix(stored: Collection[str], names: Sequence[str], separator: str = "/") -> str:
+    """Return the prefix that most of ``names`` have, ``""`` where none has any.
+
+    Raises MappingError where all of them have two.
+    """
+    behind = {place: tails for place, tails in places(stored, names, separator).items() if not place.renamed}
+    whole = [place for place, tails in behind.items() if len(tails) == len(names)]
+    if len(whole) > 1:
+        raise several([place.scope for place in whole], [place.choice() for place in whole])
+    return max(behind, key=lambda place: len(behind[place])).prefix
 
 
 def stored_names(

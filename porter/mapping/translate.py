@@ -206,8 +206,8 @@ def _sentence_on_left_over(job: _Job, names: Sequence[str]) -> str:
     return (
         f"{plural(len(names), 'variable')} in {job.checkpoint.path.name} {'is' if len(names) == 1 else 'are'} neither "
         f"mapped nor ignored:{listing(shown)}\n"
-        f'  leave them out with `ignore="PATTERN"` or, without the classifier, with `backbone=True`; or add a [[layer]] '
-        f"or an ignore.{job.source} pattern to mappings/{job.table.name}.toml"
+        f'  leave them out with `ignore="PATTERN"`, or take the body alone with `backbone=True`, or add a [[layer]] or an '
+        f"ignore.{job.source} pattern to mappings/{job.table.name}.toml"
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from porter.formats.checkpoint import Checkpoint
 from porter.formats.input_digests import Inputs
 from porter.formats.open import open_checkpoint
 from porter.mapping.dialects import ORIGINAL
-from porter.mapping.head import Head
+from porter.mapping.head import Head, head_beside
 from porter.mapping.stored_names import stored_names
 from porter.mapping.table import Table
 from porter.mapping.translate import Options, Translation, translate
@@ -65,6 +65,7 @@ class PortResult:
             "format": self.checkpoint.format,
             "sha256": {str(path): digest for path, digest in self.digests.items()},
             "prefix": self.translation.prefix,
+            "renamed": self.translation.renamed,
             "average": self.translation.average,
             "averaged_only": self.translation.averaged_only,
             "largest_raw_ema_difference": self.translation.ema_difference,
@@ -76,6 +77,7 @@ class PortResult:
             "roles": self.translation.roles,
             "ignored": list(self.translation.ignored),
             "left_out": self.translation.left_out,
+            "other_scopes": self.translation.other_scopes,
             "notes": list(self.checkpoint.notes),
             "suspicious": list(self.translation.suspicious.values()),
             "out": str(self.out) if self.out else None,
@@ -125,6 +127,8 @@ def port(
     average: str = "auto",
     ignore: Sequence[str] = (),
     prefix: str | None = None,
+    rename: Mapping[str, str] | None = None,
+    backbone: bool = False,
     head: Head | None = None,
     aux: bool = False,
     save_dtype: str | None = None,
@@ -138,9 +142,11 @@ def port(
     Without ``checkpoint``, port takes the released one, and fetches it if the cache lacks it. ``average`` takes the
     moving averages (``ema``), the trained values (``raw``), or the averages where all exist (``auto``). ``ignore``
     holds patterns of variables to leave out. ``prefix`` stands before the model's names in the file; None finds it.
-    ``head`` keeps, replaces or leaves out the classifier. ``aux`` adds the auxiliary head, which only training uses.
-    ``save_dtype`` rounds the weights to ``float16`` or ``bfloat16``. ``expect_sha256`` holds the SHA-256 that the
-    checkpoint's files must have, see porter.formats.input_digests.
+    ``rename`` maps a leading scope of these names to the model's own. ``backbone`` takes the network's body out of a
+    larger one, such as a detector. ``head`` keeps, replaces or leaves out the classifier; a backbone has none.
+    ``aux`` adds the auxiliary head, which only training uses. ``save_dtype`` rounds the weights to ``float16`` or
+    ``bfloat16``. ``expect_sha256`` holds the SHA-256 that the checkpoint's files must have, see
+    porter.formats.input_digests.
 
     An ``out`` that ends in / or is a folder becomes a model folder: config.json, weights, labels and a model card. The
     digests that porter.verbs.check reads are in a .safetensors file itself, else in ``out``.json or config.json.
@@ -151,7 +157,7 @@ def port(
 
     Raises PorterError, and writes no file, if the checkpoint is not the model's.
     """
-    arch, head = find_arch(model), head or Head()
+    arch, head = find_arch(model), head_beside(backbone, head)
     table = Table.load(arch.table)
     table.record(source)
     framework = table.record(target).framework
@@ -164,7 +170,8 @@ def port(
     opened, digests, ignore = _open(arch, checkpoint, ignore, expect_sha256, track)
     if destination:
         destination.refuse_sources(opened.files or (opened.path,))
-    options = Options(average, ignore, prefix, headless=not head.is_original, parts=("aux",) if aux else ())
+    parts = ("aux",) if aux else ()
+    options = Options(average, ignore, prefix, not head.is_original, parts, rename or {}, backbone)
     translation = head.apply(translate(opened, arch, source, target, options), arch, target)
     facts = gather(arch, opened, digests, source, table.record(target), translation, head, save_dtype)
     plan = Plan(arch, target, opened, digests, translation, facts, head, aux, save_dtype, verify, images, track)

@@ -13,7 +13,7 @@ from porter.files.installed import require_package
 from porter.files.progress import Track, untracked
 from porter.formats.checkpoint import Checkpoint
 from porter.formats.input_digests import Inputs
-from porter.mapping.head import Head
+from porter.mapping.head import Head, head_beside
 from porter.mapping.table import Table
 from porter.mapping.translate import Options, Translation, translate
 from porter.nets.build import require_framework
@@ -37,6 +37,8 @@ def verify(
     ignore: Sequence[str] = (),
     prefix: str | None = None,
     *,
+    rename: Mapping[str, str] | None = None,
+    backbone: bool = False,
     graph: str | Path | None = None,
     reference: str | None = None,
     candidate: str | None = None,
@@ -52,6 +54,8 @@ def verify(
     Without a ``checkpoint`` the port gets the golden's name-seeded weights, and the golden is the reference. With one,
     TensorFlow runs the original on ``images``, the sample images by default: the ``graph``, or the checkpoint where it
     is a frozen graph, or the model's recorded graph, filled by TensorFlow's own reader.
+
+    ``average``, ``ignore``, ``prefix``, ``rename`` and ``backbone`` choose tensors as those of porter.verbs.port do.
 
     ``reference`` and ``candidate`` name other sides, see porter.runners.open_side. ``endpoint_map`` says where the
     user's network has its endpoints. ``preprocessing`` names one of porter.runners.presets, by default the model's.
@@ -70,6 +74,7 @@ def verify(
         raise PorterError("`endpoint_map` needs a network of yours: name it by `candidate`, as module.py:function")
     if checkpoint is None and reference is None and candidate is None:
         given = {"images": images, "ignore": ignore, "prefix": prefix, "preprocessing": preprocessing}
+        given |= {"rename": rename, "backbone": backbone}
         _refuse_unused(given | {"average": average != "auto"})
     opened = inputs.open(checkpoint) if checkpoint is not None else None
     context = Context(
@@ -77,7 +82,7 @@ def verify(
         Table.load(arch.table),
         arch.input_size,
         opened,
-        Options(average, ignore, prefix),
+        Options(average, ignore, prefix, rename=rename or {}, backbone=backbone),
         trust_graph,
         endpoints=endpoint_map,
         inputs=inputs,
@@ -97,7 +102,8 @@ def verify(
     against = open_side(reference, context) if reference is not None else _original(context)
     sides = [open_side(candidate, context)] if candidate is not None else _ports(context, frameworks)
     inputs.close()
-    result = _compared(context, against, sides, prepared, settings, track=track)
+    head = head_beside(backbone, None)
+    result = _compared(context, against, sides, prepared, settings, head, track)
     inputs.add(map(Path, images), compare=False)
     return replace(result, digests=inputs.digests)
 

@@ -128,7 +128,10 @@ class _Walk:
         layer = self._layer(place)
         numbers = sorted((name for name in datasets if name.isdecimal()), key=int)
         leaves = self._leaves(place, layer, [datasets[name] for name in numbers])
-        for name, leaf in {**dict(zip(datasets, datasets, strict=True)), **dict(zip(numbers, leaves, strict=True))}.items():
+        for name, leaf in {
+            **dict(zip(datasets, datasets, strict=True)),
+            **dict(zip(numbers, leaves, strict=True)),
+        }.items():
             full = f"{layer}/{leaf}" if layer else f"{path}/{name}"
             outermost = (full if layer else path).split("/")[0]
             self.contents.stored.append(Stored(full, f"{path}/{name}", outermost, datasets[name]))
