@@ -5,8 +5,9 @@ Each is one sentence that names the file or tensor, what was expected and what t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 
 class PorterError(Exception):
@@ -18,7 +19,26 @@ class FormatError(PorterError):
 
 
 class MappingError(PorterError):
-    """A mapping table is wrong, or a checkpoint's names and shapes differ from the model's."""
+    """A mapping table is wrong, or a checkpoint's names and shapes differ from the model's.
+
+    ``ways`` holds one set of arguments for each call that works: ``{argument: value}``. The text of the error names
+    them; the command line shows whole commands in their place.
+    """
+
+    def __init__(self, message: str, ways: Sequence[Mapping[str, Any]] = ()) -> None:
+        super().__init__(message)
+        self.ways = tuple(ways)
+
+    @property
+    def finding(self) -> str:
+        """The text without the ways out of it."""
+        return str(self.args[0])
+
+    def __str__(self) -> str:
+        taken = [" and ".join(f"`{name}={value!r}`" for name, value in way.items()) for way in self.ways]
+        if not taken:
+            return self.finding
+        return f"{self.finding}: take {taken[0]}" if len(taken) == 1 else f"{self.finding}; take one of{listing(taken)}"
 
 
 class MissingPackageError(PorterError):

@@ -11,17 +11,19 @@ from rich.console import Console
 from rich.text import Text
 
 from porter.catalog.models import find_arch
+from porter.cli.command import Command
 from porter.cli.options import (
     FAILED,
     PATH,
-    VariadicCommand,
     average_option,
+    backbone_option,
     expect_option,
     ignore_option,
     images_option,
     json_option,
     labels_option,
     prefix_option,
+    rename_option,
 )
 from porter.cli.progress import track
 from porter.errors import plural
@@ -36,7 +38,7 @@ KNOWN = ", ".join(sorted(DIALECTS))
 MOST_SENTENCES = 10
 
 
-@click.command(cls=VariadicCommand)
+@click.command(cls=Command)
 @click.argument("model")
 @click.option(
     "--from",
@@ -59,6 +61,8 @@ MOST_SENTENCES = 10
 @average_option
 @ignore_option
 @prefix_option
+@rename_option
+@backbone_option
 @click.option("--no-head", is_flag=True, help="Port the backbone without the classifier.")
 @click.option("--num-classes", type=int, metavar="N", help="Replace the classifier with an untrained one of N classes.")
 @click.option("--drop-background", is_flag=True, help="Drop class 0, the background, from the 1001 classes.")
@@ -106,8 +110,15 @@ def show_input(out: Console, result: Any) -> None:
     out.print(Text(f"  holds    {counts}"), soft_wrap=True)
     if found.prefix:
         out.print(Text(f"  prefix   {found.prefix} precedes the model's names"), soft_wrap=True)
+    for theirs, ours in found.renamed.items():
+        where = f"the scope {printable(theirs)}" if theirs else "the top of the file"
+        out.print(Text(f"  renamed  {where} is read as {ours}"), soft_wrap=True)
     if found.ignored:
         out.print(Text(f"  ignored  {', '.join(found.ignored)}"), soft_wrap=True)
+    if found.other_scopes:
+        scopes = ", ".join(f"{printable(scope)} ({count})" for scope, count in found.other_scopes.items())
+        count = plural(sum(found.other_scopes.values()), "variable")
+        out.print(Text(f"  left out {count} in other scopes: {scopes}"), soft_wrap=True)
     for note in result.notes:
         out.print(Text(f"  note     {printable(note)}"), soft_wrap=True)
     for part, count in found.left_out.items():

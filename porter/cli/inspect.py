@@ -7,10 +7,11 @@ from typing import Any
 
 import click
 
+from porter.cli.command import Command
 from porter.cli.options import PATH, json_option
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("path", type=PATH)
 @click.option("--depth", type=click.IntRange(1), metavar="N", help="List the variables by scope, N names deep.")
 @click.option(

@@ -1,8 +1,8 @@
-"""Options that several commands share, and options that take several values, as a shell expands them."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
@@ -45,6 +45,18 @@ labels_option = click.option(
 prefix_option = click.option(
     "--prefix", metavar="TEXT", help="Prefix of the model's names in the file, such as 'import/'. Default: detected."
 )
+rename_option = click.option(
+    "--rename",
+    multiple=True,
+    metavar="OLD=NEW",
+    callback=lambda _context, _option, values: scopes(values),
+    help="Read the scope OLD of the file as the model's scope NEW. Default: detected if all shapes fit. Repeatable.",
+)
+backbone_option = click.option(
+    "--backbone",
+    is_flag=True,
+    help="Take the network out of a larger one, such as a detector: without its classifier and all other variables.",
+)
 expect_option = click.option(
     "--expect-sha256",
     multiple=True,
@@ -52,30 +64,11 @@ expect_option = click.option(
     help="Refuse an input with another SHA-256; with several files, NAME=HEX for each. Repeatable.",
 )
 
-VARIADIC = ("--images",)
 
-
-class VariadicCommand(click.Command):
-    """A command whose ``--images`` takes all values up to the next option; repeated options add up."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, list(repeated(args, VARIADIC)))
-
-
-def repeated(args: Sequence[str], names: Sequence[str]) -> Iterable[str]:
-    """Yield ``args`` with the option before each of its values: ``--images a b`` as ``--images a --images b``."""
-    option, waiting = "", False
-    for number, arg in enumerate(args):
-        if arg == "--":
-            yield from args[number:]
-            return
-        if arg.startswith("-") and arg != "-":
-            option, waiting = (arg.split("=")[0], "=" not in arg) if arg.split("=")[0] in names else ("", False)
-            yield arg
-        elif option:
-            if not waiting:
-                yield option
-            waiting = False
-            yield arg
-        else:
-            yield arg
+def scopes(values: Iterable[str]) -> dict[str, str]:
+    """Return ``{old: new}`` of the values OLD=NEW. Raises UsageError for another text."""
+    pairs = [value.partition("=") for value in values]
+    for old, found, new in pairs:
+        if not found or not new:
+            raise click.UsageError(f"--rename takes OLD=NEW, got {old + found + new}")
+    return {old: new for old, _, new in pairs}

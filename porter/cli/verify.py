@@ -8,17 +8,19 @@ from typing import Any
 import click
 
 from porter.catalog.models import is_model
+from porter.cli.command import Command
 from porter.cli.options import (
     FAILED,
     PATH,
-    VariadicCommand,
     average_option,
+    backbone_option,
     expect_option,
     ignore_option,
     images_option,
     json_option,
     labels_option,
     prefix_option,
+    rename_option,
 )
 from porter.cli.progress import track
 from porter.errors import PorterError
@@ -29,7 +31,7 @@ from porter.runners.presets import PRESETS
 from porter.runners.runner import PRECISIONS
 
 
-@click.command(cls=VariadicCommand)
+@click.command(cls=Command)
 @click.argument("model")
 @click.option("--checkpoint", type=PATH, help="Verify these weights against TensorFlow.")
 @click.option(
@@ -80,6 +82,8 @@ from porter.runners.runner import PRECISIONS
 @ignore_option
 @prefix_option
 @labels_option
+@rename_option
+@backbone_option
 @expect_option
 @json_option
 def verify(

@@ -27,9 +27,9 @@ class Checkpoint(Mapping[str, np.ndarray]):
     ``asides`` maps everything else in the file to its role, such as a graph's constants. ``checks`` maps those asides
     that have a checksum to a function that raises FormatError if it does not match. ``files`` lists all files of the
     checkpoint if there are more than ``path``. ``opens_as`` is the prefix for TensorFlow's own reader, None if that
-    cannot open it. ``stored_as`` maps entries to their names in the file if those differ. ``notes`` are sentences on what
-    the file leaves open, such as layers that it does not name. ``layers`` are the names of all its layers, those without
-    weights too, None if it does not list them.
+    cannot open it. ``stored_as`` maps entries to their names in the file if those differ. ``notes`` are sentences on
+    what the file leaves open, such as layers that it does not name. ``layers`` are the names of all its layers, those
+    without weights too, None if it does not list them.
     """
 
     path: Path

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from porter.errors import MappingError
 from porter.formats.roles import base_name
 from porter.mapping.dialects import Dialect
+from porter.mapping.places import several
 
 Candidates = Mapping[str, Sequence[str]]
 """The stored names of each layer and leaf."""
@@ -41,7 +42,7 @@ def find_container(stored: Collection[str], names: Sequence[str], dialect: Diale
         present = [tail for tail, where in found.items() if any(name.startswith(prefix) for name in where)]
         tied = _tied(found, wanted, prefix, dialect)
         if len(rivals) > 1 and tied:
-            raise MappingError(_choose(rivals))
+            raise _choose(rivals)
         if len(inner[fullest]) < len(present) and not tied:
             break
         prefix = fullest
@@ -106,9 +107,12 @@ def _tied(found: Candidates, wanted: Mapping[str, str], prefix: str, dialect: Di
     return False
 
 
-def _choose(containers: Sequence[str]) -> str:
-    shown = ", ".join(map(repr, sorted(containers)))
-    return (
-        f"the model is there {len(containers)} times, behind {shown}: choose with `prefix` and leave the rest out with "
-        "`ignore`"
-    )
+def outside(stored: Collection[str], names: Sequence[str], dialect: Dialect, prefix: str) -> set[str]:
+    """Return the tensors with the layers and leaves of ``names`` that do not stand behind ``prefix``."""
+    wanted = {tail_of(name, dialect) for name in names}
+    found = _candidates([name for name in stored if not name.startswith(prefix)], dialect)
+    return {name for tail, candidates in found.items() if tail in wanted for name in candidates}
+
+
+def _choose(containers: Sequence[str]) -> MappingError:
+    return several([each.rstrip("/") for each in sorted(containers)], [{"prefix": each} for each in sorted(containers)])

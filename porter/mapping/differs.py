@@ -1,4 +1,4 @@
-"""Differs: libraries that compute another function than the original with the same weights, by how much, and the sentence.
+"""Differs: libraries that compute another function than the original with the same weights, and by how much.
 
 A table's ``[[differs]]`` entries are data. ``logits`` is the largest difference of the logits, in standard deviations
 of the original's, on the images and weights of the golden ``measured``. A test holds it against the library itself.

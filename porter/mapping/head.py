@@ -84,6 +84,13 @@ class Head:
         return names if num_classes == len(names) else []
 
 
+def head_beside(backbone: bool, head: Head | None) -> Head:
+    """Return the head of a port: ``head``, the original by default, or none if the ``backbone`` is taken alone."""
+    if backbone and head is not None and head.drop_background:
+        raise PorterError("`backbone` leaves the classifier out and `drop_background` needs it: choose one of them")
+    return Head(no_head=True) if backbone and (head is None or head.is_original) else head or Head()
+
+
 def has_background(arch: Arch) -> bool:
     """Tell whether the released classes begin with a background class."""
     return package_data.labels(arch.labels)[0] == "background"

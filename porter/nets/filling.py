@@ -10,8 +10,9 @@ from porter.catalog.models import Arch
 from porter.errors import MappingError, PorterError, listing
 from porter.formats.checkpoint import Checkpoint
 from porter.mapping.shapes import class_axis
-from porter.mapping.stored_names import stored_names, why_none
+from porter.mapping.stored_names import stored_names
 from porter.mapping.table import Table
+from porter.mapping.unfit import unfit
 
 
 def head_classes(arch: Arch, table: Table, dialect: str, tensors: Checkpoint | None, asked: int | None) -> int:
@@ -24,7 +25,8 @@ def head_classes(arch: Arch, table: Table, dialect: str, tensors: Checkpoint | N
         return arch.num_classes if asked is None else asked
     pairs = table.pairs(dialect, dialect)
     if not any(pair.source in tensors for pair in pairs):
-        raise MappingError(f"{tensors.path} {why_none(tensors.entries, table, dialect, arch.name)}")
+        finding = f"{tensors.path} has none of the tensors of {arch.name} in the dialect {dialect}"
+        raise unfit(tensors, arch, dialect, finding, loads=True)
     head = next(pair for pair in pairs if pair.head)
     if head.source not in tensors:
         return asked or 0
@@ -61,10 +63,10 @@ def fitting(table: Table, dialect: str, tensors: Checkpoint, shapes: Mapping[str
     for name in wanted:
         shape = tensors.entries[stored[name]].shape
         if shape != shapes[name]:
-            remedy = "name the model that the file belongs to"
+            finding = f"{tensors.path}: {name} has shape {shape}, the network's is {shapes[name]}"
             if name in pairs and pairs[name].sized:
-                remedy = "build it for the `input_size` of its training"
-            raise MappingError(f"{tensors.path}: {name} has shape {shape}, the network's is {shapes[name]}: {remedy}")
+                raise MappingError(f"{finding}: build it for the `input_size` of its training")
+            raise unfit(tensors, None, dialect, finding, loads=True)
     return {name: stored[name] for name in wanted}
 
 

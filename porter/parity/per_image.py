@@ -39,10 +39,10 @@ class ImageResults:
             for name, values in logits.items():
                 self._kept.setdefault(name, []).append(values[:room])
         labels = self.subject.head.labels
-        if self.paths is not None and labels is not None:
-            # One side may have dropped a background class: the labels are those of either.
-            if len(labels.names) not in {values.shape[-1] for values in logits.values()}:
-                labels.check(logits[""].shape[-1])
+        # One side may have dropped a background class: the labels are those of either.
+        fitting = {values.shape[-1] for values in logits.values()}
+        if self.paths is not None and labels is not None and len(labels.names) not in fitting:
+            labels.check(logits[""].shape[-1])
         want, got = logits[""], {name: values for name, values in logits.items() if name}
         if self.paths is not None:
             for number, path in enumerate(self.paths[self._seen : self._seen + len(want)]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from porter.errors import plural
+from porter.files.called import as_called
 from porter.graph.analysis.analysis import Analysis, producer_text
 from porter.graph.analysis.costs import CONTROL_FLOW
 from porter.graph.shapes import shape_text
@@ -108,7 +109,7 @@ def _work(analysis: Analysis) -> Iterator[Fact]:
 def _size_advice(analysis: Analysis) -> str:
     shapes = [analysis.shapes.of(name) for name in analysis.paths.inputs]
     if analysis.size is None and any(shape is None or None in shape for shape in shapes):
-        return "; `port inspect PATH --size N` sets the images' height and width"
+        return as_called("; `port inspect PATH --size N` sets the images' height and width")
     return ""
 
 

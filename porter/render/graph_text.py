@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
+from porter.files.called import as_called
 from porter.graph.analysis.analysis import Analysis
 from porter.graph.analysis.blocks import Group, cost, widths
 from porter.graph.analysis.describe import describe
@@ -48,8 +49,8 @@ def _show_scope_command(out: Console, result: GraphInspection) -> None:
         # The second repeat, because a stage often starts with an unusual one.
         scope = max(repeated, key=lambda group: cost(group)[1] or 0).repeats()[1].name
         out.print()
-        path = printable(shell(str(result.path)))
-        print_line(out, f"one block, layer by layer:  port inspect {path} --scope {printable(shell(scope))}")
+        command = f"port inspect {shell(str(result.path))} --scope {shell(scope)}"
+        print_line(out, f"one block, layer by layer:  {as_called(printable(command))}")
 
 
 def _show_blocks(out: Console, analysis: Analysis) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote as shell
 from typing import TYPE_CHECKING, Any
 
 from porter.errors import PorterError
@@ -11,7 +12,6 @@ from porter.formats.open import open_checkpoint
 from porter.verbs.inspect_checkpoint import inspect_checkpoint
 from porter.verbs.inspect_graph import inspect_graph, inspect_logs
 from porter.verbs.inspection import GraphInspection, Inspection, LogsInspection, Recognised, Scope
-from porter.verbs.recognised import shell
 
 if TYPE_CHECKING:
     from porter.graph.analysis.analysis import Analysis

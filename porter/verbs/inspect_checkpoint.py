@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from porter.formats.checkpoint import Checkpoint
-from porter.formats.roles import VARIABLE, base_name, counts, roles
+from porter.formats.roles import VARIABLE, counts, roles
+from porter.mapping.recognise import variable_shapes
 from porter.verbs.inspection import Inspection, Scope
 from porter.verbs.recognised import recognised
 
@@ -22,9 +23,7 @@ def inspect_checkpoint(checkpoint: Checkpoint, depth: int | None) -> Inspection:
     found = roles(checkpoint.entries)
     variables = [name for name, role in found.items() if role == VARIABLE]
     sizes = {name: int(np.prod(checkpoint.entries[name].shape)) for name in variables}
-    # A variable may be present only as its moving average.
-    shapes = {base_name(name): checkpoint.entries[name].shape for name in checkpoint.entries}
-    kept = {name: shape for name, shape in shapes.items() if found.get(name, VARIABLE) == VARIABLE}
+    kept = variable_shapes(checkpoint.entries)
     return Inspection(
         checkpoint.path,
         checkpoint.format,

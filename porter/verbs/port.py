@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from porter.formats.input_digests import Inputs
 from porter.formats.open import open_checkpoint
 from porter.mapping.dialects import ORIGINAL
 from porter.mapping.differs import sentences
-from porter.mapping.head import Head
+from porter.mapping.head import Head, head_beside
 from porter.mapping.stored_names import stored_names
 from porter.mapping.table import Table
 from porter.mapping.translate import Options, Translation, translate
@@ -73,6 +73,7 @@ class PortResult:
             "format": self.checkpoint.format,
             "sha256": {str(path): digest for path, digest in self.digests.items()},
             "prefix": self.translation.prefix,
+            "renamed": self.translation.renamed,
             "average": self.translation.average,
             "averaged_only": self.translation.averaged_only,
             "largest_raw_ema_difference": self.translation.ema_difference,
@@ -84,6 +85,7 @@ class PortResult:
             "roles": self.translation.roles,
             "ignored": list(self.translation.ignored),
             "left_out": self.translation.left_out,
+            "other_scopes": self.translation.other_scopes,
             "notes": list(self.notes),
             "suspicious": list(self.translation.suspicious.values()),
             "out": str(self.out) if self.out else None,
@@ -133,6 +135,8 @@ def port(
     average: str = "auto",
     ignore: Sequence[str] = (),
     prefix: str | None = None,
+    rename: Mapping[str, str] | None = None,
+    backbone: bool = False,
     head: Head | None = None,
     labels: str | Path | None = None,
     aux: bool = False,
@@ -147,10 +151,12 @@ def port(
     Without ``checkpoint``, port takes the released one, and fetches it if the cache lacks it. ``average`` takes the
     moving averages (``ema``), the trained values (``raw``), or the averages where all exist (``auto``). ``ignore``
     holds patterns of variables to leave out. ``prefix`` stands before the model's names in the file; None finds it.
-    ``head`` keeps, replaces or leaves out the classifier. ``labels`` is a file that names its classes, see
-    porter.files.labels. ``aux`` adds the auxiliary head, which only training uses.
-    ``save_dtype`` rounds the weights to ``float16`` or ``bfloat16``. ``expect_sha256`` holds the SHA-256 that the
-    checkpoint's files must have, see porter.formats.input_digests.
+    ``rename`` maps a leading scope of these names to the model's own. ``backbone`` takes the network's body out of a
+    larger one, such as a detector. ``head`` keeps, replaces or leaves out the classifier; a backbone has none.
+    ``labels`` is a file that names its classes, see porter.files.labels.
+    ``aux`` adds the auxiliary head, which only training uses. ``save_dtype`` rounds the weights to ``float16`` or
+    ``bfloat16``. ``expect_sha256`` holds the SHA-256 that the checkpoint's files must have, see
+    porter.formats.input_digests.
 
     An ``out`` that ends in / or is a folder becomes a model folder: config.json, weights, labels and a model card. The
     digests that porter.verbs.check reads are in a .safetensors file itself, else in ``out``.json or config.json.
@@ -161,7 +167,7 @@ def port(
 
     Raises PorterError, and writes no file, if the checkpoint is not the model's.
     """
-    arch, head = find_arch(model), head or Head()
+    arch, head = find_arch(model), head_beside(backbone, head)
     if labels is not None:
         head = replace(head, labels=read_labels(labels))
     table = Table.load(arch.table)
@@ -176,7 +182,8 @@ def port(
     opened, digests, ignore = _open(arch, checkpoint, ignore, expect_sha256, track)
     if destination:
         destination.refuse_sources(opened.files or (opened.path,))
-    options = Options(average, ignore, prefix, headless=not head.is_original, parts=("aux",) if aux else ())
+    parts = ("aux",) if aux else ()
+    options = Options(average, ignore, prefix, not head.is_original, parts, rename or {}, backbone)
     translation = head.apply(translate(opened, arch, source, target, options), arch, target)
     facts = gather(arch, opened, digests, source, table.record(target), translation, head, save_dtype)
     plan = Plan(arch, target, opened, digests, translation, facts, head, aux, save_dtype, verify, images, track)

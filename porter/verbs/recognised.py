@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from porter.errors import plural
-from porter.mapping.recognise import Match, recognise, title
+from porter.mapping.description import alike, describe
+from porter.mapping.places import by_scope
+from porter.mapping.recognise import Match, recognise
+from porter.mapping.table import Table
 from porter.verbs.inspection import Recognised
 
 if TYPE_CHECKING:
@@ -26,30 +29,11 @@ def recognised(
     matches = recognise(shapes, size)
     if not matches:
         return None
-    best = matches[0]
-    alike = [match for match in matches if match.whole == best.whole and match.prefix == best.prefix]
-    fitting = [match for match in alike if match.arch.input_size == size]
-    chosen = fitting or alike
+    chosen = alike(matches, size)
+    best = chosen[0]
+    sentence = describe(chosen, size) + (_head(best, analysis) if best.whole else "")
     models = tuple(match.arch.name for match in chosen)
-    return Recognised(models, _sentence(best, chosen, size, analysis), _command(best, path, analysis), best.unknown)
-
-
-def _sentence(best: Match, alike: list[Match], size: int | None, analysis: Analysis | None) -> str:
-    sizes = sorted({match.arch.input_size for match in alike}, reverse=True)
-    known = title(best.arch)
-    if size is not None:
-        known += f" at {size}"
-    elif len(sizes) > 1:
-        known += f", whose weights are the same at {', '.join(map(str, sizes))}"
-    else:
-        known += f" at {sizes[0]}"
-    if best.prefix:
-        known = f"contains {known}, in the scope {best.prefix.rstrip('/')}"
-    if not best.whole:
-        return f"{known}, without its classifier"
-    if best.classes is not None and best.classes != best.arch.num_classes:
-        known += f", with {best.classes} classes"
-    return f"{known}{_head(best, analysis)}"
+    return Recognised(models, sentence, _command(best, shapes, path, analysis), best.unknown)
 
 
 def _head(best: Match, analysis: Analysis | None) -> str:
@@ -66,24 +50,22 @@ def _head(best: Match, analysis: Analysis | None) -> str:
     return f", then an unknown head of {classes} classes from {origin.rpartition('/')[0] or origin}"
 
 
-def _command(best: Match, path: Path, analysis: Analysis | None) -> str | None:
-    """Return the command that ports the file; None if the network lies in a scope or lacks its head."""
-    if best.prefix or not best.whole:
-        return None
+def _command(best: Match, shapes: Mapping[str, object], path: Path, analysis: Analysis | None) -> str:
+    """Return the command that ports the file, of several copies of the network the first."""
     checkpoint = str(path)
     if analysis is not None and not (analysis.frozen and path.suffix == ".pb"):
         checkpoint = "model.ckpt"  # another file holds the values
-    patterns = dict.fromkeys(f"{name.split('/')[0]}/*" if "/" in name else name for name in best.unknown)
-    ignore = "".join(f" --ignore {_quoted(pattern)}" for pattern in patterns)
-    return (
-        f"port {best.arch.name} --from tf --to torch --checkpoint {shell(checkpoint)}{ignore} --out model.safetensors"
-    )
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "'\\''") + "'"
-
-
-def shell(text: str) -> str:
-    """Return an argument as a shell takes it."""
-    return text if re.fullmatch(r"[\w@%+=:,./-]+", text) else _quoted(text)
+    record = Table.load(best.arch.table).record(best.dialect)
+    target = "keras" if record.framework == "torch" else "torch"
+    words = ["port", best.arch.name, "--from", best.dialect, "--to", target, "--checkpoint", checkpoint]
+    if best.copies:
+        for option, value in best.place.choice().items():
+            values = [f"{old}={new}" for old, new in value.items()] if isinstance(value, dict) else [value]
+            words += [word for each in values for word in (f"--{option}", each)]
+    if not best.whole:
+        words.append("--backbone" if best.unknown else "--no-head")
+    elif best.unknown and not best.copies:
+        known = shapes.keys() - set(best.unknown)
+        for scope in by_scope(best.unknown, known, record.separator):
+            words += ["--ignore", scope if scope in best.unknown else f"{scope}{record.separator}*"]
+    return shlex.join([*words, "--out", "model.safetensors"])

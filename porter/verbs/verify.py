@@ -14,7 +14,7 @@ from porter.files.labels import read_labels
 from porter.files.progress import Track, untracked
 from porter.formats.checkpoint import Checkpoint
 from porter.formats.input_digests import Inputs
-from porter.mapping.head import Head
+from porter.mapping.head import Head, head_beside
 from porter.mapping.table import Table
 from porter.mapping.translate import Options, Translation, translate
 from porter.nets.build import require_framework
@@ -38,6 +38,8 @@ def verify(
     ignore: Sequence[str] = (),
     prefix: str | None = None,
     *,
+    rename: Mapping[str, str] | None = None,
+    backbone: bool = False,
     graph: str | Path | None = None,
     reference: str | None = None,
     candidate: str | None = None,
@@ -55,10 +57,13 @@ def verify(
     TensorFlow runs the original on ``images``, the sample images by default: the ``graph``, or the checkpoint where it
     is a frozen graph, or the model's recorded graph, filled by TensorFlow's own reader.
 
+    ``average``, ``ignore``, ``prefix``, ``rename`` and ``backbone`` choose tensors as those of porter.verbs.port do.
+
     ``reference`` and ``candidate`` name other sides, see porter.runners.open_side. ``endpoint_map`` says where the
     user's network has its endpoints. ``preprocessing`` names one of porter.runners.presets, by default the model's.
-    ``labels`` is a file that names the classes, see porter.files.labels. ``expect_sha256`` are the digests that the files must have, see porter.formats.input_digests. ``images`` are read
-    batch by batch, so many images need no more memory than a few.
+    ``labels`` is a file that names the classes, see porter.files.labels. ``expect_sha256`` are the digests that the
+    files must have, see porter.formats.input_digests. ``images`` are read batch by batch, so many images need no more
+    memory than a few.
     Raises PorterError where the arguments or the files do not allow the comparison.
     """
     arch = find_arch(model)
@@ -71,7 +76,13 @@ def verify(
     if endpoint_map is not None and candidate is None and reference is None:
         raise PorterError("`endpoint_map` needs a network of yours: name it by `candidate`, as module.py:function")
     if checkpoint is None and reference is None and candidate is None:
-        given = {"images": images, "ignore": ignore, "prefix": prefix, "preprocessing": preprocessing, "labels": labels}
+        given: dict[str, object] = {
+            "images": images,
+            "ignore": ignore,
+            "prefix": prefix,
+            "preprocessing": preprocessing,
+        }
+        given |= {"rename": rename, "backbone": backbone, "labels": labels}
         _refuse_unused(given | {"average": average != "auto"})
     opened = inputs.open(checkpoint) if checkpoint is not None else None
     context = Context(
@@ -79,7 +90,7 @@ def verify(
         Table.load(arch.table),
         arch.input_size,
         opened,
-        Options(average, ignore, prefix),
+        Options(average, ignore, prefix, rename=rename or {}, backbone=backbone),
         trust_graph,
         endpoints=endpoint_map,
         inputs=inputs,
@@ -97,11 +108,11 @@ def verify(
         context = beside_golden(context)
     if labels is not None and context.golden:
         raise PorterError("goldens have no labels of yours: leave `labels` out beside golden")
-    head = Head(labels=read_labels(labels)) if labels is not None else None
     prepared = _images(context, images)
     against = open_side(reference, context) if reference is not None else _original(context)
     sides = [open_side(candidate, context)] if candidate is not None else _ports(context, frameworks)
     inputs.close()
+    head = replace(head_beside(backbone, None), labels=read_labels(labels) if labels is not None else None)
     result = _compared(context, against, sides, prepared, settings, head, track)
     inputs.add(map(Path, images), compare=False)
     return replace(result, digests=inputs.digests)

@@ -39,7 +39,8 @@ def test_one_inside_another_network_is_found_in_its_scope() -> None:
     found = inspect_graph(analysed(graph)).recognised
     assert found is not None
     assert found.sentence == "contains MobileNet V1 0.25 at 128, in the scope FeatureExtractor"
-    assert found.command is None  # port takes no scope
+    command = f"port {NAME} --from tf --to torch --checkpoint model.ckpt --out model.safetensors"
+    assert found.command == command  # port finds the scope
 
 
 def test_a_body_without_its_classifier_says_so() -> None:

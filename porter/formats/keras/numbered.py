@@ -1,9 +1,9 @@
 """The layout of .keras and .weights.h5: groups for the objects of a model, whose ``vars`` number the tensors.
 
 A group is called by the attribute that holds its object, or, in a list, by its class and number: ``layers/conv2d_1``,
-``backbone/layers/dense``. Newer files state each layer's name besides, and a .keras has a config that does. porter's name
-for a tensor has the names of the containers, then that of the layer: ``backbone/conv1/kernel``. The name decides, so that
-layers built in another order are not swapped. Source: keras/src/saving/saving_lib.py.
+``backbone/layers/dense``. Newer files state each layer's name besides, and a .keras has a config that does. A tensor's
+name has the names of the containers, then that of the layer: ``backbone/conv1/kernel``. The name decides, so that layers
+built in another order are not swapped. Source: keras/src/saving/saving_lib.py.
 """
 
 from __future__ import annotations

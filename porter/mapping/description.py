@@ -1,0 +1,62 @@
+"""The words in which porter says what a file holds: those of inspect, and of the errors of port and verify."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from porter.errors import plural
+from porter.mapping.dialects import ORIGINAL
+from porter.mapping.places import Place
+from porter.mapping.recognise import IMAGE_CHANNELS, Match
+from porter.mapping.table import Table
+
+
+def alike(matches: Sequence[Match], size: int | None) -> list[Match]:
+    """Return the matches that the file cannot tell from the first: those of the input ``size``, otherwise all."""
+    best = matches[0]
+    same = [match for match in matches if _kind(match) == _kind(best) and match.exact == best.exact]
+    return [match for match in same if match.arch.input_size == size] or same
+
+
+def _kind(match: Match) -> tuple[object, ...]:
+    return match.arch.title, match.dialect, match.place, match.whole
+
+
+def describe(matches: Sequence[Match], size: int | None = None) -> str:
+    """Return what a file holds whose matches are ``alike``; ``size`` is that of its images, None where it is unknown.
+
+    Example: ``contains MobileNet V1 0.25 at 128, in the scope FeatureExtractor, without its classifier``.
+    """
+    best = matches[0]
+    sizes = sorted({match.arch.input_size for match in matches}, reverse=True)
+    at = size if size is not None else sizes[0] if len(sizes) == 1 else None
+    parts = [best.arch.title + (f" at {at}" if at is not None else "")]
+    if best.channels != IMAGE_CHANNELS:
+        parts.append(plural(best.channels, "input channel"))
+    if at is None:
+        parts.append(f"whose weights are the same at {', '.join(map(str, sizes))}")
+    if best.dialect != ORIGINAL:
+        parts.append(f"with the names of {Table.load(best.arch.table).record(best.dialect).title}")
+    if best.folded:
+        parts.append("with its batch norms folded into the convolutions")
+    if best.no_gamma:
+        parts.append("with batch norms that have no gamma")
+    within = _within(best)
+    parts += [within] if within else []
+    if not best.whole:
+        parts.append("without its classifier")
+    elif best.classes != best.arch.num_classes:
+        parts.append(f"with {best.classes} classes")
+    return ("contains " if within else "") + ", ".join(parts)
+
+
+def _within(match: Match) -> str:
+    """Say which scopes hold the network; empty where its names stand at the top of the file."""
+    scopes = [_scope(place) for place in (match.place, *match.copies)]
+    if len(scopes) > 1:
+        return f"{len(scopes)} times, in the scopes {', '.join(scopes)}"
+    return f"in the scope {scopes[0]}" if match.place.prefix or match.place.renamed else ""
+
+
+def _scope(place: Place) -> str:
+    return place.scope or "of the top"
