@@ -69,7 +69,7 @@ class Head:
         return translation
 
     def class_names(self, arch: Arch, num_classes: int) -> list[str]:
-        """Return the labels of the port's ``num_classes``: the user's, else the released ones, or none for another head.
+        """Return the labels of the port's ``num_classes``: the user's, else the released ones, or none.
 
         Raises PorterError where the user's are more or fewer.
         """

@@ -2,8 +2,8 @@
 
 A group is called by the attribute that holds its object, or, in a list, by its class and number: ``layers/conv2d_1``,
 ``backbone/layers/dense``. Newer files state each layer's name besides, and a .keras has a config that does. A tensor's
-name has the names of the containers, then that of the layer: ``backbone/conv1/kernel``. The name decides, so that layers
-built in another order are not swapped. Source: keras/src/saving/saving_lib.py.
+name has the names of the containers, then that of the layer: ``backbone/conv1/kernel``. The name decides, so that no
+layers built in another order are swapped. Source: keras/src/saving/saving_lib.py.
 """
 
 from __future__ import annotations

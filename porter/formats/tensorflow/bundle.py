@@ -214,12 +214,12 @@ def _names(shards: _Shards, records: dict[str, _Record]) -> tuple[dict[str, str]
     taken = {objects.KEY}
     # Keras' export stores each variable twice. Different variables of one name are told apart by their containers.
     clashes = [keys for keys in keys_of.values() if not all(_same(records[key], records[keys[0]]) for key in keys)]
-    containers = {objects.container_of(key) for keys in clashes for key in keys if key not in found.roles} - {""}
+    containers = {found.containers[key] for keys in clashes for key in keys if key not in found.roles} - {""}
     for name, (first, *others) in keys_of.items():
-        held = not containers.isdisjoint(map(objects.container_of, (first, *others)))
+        held = not containers.isdisjoint(found.containers[key] for key in (first, *others))
         copies = not held and all(_same(records[key], records[first]) for key in others)
         for key in (first, *others):
-            container = objects.container_of(key)
+            container = found.containers[key]
             whole = f"{container}/{name}" if container in containers else objects.path_of(key)
             wanted = name if copies and key == first else whole
             names[key] = key if wanted in taken else wanted
