@@ -26,12 +26,12 @@ from porter.cli.options import (
     rename_option,
 )
 from porter.cli.progress import track
-from porter.errors import plural
+from porter.errors import plural, summary
 from porter.export.casting import DTYPES
 from porter.files.seals import record_beside
 from porter.mapping.dialects import DIALECTS
 from porter.mapping.table import Table
-from porter.render.text import console, print_json, printable
+from porter.render.text import MOST, console, first_few, print_json, printable
 from porter.render.verification_text import show_verification
 
 KNOWN = ", ".join(sorted(DIALECTS))
@@ -114,7 +114,7 @@ def show_input(out: Console, result: Any) -> None:
         where = f"the scope {printable(theirs)}" if theirs else "the top of the file"
         out.print(Text(f"  renamed  {where} is read as {ours}"), soft_wrap=True)
     if found.ignored:
-        out.print(Text(f"  ignored  {', '.join(found.ignored)}"), soft_wrap=True)
+        out.print(Text(f"  ignored  {first_few(summary(found.ignored, MOST))}"), soft_wrap=True)
     if found.other_scopes:
         scopes = ", ".join(f"{printable(scope)} ({count})" for scope, count in found.other_scopes.items())
         count = plural(sum(found.other_scopes.values()), "variable")

@@ -70,7 +70,9 @@ def _containers(nodes: list[_Node]) -> dict[str, str]:
                 places[child] = f"{places[number]}/{name}".lstrip("/")
                 waiting.append(child)
     # A variable that only collections refer to has the path of its key.
-    paths = {key: places.get(number, "") or path_of(key) for number, node in enumerate(nodes) for key, _ in node.variables}
+    paths = {
+        key: places.get(number, "") or path_of(key) for number, node in enumerate(nodes) for key, _ in node.variables
+    }
     return {key: "/".join(path.split("/")[:-2]) for key, path in paths.items()}
 
 
