@@ -33,8 +33,9 @@ class Contents:
     """What a file holds. ``asides`` maps the places of everything but weights to its role.
 
     The other fields collect layers for the notes: those without a name, those whose tensors have no known order, those
-    whose class the file does not state, and ``{attribute: name}`` of those that call themselves otherwise. ``layers``
-    are the names of all layers, those without weights too, as far as the file states them.
+    whose class the file does not state, those whose automatic name replaces their attribute, and ``{attribute: name}``
+    of those that call themselves otherwise. ``layers`` are the names of all layers, those without weights too, as far
+    as the file states them.
     """
 
     path: Path
@@ -43,6 +44,7 @@ class Contents:
     unnamed: list[str] = field(default_factory=list)
     unordered: list[str] = field(default_factory=list)
     unclassed: list[str] = field(default_factory=list)
+    automatic: list[str] = field(default_factory=list)
     renamed: dict[str, str] = field(default_factory=dict)
     layers: set[str] = field(default_factory=set)
 
@@ -88,6 +90,11 @@ class Contents:
             yield (
                 f"the file does not state the class of {_layers(self.unclassed)}: porter takes their tensors in the "
                 "order of Keras' own Conv2D, Dense and BatchNormalization"
+            )
+        if self.automatic:
+            yield (
+                f"Keras chose the names of {_layers(self.automatic)}, and the file does not have their attributes: name "
+                "the layers in the model's code"
             )
         if twice:
             yield f"layers share the names of {_some('tensor', sorted(twice))}: porter calls these by their places"

@@ -74,17 +74,22 @@ class _Walk:
             self._add_variables(stored, place)
         elif stored is not None:
             children[_VARS] = stored
+        lists = [name for name in children if name in _LISTS]
+        attributes = [name for name in children if name not in _LISTS and not role_in_keras(f"{name}/vars/0")]
         for name, child in children.items():
             path = f"{place.path}/{name}".lstrip("/")
             if isinstance(child, h5py.Dataset):
                 self.contents.add_aside(path)
             elif name in _LISTS:
-                self._visit_list(child, path, place)
+                self._visit_list(child, path, place, subclassed=bool(lists and attributes))
             else:
                 self.visit(child, self._attribute(child, name, path, place, isinstance(stored, h5py.Group)))
 
-    def _visit_list(self, group: h5py.Group, path: str, place: _Place) -> None:
-        """Visit the layers of a model, which the list names by class and number."""
+    def _visit_list(self, group: h5py.Group, path: str, place: _Place, subclassed: bool) -> None:
+        """Visit the layers of a model, which the list names by class and number.
+
+        A ``subclassed`` model has the layers there whose attributes come behind the list in the alphabet.
+        """
         known = place.config.by_group() if place.config else {}
         scope = _inside(place)
         for name in group:
@@ -96,6 +101,8 @@ class _Walk:
             stated = self._stated(child) or (config.name if config else None)
             kind = config.kind if config else re.sub(r"_\d+$", "", name)
             named = place.named and stated is not None
+            if subclassed and kind_of_name(stated):
+                self.contents.automatic.append(str(stated))
             self.visit(child, _Place(member, scope, stated or name, None, kind, config, named))
 
     def _attribute(self, group: h5py.Group, name: str, path: str, place: _Place, is_object: bool) -> _Place:

@@ -217,11 +217,12 @@ def _names(shards: _Shards, records: dict[str, _Record]) -> tuple[dict[str, str]
     containers = {found.containers[key] for keys in clashes for key in keys if key not in found.roles} - {""}
     for name, (first, *others) in keys_of.items():
         held = not containers.isdisjoint(found.containers[key] for key in (first, *others))
+        outermost = [key for key in (first, *others) if not found.containers[key]]
         copies = not held and all(_same(records[key], records[first]) for key in others)
         for key in (first, *others):
             container = found.containers[key]
             whole = f"{container}/{name}" if container in containers else objects.path_of(key)
-            wanted = name if copies and key == first else whole
+            wanted = name if (copies and key == first) or (held and outermost == [key]) else whole
             names[key] = key if wanted in taken else wanted
             taken.add(names[key])
             if copies and key != first:
