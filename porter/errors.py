@@ -94,6 +94,6 @@ def plural(count: int, noun: str) -> str:
 
 
 def first_of(noun: str, names: Sequence[str]) -> str:
-    """Return how many ``names`` there are, and the first of them: 3 layers, such as conv1."""
-    shown = ", such as " if len(names) > 1 else " "
-    return f"{plural(len(names), noun)}{shown}{names[0]}" if names else f"no {noun}"
+    """Return how many ``names`` there are, and the first of them: 3 layers (such as conv1)."""
+    such = "such as " if len(names) > 1 else ""
+    return f"{plural(len(names), noun)} ({such}{names[0]})"

@@ -130,7 +130,7 @@ def test_containers_at_any_depth(outer: Any, package: Any, tmp_path: Path, suffi
         assert len(checkpoint) == len(dict(variables(outer)))
         assert all("/vars/" in name for name in checkpoint)
         (note,) = checkpoint.notes
-        assert note.startswith("the file states no name of 10 layers, such as layers/"), note
+        assert note.startswith("the file states no name of 10 layers (such as layers/"), note
         assert note.endswith("save it as .h5, which names all layers, or with a newer Keras")
         return
     want = dict(variables(outer))
@@ -170,6 +170,63 @@ def test_keras_2s_checkpoints_tell_the_layers_of_one_name_apart(tmp_path: Path, 
         scope = next((scope for scope in names if name.startswith(scope)), "")
         want[names.get(scope, "") + name.removeprefix(scope)] = value
     assert_holds(checkpoint, want)
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_frozen_layers_keep_the_order_of_their_weights(package: Any, tmp_path: Path, suffix: str) -> None:
+    """keras#10777, keras#13259: Keras lists trainable weights first, those of a nested model too."""
+    inner = network(package, "inner")
+    images = package.Input((SIDE, SIDE, 3))
+    model = filled(package.Model(images, package.layers.Conv2D(2, 1, name="last")(inner(images))))
+    for name in ("conv1", "conv1_bn"):
+        inner.get_layer(name).trainable = False
+    assert_holds(open_checkpoint(saved(model, tmp_path, suffix)), dict(variables(model)))
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_a_network_that_runs_over_time(package: Any, tmp_path: Path, suffix: str) -> None:
+    layers = package.layers
+    inner, images = filled(network(package, "inner")), package.Input((2, SIDE, SIDE, 3))
+    model = package.Model(images, layers.TimeDistributed(inner, name="over_time")(images))
+    checkpoint = open_checkpoint(saved(model, tmp_path, suffix))
+    scope = "over_time/layer/" if suffix == ".keras" else "over_time/"
+    got = {spelled(name).replace(scope, "over_time/"): checkpoint[name] for name in checkpoint}
+    for name, value in variables(inner):
+        assert np.array_equal(got[f"over_time/{spelled(name)}"], value), name
+
+
+def test_slashes_in_the_names_of_layers(tmp_path: Path) -> None:
+    """keras#8832: SqueezeNet's layers are called fire2/squeeze1x1."""
+    keras = pytest.importorskip("tf_keras")
+    layers, images = keras.layers, keras.Input((SIDE, SIDE, 3))
+    x = layers.Conv2D(4, 1, name="fire2/squeeze1x1")(images)
+    model = keras.Model(images, layers.Conv2D(4, 1, name="fire2/expand1x1")(x))
+    checkpoint = open_checkpoint(saved(model, tmp_path, ".h5"))
+    names = {f"fire2/{layer}/{leaf}" for layer in ("squeeze1x1", "expand1x1") for leaf in ("kernel", "bias")}
+    assert set(checkpoint) == names
+
+
+def test_a_subclass_of_a_layer_of_keras(keras: Any, tmp_path: Path) -> None:
+    """keras#20322: the file names the subclass alone."""
+
+    class Standardized(keras.layers.Conv2D):  # type: ignore[misc]
+        pass
+
+    class Renormalized(keras.layers.BatchNormalization):  # type: ignore[misc]
+        pass
+
+    images = keras.Input((SIDE, SIDE, 3))
+    x = Standardized(4, 3, name="conv1")(images)
+    model = filled(keras.Model(images, Renormalized(name="conv1_bn")(x)))
+    for suffix in (".keras", ".weights.h5"):
+        checkpoint = open_checkpoint(saved(model, tmp_path, suffix))
+        assert np.array_equal(checkpoint["conv1/kernel"], model.get_layer("conv1").weights[0])
+        assert set(checkpoint) == {"conv1/kernel", "conv1/bias", *(f"conv1_bn/{number}" for number in range(4))}
+        assert [note.partition(":")[0] for note in checkpoint.notes] == [
+            "porter knows no order for the tensors of 1 layer (conv1_bn), and calls them by number",
+            "the class of 1 layer (conv1) is not in the file, or not one of Keras'",
+        ]
+    assert_holds(open_checkpoint(saved(model, tmp_path, ".h5")), dict(variables(model)))
 
 
 # ---- subclassed models
@@ -222,8 +279,8 @@ def test_names_of_a_subclassed_models_layers_go_before_its_attributes(keras: Any
     assert np.array_equal(checkpoint["logits/kernel"], net.head.weights[0])
     assert np.array_equal(checkpoint["logits_bn/moving_variance"], net.final.weights[3])
     assert checkpoint.notes == (
-        "the file does not state the class of 2 layers, such as logits_bn: porter takes their tensors in the order of "
-        "Keras' own Conv2D, Dense and BatchNormalization",
+        "the class of 2 layers (such as logits_bn) is not in the file, or not one of Keras': porter takes their tensors "
+        "in the order of Conv2D, Dense and BatchNormalization",
     )
 
 
@@ -244,7 +301,7 @@ def test_an_attribute_that_keras_stores_in_the_list_of_layers(keras: Any, tmp_pa
     assert np.array_equal(checkpoint[f"{net.out.name}/kernel"], net.out.weights[0])
     assert np.array_equal(checkpoint["zoomed/kernel"], net.zoom.weights[0])
     assert checkpoint.notes == (
-        f"Keras chose the names of 1 layer {net.out.name}, and the file does not have their attributes: name the "
+        f"Keras chose the names of 1 layer ({net.out.name}), and the file does not have their attributes: name the "
         "layers in the model's code",
     )
 
@@ -256,7 +313,7 @@ def test_layers_that_share_a_name_are_called_by_their_places(keras: Any, tmp_pat
     for block, place in zip(net.blocks, ("blocks/dense/vars/0", "blocks/dense_1/vars/0"), strict=True):
         assert np.array_equal(checkpoint[place], block.weights[0])
     assert "blocks/d1/kernel" not in checkpoint
-    assert any(note.startswith("layers share the names of 2 tensors, such as") for note in checkpoint.notes)
+    assert any(note.startswith("layers share the names of 2 tensors (such as") for note in checkpoint.notes)
 
 
 # ---- everything else in a file
@@ -316,8 +373,8 @@ def test_a_config_that_lists_other_layers_is_reported(keras: Any, tmp_path: Path
                 layer["config"]["name"] = "conv0"
         file.attrs["model_config"] = json.dumps(config)
     assert open_checkpoint(path).notes == (
-        "the config lists 1 layer conv0 whose weights the file lacks",
-        "the file has weights of 1 layer conv1 that its config does not list",
+        "the config lists 1 layer (conv0) whose weights the file lacks",
+        "the file has weights of 1 layer (conv1) that its config does not list",
     )
 
 
@@ -328,7 +385,7 @@ def test_a_batch_norm_without_gamma_needs_the_config(keras: Any, tmp_path: Path)
     checkpoint = open_checkpoint(saved(model, tmp_path, ".weights.h5"))
     assert {f"conv1_bn/{number}" for number in range(3)} <= set(checkpoint)
     assert checkpoint.notes == (
-        "porter knows no order for the tensors of 1 layer conv1_bn, and calls them by number: save the model as "
+        "porter knows no order for the tensors of 1 layer (conv1_bn), and calls them by number: save the model as "
         ".keras or .h5",
     )
 

@@ -88,8 +88,8 @@ class Contents:
             )
         if self.unclassed:
             yield (
-                f"the file does not state the class of {_layers(self.unclassed)}: porter takes their tensors in the "
-                "order of Keras' own Conv2D, Dense and BatchNormalization"
+                f"the class of {_layers(self.unclassed)} is not in the file, or not one of Keras': porter takes their "
+                "tensors in the order of Conv2D, Dense and BatchNormalization"
             )
         if self.automatic:
             yield (

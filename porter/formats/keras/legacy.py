@@ -57,10 +57,10 @@ def read_legacy(file: H5) -> Contents:
 def _full_name(layer: str, name: str) -> str:
     """Return a weight's name with the containers that it lies in.
 
-    The group of a layer itself has weights called ``scopes/layer/kernel``, that of a container any others.
+    The group of a layer itself has weights called ``scopes/layer/kernel``, that of a container any others. A layer's
+    own name may have slashes.
     """
-    parts = name.split("/")
-    return name if layer in (parts[0], parts[-2:-1] and parts[-2]) else f"{layer}/{name}"
+    return name if f"/{layer}/" in f"/{name}" else f"{layer}/{name}"
 
 
 def _listed(file: H5, group: h5py.Group, name: str) -> list[str] | None:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import h5py
 
 from porter.errors import FormatError
-from porter.formats.keras.config import Layer, kind_of_name, leaves_of
+from porter.formats.keras.config import Layer, is_known, kind_of_name, leaves_of
 from porter.formats.keras.contents import Contents, Stored
 from porter.formats.keras.hdf5 import H5
 from porter.formats.roles import role_in_keras
@@ -171,7 +171,7 @@ class _Walk:
             if layer:
                 self.contents.unordered.append(layer)
             return [str(number) for number in range(len(tensors))]
-        if place.kind is None and layer:
+        if layer and not is_known(place.kind):
             self.contents.unclassed.append(layer)
         return list(leaves)
 
