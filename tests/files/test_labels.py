@@ -61,10 +61,10 @@ def test_what_is_no_file_of_labels(tmp_path: Path, text: str, why: str) -> None:
 
 
 def test_a_file_that_is_not_there_or_not_text(tmp_path: Path) -> None:
-    with pytest.raises(PorterError, match="labels.txt does not exist: give `labels` a file with one label a line"):
+    with pytest.raises(PorterError, match=r"labels.txt does not exist: give `labels` a file with one label a line"):
         read_labels(tmp_path / "labels.txt")
     (tmp_path / "m.h5").write_bytes(b"\x89HDF\r\n\x1a\n")
-    with pytest.raises(FormatError, match="m.h5 is not text in UTF-8"):
+    with pytest.raises(FormatError, match=r"m.h5 is not text in UTF-8"):
         read_labels(tmp_path / "m.h5")
 
 
@@ -75,6 +75,6 @@ def test_the_count_is_that_of_the_classes() -> None:
     with pytest.raises(PorterError, match=f"{says}$"):
         labels.check(7)
     with pytest.raises(
-        PorterError, match="6 classes: give `labels` one label for each class, .*, the background first"
+        PorterError, match=r"6 classes: give `labels` one label for each class, .*, the background first"
     ):
         labels.check(6)

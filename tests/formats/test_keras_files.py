@@ -279,8 +279,8 @@ def test_names_of_a_subclassed_models_layers_go_before_its_attributes(keras: Any
     assert np.array_equal(checkpoint["logits/kernel"], net.head.weights[0])
     assert np.array_equal(checkpoint["logits_bn/moving_variance"], net.final.weights[3])
     assert checkpoint.notes == (
-        "the class of 2 layers (such as logits_bn) is not in the file, or not one of Keras': porter takes their tensors "
-        "in the order of Conv2D, Dense and BatchNormalization",
+        "the class of 2 layers (such as logits_bn) is not in the file, or not one of Keras': porter takes their "
+        "tensors in the order of Conv2D, Dense and BatchNormalization",
     )
 
 
@@ -295,7 +295,7 @@ def test_an_attribute_with_the_name_of_another_layer_is_reported(keras: Any, tmp
 
 
 def test_an_attribute_that_keras_stores_in_the_list_of_layers(keras: Any, tmp_path: Path) -> None:
-    """It walks through a model's attributes in the order of the alphabet, layers among them, and stores nothing twice."""
+    """It walks through attributes in the order of the alphabet, layers among them, and stores nothing twice."""
     net = subclassed(keras, zoom="zoomed")
     checkpoint = open_checkpoint(saved(net, tmp_path, ".weights.h5"))
     assert np.array_equal(checkpoint[f"{net.out.name}/kernel"], net.out.weights[0])
@@ -395,12 +395,12 @@ def test_a_group_that_occurs_twice_is_refused(keras: Any, tmp_path: Path) -> Non
     path = saved(network(keras, "net"), tmp_path, ".weights.h5")
     with h5py.File(path, "a") as file:
         file["layers/conv2d/again"] = file["layers"]
-    with pytest.raises(FormatError, match="model.weights.h5: the group layers/.* occurs twice: save the model again"):
+    with pytest.raises(FormatError, match=r"model.weights.h5: the group layers/.* occurs twice: save the model again"):
         open_checkpoint(path)
 
 
 def test_hdf5_of_somebody_else(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "m.h5", "w") as file:
         file["data/values"] = np.zeros(3)
-    with pytest.raises(FormatError, match="m.h5 is HDF5, but not from Keras: name a .weights.h5 or .h5 that Keras"):
+    with pytest.raises(FormatError, match=r"m.h5 is HDF5, but not from Keras: name a .weights.h5 or .h5 that Keras"):
         open_checkpoint(tmp_path / "m.h5")

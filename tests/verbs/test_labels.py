@@ -32,15 +32,15 @@ def test_a_fresh_head_has_labels_too(small: Path, tmp_path: Path) -> None:
     (tmp_path / "two.txt").write_text("cat\ndog\n")
     port(SMALL, checkpoint=small, labels=tmp_path / "two.txt", head=Head(num_classes=2), out=f"{tmp_path}/out/")
     assert (tmp_path / "out/labels.txt").read_text() == "cat\ndog\n"
-    with pytest.raises(PorterError, match="two.txt has 2 labels, but the head has 3 classes"):
+    with pytest.raises(PorterError, match=r"two.txt has 2 labels, but the head has 3 classes"):
         port(SMALL, checkpoint=small, labels=tmp_path / "two.txt", head=Head(num_classes=3))
 
 
 def test_labels_that_do_not_fit_write_nothing(small: Path, mine: Path, tmp_path: Path) -> None:
     head = Head(drop_background=True)
-    with pytest.raises(PorterError, match="mine.json has 1,001 labels, but the head has 1000 classes"):
+    with pytest.raises(PorterError, match=r"mine.json has 1,001 labels, but the head has 1000 classes"):
         port(SMALL, checkpoint=small, labels=mine, head=head, out=tmp_path / "m.safetensors")
-    with pytest.raises(PorterError, match="`labels` names classes and `no_head` leaves the classifier out"):
+    with pytest.raises(PorterError, match=r"`labels` names classes and `no_head` leaves the classifier out"):
         port(SMALL, checkpoint=small, labels=mine, head=Head(no_head=True), out=tmp_path / "m.safetensors")
     assert not (tmp_path / "m.safetensors").exists()
 
@@ -58,7 +58,7 @@ def test_verify_names_classes_by_the_labels(tf: object, small: Path, mine: Path)
 
 def test_verify_compares_the_count(tf: object, small: Path, tmp_path: Path) -> None:
     (tmp_path / "two.txt").write_text("cat\ndog\n")
-    with pytest.raises(PorterError, match="two.txt has 2 labels, but the head has 1001 classes"):
+    with pytest.raises(PorterError, match=r"two.txt has 2 labels, but the head has 1001 classes"):
         verify(SMALL, small, labels=tmp_path / "two.txt")
-    with pytest.raises(PorterError, match="the goldens are compared: give `checkpoint` to use `labels`"):
+    with pytest.raises(PorterError, match=r"the goldens are compared: give `checkpoint` to use `labels`"):
         verify(SMALL, labels=tmp_path / "two.txt")

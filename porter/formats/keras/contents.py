@@ -93,8 +93,8 @@ class Contents:
             )
         if self.automatic:
             yield (
-                f"Keras chose the names of {_layers(self.automatic)}, and the file does not have their attributes: name "
-                "the layers in the model's code"
+                f"Keras chose the names of {_layers(self.automatic)}, and the file does not have their attributes: "
+                "name the layers in the model's code"
             )
         if twice:
             yield f"layers share the names of {_some('tensor', sorted(twice))}: porter calls these by their places"
