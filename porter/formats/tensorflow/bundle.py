@@ -212,7 +212,7 @@ def _names(shards: _Shards, records: dict[str, _Record]) -> tuple[dict[str, str]
     names: dict[str, str] = {}
     asides = {objects.KEY: "object graph"}
     taken = {objects.KEY}
-    # Keras' export stores each variable twice. Different variables of one name are told apart by their containers.
+    # Keras' export stores each variable twice. Containers tell different variables of one name apart.
     clashes = [keys for keys in keys_of.values() if not all(_same(records[key], records[keys[0]]) for key in keys)]
     containers = {found.containers[key] for keys in clashes for key in keys if key not in found.roles} - {""}
     for name, (first, *others) in keys_of.items():
