@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
+from pathlib import Path
 
+from porter.catalog.models import ARCHS, Arch
 from porter.errors import plural
 from porter.mapping.dialects import ORIGINAL
 from porter.mapping.places import Place
@@ -22,6 +25,27 @@ def _kind(match: Match) -> tuple[object, ...]:
     return match.arch.title, match.dialect, match.place, match.whole
 
 
+def size_in_name(path: Path, sizes: Collection[int]) -> int | None:
+    """Return the one of ``sizes`` that the name of the file, or else of its folder, has as a number; None without."""
+    for name in (path.name, path.absolute().parent.name):
+        named = {int(number) for number in re.findall(r"(?<![0-9])[0-9]{2,4}(?![0-9])", name)} & set(sizes)
+        if len(named) == 1:
+            return named.pop()
+    return None
+
+
+def size_note(path: Path, arch: Arch) -> str | None:
+    """Return a sentence if the file's name has another input size than ``arch``, whose weights look the same."""
+    alike = {other.input_size: other.name for other in ARCHS.values() if other.title == arch.title}
+    size = size_in_name(path, alike)
+    if size is None or size == arch.input_size:
+        return None
+    return (
+        f"the name of {path} says {size}, but {arch.name} takes images of {arch.input_size}: shapes cannot tell; "
+        f"port it as {alike[size]} if the training had that size"
+    )
+
+
 def describe(matches: Sequence[Match], size: int | None = None) -> str:
     """Return what a file holds whose matches are ``alike``; ``size`` is that of its images, None where it is unknown.
 
@@ -30,7 +54,8 @@ def describe(matches: Sequence[Match], size: int | None = None) -> str:
     best = matches[0]
     sizes = sorted({match.arch.input_size for match in matches}, reverse=True)
     at = size if size is not None else sizes[0] if len(sizes) == 1 else None
-    parts = [best.arch.title + (f" at {at}" if at is not None else "")]
+    times = f" {len(best.copies) + 1} times" if best.copies else ""
+    parts = [best.arch.title + (f" at {at}" if at is not None else "") + times]
     if best.channels != IMAGE_CHANNELS:
         parts.append(plural(best.channels, "input channel"))
     if at is None:
@@ -54,7 +79,7 @@ def _within(match: Match) -> str:
     """Say which scopes hold the network; empty where its names stand at the top of the file."""
     scopes = [_scope(place) for place in (match.place, *match.copies)]
     if len(scopes) > 1:
-        return f"{len(scopes)} times, in the scopes {', '.join(scopes)}"
+        return f"in the scopes {', '.join(scopes)}"
     return f"in the scope {scopes[0]}" if match.place.prefix or match.place.renamed else ""
 
 

@@ -177,12 +177,14 @@ def _judged(arch: Arch, found: _Found, shapes: Shapes) -> Match:
     missing = [row for row in body if row.stored not in shapes]
     folded, no_gamma = _norms(body, missing)
     classes = [_classes(row, want[row.pair.source], shapes) for row in found.rows if row.pair.head]
-    known = set(stored_names(shapes, _all_names(found), found.table.record(found.dialect), found.place).values())
+    copies = tuple(place for place in found.copies if _is_copy(place, body, want, shapes))
+    names, record = _all_names(found), found.table.record(found.dialect)
+    known = {name for place in (found.place, *copies) for name in stored_names(shapes, names, record, place).values()}
     return Match(
         arch,
         found.dialect,
         found.place,
-        tuple(place for place in found.copies if _is_copy(place, body, want, shapes)),
+        copies,
         classes[0] if classes and all(classes) else None,
         bool(classes) and all(classes),
         IMAGE_CHANNELS if channels is None else channels,

@@ -123,8 +123,10 @@ def translate(
     located = _located(job)
     found = roles(checkpoint.entries)
     wanted = job.wanted(source, source)
-    _check_complete(job, located, wanted)
-    ignored, others = _left_out(job, located, found)
+    ignored, others, left_over = _left_out(job, located, found)
+    _check_complete(job, located, wanted, left_over)
+    if left_over:
+        raise MappingError(_sentence_on_left_over(job, left_over))
 
     choice = choose_averages(checkpoint, wanted, located.names, job.options.average)
     num_classes = _check_shapes(job, wanted, choice.taken)
@@ -175,10 +177,12 @@ def _located(job: _Job) -> Located:
 
 
 # ---- variables that nothing takes
-def _left_out(job: _Job, located: Located, found: Mapping[str, str]) -> tuple[tuple[str, ...], dict[str, int]]:
-    """Return the variables left out on purpose, and the number of others by scope; optional parts aside.
+def _left_out(
+    job: _Job, located: Located, found: Mapping[str, str]
+) -> tuple[tuple[str, ...], dict[str, int], tuple[str, ...]]:
+    """Return the ignored variables, the number of those outside of the network by scope, and those left over.
 
-    Raises MappingError where one is left over.
+    Optional parts are none of these. Raises MappingError where ``ignore`` names a variable that the model needs.
     """
     left_out, left_over, outside = [], [], []
     # A file may have a variable's average alone, which counts as the variable.
@@ -195,9 +199,8 @@ def _left_out(job: _Job, located: Located, found: Mapping[str, str]) -> tuple[tu
             outside.append(name)
         else:
             left_over.append(name)
-    if left_over:
-        raise MappingError(_sentence_on_left_over(job, left_over))
-    return tuple(left_out), by_scope(outside, located.stored, job.table.record(job.source).separator)
+    separator = job.table.record(job.source).separator
+    return tuple(left_out), by_scope(outside, located.stored, separator), tuple(left_over)
 
 
 def _sentence_on_left_over(job: _Job, names: Sequence[str]) -> str:
@@ -206,8 +209,8 @@ def _sentence_on_left_over(job: _Job, names: Sequence[str]) -> str:
     return (
         f"{plural(len(names), 'variable')} in {job.checkpoint.path.name} {'is' if len(names) == 1 else 'are'} neither "
         f"mapped nor ignored:{listing(shown)}\n"
-        f'  leave them out with `ignore="PATTERN"`, or take the body alone with `backbone=True`, or add a [[layer]] or an '
-        f"ignore.{job.source} pattern to mappings/{job.table.name}.toml"
+        f'  leave them out with `ignore="PATTERN"`, take the body alone with `backbone=True`, or add a [[layer]] or '
+        f"an ignore.{job.source} pattern to mappings/{job.table.name}.toml"
     )
 
 
@@ -220,7 +223,7 @@ def _shown(job: _Job, located: Located, name: str, role: str) -> str:
 
 
 # ---- variables that are missing
-def _check_complete(job: _Job, located: Located, wanted: Sequence[Pair]) -> None:
+def _check_complete(job: _Job, located: Located, wanted: Sequence[Pair], left_over: Sequence[str]) -> None:
     """Raise MappingError where the checkpoint lacks a tensor of ``wanted``."""
     missing = [pair for pair in wanted if not has_variable(located.names[pair.source], job.checkpoint.entries)]
     if not missing:
@@ -230,12 +233,9 @@ def _check_complete(job: _Job, located: Located, wanted: Sequence[Pair]) -> None
     some = f"lacks {len(missing)} of the {len(wanted)} tensors of {job.arch.name}"
     if all(pair.part for pair in missing):
         raise MappingError(f"{job.checkpoint.path} {some}:{shown}\n  leave `{min(parts)}` out")
-    if all(pair.head or pair.part for pair in missing) and not job.options.backbone:
+    if all(pair.head or pair.part for pair in missing) and not left_over:
         leave = f"leave `{min(parts)}` out, or " if parts else ""
-        raise MappingError(
-            f"{job.checkpoint.path} {some}:{shown}\n  {leave}take `no_head=True` or `num_classes`, with "
-            "`backbone=True` where the file holds more than the network"
-        )
+        raise MappingError(f"{job.checkpoint.path} {some}:{shown}\n  {leave}take `no_head=True` or `num_classes`")
     if len(missing) == len(wanted):
         some, shown = f"has none of the tensors of {job.arch.name} in the dialect {job.source}", ""
     raise unfit(job.checkpoint, job.arch, job.source, f"{job.checkpoint.path} {some}{':' if shown else ''}", shown)

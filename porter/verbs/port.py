@@ -19,6 +19,7 @@ from porter.files.progress import Track, untracked
 from porter.formats.checkpoint import Checkpoint
 from porter.formats.input_digests import Inputs
 from porter.formats.open import open_checkpoint
+from porter.mapping.description import size_note
 from porter.mapping.dialects import ORIGINAL
 from porter.mapping.head import Head, head_beside
 from porter.mapping.stored_names import stored_names
@@ -230,7 +231,8 @@ def _open(
     inputs = Inputs(expect_sha256)
     opened = inputs.open(checkpoint)
     inputs.close()
-    return opened, inputs.digests, ignore
+    note = size_note(opened.path, arch)
+    return replace(opened, notes=(*opened.notes, note)) if note else opened, inputs.digests, ignore
 
 
 def _write(plan: Plan, destination: Destination) -> Verification | None:

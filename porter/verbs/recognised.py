@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from porter.errors import plural
-from porter.mapping.description import alike, describe
+from porter.mapping.description import alike, describe, size_in_name
 from porter.mapping.places import by_scope
 from porter.mapping.recognise import Match, recognise
 from porter.mapping.table import Table
@@ -30,7 +30,8 @@ def recognised(
     if not matches:
         return None
     chosen = alike(matches, size)
-    best = chosen[0]
+    named = size_in_name(path, {match.arch.input_size for match in chosen})
+    best = alike(chosen, named)[0]
     sentence = describe(chosen, size) + (_head(best, analysis) if best.whole else "")
     models = tuple(match.arch.name for match in chosen)
     return Recognised(models, sentence, _command(best, shapes, path, analysis), best.unknown)

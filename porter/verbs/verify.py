@@ -74,8 +74,7 @@ def verify(
         raise PorterError("`endpoint_map` needs a network of yours: name it by `candidate`, as module.py:function")
     if checkpoint is None and reference is None and candidate is None:
         given = {"images": images, "ignore": ignore, "prefix": prefix, "preprocessing": preprocessing}
-        given |= {"rename": rename, "backbone": backbone}
-        _refuse_unused(given | {"average": average != "auto"})
+        _refuse_unused({**given, "rename": rename, "backbone": backbone, "average": average != "auto"})
     opened = inputs.open(checkpoint) if checkpoint is not None else None
     context = Context(
         replace(arch, preprocessing=preprocessing) if preprocessing else arch,
