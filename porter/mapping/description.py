@@ -10,7 +10,8 @@ from porter.catalog.models import ARCHS, Arch
 from porter.errors import plural
 from porter.mapping.dialects import ORIGINAL
 from porter.mapping.places import Place
-from porter.mapping.recognise import IMAGE_CHANNELS, Match
+from porter.mapping.recognise import Match
+from porter.mapping.shapes import IMAGE_CHANNELS
 from porter.mapping.table import Table
 
 

@@ -20,9 +20,8 @@ from porter.formats.roles import SHADOW, VARIABLE, base_name, roles
 from porter.mapping.containers import find_container
 from porter.mapping.dialects import Dialect
 from porter.mapping.places import Place, places
-from porter.mapping.relayout import parse_axes
 from porter.mapping.rows import Pair, pair
-from porter.mapping.shapes import class_axis, expected_shapes, with_free_axes
+from porter.mapping.shapes import class_axis, expected_shapes, image_channels, with_free_axes
 from porter.mapping.stored_names import stored_names
 from porter.mapping.table import Table
 
@@ -32,7 +31,6 @@ Shapes = Mapping[str, tuple[int | None, ...] | None]
 KNOWN = 0.5
 """A file holds something of an architecture if this share of its layers' names is there."""
 
-IMAGE_CHANNELS = 3
 BATCH_NORM = "batch_norm"
 
 
@@ -170,10 +168,6 @@ def _judged(arch: Arch, found: _Found, shapes: Shapes) -> Match:
     body = [row for row in found.rows if not row.pair.head]
     there = [row for row in body if row.stored in shapes]
     fitting = {row.stored for row in there if _fits(row.pair, want[row.pair.source], shapes[row.stored])}
-    stem = found.rows[0]
-    channels = _channels(stem, want[stem.pair.source], shapes) if stem.stored not in fitting else None
-    if channels is not None:
-        fitting.add(stem.stored)
     missing = [row for row in body if row.stored not in shapes]
     folded, no_gamma = _norms(body, missing)
     classes = [_classes(row, want[row.pair.source], shapes) for row in found.rows if row.pair.head]
@@ -187,7 +181,7 @@ def _judged(arch: Arch, found: _Found, shapes: Shapes) -> Match:
         copies,
         classes[0] if classes and all(classes) else None,
         bool(classes) and all(classes),
-        IMAGE_CHANNELS if channels is None else channels,
+        _channels(body, shapes),
         folded,
         no_gamma,
         () if folded or no_gamma else tuple(row.stored for row in missing),
@@ -206,14 +200,10 @@ def _is_copy(place: Place, body: Sequence[_Row], want: Mapping[str, Sequence[int
     return all(_fits(row.pair, want[row.pair.source], shapes.get(place.stored(row.pair.source))) for row in body)
 
 
-def _channels(stem: _Row, want: Sequence[int], shapes: Shapes) -> int | None:
-    """Return the number of channels of the images that the first layer reads, None where it differs in more."""
-    shape, axes = shapes.get(stem.stored), parse_axes(stem.pair.source_axes)
-    if shape is None or len(shape) != len(want) or "I" not in axes:
-        return None
-    at = axes.index("I")
-    other = (*want[:at], shape[at], *want[at + 1 :])
-    return shape[at] if tuple(shape) == other and want[at] == IMAGE_CHANNELS else None
+def _channels(rows: Sequence[_Row], shapes: Shapes) -> int:
+    """Return the number of channels of the images that the stem reads."""
+    stem = [(row.pair.source_axes, shapes.get(row.stored) or ()) for row in rows if row.pair.stem]
+    return image_channels((axes, tuple(size or 0 for size in shape)) for axes, shape in stem)
 
 
 def _norms(body: Sequence[_Row], missing: Sequence[_Row]) -> tuple[bool, bool]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import partial
 
@@ -19,10 +19,20 @@ from porter.mapping.absent_roles import check_fills, created
 from porter.mapping.averages import AVERAGES, check_average, choose_averages, largest_difference
 from porter.mapping.places import by_scope
 from porter.mapping.relayout import relayout, relayout_shape
-from porter.mapping.shapes import Sizes, axis_sizes, class_axis, expected_shapes, with_free_axes
+from porter.mapping.shapes import (
+    IMAGE_CHANNELS,
+    Sizes,
+    axis_sizes,
+    class_axis,
+    expected_shapes,
+    image_channels,
+    with_free_axes,
+    with_image_channels,
+)
 from porter.mapping.stored_names import Located, Wanted, locate
 from porter.mapping.table import Pair, Table
 from porter.mapping.unfit import unfit
+from porter.mapping.variants import complete, named_as_original
 
 __all__ = ["AVERAGES", "Options", "Translation", "translate"]
 
@@ -60,7 +70,9 @@ class Translation:
     ``left_out`` counts the variables of each optional part that nobody asked for. ``other_scopes`` counts the variables
     outside of the network, by scope: other copies of it, and what ``backbone`` leaves out. ``prefix`` stands before the
     names in the file; ``renamed`` maps the file's leading scope to the model's. ``ema_difference`` is the largest
-    ``|raw - ema|``, None where no variable has both. ``num_classes`` is that of the checkpoint's head, 0 without one.
+    ``|raw - ema|``, None where no variable has both. ``num_classes`` is that of the checkpoint's head, 0 without one;
+    ``in_channels`` are the images' channels that its stem reads. ``notes`` say how the file differs from the original,
+    a sentence each, and ``made`` holds the entries taken that are not in the file, or have another name there.
     ``head`` holds the classifier's tensors in the target's dialect; ``head_note`` says what changed in them.
     ``suspicious`` gets a sentence for each tensor that fails a sanity check when it is read.
     """
@@ -81,6 +93,9 @@ class Translation:
     head: tuple[Pair, ...]
     head_note: str | None = None
     suspicious: dict[str, str] = field(default_factory=dict)
+    in_channels: int = IMAGE_CHANNELS
+    notes: tuple[str, ...] = ()
+    made: Mapping[str, Entry] = field(default_factory=dict)
 
     @property
     def parameters(self) -> int:
@@ -120,7 +135,11 @@ def translate(
     """
     job = _Job(checkpoint, arch, Table.load(arch.table), source, target, options or Options())
     _check_options(job)
-    located = _located(job)
+    named = named_as_original(checkpoint, arch, job.table, source)
+    located = _located(replace(job, checkpoint=named.checkpoint))
+    completed = complete(named, arch, job.table, source, located.names)
+    checkpoint = completed.checkpoint
+    job = replace(job, checkpoint=checkpoint)
     found = roles(checkpoint.entries)
     wanted = job.wanted(source, source)
     ignored, others, left_over = _left_out(job, located, found)
@@ -129,7 +148,7 @@ def translate(
         raise MappingError(_sentence_on_left_over(job, left_over))
 
     choice = choose_averages(checkpoint, wanted, located.names, job.options.average)
-    num_classes = _check_shapes(job, wanted, choice.taken)
+    num_classes, in_channels = _check_shapes(job, wanted, choice.taken)
     check_fills(job.table.lone(source, target, job.options.parts), choice.taken, checkpoint, target)
 
     suspicious: dict[str, str] = {}
@@ -141,7 +160,10 @@ def translate(
         choice.averaged_only,
         largest_difference(checkpoint, located.names.values()),
         num_classes,
-        counts({name: _shown(job, located, name, role) for name, role in found.items()}, checkpoint.asides),
+        counts(
+            {name: _shown(job, located, name, role) for name, role in found.items() if name not in completed.invented},
+            checkpoint.asides,
+        ),
         ignored,
         dict(Counter(part for name, part in located.unasked.items() if has_variable(name, checkpoint.entries))),
         others,
@@ -149,6 +171,9 @@ def translate(
         dict(located.place.renamed),
         tuple(pair for pair in job.table.pairs(target, target, job.options.parts) if pair.head),
         suspicious=suspicious,
+        in_channels=in_channels,
+        notes=completed.notes,
+        made=completed.made,
     )
 
 
@@ -248,9 +273,17 @@ def _with_aside(checkpoint: Checkpoint, name: str) -> str:
 
 
 # ---- shapes
-def _check_shapes(job: _Job, wanted: Sequence[Pair], taken: Mapping[str, str]) -> int:
-    """Compare every shape with the original's; return the head's number of classes, 0 without a head."""
+def _check_shapes(job: _Job, wanted: Sequence[Pair], taken: Mapping[str, str]) -> tuple[int, int]:
+    """Compare every shape with the original's; return the head's number of classes, 0 without a head, and channels.
+
+    The stem may read images of any number of channels.
+    """
     shapes = expected_shapes(job.arch, job.table, job.source)
+    stem = [pair for pair in wanted if pair.stem]
+    entries = job.checkpoint.entries
+    in_channels = image_channels((pair.source_axes, entries[taken[pair.source]].shape) for pair in stem)
+    for pair in stem:
+        shapes[pair.source] = with_image_channels(pair.source_axes, shapes[pair.source], in_channels)
     for pair in wanted:
         _check_tensor(job, pair, taken[pair.source], shapes[pair.source])
     classes: dict[int, str] = {}
@@ -263,7 +296,7 @@ def _check_shapes(job: _Job, wanted: Sequence[Pair], taken: Mapping[str, str]) -
             f"{job.checkpoint.path}: the head's tensors disagree on the number of classes: "
             + ", ".join(f"{name} has {number}" for number, name in classes.items())
         )
-    return next(iter(classes), 0)
+    return next(iter(classes), 0), in_channels
 
 
 def _check_tensor(job: _Job, pair: Pair, name: str, original: tuple[int, ...]) -> None:

@@ -22,7 +22,8 @@ def reference_weights(translation: Translation, table: Table, read: Reader) -> d
     """
     taken = translation.taken
     pairs = [pair for pair in table.pairs(translation.source, "tf") if pair.source in taken]
-    values = read([taken[pair.source] for pair in pairs])
+    made = {name: translation.made[name].load() for name in taken.values() if name in translation.made}
+    values = {**read([taken[pair.source] for pair in pairs if taken[pair.source] not in made]), **made}
     return {pair.target: relayout(values[taken[pair.source]], pair.source_axes, pair.target_axes) for pair in pairs}
 
 
