@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from porter.catalog.models import ARCHS, Arch
+from porter.catalog.models import ARCHS, Arch, at_size
 from porter.errors import plural
 from porter.mapping.dialects import ORIGINAL
 from porter.mapping.places import Place
@@ -19,7 +20,10 @@ def alike(matches: Sequence[Match], size: int | None) -> list[Match]:
     """Return the matches that the file cannot tell from the first: those of the input ``size``, otherwise all."""
     best = matches[0]
     same = [match for match in matches if _kind(match) == _kind(best) and match.exact == best.exact]
-    return [match for match in same if match.arch.input_size == size] or same
+    if size is None:
+        return same
+    other = replace(best, arch=at_size(best.arch, size))
+    return [match for match in (*same, other) if match.arch.input_size == size][:1] or same
 
 
 def _kind(match: Match) -> tuple[object, ...]:

@@ -7,13 +7,14 @@ a kernel that covers a whole map.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from porter.catalog.families import is_outside
-from porter.catalog.models import ARCHS, Arch
+from porter.catalog.models import ARCHS, Arch, widths
 from porter.errors import MappingError, PorterError
 from porter.formats.checkpoint import Entry
 from porter.formats.roles import SHADOW, VARIABLE, base_name, roles
@@ -32,6 +33,8 @@ KNOWN = 0.5
 """A file holds something of an architecture if this share of its layers' names is there."""
 
 BATCH_NORM = "batch_norm"
+ROUNDED_TO = 8
+"""Networks round their channels to multiples of at most this number: _make_divisible of slim's MobileNet V2."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,44 @@ def nearest(shapes: Shapes, size: int | None = None) -> list[Match]:
             if arch.table not in tables:
                 tables[arch.table] = list(_in_dialects(Table.load(arch.table), shapes))
             found += [_judged(arch, names, shapes) for names in tables[arch.table]]
+    if found and not any(match.exact for match in found):
+        best = max(found, key=lambda match: match.named)
+        names = next(each for each in tables[best.arch.table] if each.dialect == best.dialect)
+        found += _of_other_widths(names, shapes)
     return sorted(found, key=lambda match: (*match.rank, match.arch.input_size != size))
+
+
+def _of_other_widths(found: _Found, shapes: Shapes) -> list[Match]:
+    """Return the matches of a width that was not released, at the released sizes of the images.
+
+    The widest layer gives the multiplier, up to the rounding of its channels; the shortest number that fits is it.
+    """
+    archs = [arch for arch in ARCHS.values() if arch.table == found.table.name]
+    want = expected_shapes(archs[0], found.table, found.dialect)
+    body = [row for row in found.rows if not row.pair.head and row.pair.kind != BATCH_NORM]
+    widest = max(body, key=lambda row: max(want[row.pair.source]))
+    shape = shapes.get(widest.stored)
+    if not shape or len(shape) != len(want[widest.pair.source]):
+        return []
+    size = max(want[widest.pair.source])
+    stored = shape[want[widest.pair.source].index(size)] or 0
+    for value in _short_numbers((stored - ROUNDED_TO) / size, (stored + ROUNDED_TO) / size):
+        matches = [_judged(each, found, shapes) for each in widths(archs[0], [value])]
+        if any(match.exact for match in matches):
+            like = [arch for arch in archs if arch.title == archs[0].title]
+            return [_judged(each, found, shapes) for arch in like for each in widths(arch, [value])]
+    return []
+
+
+def _short_numbers(low: float, high: float) -> Iterator[float]:
+    """Yield the positive numbers between ``low`` and ``high`` with up to three decimals, the shortest first."""
+    seen = set[float]()
+    for decimals in range(1, 4):
+        scale = 10**decimals
+        for number in range(max(math.ceil(low * scale), 1), math.floor(high * scale) + 1):
+            if number / scale not in seen:
+                seen.add(number / scale)
+                yield number / scale
 
 
 def variable_shapes(entries: Mapping[str, Entry]) -> dict[str, tuple[int, ...]]:
