@@ -117,7 +117,7 @@ def show_input(out: Console, result: Any) -> None:
         scopes = ", ".join(f"{printable(scope)} ({count})" for scope, count in found.other_scopes.items())
         count = plural(sum(found.other_scopes.values()), "variable")
         out.print(Text(f"  left out {count} in other scopes: {scopes}"), soft_wrap=True)
-    for note in result.checkpoint.notes:
+    for note in found.notes:
         out.print(Text(f"  note     {printable(note)}"), soft_wrap=True)
     for part, count in found.left_out.items():
         title = Table.load(find_arch(result.model).table).parts[part]

@@ -51,8 +51,10 @@ def size_note(path: Path, arch: Arch) -> str | None:
     )
 
 
-def describe(matches: Sequence[Match], size: int | None = None) -> str:
+def describe(matches: Sequence[Match], size: int | None = None, dialect: str = ORIGINAL) -> str:
     """Return what a file holds whose matches are ``alike``; ``size`` is that of its images, None where it is unknown.
+
+    It names the dialect if that is not ``dialect``.
 
     Example: ``contains MobileNet V1 0.25 at 128, in the scope FeatureExtractor, without its classifier``.
     """
@@ -65,7 +67,7 @@ def describe(matches: Sequence[Match], size: int | None = None) -> str:
         parts.append(plural(best.channels, "input channel"))
     if at is None:
         parts.append(f"whose weights are the same at {', '.join(map(str, sizes))}")
-    if best.dialect != ORIGINAL:
+    if best.dialect != dialect:
         parts.append(f"with the names of {Table.load(best.arch.table).record(best.dialect).title}")
     if best.folded:
         parts.append("with its batch norms folded into the convolutions")

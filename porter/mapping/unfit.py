@@ -38,7 +38,7 @@ def unfit(
     best = alike(matches, size)[0]
     if not best.exact:
         return MappingError(said + _near(best, arch))
-    phrase = describe([match for match in matches if match.exact and _same(match, best)])
+    phrase = describe([match for match in matches if match.exact and _same(match, best)], None, dialect)
     said += f"the file {phrase if phrase.startswith('contains ') else f'holds {phrase}'}"
     ways = _ways(best, arch, dialect)
     if loads and any(way.keys() - {"model"} for way in ways):

@@ -79,7 +79,7 @@ class PortResult:
             "ignored": list(self.translation.ignored),
             "left_out": self.translation.left_out,
             "other_scopes": self.translation.other_scopes,
-            "notes": list(self.checkpoint.notes),
+            "notes": list(self.translation.notes),
             "suspicious": list(self.translation.suspicious.values()),
             "out": str(self.out) if self.out else None,
             "verification": None if self.verification is None else self.verification.as_dict(),
