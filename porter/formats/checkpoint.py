@@ -27,7 +27,8 @@ class Checkpoint(Mapping[str, np.ndarray]):
     ``asides`` maps everything else in the file to its role, such as a graph's constants. ``checks`` maps those asides
     that have a checksum to a function that raises FormatError if it does not match. ``files`` lists all files of the
     checkpoint if there are more than ``path``. ``opens_as`` is the prefix for TensorFlow's own reader, None if that
-    cannot open it. ``stored_as`` maps entries to their names in the file if those differ.
+    cannot open it. ``stored_as`` maps entries to their names in the file if those differ. ``notes`` has whole sentences
+    about what was found around the tensors. ``unpacked`` is where the file lies if ``path`` is in an archive.
     """
 
     path: Path
@@ -35,9 +36,16 @@ class Checkpoint(Mapping[str, np.ndarray]):
     entries: dict[str, Entry]
     asides: dict[str, str] = field(default_factory=dict)
     files: tuple[Path, ...] = ()
-    opens_as: Path | None = None
+    opens_as: str | None = None
     stored_as: dict[str, str] = field(default_factory=dict)
     checks: dict[str, Callable[[], None]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    unpacked: Path | None = None
+
+    @property
+    def place(self) -> Path:
+        """Where the file itself lies, to be opened by others."""
+        return self.unpacked or self.path
 
     def __getitem__(self, name: str) -> np.ndarray:
         if name in self.asides and name not in self.entries:
