@@ -27,8 +27,8 @@ class Checkpoint(Mapping[str, np.ndarray]):
     ``asides`` maps everything else in the file to its role, such as a graph's constants. ``checks`` maps those asides
     that have a checksum to a function that raises FormatError if it does not match. ``files`` lists all files of the
     checkpoint if there are more than ``path``. ``opens_as`` is the prefix for TensorFlow's own reader, None if that
-    cannot open it. ``stored_as`` maps entries to their names in the file if those differ. ``notes`` has whole sentences
-    about what was found around the tensors. ``unpacked`` is where the file lies if ``path`` is in an archive.
+    cannot open it. ``stored_as`` maps entries to their names in the file if those differ. ``unpacked`` is where the
+    file lies if ``path`` is in an archive.
     """
 
     path: Path
@@ -39,7 +39,6 @@ class Checkpoint(Mapping[str, np.ndarray]):
     opens_as: str | None = None
     stored_as: dict[str, str] = field(default_factory=dict)
     checks: dict[str, Callable[[], None]] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
     unpacked: Path | None = None
 
     @property

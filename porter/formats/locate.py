@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from contextlib import suppress
+from difflib import get_close_matches
 from pathlib import Path
 
 from porter.errors import PorterError, listing
@@ -13,6 +14,8 @@ from porter.formats.peek import Peek
 from porter.formats.savers import Place, index_of, of_prefix, one
 from porter.formats.signatures import DATA_FILE, META, READS, SAVED_MODEL_GRAPH, STATE, STATE_FILE, TEXT_GRAPH, Kind
 
+_FEW = 10
+"""A folder with more entries is searched for names like the one that is missing."""
 _ESCAPE = re.compile(rb"\\([0-7]{1,3}|.)", re.DOTALL)
 
 
@@ -32,6 +35,8 @@ def resolve_path(path: str | Path) -> Place:
 
 def _absent(path: Path) -> Place:
     near = sorted(entry.name for entry in path.parent.glob("*")) if path.parent.is_dir() else []
+    if len(near) > _FEW:
+        near = get_close_matches(path.name, near, _FEW)
     beside = f"; {path.parent} holds{listing(near)}" if near else ""
     raise PorterError(f"{path} does not exist, nor does {path.name}.index: name {READS}{beside}")
 

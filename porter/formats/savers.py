@@ -56,7 +56,7 @@ def v1_shards(path: Path) -> Place | None:
     Returns None if ``path`` names no shard. Raises PorterError if some of the files are missing.
     """
     shard = _V1_SHARD.fullmatch(path.name)
-    if not shard:
+    if not shard or _DATA.fullmatch(path.name):
         return None
     files = tuple(path.with_name(f"{shard[1]}-{number:05d}-of-{shard[2]}") for number in range(int(shard[2])))
     present = [file for file in files if file.is_file()]

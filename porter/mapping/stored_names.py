@@ -62,9 +62,12 @@ def resolve_names(
             raise MappingError(f"files of {dialect.title} have no prefixes: leave `prefix` out")
         return stored_names(stored, names, dialect), ""
     if prefix is None:
-        prefix = find_prefix(stored, names)
+        prefix = find_prefix(stored, names, dialect.separator)
     elif not any(has_variable(prefix + name, stored) for name in names):
-        found = ", ".join(repr(other) for other, tails in _behind(stored, names).items() if tails) or "nothing"
+        found = (
+            ", ".join(repr(other) for other, tails in _behind(stored, names, dialect.separator).items() if tails)
+            or "nothing"
+        )
         raise MappingError(f"none of the model's names stands behind {prefix!r}: they stand behind {found}")
     return stored_names(stored, names, dialect, prefix), prefix
 
@@ -107,9 +110,12 @@ def _respelled(
     return found
 
 
-def find_prefix(stored: Collection[str], names: Sequence[str]) -> str:
-    """Return what stands before most of the table's ``names``, ``""`` where nothing does."""
-    behind = _behind(stored, names)
+def find_prefix(stored: Collection[str], names: Sequence[str], separator: str = "/") -> str:
+    """Return what stands before most of the table's ``names``, ``""`` where nothing does.
+
+    A prefix is scopes that end in ``separator``, such as ``import/`` or DataParallel's ``module.``.
+    """
+    behind = _behind(stored, names, separator)
     whole = [repr(prefix) for prefix, tails in behind.items() if len(tails) == len(names)]
     if len(whole) > 1:
         raise MappingError(
@@ -119,14 +125,14 @@ def find_prefix(stored: Collection[str], names: Sequence[str]) -> str:
     return max(behind, key=lambda prefix: len(behind[prefix]))
 
 
-def _behind(stored: Collection[str], names: Sequence[str]) -> dict[str, set[str]]:
+def _behind(stored: Collection[str], names: Sequence[str], separator: str) -> dict[str, set[str]]:
     """Return which of ``names`` stand behind each prefix in ``stored``; ``""`` is the first."""
     wanted = set(names)
     behind: dict[str, set[str]] = {"": set()}
     for name in map(base_name, stored):
-        parts = name.split("/")
+        parts = name.split(separator)
         for at in range(len(parts)):
-            tail = "/".join(parts[at:])
+            tail = separator.join(parts[at:])
             if tail in wanted:
                 behind.setdefault(name.removesuffix(tail), set()).add(tail)
     return behind

@@ -11,7 +11,7 @@ import numpy as np
 from porter.formats.checkpoint import Checkpoint
 from porter.formats.roles import VARIABLE, base_name, counts, roles
 from porter.verbs.inspection import Inspection, Scope
-from porter.verbs.recognised import recognised
+from porter.verbs.recognised import as_ported, recognised
 
 _SCOPES_SHOWN = 4
 """Without a given depth, scopes are as deep as it takes to have this many."""
@@ -32,7 +32,7 @@ def inspect_checkpoint(checkpoint: Checkpoint, depth: int | None) -> Inspection:
         sum(sizes.values()),
         sum(_bytes(checkpoint, name, sizes) for name in variables),
         tuple(_scopes(checkpoint, sizes, depth or scope_depth(sizes))),
-        recognised(kept, checkpoint.path, None, None),
+        recognised(kept, checkpoint.path, None, None) or as_ported(checkpoint),
         kept,
     )
 

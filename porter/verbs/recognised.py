@@ -7,7 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from porter.catalog.models import ARCHS
 from porter.errors import plural
+from porter.formats.checkpoint import Checkpoint
+from porter.formats.facts import facts_of
+from porter.mapping.dialects import DIALECTS
 from porter.mapping.recognise import Match, recognise, title
 from porter.verbs.inspection import Recognised
 
@@ -32,6 +36,18 @@ def recognised(
     chosen = fitting or alike
     models = tuple(match.arch.name for match in chosen)
     return Recognised(models, _sentence(best, chosen, size, analysis), _command(best, path, analysis), best.unknown)
+
+
+def as_ported(checkpoint: Checkpoint) -> Recognised | None:
+    """Return the network that porter says it ported to ``checkpoint``, None for a file of another program."""
+    facts = facts_of(checkpoint.place)
+    arch, record = ARCHS.get(str(facts.get("model"))), DIALECTS.get(str(facts.get("framework")))
+    if arch is None or record is None:
+        return None
+    classes = facts.get("num_classes")
+    count = f"{classes} classes" if isinstance(classes, int) and classes else "no classifier"
+    sentence = f"{title(arch, sized=True)} for {record.title}, {count}, as porter wrote it"
+    return Recognised((arch.name,), sentence, None, ())
 
 
 def _sentence(best: Match, alike: list[Match], size: int | None, analysis: Analysis | None) -> str:
