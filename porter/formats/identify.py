@@ -134,7 +134,7 @@ def checkpoints_in(folder: Path) -> Sequence[Path]:
         found = [
             path
             for path, kind in kinds.items()
-            if kind is wanted or (kind.holds == "nothing" and path.suffix in wanted.suffixes)
+            if kind is wanted or (kind.holds == "nothing" and path.name.endswith(wanted.suffixes))
         ]
         if found:
             return found

@@ -50,11 +50,10 @@ def _index(data: Path) -> Place:
 
 
 def _beside_graph(meta: Path) -> Place:
-    found = of_prefix(meta.with_suffix(""))
+    name = meta.name.removesuffix(".meta")
+    found = of_prefix(meta.parent / name)
     if not found:
-        raise PorterError(
-            f"{meta} holds a graph, and its values lie in {meta.stem}.index or {meta.stem}: copy that beside it"
-        )
+        raise PorterError(f"{meta} holds a graph, and its values lie in {name}.index or {name}: copy that beside it")
     return found
 
 

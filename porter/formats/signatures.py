@@ -162,7 +162,7 @@ META = Kind(
     "TensorFlow MetaGraphDef",
     "graph",
     # A MetaGraphDef's first or second field; the second one alone tells too little without the name.
-    lambda peek: peek.path.suffix == ".meta" and peek.begins(b"\n", b"\x12"),
+    lambda peek: peek.path.name.endswith(".meta") and peek.begins(b"\n", b"\x12"),
     refusal="holds a graph, and its values lie in the checkpoint beside it: copy that too",
     suffixes=(".meta",),
 )
@@ -213,7 +213,7 @@ CUT_SAFETENSORS = Kind(
 CUT_INDEX = Kind(
     "TensorFlow index",
     "nothing",
-    lambda peek: peek.path.suffix == ".index",
+    lambda peek: peek.path.name.endswith(".index"),
     refusal="does not end like a checkpoint index, so it is cut off: copy or download it again",
 )
 TEXT = Kind(

@@ -35,6 +35,7 @@ HARMLESS = [
         "numpy": ["dtype", "ndarray"],
         "numpy.core.multiarray": ["scalar", "_reconstruct"],
         "numpy._core.multiarray": ["scalar", "_reconstruct"],
+        "types": ["SimpleNamespace"],
         "pathlib": ["PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath"],
     }.items()
     for name in names
@@ -57,31 +58,37 @@ def find_state_dict(contents: Any) -> Found:
     Raises FormatError, without the file's name, if there is no state dict or if there are several.
     """
     found = dict(_state_dicts(contents, ""))
-    if not found and isinstance(contents, Mapping):
-        found = {"": tensors} if (tensors := _tensors_in(contents)) else {}
+    if not found and isinstance(contents, Mapping) and _tensors_in(contents):
+        found = {"": contents}
     if not found:
         raise FormatError("does not hold a state dict, tensors by name: save model.state_dict()")
     averages = {key for key in found if _AVERAGE.search(key)}
     if len(found) == 2 and len(averages) == 1:
         (average,) = averages
         (raw,) = found.keys() - averages
-        if shadows := _shadows(found[raw], found[average]):
-            return Found(found[raw] | shadows, f"in {raw!r}, averages in {average!r}", {})
+        tensors = _tensors_in(found[raw])
+        if shadows := _shadows(tensors, _tensors_in(found[average])):
+            return Found(tensors | shadows, f"in {raw!r}, averages in {average!r}", _asides(found[raw]))
     if len(found) > 1:
-        shown = listing(f"{key}, {plural(len(tensors), 'tensor')}" for key, tensors in found.items())
+        shown = listing(f"{key}, {plural(len(_tensors_in(held)), 'tensor')}" for key, held in found.items())
         raise FormatError(f"holds several state dicts: save the one that you want by itself, with torch.save{shown}")
-    ((key, tensors),) = found.items()
-    asides = {} if key else {str(name): "no tensor" for name in contents if name not in tensors}
-    return Found(tensors, f"in {key!r}" if key else "", asides)
+    ((key, held),) = found.items()
+    return Found(_tensors_in(held), f"in {key!r}" if key else "", _asides(held))
 
 
-def _state_dicts(value: Any, key: str) -> Iterator[tuple[str, dict[str, torch.Tensor]]]:
+def _asides(held: Mapping[Any, Any]) -> dict[str, str]:
+    tensors = _tensors_in(held)
+    return {str(name): "no tensor" for name in held if name not in tensors}
+
+
+def _state_dicts(value: Any, key: str) -> Iterator[tuple[str, Mapping[Any, Any]]]:
     """Yield every state dict in ``value`` with its keys, outermost first."""
     if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
         return
     tensors = _tensors_in(value)
-    if tensors and len(tensors) == len(value):
-        yield key, tensors
+    # torch.nn.Module.get_extra_state may return anything.
+    if tensors and all(name in tensors or name.endswith("_extra_state") for name in value):
+        yield key, value
     elif key.count(".") < _DEEPEST:
         for name, inner in value.items():
             if not _OTHERS.search(name):
