@@ -99,6 +99,8 @@ def show_port(result: Any) -> None:
         out.print(Text(f"wrote {written(result.out)}"), soft_wrap=True)
     elif not result:
         out.print("nothing was written, because parity failed", soft_wrap=True)
+    else:
+        out.print("nothing was written: add --out FILE, such as --out model.safetensors", soft_wrap=True)
 
 
 def show_input(out: Console, result: Any) -> None:

@@ -46,6 +46,8 @@ class ModelGroup(click.Group):
 
     def _require_model(self, name: str) -> None:
         """Raise PorterError unless ``name`` is a model's, with the command that was probably meant."""
+        if not name:
+            raise PorterError("the model's name is empty: choose one that `port list` shows")
         close = difflib.get_close_matches(name, self.commands, n=1, cutoff=0.75)
         if close:
             raise PorterError(f"unknown command or model {name!r}: did you mean `port {close[0]}`?")

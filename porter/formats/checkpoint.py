@@ -43,6 +43,7 @@ class Checkpoint(Mapping[str, np.ndarray]):
     checkpoint if there are more than ``path``. ``opens_as`` is the prefix for TensorFlow's own reader, None if that
     cannot open it. ``stored_as`` maps entries to their names in the file if those differ. ``notes`` are sentences on
     how the file stores its tensors, and on what it leaves open. ``convolutions`` are those of a file that is a graph.
+    ``unpacked`` is where the file lies if ``path`` is in an archive.
     """
 
     path: Path
@@ -50,11 +51,17 @@ class Checkpoint(Mapping[str, np.ndarray]):
     entries: dict[str, Entry]
     asides: dict[str, str] = field(default_factory=dict)
     files: tuple[Path, ...] = ()
-    opens_as: Path | None = None
+    opens_as: str | None = None
     stored_as: dict[str, str] = field(default_factory=dict)
     checks: dict[str, Callable[[], None]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     convolutions: tuple[Convolution, ...] = ()
+    unpacked: Path | None = None
+
+    @property
+    def place(self) -> Path:
+        """Where the file itself lies, to be opened by others."""
+        return self.unpacked or self.path
 
     def __getitem__(self, name: str) -> np.ndarray:
         if name in self.asides and name not in self.entries:

@@ -14,7 +14,7 @@ from porter.catalog.models import Arch
 from porter.errors import MappingError, PorterError, listing, plural
 from porter.formats.checkpoint import Checkpoint, Entry
 from porter.formats.roles import SHADOW, SHADOW_SUFFIX, VARIABLE, base_name, counts, has_variable, roles
-from porter.formats.suspicious import watch
+from porter.formats.suspicious import Findings, watch
 from porter.mapping.absent_roles import check_fills, created
 from porter.mapping.averages import AVERAGES, check_average, choose_averages, largest_difference
 from porter.mapping.places import by_scope
@@ -92,7 +92,7 @@ class Translation:
     renamed: dict[str, str]
     head: tuple[Pair, ...]
     head_note: str | None = None
-    suspicious: dict[str, str] = field(default_factory=dict)
+    suspicious: Findings = field(default_factory=Findings)
     in_channels: int = IMAGE_CHANNELS
     notes: tuple[str, ...] = ()
     made: Mapping[str, Entry] = field(default_factory=dict)
@@ -151,7 +151,7 @@ def translate(
     num_classes, in_channels = _check_shapes(job, wanted, choice.taken)
     check_fills(job.table.lone(source, target, job.options.parts), choice.taken, checkpoint, target)
 
-    suspicious: dict[str, str] = {}
+    suspicious = Findings()
     return Translation(
         _target_entries(job, choice.taken, suspicious),
         source,
@@ -315,7 +315,7 @@ def _check_tensor(job: _Job, pair: Pair, name: str, original: tuple[int, ...]) -
 
 
 # ---- the target's tensors
-def _target_entries(job: _Job, taken: Mapping[str, str], suspicious: dict[str, str]) -> dict[str, Entry]:
+def _target_entries(job: _Job, taken: Mapping[str, str], suspicious: Findings) -> dict[str, Entry]:
     """Return the target's tensors in its own order: those of the source relaid, and those that it lacks created."""
     read = {name: job.checkpoint.entries[entry] for name, entry in taken.items()}
     sizes = axis_sizes(job.arch, job.table, job.source)
@@ -325,7 +325,8 @@ def _target_entries(job: _Job, taken: Mapping[str, str], suspicious: dict[str, s
         axis_sizes(job.arch, job.table, job.target),
     )
     for pair in job.wanted(job.source, job.target):
-        watched = watch(read[pair.source], taken[pair.source], pair.variance, suspicious)
+        statistic = not pair.trainable  # a batch norm's; nothing else is updated without training
+        watched = watch(read[pair.source], taken[pair.source], pair.variance, suspicious, statistic)
         entries[pair.target] = _relaid_entry(watched, pair, sizes[pair.source])
     return {pair.target: entries[pair.target] for pair in job.wanted(job.target, job.target)}
 

@@ -91,7 +91,7 @@ def _open_graph(path: Path | None, context: Context) -> _Graph:
     if path is None:
         assert context.checkpoint is not None
         if context.checkpoint.format == frozen.FORMAT:
-            path = context.checkpoint.path
+            path = context.checkpoint.place
         else:
             golden = recorded(context.arch.name)
             path = golden.graph

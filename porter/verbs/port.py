@@ -147,7 +147,7 @@ def port(
     larger one, such as a detector. ``head`` keeps, replaces or leaves out the classifier; a backbone has none.
     ``aux`` adds the auxiliary head, which only training uses. ``save_dtype`` rounds the weights to ``float16`` or
     ``bfloat16``. ``expect_sha256`` holds the SHA-256 that the checkpoint's files must have, see
-    porter.formats.input_digests.
+    porter.formats.input_digests. Without ``out``, port reads and checks every tensor all the same, one at a time.
 
     An ``out`` that ends in / or is a folder becomes a model folder: config.json, weights, labels and a model card. The
     digests that porter.verbs.check reads are in a .safetensors file itself, else in ``out``.json or config.json.
@@ -176,7 +176,7 @@ def port(
     translation = head.apply(translate(opened, arch, source, target, options), arch, target)
     facts = gather(arch, opened, digests, source, table.record(target), translation, head, save_dtype)
     plan = Plan(arch, target, opened, digests, translation, facts, head, aux, save_dtype, verify, images, track)
-    verification = _write(plan, destination) if destination else _verify(plan, plan.tensors)
+    verification = _write(plan, destination) if destination else _read(plan)
     written = destination.path if destination and _holds(verification) else None
     return PortResult(arch.name, source, target, opened, digests, translation, save_dtype, written, verification)
 
@@ -247,6 +247,13 @@ def _write(plan: Plan, destination: Destination) -> Verification | None:
             labels = plan.head.class_names(plan.arch, plan.translation.num_classes)
             draft.commit(plan.facts.with_parity(verification), labels, tensors)
     return verification
+
+
+def _read(plan: Plan) -> Verification | None:
+    """Read and check every tensor as a writer would, and write nothing. Return the verification, if there is one."""
+    for name in plan.track(list(plan.tensors), "reading"):
+        plan.output.entry(name).load()
+    return _verify(plan, plan.tensors)
 
 
 def _check_rounded(plan: Plan, written: Checkpoint) -> None:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from porter.catalog.models import find_arch, is_model
 from porter.errors import plural
+from porter.formats.checkpoint import Checkpoint
+from porter.formats.facts import facts_of
 from porter.mapping.description import alike, describe, size_in_name
+from porter.mapping.dialects import DIALECTS
 from porter.mapping.places import by_scope
-from porter.mapping.recognise import Match, recognise
+from porter.mapping.recognise import Match, recognise, title
 from porter.mapping.table import Table
 from porter.verbs.inspection import Recognised
 
@@ -35,6 +40,24 @@ def recognised(
     sentence = describe(chosen, size) + (_head(best, analysis) if best.whole else "")
     models = tuple(match.arch.name for match in chosen)
     return Recognised(models, sentence, _command(best, shapes, path, analysis), best.unknown)
+
+
+def of_checkpoint(checkpoint: Checkpoint, shapes: Mapping[str, tuple[int, ...]]) -> Recognised | None:
+    """Return the network that ``checkpoint`` is by its ``shapes``, or, without one, by what porter wrote about it."""
+    facts = facts_of(checkpoint.place)
+    name = str(facts.get("model"))
+    arch = find_arch(name) if is_model(name) else None
+    found = recognised(shapes, checkpoint.path, arch.input_size if arch else None, None)
+    if found is not None:
+        wrote = ", as porter wrote it" if arch is not None and arch.name in found.models else ""
+        return replace(found, sentence=found.sentence + wrote)
+    record = DIALECTS.get(str(facts.get("framework")))
+    if arch is None or record is None:
+        return None
+    classes = facts.get("num_classes")
+    count = f"{classes} classes" if isinstance(classes, int) and classes else "no classifier"
+    sentence = f"{title(arch, sized=True)} for {record.title}, {count}, as porter wrote it"
+    return Recognised((arch.name,), sentence, None, ())
 
 
 def _head(best: Match, analysis: Analysis | None) -> str:

@@ -15,7 +15,8 @@ from tensorboard.compat.proto.meta_graph_pb2 import MetaGraphDef
 
 from porter.errors import FormatError, PorterError
 from porter.formats.identify import identify
-from porter.formats.signatures import SAVED_MODEL_START, is_gzipped, is_text_graph
+from porter.formats.peek import as_utf8, is_gzipped, is_text_graph
+from porter.formats.signatures import SAVED_MODEL_START
 from porter.formats.tensorflow.graph_source import Source, graph_source, meta_source
 from porter.formats.tensorflow.graphdef import has_nodes, parse_graph
 from porter.formats.tensorflow.gzipped import unpack
@@ -120,7 +121,7 @@ def _chosen(path: Path, metas: list[Any]) -> Source:
 
 def _text(path: Path, raw: bytes) -> Source:
     try:
-        text = raw.decode("utf-8")
+        text = as_utf8(raw).decode()
         if "saved_model_schema_version" in text[:4096] or "meta_graphs" in text[:4096]:
             return _chosen(path, _text_metas(text))
         if "meta_info_def" in text[:4096] or "graph_def" in text[:4096]:
