@@ -39,6 +39,11 @@ images_option = click.option(
 prefix_option = click.option(
     "--prefix", metavar="TEXT", help="Prefix of the model's names in the file, such as 'import/'. Default: detected."
 )
+tag_option = click.option(
+    "--tag",
+    metavar="TAGS",
+    help="Graph of a SavedModel with several, by its tags, such as serve or serve,gpu. Default: one not for training.",
+)
 expect_option = click.option(
     "--expect-sha256",
     multiple=True,

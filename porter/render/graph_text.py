@@ -25,6 +25,9 @@ def show_graph(out: Console, result: GraphInspection, scopes: bool = False) -> N
     analysis = result.analysis
     frozen = ", frozen" if analysis.frozen else ""
     print_line(out, f"{printable(str(result.path))}: {analysis.source.format}{frozen}")
+    if result.training:
+        print_line(out, fact("training", printable(result.training.sentence)))
+        print_line(out, fact("remedy", printable(result.remedy)))
     show_recognised(out, result.recognised)
     for name, value in graph_facts(analysis):
         print_line(out, fact(name, value))
@@ -49,7 +52,9 @@ def _show_scope_command(out: Console, result: GraphInspection) -> None:
         scope = max(repeated, key=lambda group: cost(group)[1] or 0).repeats()[1].name
         out.print()
         path = printable(shell(str(result.path)))
-        print_line(out, f"one block, layer by layer:  port inspect {path} --scope {printable(shell(scope))}")
+        chosen = result.analysis.source.chosen
+        option = f" --{chosen[0]} {shell(chosen[1])}" if chosen else ""
+        print_line(out, f"one block, layer by layer:  port inspect {path}{option} --scope {printable(shell(scope))}")
 
 
 def _show_blocks(out: Console, analysis: Analysis) -> None:

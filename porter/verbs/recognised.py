@@ -7,12 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from porter.errors import plural
+from porter.errors import PorterError, plural
+from porter.formats.locate import resolve_path
+from porter.formats.signatures import kind_of
 from porter.mapping.recognise import Match, recognise, title
 from porter.verbs.inspection import Recognised
 
 if TYPE_CHECKING:
     from porter.graph.analysis.analysis import Analysis
+    from porter.graph.analysis.training import Training
 
 
 def recognised(
@@ -70,14 +73,32 @@ def _command(best: Match, path: Path, analysis: Analysis | None) -> str | None:
     """Return the command that ports the file; None if the network lies in a scope or lacks its head."""
     if best.prefix or not best.whole:
         return None
-    checkpoint = str(path)
-    if analysis is not None and not (analysis.frozen and path.suffix == ".pb"):
-        checkpoint = "model.ckpt"  # another file holds the values
+    checkpoint = _checkpoint(path, analysis)
     patterns = dict.fromkeys(f"{name.split('/')[0]}/*" if "/" in name else name for name in best.unknown)
     ignore = "".join(f" --ignore {_quoted(pattern)}" for pattern in patterns)
     return (
         f"port {best.arch.name} --from tf --to torch --checkpoint {shell(checkpoint)}{ignore} --out model.safetensors"
     )
+
+
+def _checkpoint(path: Path, analysis: Analysis | None) -> str:
+    """Return the file that holds the values: ``path``, unless it is a graph without them."""
+    if analysis is None:
+        return str(path)
+    try:
+        kind = kind_of(resolve_path(path).files[0])
+    except PorterError:
+        return "model.ckpt"
+    return str(path) if kind.reader and (kind.holds == "tensors" or analysis.frozen) else "model.ckpt"
+
+
+def remedy_for(training: Training, known: Recognised | None, analysis: Analysis) -> str:
+    """Return what to do about a graph that computes as in training."""
+    if known is None or known.command is None:
+        return training.remedy
+    checkpoint = shell(_checkpoint(analysis.source.path, analysis))
+    verify = f"port verify {known.models[0]} --checkpoint {checkpoint}"
+    return f"{training.remedy}, or verify the weights in the model's own inference graph:  {verify}"
 
 
 def _quoted(text: str) -> str:

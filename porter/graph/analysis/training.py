@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from porter.errors import plural
+from porter.formats.identify import identify
+from porter.formats.tensorflow.source import read_graph, refuse_tag
 from porter.graph.analysis.analysis import Analysis
 from porter.graph.analysis.conditions import Conditions, Need
 from porter.graph.analysis.folding.new_layer import CONVOLUTION_OPS
@@ -98,6 +101,18 @@ class Training:
 def find_training(analysis: Analysis, outputs: Iterable[str] = ()) -> Training:
     """Return how the graph computes ``outputs`` as in training, by default those of its inference path."""
     return _Finder(analysis, outputs).found()
+
+
+def training_of(path: Path, tag: str | None = None) -> Training | None:
+    """Return how the graph at ``path`` computes as in training, None if ``path`` is no graph; see read_graph.
+
+    Raises FormatError, PorterError.
+    """
+    kind = identify(path).kind
+    if kind.holds != "graph":
+        refuse_tag(path, tag, kind.name)
+        return None
+    return find_training(Analysis(read_graph(path, tag=tag)))
 
 
 def _norms(names: Collection[str]) -> str:
