@@ -10,7 +10,7 @@ from porter.graph.analysis.analysis import Analysis
 from porter.graph.analysis.blocks import Group, cost, widths
 from porter.graph.analysis.describe import describe
 from porter.graph.analysis.layers import spatial
-from porter.render.graph_facts import graph_facts
+from porter.render.graph_facts import graph_facts, training_facts
 from porter.render.overview_text import show_command, show_recognised, show_scopes
 from porter.render.text import amount, bar, fact, print_line, printable, shorten, show_table
 from porter.verbs.inspect import GraphInspection, shell
@@ -25,9 +25,8 @@ def show_graph(out: Console, result: GraphInspection, scopes: bool = False) -> N
     analysis = result.analysis
     frozen = ", frozen" if analysis.frozen else ""
     print_line(out, f"{printable(str(result.path))}: {analysis.source.format}{frozen}")
-    if result.training:
-        print_line(out, fact("training", printable(result.training.sentence)))
-        print_line(out, fact("remedy", printable(result.remedy)))
+    for name, value in training_facts(result):
+        print_line(out, fact(name, value))
     show_recognised(out, result.recognised)
     for name, value in graph_facts(analysis):
         print_line(out, fact(name, value))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from porter.catalog.models import Arch, find_arch
-from porter.errors import PorterError
+from porter.errors import MappingError, PorterError
 from porter.export.casting import DTYPES
 from porter.export.destination import Destination, find_destination
 from porter.export.output import Output
@@ -19,6 +20,8 @@ from porter.files.progress import Track, untracked
 from porter.formats.checkpoint import Checkpoint
 from porter.formats.input_digests import Inputs
 from porter.formats.open import open_checkpoint
+from porter.formats.tensorflow.frozen import FORMAT
+from porter.graph.analysis.training import Training, training_of
 from porter.mapping.dialects import ORIGINAL
 from porter.mapping.head import Head
 from porter.mapping.stored_names import stored_names
@@ -38,7 +41,8 @@ class PortResult:
     """What was ported, and the evidence. True unless parity was checked and failed.
 
     ``digests`` holds the SHA-256 of the checkpoint's files. ``out`` is the file or folder that was written. It is None
-    if the caller named none, and if parity failed, because then porter writes nothing.
+    if the caller named none, and if parity failed, because then porter writes nothing. ``training`` says how a
+    checkpoint that is a graph computes as in training.
     """
 
     model: str
@@ -50,6 +54,7 @@ class PortResult:
     save_dtype: str | None
     out: Path | None
     verification: Verification | None
+    training: Training | None = None
 
     def __bool__(self) -> bool:
         return _holds(self.verification)
@@ -61,6 +66,7 @@ class PortResult:
             "model": self.model,
             "from": self.source,
             "to": self.target,
+            "training": self.training.as_dict() if self.training else None,
             "checkpoint": str(self.checkpoint.path),
             "format": self.checkpoint.format,
             "sha256": {str(path): digest for path, digest in self.digests.items()},
@@ -130,6 +136,7 @@ def port(
     verify: bool = False,
     images: Sequence[str | Path] = (),
     expect_sha256: Sequence[str] = (),
+    tag: str | None = None,
     track: Track[Any] = untracked,
 ) -> PortResult:
     """Port ``checkpoint`` of ``model`` from the dialect ``source`` to the dialect ``target`` and write it to ``out``.
@@ -139,7 +146,8 @@ def port(
     holds patterns of variables to leave out. ``prefix`` stands before the model's names in the file; None finds it.
     ``head`` keeps, replaces or leaves out the classifier. ``aux`` adds the auxiliary head, which only training uses.
     ``save_dtype`` rounds the weights to ``float16`` or ``bfloat16``. ``expect_sha256`` holds the SHA-256 that the
-    checkpoint's files must have, see porter.formats.input_digests.
+    checkpoint's files must have, see porter.formats.input_digests. ``tag`` chooses among the graphs of a SavedModel,
+    whose weights are the same.
 
     An ``out`` that ends in / or is a folder becomes a model folder: config.json, weights, labels and a model card. The
     digests that porter.verbs.check reads are in a .safetensors file itself, else in ``out``.json or config.json.
@@ -161,15 +169,19 @@ def port(
     if verify:
         before_tensorflow()
     opened, digests, ignore = _open(arch, checkpoint, ignore, expect_sha256, track)
+    training = training_of(Path(checkpoint if checkpoint is not None else opened.path), tag)
     if destination:
         destination.refuse_sources(opened.files or (opened.path,))
     options = Options(average, ignore, prefix, headless=not head.is_original, parts=("aux",) if aux else ())
-    translation = head.apply(translate(opened, arch, source, target, options), arch, target)
+    with _training_first(training, opened):
+        translation = head.apply(translate(opened, arch, source, target, options), arch, target)
     facts = gather(arch, opened, digests, source, table.record(target), translation, head, save_dtype)
     plan = Plan(arch, target, opened, digests, translation, facts, head, aux, save_dtype, verify, images, track)
     verification = _write(plan, destination) if destination else _verify(plan, plan.tensors)
     written = destination.path if destination and _holds(verification) else None
-    return PortResult(arch.name, source, target, opened, digests, translation, save_dtype, written, verification)
+    return PortResult(
+        arch.name, source, target, opened, digests, translation, save_dtype, written, verification, training
+    )
 
 
 def _validate(
@@ -192,6 +204,20 @@ def _validate(
         )
     if aux and head.no_head:
         raise PorterError("`aux` adds a second classifier and `no_head` leaves classifiers out: choose one of them")
+
+
+@contextmanager
+def _training_first(training: Training | None, checkpoint: Checkpoint) -> Iterator[None]:
+    """Say first of a file that does not fit that it is a training graph, which may lack the moving statistics."""
+    try:
+        yield
+    except MappingError as error:
+        if not training or checkpoint.format != FORMAT:
+            raise
+        raise MappingError(
+            f"{checkpoint.path} is {training.sentence}, and a frozen one keeps only what its outputs need: port the "
+            f"checkpoint that it was frozen from, or {training.remedy}; {error}"
+        ) from None
 
 
 def _refuse_network(target: str, framework: str, destination: Destination | None, verify: bool) -> None:
