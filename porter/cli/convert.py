@@ -23,6 +23,7 @@ from porter.cli.options import (
     json_option,
     prefix_option,
     rename_option,
+    tag_option,
 )
 from porter.cli.progress import track
 from porter.errors import plural
@@ -62,6 +63,7 @@ MOST_SENTENCES = 10
 @prefix_option
 @rename_option
 @backbone_option
+@tag_option
 @click.option("--no-head", is_flag=True, help="Port the backbone without the classifier.")
 @click.option("--num-classes", type=int, metavar="N", help="Replace the classifier with an untrained one of N classes.")
 @click.option("--drop-background", is_flag=True, help="Drop class 0, the background, from the 1001 classes.")
@@ -91,6 +93,9 @@ def show_port(result: Any) -> None:
     """Print what was read, taken, skipped and written, and the verification if there was one."""
     out = console()
     out.print(Text(f"{result.model}: {result.checkpoint.path} ({result.checkpoint.format})"), soft_wrap=True)
+    if result.training:
+        remedy = f"its weights are ported as they are; to run the network, {result.training.remedy}"
+        out.print(Text(f"  training {result.training.sentence} ({remedy})", style="bold"), soft_wrap=True)
     show_input(out, result)
     show_tensors(out, result)
     if result.verification is not None:

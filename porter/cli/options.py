@@ -63,6 +63,11 @@ backbone_option = click.option(
     is_flag=True,
     help="Take the network out of a larger one, such as a detector: without its classifier and all other variables.",
 )
+tag_option = click.option(
+    "--tag",
+    metavar="TAGS",
+    help="Graph of a SavedModel with several, by its tags, such as serve or serve,gpu. Default: one not for training.",
+)
 expect_option = click.option(
     "--expect-sha256",
     multiple=True,

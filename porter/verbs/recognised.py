@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from porter.catalog.models import find_arch, is_model
-from porter.errors import plural
+from porter.errors import PorterError, plural
 from porter.formats.checkpoint import Checkpoint
 from porter.formats.facts import facts_of
+from porter.formats.locate import resolve_path
+from porter.formats.signatures import kind_of
 from porter.mapping.description import alike, describe, size_in_name
 from porter.mapping.dialects import DIALECTS
 from porter.mapping.places import by_scope
@@ -21,6 +23,7 @@ from porter.verbs.inspection import Recognised
 
 if TYPE_CHECKING:
     from porter.graph.analysis.analysis import Analysis
+    from porter.graph.analysis.training import Training
 
 
 def recognised(
@@ -76,12 +79,18 @@ def _head(best: Match, analysis: Analysis | None) -> str:
 
 def _command(best: Match, shapes: Mapping[str, object], path: Path, analysis: Analysis | None) -> str:
     """Return the command that ports the file, of several copies of the network the first."""
-    checkpoint = str(path)
-    if analysis is not None and not (analysis.frozen and path.suffix == ".pb"):
-        checkpoint = "model.ckpt"  # another file holds the values
     record = Table.load(best.arch.table).record(best.dialect)
     target = "keras" if record.framework == "torch" else "torch"
-    words = ["port", best.arch.name, "--from", best.dialect, "--to", target, "--checkpoint", checkpoint]
+    words = [
+        "port",
+        best.arch.name,
+        "--from",
+        best.dialect,
+        "--to",
+        target,
+        "--checkpoint",
+        _checkpoint(path, analysis),
+    ]
     if best.copies:
         for option, value in best.place.choice().items():
             values = [f"{old}={new}" for old, new in value.items()] if isinstance(value, dict) else [value]
@@ -93,3 +102,23 @@ def _command(best: Match, shapes: Mapping[str, object], path: Path, analysis: An
         for scope in by_scope(best.unknown, known, record.separator):
             words += ["--ignore", scope if scope in best.unknown else f"{scope}{record.separator}*"]
     return shlex.join([*words, "--out", "model.safetensors"])
+
+
+def _checkpoint(path: Path, analysis: Analysis | None) -> str:
+    """Return the file that holds the values: ``path``, unless it is a graph without them."""
+    if analysis is None:
+        return str(path)
+    try:
+        kind = kind_of(resolve_path(path).files[0])
+    except PorterError:
+        return "model.ckpt"
+    return str(path) if kind.reader and (kind.holds == "tensors" or analysis.frozen) else "model.ckpt"
+
+
+def remedy_for(training: Training, known: Recognised | None, analysis: Analysis) -> str:
+    """Return what to do about a graph that computes as in training."""
+    if known is None or known.command is None:
+        return training.remedy
+    checkpoint = shlex.quote(_checkpoint(analysis.source.path, analysis))
+    verify = f"port verify {known.models[0]} --checkpoint {checkpoint}"
+    return f"{training.remedy}, or verify the weights in the model's own inference graph:  {verify}"

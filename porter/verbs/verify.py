@@ -47,6 +47,7 @@ def verify(
     expect_sha256: Sequence[str] = (),
     settings: Settings | None = None,
     trust_graph: bool = False,
+    tag: str | None = None,
     track: Track[int] = untracked,
 ) -> Verification:
     """Verify the port of ``model`` in each of ``frameworks``, by the two rules of porter.parity.compare.
@@ -60,7 +61,8 @@ def verify(
     ``reference`` and ``candidate`` name other sides, see porter.runners.open_side. ``endpoint_map`` says where the
     user's network has its endpoints. ``preprocessing`` names one of porter.runners.presets, by default the model's.
     ``expect_sha256`` are the digests that the files must have, see porter.formats.input_digests. ``images`` are read
-    batch by batch, so many images need no more memory than a few.
+    batch by batch, so many images need no more memory than a few. ``tag`` chooses among the graphs of a SavedModel, as
+    porter.verbs.inspect says.
     Raises PorterError where the arguments or the files do not allow the comparison.
     """
     arch = find_arch(model)
@@ -70,6 +72,8 @@ def verify(
         if reference is not None:
             raise PorterError("`graph` and `reference` both name the reference: give one of them")
         reference, checkpoint = f"tf:{graph}", checkpoint if checkpoint is not None or candidate is not None else graph
+    if tag is not None and not any((side or "").startswith("tf:") for side in (reference, candidate)):
+        raise PorterError("`tag` chooses among the graphs of a SavedModel: name that by `graph`")
     if endpoint_map is not None and candidate is None and reference is None:
         raise PorterError("`endpoint_map` needs a network of yours: name it by `candidate`, as module.py:function")
     if checkpoint is None and reference is None and candidate is None:
@@ -85,6 +89,7 @@ def verify(
         trust_graph,
         endpoints=endpoint_map,
         inputs=inputs,
+        tag=tag,
     )
     if reference is None and opened is None:
         reference = "golden"
