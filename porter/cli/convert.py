@@ -24,6 +24,7 @@ from porter.cli.options import (
     labels_option,
     prefix_option,
     rename_option,
+    tag_option,
 )
 from porter.cli.progress import track
 from porter.errors import plural, summary
@@ -63,6 +64,7 @@ MOST_SENTENCES = 10
 @prefix_option
 @rename_option
 @backbone_option
+@tag_option
 @click.option("--no-head", is_flag=True, help="Port the backbone without the classifier.")
 @click.option("--num-classes", type=int, metavar="N", help="Replace the classifier with an untrained one of N classes.")
 @click.option("--drop-background", is_flag=True, help="Drop class 0, the background, from the 1001 classes.")
@@ -93,6 +95,9 @@ def show_port(result: Any) -> None:
     """Print what was read, taken, skipped and written, and the verification if there was one."""
     out = console()
     out.print(Text(f"{result.model}: {result.checkpoint.path} ({result.checkpoint.format})"), soft_wrap=True)
+    if result.training:
+        remedy = f"its weights are ported as they are; to run the network, {result.training.remedy}"
+        out.print(Text(f"  training {result.training.sentence} ({remedy})", style="bold"), soft_wrap=True)
     show_input(out, result)
     show_tensors(out, result)
     if result.verification is not None:
@@ -101,6 +106,8 @@ def show_port(result: Any) -> None:
         out.print(Text(f"wrote {written(result.out)}"), soft_wrap=True)
     elif not result:
         out.print("nothing was written, because parity failed", soft_wrap=True)
+    else:
+        out.print("nothing was written: add --out FILE, such as --out model.safetensors", soft_wrap=True)
 
 
 def show_input(out: Console, result: Any) -> None:
@@ -117,8 +124,8 @@ def show_input(out: Console, result: Any) -> None:
         out.print(Text(f"  ignored  {first_few(summary(found.ignored, MOST))}"), soft_wrap=True)
     if found.other_scopes:
         scopes = ", ".join(f"{printable(scope)} ({count})" for scope, count in found.other_scopes.items())
-        count = plural(sum(found.other_scopes.values()), "variable")
-        out.print(Text(f"  left out {count} in other scopes: {scopes}"), soft_wrap=True)
+        total = plural(sum(found.other_scopes.values()), "variable")
+        out.print(Text(f"  left out {total} outside of the network: {scopes}"), soft_wrap=True)
     for note in result.notes:
         out.print(Text(f"  note     {printable(note)}"), soft_wrap=True)
     for part, count in found.left_out.items():

@@ -26,6 +26,7 @@ from porter.cli.verify import verify
 from porter.errors import PorterError
 from porter.files.called import as_called, called_as
 from porter.files.installed import DISTRIBUTION, porter_version
+from porter.render.text import printable
 from porter.runners.tensorflow_settings import before_tensorflow
 
 MISTAKE = 2
@@ -45,6 +46,8 @@ class ModelGroup(click.Group):
 
     def _require_model(self, name: str) -> None:
         """Raise PorterError unless ``name`` is a model's, with the command that was probably meant."""
+        if not name:
+            raise PorterError("the model's name is empty: choose one that `port list` shows")
         close = difflib.get_close_matches(name, self.commands, n=1, cutoff=0.75)
         if close:
             raise PorterError(f"unknown command or model {name!r}: did you mean `port {close[0]}`?")
@@ -124,7 +127,8 @@ def main(args: Sequence[str] | None = None) -> None:
 
 def stop(message: str, status: int = MISTAKE) -> None:
     """Print one sentence on standard error and exit with ``status``."""
-    click.echo(f"{called_as()}: {as_called(message)}", err=True)
+    shown = "\n".join(printable(line) for line in as_called(message).split("\n"))
+    click.echo(f"{called_as()}: {shown}", err=True)
     sys.exit(status)
 
 

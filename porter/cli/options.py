@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -12,7 +13,18 @@ from porter.mapping.translate import AVERAGES
 FAILED = 1
 """Exit status where parity fails or a check finds damage."""
 
-PATH = click.Path(path_type=Path)
+
+class _Path(click.Path):
+    """A path; an empty one, as from an unset variable of the shell, would be the current folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path. Raises click.BadParameter if it is empty."""
+        if value == "":
+            self.fail("it is empty: name a file or folder", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+PATH = _Path(path_type=Path)
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 average_option = click.option(
@@ -56,6 +68,11 @@ backbone_option = click.option(
     "--backbone",
     is_flag=True,
     help="Take the network out of a larger one, such as a detector: without its classifier and all other variables.",
+)
+tag_option = click.option(
+    "--tag",
+    metavar="TAGS",
+    help="Graph of a SavedModel with several, by its tags, such as serve or serve,gpu. Default: one not for training.",
 )
 expect_option = click.option(
     "--expect-sha256",

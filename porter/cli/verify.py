@@ -21,6 +21,7 @@ from porter.cli.options import (
     labels_option,
     prefix_option,
     rename_option,
+    tag_option,
 )
 from porter.cli.progress import track
 from porter.errors import PorterError
@@ -77,6 +78,7 @@ from porter.runners.runner import PRECISIONS
 @click.option("--precision", type=click.Choice(PRECISIONS), help="Run in this precision only. Default: both.")
 @click.option("--batch", type=int, metavar="N", help=f"Images per batch.  [default: {BATCH}]")
 @click.option("--report", type=PATH, metavar="HTML", help="Write an HTML report: one file, readable offline.")
+@tag_option
 @click.option("--trust-graph", is_flag=True, help="Run the graph even if its ops can touch files or the network.")
 @average_option
 @ignore_option

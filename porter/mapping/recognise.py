@@ -7,22 +7,22 @@ a kernel that covers a whole map.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from porter.catalog.families import is_outside
-from porter.catalog.models import ARCHS, Arch
+from porter.catalog.models import ARCHS, Arch, widths
 from porter.errors import MappingError, PorterError
 from porter.formats.checkpoint import Entry
 from porter.formats.roles import SHADOW, VARIABLE, base_name, roles
 from porter.mapping.containers import find_container
 from porter.mapping.dialects import Dialect
 from porter.mapping.places import Place, places
-from porter.mapping.relayout import parse_axes
 from porter.mapping.rows import Pair, pair
-from porter.mapping.shapes import class_axis, expected_shapes, with_free_axes
+from porter.mapping.shapes import class_axis, expected_shapes, image_channels, with_free_axes
 from porter.mapping.stored_names import stored_names
 from porter.mapping.table import Table
 
@@ -32,8 +32,9 @@ Shapes = Mapping[str, tuple[int | None, ...] | None]
 KNOWN = 0.5
 """A file holds something of an architecture if this share of its layers' names is there."""
 
-IMAGE_CHANNELS = 3
 BATCH_NORM = "batch_norm"
+ROUNDED_TO = 8
+"""Networks round their channels to multiples of at most this number: _make_divisible of slim's MobileNet V2."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,44 @@ def nearest(shapes: Shapes, size: int | None = None) -> list[Match]:
             if arch.table not in tables:
                 tables[arch.table] = list(_in_dialects(Table.load(arch.table), shapes))
             found += [_judged(arch, names, shapes) for names in tables[arch.table]]
+    if found and not any(match.exact for match in found):
+        best = max(found, key=lambda match: match.named)
+        names = next(each for each in tables[best.arch.table] if each.dialect == best.dialect)
+        found += _of_other_widths(names, shapes)
     return sorted(found, key=lambda match: (*match.rank, match.arch.input_size != size))
+
+
+def _of_other_widths(found: _Found, shapes: Shapes) -> list[Match]:
+    """Return the matches of a width that was not released, at the released sizes of the images.
+
+    The widest layer gives the multiplier, up to the rounding of its channels; the shortest number that fits is it.
+    """
+    archs = [arch for arch in ARCHS.values() if arch.table == found.table.name]
+    want = expected_shapes(archs[0], found.table, found.dialect)
+    body = [row for row in found.rows if not row.pair.head and row.pair.kind != BATCH_NORM]
+    widest = max(body, key=lambda row: max(want[row.pair.source]))
+    shape = shapes.get(widest.stored)
+    if not shape or len(shape) != len(want[widest.pair.source]):
+        return []
+    size = max(want[widest.pair.source])
+    stored = shape[want[widest.pair.source].index(size)] or 0
+    for value in _short_numbers((stored - ROUNDED_TO) / size, (stored + ROUNDED_TO) / size):
+        matches = [_judged(each, found, shapes) for each in widths(archs[0], [value])]
+        if any(match.exact for match in matches):
+            like = [arch for arch in archs if arch.title == archs[0].title]
+            return [_judged(each, found, shapes) for arch in like for each in widths(arch, [value])]
+    return []
+
+
+def _short_numbers(low: float, high: float) -> Iterator[float]:
+    """Yield the positive numbers between ``low`` and ``high`` with up to three decimals, the shortest first."""
+    seen = set[float]()
+    for decimals in range(1, 4):
+        scale = 10**decimals
+        for number in range(max(math.ceil(low * scale), 1), math.floor(high * scale) + 1):
+            if number / scale not in seen:
+                seen.add(number / scale)
+                yield number / scale
 
 
 def variable_shapes(entries: Mapping[str, Entry]) -> dict[str, tuple[int, ...]]:
@@ -170,22 +208,20 @@ def _judged(arch: Arch, found: _Found, shapes: Shapes) -> Match:
     body = [row for row in found.rows if not row.pair.head]
     there = [row for row in body if row.stored in shapes]
     fitting = {row.stored for row in there if _fits(row.pair, want[row.pair.source], shapes[row.stored])}
-    stem = found.rows[0]
-    channels = _channels(stem, want[stem.pair.source], shapes) if stem.stored not in fitting else None
-    if channels is not None:
-        fitting.add(stem.stored)
     missing = [row for row in body if row.stored not in shapes]
     folded, no_gamma = _norms(body, missing)
     classes = [_classes(row, want[row.pair.source], shapes) for row in found.rows if row.pair.head]
-    known = set(stored_names(shapes, _all_names(found), found.table.record(found.dialect), found.place).values())
+    copies = tuple(place for place in found.copies if _is_copy(place, body, want, shapes))
+    names, record = _all_names(found), found.table.record(found.dialect)
+    known = {name for place in (found.place, *copies) for name in stored_names(shapes, names, record, place).values()}
     return Match(
         arch,
         found.dialect,
         found.place,
-        tuple(place for place in found.copies if _is_copy(place, body, want, shapes)),
+        copies,
         classes[0] if classes and all(classes) else None,
         bool(classes) and all(classes),
-        IMAGE_CHANNELS if channels is None else channels,
+        _channels(body, shapes),
         folded,
         no_gamma,
         () if folded or no_gamma else tuple(row.stored for row in missing),
@@ -204,14 +240,10 @@ def _is_copy(place: Place, body: Sequence[_Row], want: Mapping[str, Sequence[int
     return all(_fits(row.pair, want[row.pair.source], shapes.get(place.stored(row.pair.source))) for row in body)
 
 
-def _channels(stem: _Row, want: Sequence[int], shapes: Shapes) -> int | None:
-    """Return the number of channels of the images that the first layer reads, None where it differs in more."""
-    shape, axes = shapes.get(stem.stored), parse_axes(stem.pair.source_axes)
-    if shape is None or len(shape) != len(want) or "I" not in axes:
-        return None
-    at = axes.index("I")
-    other = (*want[:at], shape[at], *want[at + 1 :])
-    return shape[at] if tuple(shape) == other and want[at] == IMAGE_CHANNELS else None
+def _channels(rows: Sequence[_Row], shapes: Shapes) -> int:
+    """Return the number of channels of the images that the stem reads."""
+    stem = [(row.pair.source_axes, shapes.get(row.stored) or ()) for row in rows if row.pair.stem]
+    return image_channels((axes, tuple(size or 0 for size in shape)) for axes, shape in stem)
 
 
 def _norms(body: Sequence[_Row], missing: Sequence[_Row]) -> tuple[bool, bool]:

@@ -59,8 +59,8 @@ def _layers(merged: Merged) -> Iterator[Layer]:
                 kinds[dialect] = entry.kind
             if entry.lacks:
                 lacks[dialect] = entry.lacks
-        head, sized = row.get("head", False), row.get("sized", False)
-        yield Layer(row_id, row["kind"], names, kinds, lacks, head, row.get("part"), sized)
+        head, sized, stem = (row.get(mark, False) for mark in ("head", "sized", "stem"))
+        yield Layer(row_id, row["kind"], names, kinds, lacks, head, row.get("part"), sized, stem)
 
 
 def _endpoints(merged: Merged) -> Iterator[Endpoint]:

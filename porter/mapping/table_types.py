@@ -10,7 +10,16 @@ from porter.errors import MappingError
 from porter.mapping.dialects import DIALECTS
 
 ROW_KEYS = {
-    "layer": {"id": str, "kind": str, "over": list, "head": bool, "part": str, "sized": bool, "lacks": dict},
+    "layer": {
+        "id": str,
+        "kind": str,
+        "over": list,
+        "head": bool,
+        "stem": bool,
+        "part": str,
+        "sized": bool,
+        "lacks": dict,
+    },
     "endpoint": {"name": str, "over": list, "logits": bool, "softmax": str},
 }
 """The keys of a row besides the dialects', with their types."""

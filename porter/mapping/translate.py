@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import partial
 
@@ -14,15 +14,25 @@ from porter.catalog.models import Arch
 from porter.errors import MappingError, PorterError, listing, plural, summary
 from porter.formats.checkpoint import Checkpoint, Entry
 from porter.formats.roles import SHADOW, SHADOW_SUFFIX, VARIABLE, base_name, counts, has_variable, roles
-from porter.formats.suspicious import watch
+from porter.formats.suspicious import Findings, watch
 from porter.mapping.absent_roles import check_fills, created
 from porter.mapping.averages import AVERAGES, check_average, choose_averages, largest_difference
 from porter.mapping.places import by_scope
 from porter.mapping.relayout import relayout, relayout_shape
-from porter.mapping.shapes import Sizes, axis_sizes, class_axis, expected_shapes, with_free_axes
+from porter.mapping.shapes import (
+    IMAGE_CHANNELS,
+    Sizes,
+    axis_sizes,
+    class_axis,
+    expected_shapes,
+    image_channels,
+    with_free_axes,
+    with_image_channels,
+)
 from porter.mapping.stored_names import Located, Wanted, locate
 from porter.mapping.table import Pair, Table
 from porter.mapping.unfit import unfit
+from porter.mapping.variants import complete, named_as_original
 
 __all__ = ["AVERAGES", "Options", "Translation", "translate"]
 
@@ -60,7 +70,9 @@ class Translation:
     ``left_out`` counts the variables of each optional part that nobody asked for. ``other_scopes`` counts the variables
     outside of the network, by scope: other copies of it, and what ``backbone`` leaves out. ``prefix`` stands before the
     names in the file; ``renamed`` maps the file's leading scope to the model's. ``ema_difference`` is the largest
-    ``|raw - ema|``, None where no variable has both. ``num_classes`` is that of the checkpoint's head, 0 without one.
+    ``|raw - ema|``, None where no variable has both. ``num_classes`` is that of the checkpoint's head, 0 without one;
+    ``in_channels`` are the images' channels that its stem reads. ``notes`` say how the file differs from the original,
+    a sentence each, and ``made`` holds the entries taken that are not in the file, or have another name there.
     ``head`` holds the classifier's tensors in the target's dialect; ``head_note`` says what changed in them.
     ``suspicious`` gets a sentence for each tensor that fails a sanity check when it is read.
     """
@@ -80,7 +92,10 @@ class Translation:
     renamed: dict[str, str]
     head: tuple[Pair, ...]
     head_note: str | None = None
-    suspicious: dict[str, str] = field(default_factory=dict)
+    suspicious: Findings = field(default_factory=Findings)
+    in_channels: int = IMAGE_CHANNELS
+    notes: tuple[str, ...] = ()
+    made: Mapping[str, Entry] = field(default_factory=dict)
 
     @property
     def parameters(self) -> int:
@@ -120,17 +135,23 @@ def translate(
     """
     job = _Job(checkpoint, arch, Table.load(arch.table), source, target, options or Options())
     _check_options(job)
-    located = _located(job)
+    named = named_as_original(checkpoint, arch, job.table, source)
+    located = _located(replace(job, checkpoint=named.checkpoint))
+    completed = complete(named, arch, job.table, source, located.names)
+    checkpoint = completed.checkpoint
+    job = replace(job, checkpoint=checkpoint)
     found = roles(checkpoint.entries)
     wanted = job.wanted(source, source)
-    _check_complete(job, located, wanted)
-    ignored, others = _left_out(job, located, found)
+    ignored, others, left_over = _left_out(job, located, found)
+    _check_complete(job, located, wanted, left_over)
+    if left_over:
+        raise MappingError(_sentence_on_left_over(job, left_over))
 
     choice = choose_averages(checkpoint, wanted, located.names, job.options.average)
-    num_classes = _check_shapes(job, wanted, choice.taken)
+    num_classes, in_channels = _check_shapes(job, wanted, choice.taken)
     check_fills(job.table.lone(source, target, job.options.parts), choice.taken, checkpoint, target)
 
-    suspicious: dict[str, str] = {}
+    suspicious = Findings()
     return Translation(
         _target_entries(job, choice.taken, suspicious),
         source,
@@ -139,7 +160,10 @@ def translate(
         choice.averaged_only,
         largest_difference(checkpoint, located.names.values()),
         num_classes,
-        counts({name: _shown(job, located, name, role) for name, role in found.items()}, checkpoint.asides),
+        counts(
+            {name: _shown(job, located, name, role) for name, role in found.items() if name not in completed.invented},
+            checkpoint.asides,
+        ),
         ignored,
         dict(Counter(part for name, part in located.unasked.items() if has_variable(name, checkpoint.entries))),
         others,
@@ -147,6 +171,9 @@ def translate(
         dict(located.place.renamed),
         tuple(pair for pair in job.table.pairs(target, target, job.options.parts) if pair.head),
         suspicious=suspicious,
+        in_channels=in_channels,
+        notes=completed.notes,
+        made=completed.made,
     )
 
 
@@ -175,10 +202,12 @@ def _located(job: _Job) -> Located:
 
 
 # ---- variables that nothing takes
-def _left_out(job: _Job, located: Located, found: Mapping[str, str]) -> tuple[tuple[str, ...], dict[str, int]]:
-    """Return the variables left out on purpose, and the number of others by scope; optional parts aside.
+def _left_out(
+    job: _Job, located: Located, found: Mapping[str, str]
+) -> tuple[tuple[str, ...], dict[str, int], tuple[str, ...]]:
+    """Return the ignored variables, the number of those outside of the network by scope, and those left over.
 
-    Raises MappingError where one is left over.
+    Optional parts are none of these. Raises MappingError where ``ignore`` names a variable that the model needs.
     """
     left_out, left_over, outside = [], [], []
     # A file may have a variable's average alone, which counts as the variable.
@@ -195,9 +224,8 @@ def _left_out(job: _Job, located: Located, found: Mapping[str, str]) -> tuple[tu
             outside.append(name)
         else:
             left_over.append(name)
-    if left_over:
-        raise MappingError(_sentence_on_left_over(job, left_over))
-    return tuple(left_out), by_scope(outside, located.stored, job.table.record(job.source).separator)
+    separator = job.table.record(job.source).separator
+    return tuple(left_out), by_scope(outside, located.stored, separator), tuple(left_over)
 
 
 def _sentence_on_left_over(job: _Job, names: Sequence[str]) -> str:
@@ -206,8 +234,8 @@ def _sentence_on_left_over(job: _Job, names: Sequence[str]) -> str:
     return (
         f"{plural(len(names), 'variable')} in {job.checkpoint.path.name} {'is' if len(names) == 1 else 'are'} neither "
         f"mapped nor ignored:{listing(summary(shown))}\n"
-        f'  leave them out with `ignore="PATTERN"`, or take the body alone with `backbone=True`, or add a [[layer]] or an '
-        f"ignore.{job.source} pattern to mappings/{job.table.name}.toml"
+        f'  leave them out with `ignore="PATTERN"`, take the body alone with `backbone=True`, or add a [[layer]] or '
+        f"an ignore.{job.source} pattern to mappings/{job.table.name}.toml"
     )
 
 
@@ -220,7 +248,7 @@ def _shown(job: _Job, located: Located, name: str, role: str) -> str:
 
 
 # ---- variables that are missing
-def _check_complete(job: _Job, located: Located, wanted: Sequence[Pair]) -> None:
+def _check_complete(job: _Job, located: Located, wanted: Sequence[Pair], left_over: Sequence[str]) -> None:
     """Raise MappingError where the checkpoint lacks a tensor of ``wanted``."""
     missing = [pair for pair in wanted if not has_variable(located.names[pair.source], job.checkpoint.entries)]
     if not missing:
@@ -230,12 +258,9 @@ def _check_complete(job: _Job, located: Located, wanted: Sequence[Pair]) -> None
     some = f"lacks {len(missing)} of the {len(wanted)} tensors of {job.arch.name}"
     if all(pair.part for pair in missing):
         raise MappingError(f"{job.checkpoint.path} {some}:{shown}\n  leave `{min(parts)}` out")
-    if all(pair.head or pair.part for pair in missing) and not job.options.backbone:
+    if all(pair.head or pair.part for pair in missing) and not left_over:
         leave = f"leave `{min(parts)}` out, or " if parts else ""
-        raise MappingError(
-            f"{job.checkpoint.path} {some}:{shown}\n  {leave}take `no_head=True` or `num_classes`, with "
-            "`backbone=True` where the file holds more than the network"
-        )
+        raise MappingError(f"{job.checkpoint.path} {some}:{shown}\n  {leave}take `no_head=True` or `num_classes`")
     if len(missing) == len(wanted):
         some, shown = f"has none of the tensors of {job.arch.name} in the dialect {job.source}", ""
     raise unfit(job.checkpoint, job.arch, job.source, f"{job.checkpoint.path} {some}{':' if shown else ''}", shown)
@@ -248,9 +273,17 @@ def _with_aside(checkpoint: Checkpoint, name: str) -> str:
 
 
 # ---- shapes
-def _check_shapes(job: _Job, wanted: Sequence[Pair], taken: Mapping[str, str]) -> int:
-    """Compare every shape with the original's; return the head's number of classes, 0 without a head."""
+def _check_shapes(job: _Job, wanted: Sequence[Pair], taken: Mapping[str, str]) -> tuple[int, int]:
+    """Compare every shape with the original's; return the head's number of classes, 0 without a head, and channels.
+
+    The stem may read images of any number of channels.
+    """
     shapes = expected_shapes(job.arch, job.table, job.source)
+    stem = [pair for pair in wanted if pair.stem]
+    entries = job.checkpoint.entries
+    in_channels = image_channels((pair.source_axes, entries[taken[pair.source]].shape) for pair in stem)
+    for pair in stem:
+        shapes[pair.source] = with_image_channels(pair.source_axes, shapes[pair.source], in_channels)
     for pair in wanted:
         _check_tensor(job, pair, taken[pair.source], shapes[pair.source])
     classes: dict[int, str] = {}
@@ -263,7 +296,7 @@ def _check_shapes(job: _Job, wanted: Sequence[Pair], taken: Mapping[str, str]) -
             f"{job.checkpoint.path}: the head's tensors disagree on the number of classes: "
             + ", ".join(f"{name} has {number}" for number, name in classes.items())
         )
-    return next(iter(classes), 0)
+    return next(iter(classes), 0), in_channels
 
 
 def _check_tensor(job: _Job, pair: Pair, name: str, original: tuple[int, ...]) -> None:
@@ -282,7 +315,7 @@ def _check_tensor(job: _Job, pair: Pair, name: str, original: tuple[int, ...]) -
 
 
 # ---- the target's tensors
-def _target_entries(job: _Job, taken: Mapping[str, str], suspicious: dict[str, str]) -> dict[str, Entry]:
+def _target_entries(job: _Job, taken: Mapping[str, str], suspicious: Findings) -> dict[str, Entry]:
     """Return the target's tensors in its own order: those of the source relaid, and those that it lacks created."""
     read = {name: job.checkpoint.entries[entry] for name, entry in taken.items()}
     sizes = axis_sizes(job.arch, job.table, job.source)
@@ -292,7 +325,8 @@ def _target_entries(job: _Job, taken: Mapping[str, str], suspicious: dict[str, s
         axis_sizes(job.arch, job.table, job.target),
     )
     for pair in job.wanted(job.source, job.target):
-        watched = watch(read[pair.source], taken[pair.source], pair.variance, suspicious)
+        statistic = not pair.trainable  # a batch norm's; nothing else is updated without training
+        watched = watch(read[pair.source], taken[pair.source], pair.variance, suspicious, statistic)
         entries[pair.target] = _relaid_entry(watched, pair, sizes[pair.source])
     return {pair.target: entries[pair.target] for pair in job.wanted(job.target, job.target)}
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from porter.catalog.models import Arch
+from porter.catalog.models import ARCHS, Arch
 from porter.errors import MappingError, PorterError
 from porter.formats.checkpoint import Checkpoint
-from porter.mapping.description import alike, describe
+from porter.mapping.description import alike, describe, size_in_name
 from porter.mapping.places import by_scope
 from porter.mapping.recognise import Match, nearest, variable_shapes
 
@@ -25,7 +25,8 @@ def unfit(
     what the file is and, where another call takes it, that call. A call that ``loads`` takes one dialect alone.
     """
     shapes = variable_shapes(checkpoint.entries)
-    size = arch.input_size if arch else None
+    size = size_in_name(checkpoint.path, {other.input_size for other in ARCHS.values()})
+    size = size or (arch.input_size if arch else None)
     notes = "".join(f"; {note}" for note in checkpoint.notes)
     said = f"{finding}{shown}{notes}" + ("\n  " if shown else ": ")
     try:
@@ -37,7 +38,7 @@ def unfit(
     best = alike(matches, size)[0]
     if not best.exact:
         return MappingError(said + _near(best, arch))
-    phrase = describe([match for match in matches if match.exact and _same(match, best)])
+    phrase = describe([match for match in matches if match.exact and _same(match, best)], None, dialect)
     said += f"the file {phrase if phrase.startswith('contains ') else f'holds {phrase}'}"
     ways = _ways(best, arch, dialect)
     if loads and any(way.keys() - {"model"} for way in ways):

@@ -10,6 +10,7 @@ from porter.graph.analysis.analysis import Analysis, producer_text
 from porter.graph.analysis.costs import CONTROL_FLOW
 from porter.graph.shapes import shape_text
 from porter.render.text import MOST, amount, first_few, printable, shorten
+from porter.verbs.inspect import GraphInspection
 
 Fact = tuple[str, str]
 _MOST_OPS = 9
@@ -20,6 +21,12 @@ def graph_facts(analysis: Analysis) -> list[Fact]:
     """Return a graph's facts: a label and printable text for each."""
     parts = (_origin, _nodes, _structure, _tensors, _parameters, _work, _extras)
     return [(name, printable(value)) for part in parts for name, value in part(analysis)]
+
+
+def training_facts(result: GraphInspection) -> list[Fact]:
+    """Return what is said first of a graph that computes as in training, and what to do about it."""
+    training = result.training
+    return [("training", printable(training.sentence)), ("remedy", printable(result.remedy))] if training else []
 
 
 def _origin(analysis: Analysis) -> Iterator[Fact]:

@@ -12,7 +12,7 @@ from porter.formats.checkpoint import Checkpoint
 from porter.formats.roles import VARIABLE, counts, roles
 from porter.mapping.recognise import variable_shapes
 from porter.verbs.inspection import Inspection, Scope
-from porter.verbs.recognised import recognised
+from porter.verbs.recognised import of_checkpoint
 
 _SCOPES_SHOWN = 4
 """Without a given depth, scopes are as deep as it takes to have this many."""
@@ -31,7 +31,7 @@ def inspect_checkpoint(checkpoint: Checkpoint, depth: int | None) -> Inspection:
         sum(sizes.values()),
         sum(_bytes(checkpoint, name, sizes) for name in variables),
         tuple(_scopes(checkpoint, sizes, depth or scope_depth(sizes))),
-        recognised(kept, checkpoint.path, None, None),
+        of_checkpoint(checkpoint, kept),
         kept,
         checkpoint.notes,
     )

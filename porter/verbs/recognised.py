@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from porter.errors import plural
-from porter.mapping.description import alike, describe
+from porter.catalog.models import find_arch, is_model
+from porter.errors import PorterError, plural
+from porter.formats.checkpoint import Checkpoint
+from porter.formats.facts import facts_of
+from porter.formats.locate import resolve_path
+from porter.formats.signatures import kind_of
+from porter.mapping.description import alike, describe, size_in_name
+from porter.mapping.dialects import DIALECTS
 from porter.mapping.places import by_scope
-from porter.mapping.recognise import Match, recognise
+from porter.mapping.recognise import Match, recognise, title
 from porter.mapping.table import Table
 from porter.verbs.inspection import Recognised
 
 if TYPE_CHECKING:
     from porter.graph.analysis.analysis import Analysis
+    from porter.graph.analysis.training import Training
 
 
 def recognised(
@@ -30,10 +38,29 @@ def recognised(
     if not matches:
         return None
     chosen = alike(matches, size)
-    best = chosen[0]
+    named = size_in_name(path, {match.arch.input_size for match in chosen})
+    best = alike(chosen, named)[0]
     sentence = describe(chosen, size) + (_head(best, analysis) if best.whole else "")
     models = tuple(match.arch.name for match in chosen)
     return Recognised(models, sentence, _command(best, shapes, path, analysis), best.unknown)
+
+
+def of_checkpoint(checkpoint: Checkpoint, shapes: Mapping[str, tuple[int, ...]]) -> Recognised | None:
+    """Return the network that ``checkpoint`` is by its ``shapes``, or, without one, by what porter wrote about it."""
+    facts = facts_of(checkpoint.place)
+    name = str(facts.get("model"))
+    arch = find_arch(name) if is_model(name) else None
+    found = recognised(shapes, checkpoint.path, arch.input_size if arch else None, None)
+    if found is not None:
+        wrote = ", as porter wrote it" if arch is not None and arch.name in found.models else ""
+        return replace(found, sentence=found.sentence + wrote)
+    record = DIALECTS.get(str(facts.get("framework")))
+    if arch is None or record is None:
+        return None
+    classes = facts.get("num_classes")
+    count = f"{classes} classes" if isinstance(classes, int) and classes else "no classifier"
+    sentence = f"{title(arch, sized=True)} for {record.title}, {count}, as porter wrote it"
+    return Recognised((arch.name,), sentence, None, ())
 
 
 def _head(best: Match, analysis: Analysis | None) -> str:
@@ -52,12 +79,18 @@ def _head(best: Match, analysis: Analysis | None) -> str:
 
 def _command(best: Match, shapes: Mapping[str, object], path: Path, analysis: Analysis | None) -> str:
     """Return the command that ports the file, of several copies of the network the first."""
-    checkpoint = str(path)
-    if analysis is not None and not (analysis.frozen and path.suffix == ".pb"):
-        checkpoint = "model.ckpt"  # another file holds the values
     record = Table.load(best.arch.table).record(best.dialect)
     target = "keras" if record.framework == "torch" else "torch"
-    words = ["port", best.arch.name, "--from", best.dialect, "--to", target, "--checkpoint", checkpoint]
+    words = [
+        "port",
+        best.arch.name,
+        "--from",
+        best.dialect,
+        "--to",
+        target,
+        "--checkpoint",
+        _checkpoint(path, analysis),
+    ]
     if best.copies:
         for option, value in best.place.choice().items():
             values = [f"{old}={new}" for old, new in value.items()] if isinstance(value, dict) else [value]
@@ -69,3 +102,23 @@ def _command(best: Match, shapes: Mapping[str, object], path: Path, analysis: An
         for scope in by_scope(best.unknown, known, record.separator):
             words += ["--ignore", scope if scope in best.unknown else f"{scope}{record.separator}*"]
     return shlex.join([*words, "--out", "model.safetensors"])
+
+
+def _checkpoint(path: Path, analysis: Analysis | None) -> str:
+    """Return the file that holds the values: ``path``, unless it is a graph without them."""
+    if analysis is None:
+        return str(path)
+    try:
+        kind = kind_of(resolve_path(path).files[0])
+    except PorterError:
+        return "model.ckpt"
+    return str(path) if kind.reader and (kind.holds == "tensors" or analysis.frozen) else "model.ckpt"
+
+
+def remedy_for(training: Training, known: Recognised | None, analysis: Analysis) -> str:
+    """Return what to do about a graph that computes as in training."""
+    if known is None or known.command is None:
+        return training.remedy
+    checkpoint = shlex.quote(_checkpoint(analysis.source.path, analysis))
+    verify = f"port verify {known.models[0]} --checkpoint {checkpoint}"
+    return f"{training.remedy}, or verify the weights in the model's own inference graph:  {verify}"

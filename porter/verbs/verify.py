@@ -49,6 +49,7 @@ def verify(
     expect_sha256: Sequence[str] = (),
     settings: Settings | None = None,
     trust_graph: bool = False,
+    tag: str | None = None,
     track: Track[int] = untracked,
 ) -> Verification:
     """Verify the port of ``model`` in each of ``frameworks``, by the two rules of porter.parity.compare.
@@ -63,7 +64,7 @@ def verify(
     user's network has its endpoints. ``preprocessing`` names one of porter.runners.presets, by default the model's.
     ``labels`` is a file that names the classes, see porter.files.labels. ``expect_sha256`` are the digests that the
     files must have, see porter.formats.input_digests. ``images`` are read batch by batch, so many images need no more
-    memory than a few.
+    memory than a few. ``tag`` chooses among the graphs of a SavedModel, as porter.verbs.inspect says.
     Raises PorterError where the arguments or the files do not allow the comparison.
     """
     arch = find_arch(model)
@@ -73,17 +74,14 @@ def verify(
         if reference is not None:
             raise PorterError("`graph` and `reference` both name the reference: give one of them")
         reference, checkpoint = f"tf:{graph}", checkpoint if checkpoint is not None or candidate is not None else graph
+    if tag is not None and not any((side or "").startswith("tf:") for side in (reference, candidate)):
+        raise PorterError("`tag` chooses among the graphs of a SavedModel: name that by `graph`")
     if endpoint_map is not None and candidate is None and reference is None:
         raise PorterError("`endpoint_map` needs a network of yours: name it by `candidate`, as module.py:function")
     if checkpoint is None and reference is None and candidate is None:
-        given: dict[str, object] = {
-            "images": images,
-            "ignore": ignore,
-            "prefix": prefix,
-            "preprocessing": preprocessing,
-        }
-        given |= {"rename": rename, "backbone": backbone, "labels": labels}
-        _refuse_unused(given | {"average": average != "auto"})
+        given = {"images": images, "ignore": ignore, "prefix": prefix, "preprocessing": preprocessing}
+        average_given = average != "auto"
+        _refuse_unused({**given, "rename": rename, "backbone": backbone, "labels": labels, "average": average_given})
     opened = inputs.open(checkpoint) if checkpoint is not None else None
     context = Context(
         replace(arch, preprocessing=preprocessing) if preprocessing else arch,
@@ -94,6 +92,7 @@ def verify(
         trust_graph,
         endpoints=endpoint_map,
         inputs=inputs,
+        tag=tag,
     )
     if reference is None and opened is None:
         reference = "golden"
