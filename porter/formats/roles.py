@@ -54,6 +54,10 @@ _KERAS_OPTIMIZER = re.compile(r"(optimizer|optimizer_weights)/.+")
 _KERAS_COUNTER = re.compile(r"optimizer(/inner_optimizer)?/vars/0|optimizer_weights/(.*/)?iterations?(:0)?")
 _KERAS_METRIC = re.compile(r"metrics/.+")
 
+# What trainers of PyTorch save beside a state dict: the keys of examples/imagenet, timm, PyTorch Lightning and mmcv.
+_TORCH_OPTIMIZER = re.compile(r"[^.]*optim[^.]*(\..+)?", re.IGNORECASE)
+_TORCH_COUNTER = re.compile(r"(.+\.)?(epochs?|steps?|global_step|iter(ation)?s?)")
+
 
 def base_name(name: str) -> str:
     """Return the name of the variable that ``name`` is a moving average of, or ``name`` itself."""
@@ -98,6 +102,13 @@ def role_in_keras(place: str) -> str | None:
     if _KERAS_OPTIMIZER.fullmatch(place):
         return SLOT
     return METRIC if _KERAS_METRIC.fullmatch(place) else None
+
+
+def role_in_trainer(key: str) -> str | None:
+    """Return the role of what a trainer of PyTorch saves under ``key`` beside the state dict, None if it is unknown."""
+    if _TORCH_OPTIMIZER.fullmatch(key):
+        return SLOT
+    return COUNTER if _TORCH_COUNTER.fullmatch(key) else None
 
 
 def _is_range(name: str, names: Collection[str]) -> bool:

@@ -161,6 +161,11 @@ def test_containers_of_a_legacy_file(package: Any, tmp_path: Path) -> None:
 def test_keras_2s_checkpoints_tell_the_layers_of_one_name_apart(tmp_path: Path, form: str) -> None:
     """Its variables are called conv1/kernel in both networks; the object graph has the paths of their containers."""
     model = nested(pytest.importorskip("tf_keras"))
+    for network in (
+        model.get_layer("middle").get_layer("first"),
+        model.get_layer("middle").get_layer("inner").layers[0],
+    ):
+        network.get_layer("conv1_bn").gamma.assign(np.ones(4))  # equal values do not make two variables one
     (model.save_weights if form == "weights" else model.save)(str(tmp_path / "model"))
     checkpoint = open_checkpoint(tmp_path / "model")
     layer = "layer_with_weights-0"

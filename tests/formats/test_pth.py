@@ -131,3 +131,22 @@ def test_a_pickle_alone_is_refused(tmp_path: Path) -> None:
     pickle.dump({"w": [1, 2]}, buffer, protocol=2)
     path.write_bytes(buffer.getvalue())
     refused(path, "is a pickle, which may run code when it is opened: save its arrays with numpy.savez")
+
+
+def test_what_a_trainer_saves_beside_the_state_dict_is_reported(tmp_path: Path) -> None:
+    """pytorch/examples' imagenet, and PyTorch Lightning: each tensor beside the weights has a role."""
+    weights = {"module.conv.weight": torch.ones(2, 2)}
+    moments = {"state": {0: {"step": torch.tensor(3.0), "exp_avg": torch.zeros(2, 2)}}, "param_groups": [{"lr": 0.1}]}
+    beside = {"epoch": 3, "global_step": 7, "best_acc1": torch.tensor(0.5), "arch": "resnet"}
+    optimizers = {"optimizer": moments, "optimizer_states": [{"state": {0: dict(moments["state"][0])}}]}
+    endless: list[object] = []
+    endless.append(endless)
+    torch.save({"state_dict": weights, **optimizers, **beside, "args": endless}, tmp_path / "m.pth")
+    checkpoint = open_checkpoint(tmp_path / "m.pth")
+    assert len(checkpoint) == 1
+    slots = [f"{key}.state.0.{name}" for key in ("optimizer", "optimizer_states.0") for name in ("step", "exp_avg")]
+    assert checkpoint.asides == {
+        **dict.fromkeys(slots, "optimizer slot"),
+        **dict.fromkeys(("epoch", "global_step"), "step counter"),
+        "best_acc1": "tensor beside the state dict",
+    }

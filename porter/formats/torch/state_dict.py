@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from porter.errors import FormatError, listing, plural
-from porter.formats.roles import SHADOW_SUFFIX
+from porter.formats.roles import COUNTER, SHADOW_SUFFIX, role_in_trainer
 
 if TYPE_CHECKING:
     import torch
@@ -68,17 +68,37 @@ def find_state_dict(contents: Any) -> Found:
         (raw,) = found.keys() - averages
         tensors = _tensors_in(found[raw])
         if shadows := _shadows(tensors, _tensors_in(found[average])):
-            return Found(tensors | shadows, f"in {raw!r}, averages in {average!r}", _asides(found[raw]))
+            asides = _asides(found[raw]) | _beside(contents, tuple(found.values()))
+            return Found(tensors | shadows, f"in {raw!r}, averages in {average!r}", asides)
     if len(found) > 1:
         shown = listing(f"{key}, {plural(len(_tensors_in(held)), 'tensor')}" for key, held in found.items())
         raise FormatError(f"holds several state dicts: save the one that you want by itself, with torch.save{shown}")
     ((key, held),) = found.items()
-    return Found(_tensors_in(held), f"in {key!r}" if key else "", _asides(held))
+    return Found(_tensors_in(held), f"in {key!r}" if key else "", _asides(held) | _beside(contents, (held,)))
 
 
 def _asides(held: Mapping[Any, Any]) -> dict[str, str]:
     tensors = _tensors_in(held)
     return {str(name): "no tensor" for name in held if name not in tensors}
+
+
+def _beside(contents: Any, taken: Sequence[Any]) -> dict[str, str]:
+    """Return the keys and roles of the tensors and counters of a trainer, in all but the state dicts ``taken``."""
+    import torch
+
+    roles: dict[str, str] = {}
+    waiting, seen = [("", contents)], set(map(id, taken))  # a pickle may contain itself
+    while waiting:
+        key, value = waiting.pop()
+        if isinstance(value, torch.Tensor):
+            roles[key] = role_in_trainer(key) or "tensor beside the state dict"
+        elif isinstance(value, int) and "." not in key and role_in_trainer(key) == COUNTER:
+            roles[key] = COUNTER
+        elif isinstance(value, Mapping | list | tuple) and id(value) not in seen:
+            seen.add(id(value))
+            items = value.items() if isinstance(value, Mapping) else enumerate(value)
+            waiting += [(f"{key}.{name}".lstrip("."), inner) for name, inner in items]
+    return roles
 
 
 def _state_dicts(value: Any, key: str) -> Iterator[tuple[str, Mapping[Any, Any]]]:
