@@ -5,9 +5,14 @@ Each is one sentence that names the file or tensor, what was expected and what t
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+_SEPARATORS = re.compile(r"[/.]")
+_REMARK = re.compile(r",? .*", re.DOTALL)
 
 
 class PorterError(Exception):
@@ -59,12 +64,36 @@ def listing(names: Iterable[str], limit: int = 10) -> str:
     return "".join(lines)
 
 
+def summary(names: Iterable[str], limit: int = 10) -> list[str]:
+    """Return the names of tensors; more than ``limit`` as counts of what they share: 192 x num_batches_tracked.
+
+    They share the last part of their names or the first, ``head/*``, whichever gives fewer groups. Where even these are
+    more than ``limit``, all names come back. Text behind a space is no part of a name.
+    """
+    names = list(names)
+    if len(names) <= limit:
+        return names
+    parts = [_SEPARATORS.split(_REMARK.sub("", name)) for name in names]
+    found = []
+    for label in ([part[-1] for part in parts], [_scope(part, name) for part, name in zip(parts, names, strict=True)]):
+        counts = Counter(label)
+        alone = dict(zip(label, names, strict=True))
+        found.append([f"{count} x {each}" if count > 1 else alone[each] for each, count in counts.most_common()])
+    shortest = min(found, key=len)
+    return shortest if len(shortest) <= limit else names
+
+
+def _scope(parts: list[str], name: str) -> str:
+    """Return a pattern for the names in the same outermost scope, the name itself where it has none."""
+    return f"{parts[0]}{name[len(parts[0])]}*" if len(parts) > 1 else name
+
+
 def plural(count: int, noun: str) -> str:
     """Return ``count`` with ``noun`` in the singular or plural: 1 image, 3 images."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def first_of(noun: str, names: Sequence[str]) -> str:
-    """Return how many ``names`` there are, and the first of them: 3 layers, such as conv1."""
-    shown = ", such as " if len(names) > 1 else " "
-    return f"{plural(len(names), noun)}{shown}{names[0]}" if names else f"no {noun}"
+    """Return how many ``names`` there are, and the first of them: 3 layers (such as conv1)."""
+    such = "such as " if len(names) > 1 else ""
+    return f"{plural(len(names), noun)} ({such}{names[0]})"

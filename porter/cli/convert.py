@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -22,23 +21,22 @@ from porter.cli.options import (
     ignore_option,
     images_option,
     json_option,
+    labels_option,
     prefix_option,
     rename_option,
     tag_option,
 )
 from porter.cli.progress import track
-from porter.errors import plural
+from porter.errors import plural, summary
 from porter.export.casting import DTYPES
 from porter.files.seals import record_beside
 from porter.mapping.dialects import DIALECTS
-from porter.mapping.places import by_scope
 from porter.mapping.table import Table
-from porter.render.text import console, print_json, printable
+from porter.render.text import MOST, console, first_few, print_json, printable
 from porter.render.verification_text import show_verification
 
 KNOWN = ", ".join(sorted(DIALECTS))
 MOST_SENTENCES = 10
-FEW_LEAVES = 3
 
 
 @click.command(cls=Command)
@@ -74,6 +72,7 @@ FEW_LEAVES = 3
 @click.option("--save-dtype", type=click.Choice(DTYPES), help="Round the weights in the output to this dtype.")
 @click.option("--verify", is_flag=True, help="Run the original and the port; write the output only if parity holds.")
 @images_option
+@labels_option
 @expect_option
 @json_option
 def convert(as_json: bool, no_head: bool, num_classes: int | None, drop_background: bool, **options: Any) -> int:
@@ -122,30 +121,16 @@ def show_input(out: Console, result: Any) -> None:
         where = f"the scope {printable(theirs)}" if theirs else "the top of the file"
         out.print(Text(f"  renamed  {where} is read as {ours}"), soft_wrap=True)
     if found.ignored:
-        out.print(Text(f"  ignored  {summarised(found.ignored)}"), soft_wrap=True)
+        out.print(Text(f"  ignored  {first_few(summary(found.ignored, MOST))}"), soft_wrap=True)
     if found.other_scopes:
         scopes = ", ".join(f"{printable(scope)} ({count})" for scope, count in found.other_scopes.items())
         total = plural(sum(found.other_scopes.values()), "variable")
         out.print(Text(f"  left out {total} outside of the network: {scopes}"), soft_wrap=True)
-    for note in found.notes:
+    for note in result.notes:
         out.print(Text(f"  note     {printable(note)}"), soft_wrap=True)
     for part, count in found.left_out.items():
         title = Table.load(find_arch(result.model).table).parts[part]
         out.print(Text(f"  skipped  the {title}, {count} variables: add --{part} to port it"), soft_wrap=True)
-
-
-def summarised(names: Sequence[str]) -> str:
-    """Return ``names``, many of them as counts: of each leaf if these are few, such as 192 x gamma, or by scope."""
-    if len(names) <= MOST_SENTENCES:
-        return ", ".join(map(printable, names))
-    separator = "/" if any("/" in name for name in names) else "."
-    leaves = Counter(name.rpartition(separator)[2] for name in names)
-    if len(leaves) <= FEW_LEAVES:
-        return ", ".join(f"{count} x {printable(leaf)}" for leaf, count in leaves.items())
-    scopes = by_scope(names, (), separator)
-    shown = [f"{printable(scope)} ({count})" for scope, count in scopes.items()][:MOST_SENTENCES]
-    more = f", … and {len(scopes) - len(shown)} more" if len(scopes) > len(shown) else ""
-    return f"{len(names)} variables: {', '.join(shown)}{more}"
 
 
 def show_tensors(out: Console, result: Any) -> None:

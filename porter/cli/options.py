@@ -48,6 +48,12 @@ images_option = click.option(
     type=PATH,
     help="Images to verify on, such as --images *.jpg. Default: the sample images.",
 )
+labels_option = click.option(
+    "--labels",
+    type=PATH,
+    metavar="FILE",
+    help="Names of your own classes: one a line, or JSON, a list or {index: name}.",
+)
 prefix_option = click.option(
     "--prefix", metavar="TEXT", help="Prefix of the model's names in the file, such as 'import/'. Default: detected."
 )

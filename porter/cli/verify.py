@@ -18,6 +18,7 @@ from porter.cli.options import (
     ignore_option,
     images_option,
     json_option,
+    labels_option,
     prefix_option,
     rename_option,
     tag_option,
@@ -82,6 +83,7 @@ from porter.runners.runner import PRECISIONS
 @average_option
 @ignore_option
 @prefix_option
+@labels_option
 @rename_option
 @backbone_option
 @expect_option

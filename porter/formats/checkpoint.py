@@ -43,7 +43,8 @@ class Checkpoint(Mapping[str, np.ndarray]):
     checkpoint if there are more than ``path``. ``opens_as`` is the prefix for TensorFlow's own reader, None if that
     cannot open it. ``stored_as`` maps entries to their names in the file if those differ. ``notes`` are sentences on
     how the file stores its tensors, and on what it leaves open. ``convolutions`` are those of a file that is a graph.
-    ``unpacked`` is where the file lies if ``path`` is in an archive.
+    ``unpacked`` is where the file lies if ``path`` is in an archive. ``layers`` are the names of all its layers, those
+    without weights too, None if it does not list them.
     """
 
     path: Path
@@ -57,6 +58,7 @@ class Checkpoint(Mapping[str, np.ndarray]):
     notes: tuple[str, ...] = ()
     convolutions: tuple[Convolution, ...] = ()
     unpacked: Path | None = None
+    layers: frozenset[str] | None = None
 
     @property
     def place(self) -> Path:

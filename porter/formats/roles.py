@@ -47,9 +47,9 @@ _DEBIAS = re.compile(r"(?P<scoped>.+)/(biased|local_step)")
 # (tensorflow/contrib/quantize/python/quant_ops.py).
 _RANGE = re.compile(r"(?P<scoped>.*_quant/(.*/)?)(min|max)(/(biased|local_step))?")
 
-# Where Keras keeps the state of training: beside the layers of a .keras or .weights.h5 (keras/src/saving/saving_lib.py),
-# in optimizer_weights of a legacy .h5 (keras/src/legacy/saving/legacy_h5_format.py). An optimizer's first variable
-# counts its steps.
+# Where Keras keeps the state of training: beside the layers of a .keras or .weights.h5
+# (keras/src/saving/saving_lib.py), in optimizer_weights of a legacy .h5
+# (keras/src/legacy/saving/legacy_h5_format.py). An optimizer's first variable counts its steps.
 _KERAS_OPTIMIZER = re.compile(r"(optimizer|optimizer_weights)/.+")
 _KERAS_COUNTER = re.compile(r"optimizer(/inner_optimizer)?/vars/0|optimizer_weights/(.*/)?iterations?(:0)?")
 _KERAS_METRIC = re.compile(r"metrics/.+")

@@ -42,10 +42,21 @@ def find_container(stored: Collection[str], names: Sequence[str], dialect: Diale
         present = [tail for tail, where in found.items() if any(name.startswith(prefix) for name in where)]
         tied = _tied(found, wanted, prefix, dialect)
         if len(rivals) > 1 and tied:
-            raise _choose(rivals)
+            raise _choose([_deepest(found, wanted, rival, dialect) for rival in rivals])
         if len(inner[fullest]) < len(present) and not tied:
             break
         prefix = fullest
+    return prefix
+
+
+def _deepest(found: Candidates, wanted: Mapping[str, str], prefix: str, dialect: Dialect) -> str:
+    """Return the innermost container in ``prefix`` that holds all that ``prefix`` does."""
+    while inner := _held(found, wanted, prefix, dialect):
+        present = [tail for tail, where in found.items() if any(name.startswith(prefix) for name in where)]
+        whole = [container for container, held in inner.items() if len(held) == len(present)]
+        if len(whole) != 1:
+            break
+        prefix = whole[0]
     return prefix
 
 

@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 
 from porter.catalog.models import Arch
-from porter.errors import MappingError, PorterError, listing, plural
+from porter.errors import MappingError, PorterError, listing, plural, summary
 from porter.formats.checkpoint import Checkpoint, Entry
 from porter.formats.roles import SHADOW, SHADOW_SUFFIX, VARIABLE, base_name, counts, has_variable, roles
 from porter.formats.suspicious import Findings, watch
@@ -233,7 +233,7 @@ def _sentence_on_left_over(job: _Job, names: Sequence[str]) -> str:
     shown = (f"{name} {entries[name if name in entries else name + SHADOW_SUFFIX].shape}" for name in names)
     return (
         f"{plural(len(names), 'variable')} in {job.checkpoint.path.name} {'is' if len(names) == 1 else 'are'} neither "
-        f"mapped nor ignored:{listing(shown)}\n"
+        f"mapped nor ignored:{listing(summary(shown))}\n"
         f'  leave them out with `ignore="PATTERN"`, take the body alone with `backbone=True`, or add a [[layer]] or '
         f"an ignore.{job.source} pattern to mappings/{job.table.name}.toml"
     )
@@ -254,7 +254,7 @@ def _check_complete(job: _Job, located: Located, wanted: Sequence[Pair], left_ov
     if not missing:
         return
     parts = {pair.part for pair in missing if pair.part}
-    shown = listing(_with_aside(job.checkpoint, located.names[pair.source]) for pair in missing)
+    shown = listing(summary(_with_aside(job.checkpoint, located.names[pair.source]) for pair in missing))
     some = f"lacks {len(missing)} of the {len(wanted)} tensors of {job.arch.name}"
     if all(pair.part for pair in missing):
         raise MappingError(f"{job.checkpoint.path} {some}:{shown}\n  leave `{min(parts)}` out")

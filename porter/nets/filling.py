@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from porter.catalog.models import Arch
-from porter.errors import MappingError, PorterError, listing
+from porter.errors import MappingError, PorterError, listing, summary
 from porter.formats.checkpoint import Checkpoint
 from porter.mapping.shapes import class_axis
 from porter.mapping.stored_names import stored_names
@@ -54,12 +54,12 @@ def fitting(table: Table, dialect: str, tensors: Checkpoint, shapes: Mapping[str
         wanted = [name for name in wanted if name not in heads]
     missing = [name for name in wanted if stored[name] not in tensors]
     if missing:
-        raise MappingError(f"{tensors.path} lacks {len(missing)} tensors of the network:{listing(missing)}")
+        raise MappingError(f"{tensors.path} lacks {len(missing)} tensors of the network:{listing(summary(missing))}")
     unbuilt = [name for name, pair in pairs.items() if pair.part and name not in shapes]
     used = {stored[name] for name in wanted} | set(stored_names(tensors.entries, unbuilt, record).values())
     extra = [name for name in tensors if name not in used and not table.ignored(dialect, name)]
     if extra:
-        raise MappingError(f"{tensors.path} has {len(extra)} tensors that the network lacks:{listing(extra)}")
+        raise MappingError(f"{tensors.path} has {len(extra)} tensors that the network lacks:{listing(summary(extra))}")
     for name in wanted:
         shape = tensors.entries[stored[name]].shape
         if shape != shapes[name]:

@@ -16,7 +16,7 @@ from operator import index
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple
 
-from porter.errors import FormatError, PorterError, listing, plural
+from porter.errors import FormatError, PorterError, listing, plural, summary
 from porter.files.seals import FILES, TENSORS, is_sealed, record_beside
 from porter.formats.identify import NOTHING, RECORD_NAME, identify
 from porter.formats.input_digests import Inputs
@@ -56,7 +56,7 @@ class Checked:
 
     def __str__(self) -> str:
         if self and self.by == "checksums":
-            but = f", but porter cannot check{listing(self.unchecked)}" if self.unchecked else ""
+            but = f", but porter cannot check{listing(summary(self.unchecked))}" if self.unchecked else ""
             return f"{self.path} is whole: {self.tensors} tensors match their checksums{but}"
         if self:
             return f"{self.path} is whole: {self.tensors} tensors and everything else are as porter wrote them"

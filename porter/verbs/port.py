@@ -16,6 +16,7 @@ from porter.export.casting import DTYPES
 from porter.export.destination import Destination, find_destination
 from porter.export.output import Output
 from porter.export.provenance import Facts, gather
+from porter.files.labels import read_labels
 from porter.files.progress import Track, untracked
 from porter.formats.checkpoint import Checkpoint
 from porter.formats.input_digests import Inputs
@@ -24,6 +25,7 @@ from porter.formats.tensorflow.frozen import FORMAT
 from porter.graph.analysis.training import Training, training_of
 from porter.mapping.description import size_note
 from porter.mapping.dialects import ORIGINAL
+from porter.mapping.differs import sentences
 from porter.mapping.head import Head, head_beside
 from porter.mapping.stored_names import stored_names
 from porter.mapping.table import Table
@@ -60,6 +62,12 @@ class PortResult:
     def __bool__(self) -> bool:
         return _holds(self.verification)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the file leaves open or has otherwise, and libraries that compute another function with the weights."""
+        differs = Table.load(find_arch(self.model).table).differs
+        return (*self.translation.notes, *sentences(differs, self.source, self.target, self.checkpoint.layers))
+
     def as_dict(self) -> dict[str, Any]:
         """Return everything as plain values for JSON."""
         return {
@@ -85,7 +93,7 @@ class PortResult:
             "ignored": list(self.translation.ignored),
             "left_out": self.translation.left_out,
             "other_scopes": self.translation.other_scopes,
-            "notes": list(self.translation.notes),
+            "notes": list(self.notes),
             "suspicious": list(self.translation.suspicious.values()),
             "out": str(self.out) if self.out else None,
             "verification": None if self.verification is None else self.verification.as_dict(),
@@ -137,6 +145,7 @@ def port(
     rename: Mapping[str, str] | None = None,
     backbone: bool = False,
     head: Head | None = None,
+    labels: str | Path | None = None,
     aux: bool = False,
     save_dtype: str | None = None,
     verify: bool = False,
@@ -152,6 +161,7 @@ def port(
     holds patterns of variables to leave out. ``prefix`` stands before the model's names in the file; None finds it.
     ``rename`` maps a leading scope of these names to the model's own. ``backbone`` takes the network's body out of a
     larger one, such as a detector. ``head`` keeps, replaces or leaves out the classifier; a backbone has none.
+    ``labels`` is a file that names its classes, see porter.files.labels.
     ``aux`` adds the auxiliary head, which only training uses. ``save_dtype`` rounds the weights to ``float16`` or
     ``bfloat16``. ``expect_sha256`` holds the SHA-256 that the checkpoint's files must have, see
     porter.formats.input_digests. Without ``out``, port reads and checks every tensor all the same, one at a time.
@@ -167,6 +177,8 @@ def port(
     Raises PorterError, and writes no file, if the checkpoint is not the model's.
     """
     arch, head = find_arch(model), head_beside(backbone, head)
+    if labels is not None:
+        head = replace(head, labels=read_labels(labels))
     table = Table.load(arch.table)
     table.record(source)
     framework = table.record(target).framework

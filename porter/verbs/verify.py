@@ -10,6 +10,7 @@ from porter.catalog.goldens import Recorded
 from porter.catalog.models import Arch, find_arch
 from porter.errors import PorterError
 from porter.files.installed import require_package
+from porter.files.labels import read_labels
 from porter.files.progress import Track, untracked
 from porter.formats.checkpoint import Checkpoint
 from porter.formats.input_digests import Inputs
@@ -44,6 +45,7 @@ def verify(
     candidate: str | None = None,
     endpoint_map: Mapping[str, str] | str | Path | None = None,
     preprocessing: str | None = None,
+    labels: str | Path | None = None,
     expect_sha256: Sequence[str] = (),
     settings: Settings | None = None,
     trust_graph: bool = False,
@@ -60,9 +62,9 @@ def verify(
 
     ``reference`` and ``candidate`` name other sides, see porter.runners.open_side. ``endpoint_map`` says where the
     user's network has its endpoints. ``preprocessing`` names one of porter.runners.presets, by default the model's.
-    ``expect_sha256`` are the digests that the files must have, see porter.formats.input_digests. ``images`` are read
-    batch by batch, so many images need no more memory than a few. ``tag`` chooses among the graphs of a SavedModel, as
-    porter.verbs.inspect says.
+    ``labels`` is a file that names the classes, see porter.files.labels. ``expect_sha256`` are the digests that the
+    files must have, see porter.formats.input_digests. ``images`` are read batch by batch, so many images need no more
+    memory than a few. ``tag`` chooses among the graphs of a SavedModel, as porter.verbs.inspect says.
     Raises PorterError where the arguments or the files do not allow the comparison.
     """
     arch = find_arch(model)
@@ -78,7 +80,8 @@ def verify(
         raise PorterError("`endpoint_map` needs a network of yours: name it by `candidate`, as module.py:function")
     if checkpoint is None and reference is None and candidate is None:
         given = {"images": images, "ignore": ignore, "prefix": prefix, "preprocessing": preprocessing}
-        _refuse_unused({**given, "rename": rename, "backbone": backbone, "average": average != "auto"})
+        average_given = average != "auto"
+        _refuse_unused({**given, "rename": rename, "backbone": backbone, "labels": labels, "average": average_given})
     opened = inputs.open(checkpoint) if checkpoint is not None else None
     context = Context(
         replace(arch, preprocessing=preprocessing) if preprocessing else arch,
@@ -102,11 +105,13 @@ def verify(
                 '`candidate="golden"` to compare the original with it'
             )
         context = beside_golden(context)
+    if labels is not None and context.golden:
+        raise PorterError("goldens have no labels of yours: leave `labels` out beside golden")
     prepared = _images(context, images)
     against = open_side(reference, context) if reference is not None else _original(context)
     sides = [open_side(candidate, context)] if candidate is not None else _ports(context, frameworks)
     inputs.close()
-    head = head_beside(backbone, None)
+    head = replace(head_beside(backbone, None), labels=read_labels(labels) if labels is not None else None)
     result = _compared(context, against, sides, prepared, settings, head, track)
     inputs.add(map(Path, images), compare=False)
     return replace(result, digests=inputs.digests)

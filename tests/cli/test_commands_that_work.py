@@ -16,7 +16,6 @@ from helpers.checkpoints import Saver, detector, seeded_variables
 from helpers.places import ROOT
 from porter import port
 from porter.cli.command import RENAMED
-from porter.cli.convert import summarised
 from porter.cli.main import cli, main
 from porter.files.called import as_called
 
@@ -197,13 +196,6 @@ def test_only_commands_get_the_called_name(monkeypatch: pytest.MonkeyPatch) -> N
     assert as_called("  port MODEL\n  port it") == "  porter MODEL\n  port it"
     monkeypatch.setattr(sys, "argv", ["pytest"])
     assert as_called("`port list`") == "`port list`"
-
-
-def test_long_lists_are_summarised() -> None:
-    assert summarised(["a/w", "b/w"]) == "a/w, b/w"
-    assert summarised([f"bn{i}.num_batches_tracked" for i in range(192)]) == "192 x num_batches_tracked"
-    names = [f"{scope}/{leaf}" for scope in ("x", "y") for leaf in "abcdefg"]
-    assert summarised(names) == "14 variables: x (7), y (7)"
 
 
 def test_names_in_errors_cannot_steer_the_terminal(run: Any, save: Saver) -> None:

@@ -42,6 +42,13 @@ class Layer(NamedTuple):
             groups[f"{layer.kind}_{number}" if number else layer.kind] = layer
         return groups
 
+    def names(self) -> Iterator[str]:
+        """Yield the names of the layers at any depth."""
+        for layer in self.layers:
+            if layer.name:
+                yield layer.name
+            yield from layer.names()
+
     def weighted(self) -> Iterator[str]:
         """Yield the names of the layers at any depth that must have weights."""
         for layer in self.layers:
@@ -93,13 +100,20 @@ def kind_of_name(name: str | None) -> str | None:
     return found[1] if found else None
 
 
+def is_known(kind: str | None) -> bool:
+    """Tell whether porter knows the order of the weights of a layer of this class."""
+    return kind in _LEAVES
+
+
 def leaves_of(kind: str | None, ranks: tuple[int, ...], settings: Mapping[str, Any]) -> tuple[str, ...] | None:
     """Return the names of a layer's tensors in their stored order, None if that is unknown.
 
     ``ranks`` are the tensors' numbers of axes, ``settings`` those of the layer as far as the file has them. Without a
-    ``kind`` the ranks tell the layer.
+    ``kind`` that porter knows, the ranks tell the layer, but not the order of a stranger's four vectors.
     """
-    kind = kind or _kind_by_form(ranks)
+    if kind is None or not is_known(kind):
+        form = _kind_by_form(ranks)
+        kind = None if kind and form == _NORM else form
     leaves = _LEAVES.get(kind or "", ())
     if kind == _NORM:
         off = [leaf for leaf, switch in _SWITCHES.items() if settings.get(switch) is False]

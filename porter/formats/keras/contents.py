@@ -33,7 +33,9 @@ class Contents:
     """What a file holds. ``asides`` maps the places of everything but weights to its role.
 
     The other fields collect layers for the notes: those without a name, those whose tensors have no known order, those
-    whose class the file does not state, and ``{attribute: name}`` of those that call themselves otherwise.
+    whose class the file does not state, those whose automatic name replaces their attribute, and ``{attribute: name}``
+    of those that call themselves otherwise. ``layers`` are the names of all layers, those without weights too, as far
+    as the file states them.
     """
 
     path: Path
@@ -42,7 +44,9 @@ class Contents:
     unnamed: list[str] = field(default_factory=list)
     unordered: list[str] = field(default_factory=list)
     unclassed: list[str] = field(default_factory=list)
+    automatic: list[str] = field(default_factory=list)
     renamed: dict[str, str] = field(default_factory=dict)
+    layers: set[str] = field(default_factory=set)
 
     def add_aside(self, place: str, role: str | None = None) -> None:
         """Keep a data set by its role, which Keras' place for it tells unless it is given."""
@@ -61,7 +65,14 @@ class Contents:
             name = stored.place if stored.name in twice else stored.name
             entries[name] = dataset_entry(stored.dataset, self.path, name)
         notes = (*self._notes(twice), *(self._unlike(*listed) if listed else ()))
-        return Checkpoint(self.path, kind, entries, self.asides, notes=notes)
+        return Checkpoint(
+            self.path,
+            kind,
+            entries,
+            self.asides,
+            notes=notes,
+            layers=None if self.unnamed else frozenset(self.layers) or None,
+        )
 
     def _notes(self, twice: Collection[str]) -> Iterable[str]:
         """Yield a sentence for everything about the names that the file leaves open."""
@@ -77,8 +88,13 @@ class Contents:
             )
         if self.unclassed:
             yield (
-                f"the file does not state the class of {_layers(self.unclassed)}: porter takes their tensors in the "
-                "order of Keras' own Conv2D, Dense and BatchNormalization"
+                f"the class of {_layers(self.unclassed)} is not in the file, or not one of Keras': porter takes their "
+                "tensors in the order of Conv2D, Dense and BatchNormalization"
+            )
+        if self.automatic:
+            yield (
+                f"Keras chose the names of {_layers(self.automatic)}, and the file does not have their attributes: "
+                "name the layers in the model's code"
             )
         if twice:
             yield f"layers share the names of {_some('tensor', sorted(twice))}: porter calls these by their places"

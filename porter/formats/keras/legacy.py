@@ -30,6 +30,7 @@ def read_legacy(file: H5) -> Contents:
     if layers is None:
         raise FormatError(f"{file.path} does not list its layers; copy or download it again")
     contents, taken = Contents(file.path), set[int]()
+    whole = True  # a container's layers without weights are in no list
     for layer in [*layers, *([_MODEL] if _MODEL not in layers and file.member(root, _MODEL) is not None else [])]:
         group = file.member(root, layer)
         names = _listed(file, group, "weight_names") if isinstance(group, h5py.Group) else None
@@ -44,19 +45,22 @@ def read_legacy(file: H5) -> Contents:
             own = name.removesuffix(":0")
             full = own if layer == _MODEL else _full_name(layer, own)
             contents.stored.append(Stored(full, place, layer, dataset))
+            whole &= full == own
     for dataset in file.datasets():
         if h5py.h5o.get_info(dataset.id).addr not in taken:
             contents.add_aside(dataset.name.lstrip("/"))
+    if whole:
+        contents.layers.update(layers)
     return contents
 
 
 def _full_name(layer: str, name: str) -> str:
     """Return a weight's name with the containers that it lies in.
 
-    The group of a layer itself has weights called ``scopes/layer/kernel``, that of a container any others.
+    The group of a layer itself has weights called ``scopes/layer/kernel``, that of a container any others. A layer's
+    own name may have slashes.
     """
-    parts = name.split("/")
-    return name if layer in (parts[0], parts[-2:-1] and parts[-2]) else f"{layer}/{name}"
+    return name if f"/{layer}/" in f"/{name}" else f"{layer}/{name}"
 
 
 def _listed(file: H5, group: h5py.Group, name: str) -> list[str] | None:

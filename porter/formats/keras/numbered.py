@@ -1,9 +1,9 @@
 """The layout of .keras and .weights.h5: groups for the objects of a model, whose ``vars`` number the tensors.
 
 A group is called by the attribute that holds its object, or, in a list, by its class and number: ``layers/conv2d_1``,
-``backbone/layers/dense``. Newer files state each layer's name besides, and a .keras has a config that does. porter's name
-for a tensor has the names of the containers, then that of the layer: ``backbone/conv1/kernel``. The name decides, so that
-layers built in another order are not swapped. Source: keras/src/saving/saving_lib.py.
+``backbone/layers/dense``. Newer files state each layer's name besides, and a .keras has a config that does. A tensor's
+name has the names of the containers, then that of the layer: ``backbone/conv1/kernel``. The name decides, so that no
+layers built in another order are swapped. Source: keras/src/saving/saving_lib.py.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import NamedTuple
 import h5py
 
 from porter.errors import FormatError
-from porter.formats.keras.config import Layer, kind_of_name, leaves_of
+from porter.formats.keras.config import Layer, is_known, kind_of_name, leaves_of
 from porter.formats.keras.contents import Contents, Stored
 from porter.formats.keras.hdf5 import H5
 from porter.formats.roles import role_in_keras
@@ -74,17 +74,22 @@ class _Walk:
             self._add_variables(stored, place)
         elif stored is not None:
             children[_VARS] = stored
+        lists = [name for name in children if name in _LISTS]
+        attributes = [name for name in children if name not in _LISTS and not role_in_keras(f"{name}/vars/0")]
         for name, child in children.items():
             path = f"{place.path}/{name}".lstrip("/")
             if isinstance(child, h5py.Dataset):
                 self.contents.add_aside(path)
             elif name in _LISTS:
-                self._visit_list(child, path, place)
+                self._visit_list(child, path, place, subclassed=bool(lists and attributes))
             else:
                 self.visit(child, self._attribute(child, name, path, place, isinstance(stored, h5py.Group)))
 
-    def _visit_list(self, group: h5py.Group, path: str, place: _Place) -> None:
-        """Visit the layers of a model, which the list names by class and number."""
+    def _visit_list(self, group: h5py.Group, path: str, place: _Place, subclassed: bool) -> None:
+        """Visit the layers of a model, which the list names by class and number.
+
+        A ``subclassed`` model has the layers there whose attributes come behind the list in the alphabet.
+        """
         known = place.config.by_group() if place.config else {}
         scope = _inside(place)
         for name in group:
@@ -96,6 +101,8 @@ class _Walk:
             stated = self._stated(child) or (config.name if config else None)
             kind = config.kind if config else re.sub(r"_\d+$", "", name)
             named = place.named and stated is not None
+            if subclassed and kind_of_name(stated):
+                self.contents.automatic.append(str(stated))
             self.visit(child, _Place(member, scope, stated or name, None, kind, config, named))
 
     def _attribute(self, group: h5py.Group, name: str, path: str, place: _Place, is_object: bool) -> _Place:
@@ -111,7 +118,10 @@ class _Walk:
         """Return the name that the object in ``group`` gives itself."""
         stored = self.file.member(group, _VARS)
         name = self.file.text(stored, "name") if isinstance(stored, h5py.Group) else None
-        return None if name is None else str(name)
+        if name is None:
+            return None
+        self.contents.layers.add(str(name))
+        return str(name)
 
     def _add_variables(self, stored: h5py.Group, place: _Place) -> None:
         """Add an object's own tensors."""
@@ -161,7 +171,7 @@ class _Walk:
             if layer:
                 self.contents.unordered.append(layer)
             return [str(number) for number in range(len(tensors))]
-        if place.kind is None and layer:
+        if layer and not is_known(place.kind):
             self.contents.unclassed.append(layer)
         return list(leaves)
 

@@ -51,6 +51,7 @@ def _checkpoint(contents: Contents, kind: str, model: Layer | None) -> Checkpoin
     """Return a file's contents, compared with the layers of its config if it lists any."""
     listed = None
     if model is not None and model.layers:
+        contents.layers = set(model.names())
         listed = {layer.name for layer in model.layers if layer.name}, tuple(model.weighted())
     return contents.checkpoint(kind, listed)
 

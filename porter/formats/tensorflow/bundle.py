@@ -229,11 +229,17 @@ def _names(shards: _Shards, records: dict[str, _Record]) -> tuple[dict[str, str]
     names: dict[str, str] = {}
     asides = {objects.KEY: "object graph"}
     taken = {objects.KEY}
+    # Keras' export stores each variable twice. Containers tell different variables of one name apart.
+    clashes = [keys for keys in keys_of.values() if not all(_same(records[key], records[keys[0]]) for key in keys)]
+    containers = {found.containers[key] for keys in clashes for key in keys if key not in found.roles} - {""}
     for name, (first, *others) in keys_of.items():
-        # Keras' export stores each variable twice. Different variables of one name keep their paths as names.
-        copies = all(_same(records[key], records[first]) for key in others)
+        held = not containers.isdisjoint(found.containers[key] for key in (first, *others))
+        outermost = [key for key in (first, *others) if not found.containers[key]]
+        copies = not held and all(_same(records[key], records[first]) for key in others)
         for key in (first, *others):
-            wanted = name if copies and key == first else objects.path_of(key)
+            container = found.containers[key]
+            whole = f"{container}/{name}" if container in containers else objects.path_of(key)
+            wanted = name if (copies and key == first) or (held and outermost == [key]) else whole
             names[key] = key if wanted in taken else wanted
             taken.add(names[key])
             if copies and key != first:
