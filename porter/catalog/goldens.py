@@ -94,8 +94,17 @@ class Recorded:
         """
         return self.shared / "graph.pb.gz"
 
-    def load_graph(self) -> Any:
-        """Return the inference GraphDef at this golden's input size, variables not frozen."""
+    def load_graph(self, size: int | None = None, channels: int | None = None) -> Any:
+        """Return the inference GraphDef at this golden's input size, variables not frozen.
+
+        Its images have ``channels``, by default the recorded three. Raises PorterError where ``size`` is another one
+        than this golden's, which the graph cannot take.
+        """
+        if size not in (None, self.input_size):
+            raise PorterError(
+                f"{self.path} has the original's graph for images of {self.input_size}x{self.input_size}, not of "
+                f"{size}x{size}: give a frozen graph of that size as `graph`"
+            )
         from google.protobuf.json_format import ParseDict
         from tensorboard.compat.proto.attr_value_pb2 import AttrValue
 
@@ -106,6 +115,8 @@ class Recorded:
         for node in graph.node:
             for attribute, value in sized.get(node.name, {}).items():
                 node.attr[attribute].CopyFrom(ParseDict(value, AttrValue()))
+            if channels is not None and node.op == "Placeholder" and len(node.attr["shape"].shape.dim) == 4:
+                node.attr["shape"].shape.dim[3].size = channels
         return graph
 
 

@@ -27,6 +27,7 @@ from porter.errors import plural
 from porter.export.casting import DTYPES
 from porter.files.seals import record_beside
 from porter.mapping.dialects import DIALECTS
+from porter.mapping.shapes import IMAGE_CHANNELS
 from porter.mapping.table import Table
 from porter.render.text import console, print_json
 from porter.render.verification_text import show_verification
@@ -114,6 +115,8 @@ def show_input(out: Console, result: Any) -> None:
 def show_tensors(out: Console, result: Any) -> None:
     """Print which weights were taken, how many tensors they became, and which look suspicious."""
     found = result.translation
+    for note in found.notes:
+        out.print(Text(f"  variant  {note}"), soft_wrap=True)
     taken = "the moving averages" if found.average == "ema" else "the raw values"
     if found.averaged_only:
         taken += f", and the averages of {found.averaged_only} variables without raw values"
@@ -123,6 +126,8 @@ def show_tensors(out: Console, result: Any) -> None:
     if found.head_note:
         out.print(Text(f"  head     {found.head_note}"), soft_wrap=True)
     size = f"{len(found.entries)} tensors, {found.parameters:,} values, {found.num_classes} classes"
+    if found.in_channels != IMAGE_CHANNELS:
+        size += f", {plural(found.in_channels, 'input channel')}"
     rounded = f", rounded to {result.save_dtype}" if result.save_dtype else ""
     out.print(Text(f"  ported   {size}, {result.source} -> {result.target}{rounded}"))
     for sentence in shortened(found.suspicious.values()):
