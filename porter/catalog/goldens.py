@@ -103,7 +103,7 @@ class Recorded:
         if size not in (None, self.input_size):
             raise PorterError(
                 f"{self.path} has the original's graph for images of {self.input_size}x{self.input_size}, not of "
-                f"{size}x{size}: give a frozen graph of that size as `graph`"
+                f"{size}x{size}: verify against a frozen graph of that size"
             )
         from google.protobuf.json_format import ParseDict
         from tensorboard.compat.proto.attr_value_pb2 import AttrValue
@@ -152,12 +152,16 @@ def seeded_checkpoint(golden: Recorded) -> Checkpoint:
     return Checkpoint(golden.path, "name-seeded weights", seeded_entries(golden))
 
 
-def seeded_entries(golden: Recorded, training: bool = False) -> dict[str, Entry]:
+def seeded_entries(
+    golden: Recorded, training: bool = False, other_shapes: Mapping[str, tuple[int, ...]] | None = None
+) -> dict[str, Entry]:
     """Return the name-seeded weights that ``golden`` was recorded with.
 
-    With ``training``, add the training graph's variables, and each variable's moving average.
+    With ``training``, add the training graph's variables, and each variable's moving average. ``other_shapes`` are
+    those of variables that have another width than the golden's.
     """
     shapes = golden.all_variables if training else golden.variables
+    shapes = {name: (other_shapes or {}).get(name, shape) for name, shape in shapes.items()}
     entries = {}
     for name, shape in shapes.items():
         if name == "global_step":
