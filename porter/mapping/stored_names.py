@@ -86,7 +86,7 @@ def stored_names(stored: Collection[str], names: Iterable[str], dialect: Dialect
 
 def _without_scopes(name: str, dialect: Dialect) -> str:
     """Return layer and leaf alone: layer names are unique without the scopes, which files drop."""
-    return dialect.separator.join(name.split(dialect.separator)[-2:])
+    return dialect.unscoped(name)
 
 
 def _respelled(
