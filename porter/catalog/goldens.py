@@ -94,8 +94,17 @@ class Recorded:
         """
         return self.shared / "graph.pb.gz"
 
-    def load_graph(self) -> Any:
-        """Return the inference GraphDef at this golden's input size, variables not frozen."""
+    def load_graph(self, size: int | None = None, channels: int | None = None) -> Any:
+        """Return the inference GraphDef at this golden's input size, variables not frozen.
+
+        Its images have ``channels``, by default the recorded three. Raises PorterError where ``size`` is another one
+        than this golden's, which the graph cannot take.
+        """
+        if size not in (None, self.input_size):
+            raise PorterError(
+                f"{self.path} has the original's graph for images of {self.input_size}x{self.input_size}, not of "
+                f"{size}x{size}: verify against a frozen graph of that size"
+            )
         from google.protobuf.json_format import ParseDict
         from tensorboard.compat.proto.attr_value_pb2 import AttrValue
 
@@ -106,6 +115,8 @@ class Recorded:
         for node in graph.node:
             for attribute, value in sized.get(node.name, {}).items():
                 node.attr[attribute].CopyFrom(ParseDict(value, AttrValue()))
+            if channels is not None and node.op == "Placeholder" and len(node.attr["shape"].shape.dim) == 4:
+                node.attr["shape"].shape.dim[3].size = channels
         return graph
 
 
@@ -141,12 +152,16 @@ def seeded_checkpoint(golden: Recorded) -> Checkpoint:
     return Checkpoint(golden.path, "name-seeded weights", seeded_entries(golden))
 
 
-def seeded_entries(golden: Recorded, training: bool = False) -> dict[str, Entry]:
+def seeded_entries(
+    golden: Recorded, training: bool = False, other_shapes: Mapping[str, tuple[int, ...]] | None = None
+) -> dict[str, Entry]:
     """Return the name-seeded weights that ``golden`` was recorded with.
 
-    With ``training``, add the training graph's variables, and each variable's moving average.
+    With ``training``, add the training graph's variables, and each variable's moving average. ``other_shapes`` are
+    those of variables that have another width than the golden's.
     """
     shapes = golden.all_variables if training else golden.variables
+    shapes = {name: (other_shapes or {}).get(name, shape) for name, shape in shapes.items()}
     entries = {}
     for name, shape in shapes.items():
         if name == "global_step":

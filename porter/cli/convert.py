@@ -31,6 +31,7 @@ from porter.errors import plural, summary
 from porter.export.casting import DTYPES
 from porter.files.seals import record_beside
 from porter.mapping.dialects import DIALECTS
+from porter.mapping.shapes import IMAGE_CHANNELS
 from porter.mapping.table import Table
 from porter.render.text import MOST, console, first_few, print_json, printable
 from porter.render.verification_text import show_verification
@@ -145,6 +146,8 @@ def show_tensors(out: Console, result: Any) -> None:
     if found.head_note:
         out.print(Text(f"  head     {found.head_note}"), soft_wrap=True)
     size = f"{len(found.entries)} tensors, {found.parameters:,} values, {found.num_classes} classes"
+    if found.in_channels != IMAGE_CHANNELS:
+        size += f", {plural(found.in_channels, 'input channel')}"
     rounded = f", rounded to {result.save_dtype}" if result.save_dtype else ""
     out.print(Text(f"  ported   {size}, {result.source} -> {result.target}{rounded}"))
     for sentence in shortened(found.suspicious.values()):

@@ -40,9 +40,9 @@ def _card(facts: Mapping[str, Any]) -> str:
 
 Ported by porter {facts["versions"]["porter"]} from a {facts["source_format"]}.
 
-- Input: {facts["input_size"][0]}x{facts["input_size"][1]} RGB, `{facts["preprocessing"]}` preprocessing.
+- Input: {facts["input_size"][0]}x{facts["input_size"][1]} {_channels(facts)}, `{facts["preprocessing"]}` preprocessing.
 - Output: logits, {classes}{labels}. Head: {facts["head"]}.
-- Weights: {taken}.{rounded}
+- Weights: {taken}.{rounded}{_variant(facts)}
 
 ## Source
 
@@ -56,6 +56,14 @@ Left out: {_left_out(facts)}.
 
 {CONFIG} holds the same facts for programs.
 """
+
+
+def _channels(facts: Mapping[str, Any]) -> str:
+    return {1: "grayscale", 3: "RGB"}.get(facts["in_channels"], f"with {facts['in_channels']} channels")
+
+
+def _variant(facts: Mapping[str, Any]) -> str:
+    return "".join(f"\n- The original: {note}." for note in facts["notes"] or ())
 
 
 def _left_out(facts: Mapping[str, Any]) -> str:

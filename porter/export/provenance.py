@@ -77,6 +77,7 @@ def gather(
             "head": translation.head_note or "the checkpoint's",
             "labels": labels,
             "input_size": [arch.input_size, arch.input_size],
+            "in_channels": translation.in_channels,
             "preprocessing": arch.preprocessing,
             "dtype": dtype,
             "from": source,
@@ -87,6 +88,7 @@ def gather(
             "prefix": translation.prefix or None,
             "roles": translation.roles,
             "ignored": list(translation.ignored),
+            "notes": list(translation.notes) or None,
             "left_out": translation.left_out or None,
             "versions": {"python": platform.python_version(), **installed.versions(("porter", "numpy", framework))},
         }

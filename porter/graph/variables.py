@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from porter.formats.tensorflow.dequantize import is_dequantized
 from porter.formats.tensorflow.dtypes import TYPES
 from porter.formats.tensorflow.frozen import is_read, was_variable
 from porter.graph.graph import VARIABLE_OPS, Graph, Node
@@ -61,9 +62,17 @@ def _variable(node: Node) -> Variable | None:
 def _frozen_variables(graph: Graph) -> dict[str, Variable]:
     nodes = graph.nodes.values()
     reads = {node.inputs[0].node for node in nodes if node.inputs and is_read(node.op, node.name)}
+    protos = {node.name: node.proto for node in nodes}
+    packed = {node.name: node for node in nodes if is_dequantized(node.proto, protos)}
+    parts = {ref.node for node in packed.values() for ref in node.inputs}
     found: dict[str, Variable] = {}
     for node in nodes:
-        if node.op == "Const" and node.attr("value") is not None:
+        if node.name in packed:
+            # Tools store a weight as integers behind a Dequantize of its name.
+            proto = protos[node.inputs[0].node].attr["value"].tensor
+            shape = tuple(dim.size for dim in proto.tensor_shape.dim)
+            found[node.name] = Variable(node.name, shape, TYPES[proto.dtype].name)
+        elif node.op == "Const" and node.name not in parts and node.attr("value") is not None:
             proto = node.attr("value").tensor
             shape = tuple(dim.size for dim in proto.tensor_shape.dim)
             if was_variable(node.name, proto.dtype, shape, reads):

@@ -72,7 +72,7 @@ def check_container(stored: Collection[str], names: Sequence[str], dialect: Dial
 
 def tail_of(name: str, dialect: Dialect) -> str:
     """Return layer and leaf alone, as today's files spell the leaf."""
-    return dialect.separator.join(name.split(dialect.separator)[-2:])
+    return dialect.unscoped(name)
 
 
 def _candidates(stored: Iterable[str], dialect: Dialect) -> Candidates:

@@ -46,6 +46,10 @@ class Dialect:
         """Return the whole name of a tensor. A tensor without a leaf has its layer's name."""
         return f"{layer}{self.separator}{leaf}" if leaf else layer
 
+    def unscoped(self, name: str) -> str:
+        """Return layer and leaf of a tensor's name, without the scopes before them, which files may drop."""
+        return self.separator.join(name.split(self.separator)[-2:])
+
 
 def _registry() -> dict[str, Dialect]:
     text = Path(__file__).with_suffix(".toml").read_text(encoding="utf-8")

@@ -55,7 +55,6 @@ def unit_norm(epsilon: float) -> tuple[np.float32, np.float32]:
             best, error = (gamma[at], variance[at]), errors[at]
         if error < _ENOUGH:
             break
-    assert error < LARGEST_ERROR
     return best
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from porter.errors import MappingError, listing
 from porter.mapping.dialects import Dialect
 from porter.mapping.kinds import KINDS, Tensor
 from porter.mapping.overlays import Entry, Overlay
+from porter.mapping.relayout import parse_axes
 from porter.mapping.rows import Endpoint, Layer
 from porter.mapping.table_merge import Merged, Row
 from porter.mapping.table_types import ROW_KEYS, refuse
@@ -94,6 +95,31 @@ def _check_overlay(merged: Merged, overlay: Overlay) -> None:
         refuse(overlay.path, f"names the endpoint {unknown[0]!r}, which is not a row of {table}")
 
 
+def check_leaves(merged: Merged, records: Mapping[str, Dialect]) -> None:
+    """Raise MappingError where an overlay names leaves of unknown roles or kinds, or older ones that nothing reads."""
+    for name, overlay in merged.overlays.items():
+        leaves = overlay.record.get("leaves", {})
+        of_kinds = {key: each for key, each in leaves.items() if isinstance(each, Mapping)}
+        roles = {kind: {tensor.role for tensor in tensors} for kind, tensors in KINDS.items()}
+        _refuse_unknown(overlay.path, "leaves of a kind", of_kinds, roles)
+        _refuse_unknown(overlay.path, "leaves of a role", leaves.keys() - of_kinds.keys(), set().union(*roles.values()))
+        for kind, own in of_kinds.items():
+            _refuse_unknown(overlay.path, f"leaves of a {kind}'s role", own, roles[kind])
+        older = overlay.record.get("older_leaves", {})
+        if older and records[name].scoped:
+            refuse(
+                overlay.path,
+                "has older_leaves, which only a dialect with scoped = false reads: list older names in [layer]",
+            )
+        known = {tensor.leaf(records[name], kind).name for kind, tensors in KINDS.items() for tensor in tensors}
+        _refuse_unknown(overlay.path, "older_leaves of a leaf", older, known - {""})
+
+
+def _refuse_unknown(path: Path, what: str, given: Iterable[str], known: Iterable[str]) -> None:
+    if unknown := sorted(set(given) - set(known)):
+        refuse(path, f"has {what} that does not exist, {unknown[0]!r}: choose from {', '.join(sorted(known))}")
+
+
 def _check_entry(overlay: Overlay, row_id: str, entry: Entry) -> None:
     if entry.kind is not None and entry.kind not in KINDS:
         refuse(overlay.path, f"has the layer {row_id} of unknown kind {entry.kind!r}; the kinds are {', '.join(KINDS)}")
@@ -107,6 +133,8 @@ def check_layers(merged: Merged, records: Mapping[str, Dialect], layers: Sequenc
             refuse(merged.path, f"has a {layer.kind} layer without a name in {missing}")
         if layer.kinds or layer.lacks:
             _check_roles(merged, records, layer)
+        if layer.head or layer.stem or layer.sized:
+            _check_marks(merged, records, layer)
 
 
 def _check_roles(merged: Merged, records: Mapping[str, Dialect], layer: Layer) -> None:
@@ -125,13 +153,33 @@ def _check_roles(merged: Merged, records: Mapping[str, Dialect], layer: Layer) -
                 refuse(merged.file_of(dialect), f"has the layer {layer.id} without {role} in {dialect}: {error}")
 
 
+def _check_marks(merged: Merged, records: Mapping[str, Dialect], layer: Layer) -> None:
+    """Check that the tensors of a layer have the axes that its marks name."""
+    for dialect, record in records.items():
+        axes = [parse_axes(named.axes) for named in layer.tensors(record).values()]
+        where, what = merged.file_of(dialect), f"has the layer {layer.id} of the kind {layer.kind_in(dialect)}"
+        if layer.head and not all("O" in each for each in axes):
+            refuse(where, f"{what} with head = true, but its tensors have no axis O for the classes")
+        if layer.stem and axes and not any("I" in each for each in axes):
+            refuse(where, f"{what} with stem = true, but no tensor has an axis I for the images' channels")
+    kernels = {named.axes for record in records.values() for named in layer.tensors(record).values()}
+    if layer.sized and not any({"H", "W"} <= set(parse_axes(axes)) for axes in kernels):
+        refuse(
+            merged.path,
+            f"has the layer {layer.id} of the kind {layer.kind} with sized = true, but without axes H and W",
+        )
+
+
 def _tensor_of(layer: Layer, role: str) -> Tensor:
     kinds = (layer.kind, *layer.kinds.values())
     return next(tensor for kind in kinds for tensor in KINDS[kind] if tensor.role == role)
 
 
-def check_names(path: Path, records: Mapping[str, Dialect], layers: Sequence[Layer]) -> None:
-    """Raise MappingError where two tensors of a dialect have one name, older spellings included."""
+def check_names(merged: Merged, records: Mapping[str, Dialect], layers: Sequence[Layer]) -> None:
+    """Raise MappingError where two tensors of a dialect have one name, older spellings included.
+
+    A dialect without scopes must tell its tensors apart by the last two parts of their names.
+    """
     for dialect, record in records.items():
         names = [
             named.name
@@ -139,7 +187,14 @@ def check_names(path: Path, records: Mapping[str, Dialect], layers: Sequence[Lay
             for spelling in range(len(layer.names.get(dialect, ())))
             for named in layer.tensors(record, spelling).values()
         ]
-        _check_unique(path, names, dialect)
+        _check_unique(merged.file_of(dialect), names, dialect)
+        if not record.scoped and (twice := _repeated([record.unscoped(name) for name in dict.fromkeys(names)])):
+            both = [name for name in names if record.unscoped(name) == twice[0]]
+            refuse(
+                merged.file_of(dialect),
+                f"has {both[0]} and {both[1]}, which are both {twice[0]} in files of {dialect}, whose names have no "
+                "scopes: rename a layer, or leave scoped = false out",
+            )
 
 
 def check_endpoints(path: Path, endpoints: Sequence[Endpoint]) -> None:

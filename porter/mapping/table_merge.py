@@ -86,6 +86,8 @@ def records_of(merged: Merged) -> dict[str, Dialect]:
             refuse(merged.path, f"names the dialect {dialect!r}, which porter does not know")
     if not merged.dialects:
         refuse(merged.path, "declares no dialects")
+    if len(set(merged.dialects)) < len(merged.dialects):
+        refuse(merged.path, f"declares a dialect more than once: {', '.join(merged.dialects)}")
     records = {name: DIALECTS[name] for name in merged.dialects}
     for name, overlay in merged.overlays.items():
         if name in records:

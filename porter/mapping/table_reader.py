@@ -11,7 +11,14 @@ from porter.mapping.dialects import Dialect
 from porter.mapping.differs import Differs, read_differs
 from porter.mapping.overlays import Overlay, names_of
 from porter.mapping.rows import Endpoint, Layer
-from porter.mapping.table_checks import check_axes, check_endpoints, check_layers, check_names, check_rows
+from porter.mapping.table_checks import (
+    check_axes,
+    check_endpoints,
+    check_layers,
+    check_leaves,
+    check_names,
+    check_rows,
+)
 from porter.mapping.table_files import Source
 from porter.mapping.table_merge import Merged, Row, ignore_of, merge, records_of
 from porter.mapping.table_types import refuse
@@ -36,8 +43,9 @@ def expand(sources: Sequence[Source]) -> Contents:
     check_rows(merged)
     layers = tuple(_layers(merged))
     endpoints = tuple(_endpoints(merged))
+    check_leaves(merged, records)
     check_layers(merged, records, layers)
-    check_names(merged.path, records, layers)
+    check_names(merged, records, layers)
     check_endpoints(merged.path, endpoints)
     differs = read_differs(merged.differs, records, merged.path)
     return Contents(records, layers, endpoints, ignore_of(merged, records), merged.parts, differs)

@@ -9,7 +9,7 @@ import keras
 from porter.catalog.models import Arch
 from porter.formats.checkpoint import Checkpoint
 from porter.mapping.table import Table
-from porter.nets.filling import common_dtype, fitting, head_classes
+from porter.nets.filling import common_dtype, fitting, head_classes, image_options
 
 
 def build(
@@ -18,13 +18,14 @@ def build(
     num_classes: int | None,
     dtype: str | None = None,
     input_size: int | None = None,
+    in_channels: int | None = None,
     **options: Any,
 ) -> keras.Model:
     """Return the network, filled with all of ``tensors``.
 
     Without ``tensors`` the weights are Keras' initial ones. ``dtype`` defaults to that of ``tensors``, ``num_classes``
     to that of their head; 0 classes end at the features. ``input_size`` is the side of the square images in pixels,
-    by default the model's own.
+    by default the model's own. ``in_channels`` are those of the images, by default those that ``tensors`` are for.
 
     Raises MappingError where a tensor is missing, left over or of another shape.
     """
@@ -33,7 +34,7 @@ def build(
         num_classes=head_classes(arch, table, "keras", tensors, num_classes),
         dtype=dtype or common_dtype(tensors),
         input_size=input_size or arch.input_size,
-        **{**arch.options, **options},
+        **{**arch.options, **options, **image_options(table, "keras", tensors, in_channels)},
     )
     if tensors is not None:
         fill(model, table, tensors)

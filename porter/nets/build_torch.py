@@ -11,7 +11,7 @@ from torch import nn
 from porter.catalog.models import Arch
 from porter.formats.checkpoint import Checkpoint
 from porter.mapping.table import Table
-from porter.nets.filling import common_dtype, fitting, head_classes
+from porter.nets.filling import common_dtype, fitting, head_classes, image_options
 
 
 def build(
@@ -20,6 +20,7 @@ def build(
     num_classes: int | None,
     dtype: str | None = None,
     input_size: int | None = None,
+    in_channels: int | None = None,
     **options: Any,
 ) -> nn.Module:
     """Return the network in eval mode, filled with all of ``tensors``.
@@ -27,6 +28,7 @@ def build(
     Without ``tensors`` the weights are PyTorch's initial ones. ``dtype`` defaults to that of ``tensors``,
     ``num_classes`` to that of their head; 0 classes end at the features. The networks take images of any size: only
     the table's optional parts depend on ``input_size``, the side in pixels, by default the model's own.
+    ``in_channels`` are those of the images, by default those that ``tensors`` are for.
 
     Raises MappingError where a tensor is missing, left over or of another shape.
     """
@@ -34,6 +36,7 @@ def build(
     classes = head_classes(arch, table, "torch", tensors, num_classes)
     if any(options.get(part) for part in table.parts):
         options["input_size"] = input_size or arch.input_size
+    options |= image_options(table, "torch", tensors, in_channels)
     module: nn.Module = arch.builder("torch")(num_classes=classes, **{**arch.options, **options})
     module.to(getattr(torch, dtype or common_dtype(tensors)))
     if tensors is not None:

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from porter.catalog.models import Arch
-from porter.errors import MappingError, PorterError, listing, summary
+from porter.errors import MappingError, PorterError, listing, plural, summary
 from porter.formats.checkpoint import Checkpoint
-from porter.mapping.shapes import class_axis
+from porter.mapping.shapes import IMAGE_CHANNELS, class_axis
+from porter.mapping.stem import read_channels
 from porter.mapping.stored_names import stored_names
 from porter.mapping.table import Table
 from porter.mapping.unfit import unfit
@@ -37,6 +38,24 @@ def head_classes(arch: Arch, table: Table, dialect: str, tensors: Checkpoint | N
             f"not {asked}; leave `num_classes` out to take the file's"
         )
     return found
+
+
+def image_options(table: Table, dialect: str, tensors: Checkpoint | None, asked: int | None) -> dict[str, int]:
+    """Return the builder's option for the images' channels: ``asked``, or those that the stem in ``tensors`` reads.
+
+    Three channels need no option. Raises PorterError where the stem reads another number than ``asked``.
+    """
+    if asked is not None and asked < 1:
+        raise PorterError(f"`in_channels` must be at least 1, got {asked}")
+    found = IMAGE_CHANNELS if asked is None else asked
+    if tensors is not None:
+        found = read_channels(table, dialect, tensors)
+        if asked is not None and found != asked:
+            raise PorterError(
+                f"{tensors.path} has weights for images of {plural(found, 'channel')}, not {asked}: "
+                "leave `in_channels` out to take the file's"
+            )
+    return {} if found == IMAGE_CHANNELS else {"in_channels": found}
 
 
 def fitting(table: Table, dialect: str, tensors: Checkpoint, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, str]:

@@ -15,6 +15,7 @@ import numpy as np
 
 from porter.errors import PorterError
 from porter.files.progress import Track, untracked
+from porter.mapping.shapes import IMAGE_CHANNELS
 from porter.parity.result import OwnInput
 from porter.runners.images import PreparedImages, as_rgb, open_image
 from porter.runners.presets import PRESETS
@@ -34,7 +35,7 @@ def preprocessing_drift(
 
     ``reference`` runs both, one image at a time, and the result says how far its endpoint ``logits`` moves.
     """
-    if images.preset.torch is None:
+    if images.preset.torch is None or images.channels != IMAGE_CHANNELS:
         return ()
     sides = [_Drift("PyTorch", "resize and crop, by Pillow and antialiased as torchvision's", with_pillow)]
     if images.preset.tensorflow is not None and find_spec("tensorflow") is not None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from porter.catalog.goldens import Recorded, seeded_checkpoint
@@ -11,8 +13,10 @@ from porter.catalog.models import Arch
 from porter.errors import PorterError
 from porter.formats.checkpoint import Checkpoint
 from porter.formats.input_digests import Inputs
+from porter.mapping.dialects import ORIGINAL
+from porter.mapping.shapes import IMAGE_CHANNELS
 from porter.mapping.table import Table
-from porter.mapping.translate import Options
+from porter.mapping.translate import Options, translate
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,7 @@ class Context:
     ``size`` is the side of the input images. ``checkpoint`` and ``options`` are the user's. ``golden`` is the golden
     that one of the two sides is, None without one. ``endpoints`` maps endpoints to places in the user's network.
     ``inputs`` collects the files that are read. ``tag`` chooses among a SavedModel's graphs, see read_graph.
+    ``in_channels`` are the images' channels, None if they are to be found.
     """
 
     arch: Arch
@@ -34,6 +39,17 @@ class Context:
     endpoints: Mapping[str, str] | str | Path | None = None
     inputs: Inputs = field(default_factory=Inputs)
     tag: str | None = None
+    in_channels: int | None = None
+
+    @cached_property
+    def channels(self) -> int:
+        """The number of channels of the images that the checkpoint's network reads, three where that is unknown."""
+        if self.in_channels is not None:
+            return self.in_channels
+        if self.checkpoint is not None and self.golden is None:
+            with suppress(PorterError):  # the side that needs the checkpoint says what is wrong with it
+                return translate(self.checkpoint, self.arch, ORIGINAL, ORIGINAL, self.options).in_channels
+        return IMAGE_CHANNELS
 
     def weights(self) -> tuple[Checkpoint, Options]:
         """Return the weights of this comparison: the golden's name-seeded ones, else the checkpoint's.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -12,7 +12,11 @@ import numpy as np
 from porter.errors import FormatError, PorterError
 from porter.files import package_data
 from porter.files.installed import require_package
+from porter.mapping.shapes import IMAGE_CHANNELS
 from porter.runners.presets import PRESETS
+
+GRAY = (0.2989, 0.587, 0.114)
+"""The weights of red, green and blue in TensorFlow's rgb_to_grayscale."""
 
 
 def sample_paths() -> list[Path]:
@@ -68,12 +72,14 @@ class PreparedImages:
     """The images at ``paths`` as a network's input, decoded only when a batch is asked for.
 
     Index it with a slice or a list of numbers to get float32 NHWC of side ``size``; nothing else stays in memory.
+    ``with_channels`` says what ``channels`` hold, if they are not RGB.
     The constructor reads each file's header, so that a missing or foreign file is found before the first batch.
     Raises PorterError for such a file, and where images that keep their size differ in it.
     """
 
-    def __init__(self, paths: Iterable[Path], preprocessing: str, size: int) -> None:
+    def __init__(self, paths: Iterable[Path], preprocessing: str, size: int, channels: int = IMAGE_CHANNELS) -> None:
         self.paths = list(paths)
+        self.channels = channels
         self.preprocessing = preprocessing
         if preprocessing not in PRESETS:
             raise PorterError(f"unknown `preprocessing` {preprocessing!r}: choose from {', '.join(PRESETS)}")
@@ -92,11 +98,30 @@ class PreparedImages:
 
     def __getitem__(self, chosen: slice | Sequence[int]) -> np.ndarray:
         paths = self.paths[chosen] if isinstance(chosen, slice) else [self.paths[number] for number in chosen]
-        return np.stack([self.preset.prepare(read_image(path), self.size) for path in paths]).astype(np.float32)
+        return np.stack([self._prepared(read_image(path)) for path in paths]).astype(np.float32)
+
+    def _prepared(self, image: np.ndarray) -> np.ndarray:
+        return with_channels(lambda pixels: self.preset.prepare(pixels, self.size), image, self.channels)
 
 
 Images: TypeAlias = np.ndarray | PreparedImages
 """Float32 NHWC images, in memory or prepared batch by batch."""
+
+
+def with_channels(prepare: Callable[[np.ndarray], np.ndarray], image: np.ndarray, channels: int) -> np.ndarray:
+    """Return what ``prepare`` makes of the RGB ``image`` (HWC), with this number of channels.
+
+    One channel is TensorFlow's rgb_to_grayscale, as slim's ``use_grayscale`` has it
+    (tensorflow/python/ops/image_ops_impl.py). Two are red and green. Behind the first three come those of the image
+    mirrored, so that a network reads no channel twice; the thirteenth is the first one again.
+    """
+    if channels == IMAGE_CHANNELS:
+        return prepare(image)
+    if channels == 1:
+        gray = image.astype(np.float32) @ np.array(GRAY, np.float32)
+        return prepare(np.repeat(gray[..., None], IMAGE_CHANNELS, axis=2))[..., :1]
+    mirrored = [prepare(image[::down, ::across]) for down in (1, -1) for across in (1, -1)]
+    return np.take(np.concatenate(mirrored, axis=2), range(channels), axis=2, mode="wrap")
 
 
 def _common_size(paths: Sequence[Path], preprocessing: str) -> tuple[int, int]:

@@ -12,7 +12,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from porter.catalog.goldens import recorded
+from porter.catalog.goldens import Recorded, recorded
+from porter.catalog.models import Arch
 from porter.errors import PorterError
 from porter.formats.checkpoint import Checkpoint
 from porter.runners.context import Context
@@ -45,15 +46,25 @@ def golden_side(context: Context) -> Side:
     """Return the context's golden, or the model's own where it has none."""
     from porter.runners.golden import GoldenRunner
 
-    golden = context.golden or recorded(context.arch.name)
+    golden = context.golden or _golden_of(context.arch)
     title = f"the golden of the original code, {golden.origin}"
     return Side("golden", title, GoldenRunner(golden, context.table))
 
 
 def beside_golden(context: Context) -> Context:
     """Return ``context`` for a comparison with its golden: the golden's input size and name-seeded weights."""
-    golden = context.golden or recorded(context.arch.name)
+    golden = context.golden or _golden_of(context.arch)
     return replace(context, golden=golden, size=golden.input_size)
+
+
+def _golden_of(arch: Arch) -> Recorded:
+    """Return the golden of a released model. Raises PorterError for any other."""
+    if arch.base:
+        raise PorterError(
+            f"{arch.name} was not released and has no golden: give a `checkpoint`, or verify {arch.base}, the released "
+            "model with the same code"
+        )
+    return recorded(arch.golden)
 
 
 def _file_side(framework: str, path: Path, context: Context) -> Side:

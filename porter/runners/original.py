@@ -104,7 +104,7 @@ def _open_graph(path: Path | None, context: Context) -> _Graph:
         if context.checkpoint.format == frozen.FORMAT and not training_of(context.checkpoint.path):
             path = context.checkpoint.place
         else:
-            golden = recorded(context.arch.name)
+            golden = recorded(context.arch.golden)
             path = golden.graph
     elif not path.exists():
         raise PorterError(f"{path} does not exist: name a .pb, .pbtxt or .meta file, or a SavedModel's folder")
@@ -115,7 +115,9 @@ def _open_graph(path: Path | None, context: Context) -> _Graph:
         # porter does not run these ops, but a model with impure ones deserves no trust.
         needed = f"{source.init_ops[0]} needs, which TensorFlow runs when it loads the model,"
         check_ops(prune(source.graph, source.init_ops, path), path, needed)
-    definition, fake_quants = without_fake_quant(golden.load_graph() if golden else source.graph)
+    definition, fake_quants = without_fake_quant(
+        golden.load_graph(context.size, context.channels) if golden else source.graph
+    )
     return _Graph(path, definition, fake_quants, golden)
 
 

@@ -87,6 +87,7 @@ class PortResult:
             "tensors": len(self.translation.entries),
             "parameters": self.translation.parameters,
             "num_classes": self.translation.num_classes,
+            "in_channels": self.translation.in_channels,
             "head": self.translation.head_note,
             "save_dtype": self.save_dtype,
             "roles": self.translation.roles,

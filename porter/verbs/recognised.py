@@ -81,27 +81,24 @@ def _command(best: Match, shapes: Mapping[str, object], path: Path, analysis: An
     """Return the command that ports the file, of several copies of the network the first."""
     record = Table.load(best.arch.table).record(best.dialect)
     target = "keras" if record.framework == "torch" else "torch"
-    words = [
-        "port",
-        best.arch.name,
-        "--from",
-        best.dialect,
-        "--to",
-        target,
-        "--checkpoint",
-        _checkpoint(path, analysis),
-    ]
-    if best.copies:
-        for option, value in best.place.choice().items():
-            values = [f"{old}={new}" for old, new in value.items()] if isinstance(value, dict) else [value]
-            words += [word for each in values for word in (f"--{option}", each)]
+    checkpoint = shlex.quote(_checkpoint(path, analysis))
+    options = _place(best) if best.copies else ""
     if not best.whole:
-        words.append("--backbone" if best.unknown else "--no-head")
+        options += " --backbone" if best.unknown else " --no-head"
     elif best.unknown and not best.copies:
-        known = shapes.keys() - set(best.unknown)
-        for scope in by_scope(best.unknown, known, record.separator):
-            words += ["--ignore", scope if scope in best.unknown else f"{scope}{record.separator}*"]
-    return shlex.join([*words, "--out", "model.safetensors"])
+        for scope in by_scope(best.unknown, shapes.keys() - set(best.unknown), record.separator):
+            pattern = scope if scope in best.unknown else f"{scope}{record.separator}*"
+            options += f" --ignore {shlex.quote(pattern)}"
+    return (
+        f"port {best.arch.name} --from {best.dialect} --to {target} --checkpoint {checkpoint}{options}"
+        " --out model.safetensors"
+    )
+
+
+def _place(best: Match) -> str:
+    """Return the options that choose the place of ``best`` among its copies."""
+    prefix = f" --prefix {shlex.quote(best.prefix)}" if best.prefix or not best.place.renamed else ""
+    return prefix + "".join(f" --rename {shlex.quote(f'{old}={new}')}" for old, new in best.place.renamed)
 
 
 def _checkpoint(path: Path, analysis: Analysis | None) -> str:

@@ -12,6 +12,9 @@ from porter.errors import PorterError
 from porter.files.atomic import replacing
 from porter.files.progress import Track, untracked
 from porter.formats.tensorflow.bundle_writer import data_file, in_order, index_file, write_bundle
+from porter.mapping.dialects import ORIGINAL
+from porter.mapping.shapes import expected_shapes
+from porter.mapping.table import Table
 
 
 @dataclass(frozen=True)
@@ -40,11 +43,13 @@ def seed(model: str, out: str | Path, training: bool = False, track: Track[str] 
         raise PorterError(f"`out` must be a checkpoint's prefix, such as seeded.ckpt, got {str(out)!r}")
     if not prefix.absolute().parent.is_dir():
         raise PorterError(f"the folder {prefix.parent} does not exist: make it first, or name another `out`")
-    entries = seeded_entries(recorded(find_arch(model).name), training)
+    arch = find_arch(model)
+    shapes = expected_shapes(arch, Table.load(arch.table), ORIGINAL) if arch.base else None
+    entries = seeded_entries(recorded(arch.golden), training, shapes)
     index, data = index_file(prefix), data_file(prefix)
     # The index is renamed last: without it, readers find no checkpoint.
     with replacing(index) as new_index, replacing(data) as new_data:
         write_bundle(new_data, new_index, entries, track(in_order(entries), "writing"))
         if index.is_file() and index.read_bytes() != new_index.read_bytes():
             raise PorterError(f"{prefix} is already another checkpoint: delete {index}, or name another `out`")
-    return SeedResult(find_arch(model).name, prefix, len(entries), index.stat().st_size + data.stat().st_size)
+    return SeedResult(arch.name, prefix, len(entries), index.stat().st_size + data.stat().st_size)

@@ -15,6 +15,7 @@ from porter.files.progress import Track, untracked
 from porter.formats.checkpoint import Checkpoint
 from porter.formats.input_digests import Inputs
 from porter.mapping.head import Head, head_beside
+from porter.mapping.shapes import IMAGE_CHANNELS
 from porter.mapping.table import Table
 from porter.mapping.translate import Options, Translation, translate
 from porter.nets.build import require_framework
@@ -150,7 +151,7 @@ def _images(context: Context, images: Sequence[str | Path]) -> Images:
 
         return golden_images(context.size)
     paths = [Path(image) for image in images] or sample_paths()
-    return PreparedImages(paths, context.arch.preprocessing, context.size)
+    return PreparedImages(paths, context.arch.preprocessing, context.size, context.channels)
 
 
 def verify_golden(
@@ -182,7 +183,14 @@ def verify_checkpoint(
     ``translation`` says which of the checkpoint's entries the original gets. With another ``head`` than the
     checkpoint's, the original's remaining outputs are compared.
     """
-    context = Context(arch, Table.load(arch.table), arch.input_size, checkpoint, trust_graph=trust_graph)
+    context = Context(
+        arch,
+        Table.load(arch.table),
+        arch.input_size,
+        checkpoint,
+        trust_graph=trust_graph,
+        in_channels=translation.in_channels,
+    )
     prepared = _images(context, images)
     require_package("tensorflow", "tf")
     for framework in ports:
@@ -226,4 +234,5 @@ def _described(context: Context, images: Images) -> str:
     if not isinstance(images, PreparedImages):
         return f"sample images, centre {context.size}x{context.size}, scaled to [-1, 1]; name-seeded weights"
     count = f"{len(images)} image{'' if len(images) == 1 else 's'}"
-    return f"{count}, {images.preprocessing} preprocessing to {images.sides[0]}x{images.sides[1]}"
+    channels = {1: " in gray", IMAGE_CHANNELS: ""}.get(images.channels, f" with {images.channels} channels")
+    return f"{count}, {images.preprocessing} preprocessing to {images.sides[0]}x{images.sides[1]}{channels}"

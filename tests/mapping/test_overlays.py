@@ -207,6 +207,36 @@ def test_leaves_come_from_the_dialect(folder: Path) -> None:
         ('framework = "torch"', 'framework = "torch"\nleaves = { gamma = 3 }', "leaves that are not names"),
         ('framework = "torch"', 'framework = "torch"\nolder_leaves = { a = 3 }', "older_leaves that are not lists"),
         ('stem         = "conv_stem"\n', "", "has no name for these layers of mobilenet_v1.toml:\n  stem"),
+        (
+            'framework = "torch"',
+            'framework = "torch"\nleaves = { gama = "g" }',
+            "leaves of a role that does not exist, 'gama'",
+        ),
+        (
+            'framework = "torch"',
+            'framework = "torch"\nleaves = { convolution = { kernel = "k" } }',
+            "leaves of a kind that does not exist, 'convolution'",
+        ),
+        (
+            'framework = "torch"',
+            'framework = "torch"\nleaves = { conv = { gamma = "g" } }',
+            "leaves of a conv's role that does not exist, 'gamma': choose from kernel",
+        ),
+        (
+            'framework = "torch"',
+            'framework = "torch"\nolder_leaves = { weight = ["w"] }',
+            "has older_leaves, which only a dialect with scoped = false reads",
+        ),
+        (
+            'framework = "torch"',
+            'framework = "torch"\nscoped = false\nolder_leaves = { kernel = ["w"] }',
+            "older_leaves of a leaf that does not exist, 'kernel'",
+        ),
+        (
+            'framework = "torch"',
+            'framework = "torch"\nscoped = false',
+            "which are both bn1.bias in files of timm, whose names have no scopes: rename a layer",
+        ),
         ('stem         = "conv_stem"', 'stem = { kind = "conv" }', "has the layer stem without a name"),
         ('stem         = "conv_stem"', 'stem = { name = "a", a = 1 }', "the layer stem with unknown keys ['a']"),
         ('stem         = "conv_stem"', "stem = 3", "has the layer stem without a name"),
@@ -237,6 +267,14 @@ def test_a_wrong_overlay_is_refused_by_name(folder: Path, old: str, new: str, co
         Table.load("mobilenet_v1")
     assert complaint in str(caught.value)
     assert str(folder) in str(caught.value)
+
+
+def test_a_clash_inside_an_overlay_is_blamed_on_the_overlay(folder: Path) -> None:
+    path = folder / "mobilenet_v1.timm.toml"
+    path.write_text(MOBILENET.replace('stem         = "conv_stem"', 'stem = "bn1"', 1), encoding="utf-8")
+    with pytest.raises(MappingError) as caught:
+        Table.load("mobilenet_v1")
+    assert str(caught.value) == f"{path}: the table has the timm name 'bn1.weight' more than once"
 
 
 def test_an_overlay_of_a_dialect_with_columns_is_refused(folder: Path) -> None:

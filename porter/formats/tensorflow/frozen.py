@@ -55,7 +55,7 @@ def read_frozen(path: Path) -> Checkpoint:
         proto = node.attr["value"].tensor
         shape = tuple(dim.size for dim in proto.tensor_shape.dim)
         if node.name in parts:
-            asides[node.name] = "part of a quantized weight"
+            asides[node.name] = "quantized constant"
         elif was_variable(node.name, proto.dtype, shape, read):
             load = partial(tensor_values, path, node.name, proto)
             entries[node.name] = Entry(shape, TYPES[proto.dtype].loaded, load)

@@ -71,8 +71,9 @@ class Analysis:
 
     @cached_property
     def frozen(self) -> bool:
-        """Whether all variables are constants."""
-        return bool(self.all_variables) and all(self.graph.nodes[name].op == "Const" for name in self.all_variables)
+        """Whether all variables are constants, or Dequantize nodes over constants."""
+        ops = {self.graph.nodes[name].op for name in self.all_variables}
+        return bool(ops) and ops <= {"Const", "Dequantize"}
 
     @cached_property
     def paths(self) -> Paths:

@@ -13,7 +13,7 @@ from porter.errors import FormatError, listing
 PURE_OPS = frozenset(
     """
     Abs Add AddN AddV2 All Any ArgMax AvgPool BatchMatMul BatchMatMulV2 BatchToSpaceND BiasAdd BroadcastTo Cast Ceil
-    ClipByValue Concat ConcatV2 Const Conv2D DepthwiseConv2dNative Div Elu Equal Exp ExpandDims
+    ClipByValue Concat ConcatV2 Const Conv2D DepthwiseConv2dNative Dequantize Div Elu Equal Exp ExpandDims
     FakeQuantWithMinMaxArgs FakeQuantWithMinMaxVars FakeQuantWithMinMaxVarsPerChannel Fill Floor FloorDiv FloorMod
     FusedBatchNorm FusedBatchNormV2 FusedBatchNormV3 GatherV2 Greater GreaterEqual Identity IdentityN LRN LeakyRelu
     Less LessEqual Log LogSoftmax LogicalAnd LogicalNot LogicalOr MatMul Max MaxPool Maximum Mean Min Minimum

@@ -21,8 +21,9 @@ def mobilenet_v1(
     multiplier: float = 1.0,
     global_pool: bool = False,
     dtype: str = "float32",
+    in_channels: int = 3,
 ) -> keras.Model:
-    """Return MobileNet V1: (N, input_size, input_size, 3) in [-1, 1] in, (N, num_classes) logits out.
+    """Return MobileNet V1: (N, input_size, input_size, in_channels) in [-1, 1] in, (N, num_classes) logits out.
 
     With 0 classes the network ends at the (N, channels) features. ``multiplier`` scales every number of channels
     (``design.depth``). slim pools 7x7 with stride 2 and without padding, so that an 8x8 last map (input sizes 225 to
@@ -37,7 +38,7 @@ def mobilenet_v1(
         x = layers.BatchNormalization(-1, momentum=DECAY, epsilon=EPSILON, dtype=dtype, name=f"{name}_bn")(x)
         return layers.ReLU(6.0, dtype=dtype, name=f"{name}_relu")(x)
 
-    images = keras.Input((input_size, input_size, 3), dtype=dtype, name="images")
+    images = keras.Input((input_size, input_size, in_channels), dtype=dtype, name="images")
     x = norm_relu6(conv(depth(STEM, multiplier), 3, 2, use_bias=False, name="conv1")(images), "conv1")
     blocks = [block for stage in STAGES for block in stage]
     for i, (channels, stride) in enumerate(blocks, start=1):

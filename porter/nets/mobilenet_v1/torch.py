@@ -65,16 +65,18 @@ class AveragePool(nn.Module):
 
 
 class MobileNetV1(nn.Module):
-    """MobileNet V1: (N, 3, H, W) in [-1, 1] in, (N, num_classes) logits out.
+    """MobileNet V1: (N, in_channels, H, W) in [-1, 1] in, (N, num_classes) logits out.
 
     With 0 classes the network ends at the (N, channels) features. ``multiplier`` scales every number of channels
     (``design.depth``).
     """
 
-    def __init__(self, num_classes: int = 1001, multiplier: float = 1.0, global_pool: bool = False) -> None:
+    def __init__(
+        self, num_classes: int = 1001, multiplier: float = 1.0, global_pool: bool = False, in_channels: int = 3
+    ) -> None:
         super().__init__()
         channels = depth(STEM, multiplier)
-        self.conv_stem = Conv2dSame(3, channels, 3, stride=2, bias=False)
+        self.conv_stem = Conv2dSame(in_channels, channels, 3, stride=2, bias=False)
         self.bn1 = _norm(channels)
         self.blocks = nn.Sequential()
         for stage in STAGES:

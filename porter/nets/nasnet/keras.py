@@ -224,8 +224,9 @@ def nasnet(
     drop_path: bool,
     aux: bool = False,
     name: str = "nasnet",
+    in_channels: int = 3,
 ) -> keras.Model:
-    """Return NASNet-A: (N, input_size, input_size, 3) in, (N, num_classes) logits out.
+    """Return NASNet-A: (N, input_size, input_size, in_channels) in, (N, num_classes) logits out.
 
     With 0 classes the network ends at the (N, channels) features. With ``aux`` the outputs are both logits, the
     auxiliary head's second; training adds their losses with weight 0.4 (nasnet.py). Every layer is Keras' own, so that
@@ -233,7 +234,7 @@ def nasnet(
     That needs porter's ``DropPath`` and the callback ``DropPathSchedule(config.total_training_steps)``.
     """
     make = Layers(config, dtype)
-    images = keras.Input((input_size, input_size, 3), dtype=dtype, name="images")
+    images = keras.Input((input_size, input_size, in_channels), dtype=dtype, name="images")
     stride, pad = (2, "valid") if config.stem == "imagenet" else (1, "same")
     x = make.convolution(images, config.stem_filters, "stem_conv1", kernel=3, stride=stride, pad=pad)
 
@@ -261,9 +262,10 @@ def nasnet_large(
     dtype: str = "float32",
     drop_path: bool = False,
     aux: bool = False,
+    in_channels: int = 3,
 ) -> keras.Model:
     """Return NASNet-A (6 @ 4032), for images in [-1, 1]."""
-    return nasnet(LARGE, num_classes, input_size, dtype, drop_path, aux, "nasnet_large")
+    return nasnet(LARGE, num_classes, input_size, dtype, drop_path, aux, "nasnet_large", in_channels)
 
 
 def nasnet_mobile(
@@ -272,9 +274,10 @@ def nasnet_mobile(
     dtype: str = "float32",
     drop_path: bool = False,
     aux: bool = False,
+    in_channels: int = 3,
 ) -> keras.Model:
     """Return NASNet-A (4 @ 1056), for images in [-1, 1]. Its drop path drops nothing, as in slim."""
-    return nasnet(MOBILE, num_classes, input_size, dtype, drop_path, aux, "nasnet_mobile")
+    return nasnet(MOBILE, num_classes, input_size, dtype, drop_path, aux, "nasnet_mobile", in_channels)
 
 
 def nasnet_cifar(
@@ -283,6 +286,7 @@ def nasnet_cifar(
     dtype: str = "float32",
     drop_path: bool = False,
     aux: bool = False,
+    in_channels: int = 3,
 ) -> keras.Model:
     """Return NASNet-A (6 @ 768), for standardized images."""
-    return nasnet(CIFAR, num_classes, input_size, dtype, drop_path, aux, "nasnet_cifar")
+    return nasnet(CIFAR, num_classes, input_size, dtype, drop_path, aux, "nasnet_cifar", in_channels)

@@ -202,22 +202,24 @@ class AuxiliaryHead(nn.Module):
 
 
 class NASNet(nn.Module):
-    """NASNet-A: (N, 3, H, W) in, (N, num_classes) logits out; 0 classes end at the (N, channels) features.
+    """NASNet-A: (N, in_channels, H, W) in, (N, num_classes) logits out; 0 classes end at the (N, channels) features.
 
     With ``aux`` it has the auxiliary head for images of ``input_size`` and returns both logits, the head's second.
     Training adds their losses with weight 0.4 (nasnet.py). Training mode has dropout, and drop path after the first
     ``set_step``.
     """
 
-    def __init__(self, config: Config, num_classes: int, aux: bool = False, input_size: int = 0) -> None:
+    def __init__(
+        self, config: Config, num_classes: int, aux: bool = False, input_size: int = 0, in_channels: int = 3
+    ) -> None:
         super().__init__()
         self.config = config
         norm = partial(nn.BatchNorm2d, eps=config.batch_norm_epsilon, momentum=1 - config.batch_norm_decay)
         channels = config.stem_filters
         if config.stem == "imagenet":
-            stem, size = nn.Conv2d(3, channels, 3, stride=2, bias=False), (input_size - 1) // 2
+            stem, size = nn.Conv2d(in_channels, channels, 3, stride=2, bias=False), (input_size - 1) // 2
         else:
-            stem, size = Conv2dSame(3, channels, 3, bias=False), input_size
+            stem, size = Conv2dSame(in_channels, channels, 3, bias=False), input_size
         self.conv0 = nn.Sequential(OrderedDict(conv=stem, bn=norm(channels)))
 
         steps = plan(config)
@@ -260,16 +262,16 @@ class NASNet(nn.Module):
                 module.progress = min(1.0, step / self.config.total_training_steps)
 
 
-def nasnet_large(num_classes: int = 1001, aux: bool = False, input_size: int = 331) -> NASNet:
+def nasnet_large(num_classes: int = 1001, aux: bool = False, input_size: int = 331, in_channels: int = 3) -> NASNet:
     """Return NASNet-A (6 @ 4032), for 331x331 images in [-1, 1]."""
-    return NASNet(LARGE, num_classes, aux, input_size)
+    return NASNet(LARGE, num_classes, aux, input_size, in_channels)
 
 
-def nasnet_mobile(num_classes: int = 1001, aux: bool = False, input_size: int = 224) -> NASNet:
+def nasnet_mobile(num_classes: int = 1001, aux: bool = False, input_size: int = 224, in_channels: int = 3) -> NASNet:
     """Return NASNet-A (4 @ 1056), for 224x224 images in [-1, 1]."""
-    return NASNet(MOBILE, num_classes, aux, input_size)
+    return NASNet(MOBILE, num_classes, aux, input_size, in_channels)
 
 
-def nasnet_cifar(num_classes: int = 10, aux: bool = False, input_size: int = 32) -> NASNet:
+def nasnet_cifar(num_classes: int = 10, aux: bool = False, input_size: int = 32, in_channels: int = 3) -> NASNet:
     """Return NASNet-A (6 @ 768), for standardized 32x32 images."""
-    return NASNet(CIFAR, num_classes, aux, input_size)
+    return NASNet(CIFAR, num_classes, aux, input_size, in_channels)
