@@ -118,13 +118,16 @@ def show_input(out: Console, result: Any) -> None:
     out.print(Text(f"  holds    {counts}"), soft_wrap=True)
     if found.prefix:
         out.print(Text(f"  prefix   {found.prefix} precedes the model's names"), soft_wrap=True)
+    if found.prefixes:
+        shares = ", ".join(f"{printable(prefix)} ({count})" for prefix, count in found.prefixes.items())
+        out.print(Text(f"  prefixes {shares} precede the model's names"), soft_wrap=True)
     for theirs, ours in found.renamed.items():
         where = f"the scope {printable(theirs)}" if theirs else "the top of the file"
         out.print(Text(f"  renamed  {where} is read as {ours}"), soft_wrap=True)
     if found.ignored:
         out.print(Text(f"  ignored  {first_few(summary(found.ignored, MOST))}"), soft_wrap=True)
     if found.other_scopes:
-        scopes = ", ".join(f"{printable(scope)} ({count})" for scope, count in found.other_scopes.items())
+        scopes = first_few([f"{scope} ({count})" for scope, count in found.other_scopes.items()])
         total = plural(sum(found.other_scopes.values()), "variable")
         out.print(Text(f"  left out {total} outside of the network: {scopes}"), soft_wrap=True)
     for note in result.notes:

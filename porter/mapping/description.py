@@ -87,7 +87,7 @@ def _within(match: Match) -> str:
     scopes = [_scope(place) for place in (match.place, *match.copies)]
     if len(scopes) > 1:
         return f"in the scopes {', '.join(scopes)}"
-    return f"in the scope {scopes[0]}" if match.place.prefix or match.place.renamed else ""
+    return f"in the scope{'s' if match.place.spread else ''} {scopes[0]}" if match.place.scope != "" else ""
 
 
 def _scope(place: Place) -> str:

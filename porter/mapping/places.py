@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from porter.errors import MappingError
@@ -20,23 +22,38 @@ class Place:
 
     ``prefix`` stands before all of them. ``renamed`` holds pairs of a leading scope in the file and the table's, which
     the file has it for; an empty scope is the top of the file. ``separator`` stands between the parts of a name.
+    ``spread`` pairs names with their own prefix where a file has the parts of a network in several scopes.
     """
 
     prefix: str = ""
     renamed: tuple[tuple[str, str], ...] = ()
     separator: str = "/"
+    spread: tuple[tuple[str, str], ...] = ()
 
     def stored(self, name: str) -> str:
         """Return the name in the file of the table's ``name``."""
+        if self.spread:
+            return self._prefixes.get(name, "") + name
         for theirs, ours in self.renamed:
             if name == ours or name.startswith(ours + self.separator):
                 tail = name[len(ours) :].removeprefix(self.separator)
                 return self.prefix + self.separator.join(filter(None, (theirs, tail)))
         return self.prefix + name
 
+    @cached_property
+    def _prefixes(self) -> dict[str, str]:
+        return dict(self.spread)
+
+    @cached_property
+    def shares(self) -> dict[str, int]:
+        """The number of names behind each prefix, where a file has the parts of a network in several scopes."""
+        return dict(Counter(prefix for _, prefix in self.spread))
+
     @property
     def scope(self) -> str:
         """The scope of the file that holds the names, for a reader; empty where that is the whole file."""
+        if self.spread:
+            return " and ".join(prefix.removesuffix(self.separator) for prefix in self.shares)
         roots = [theirs for theirs, _ in self.renamed]
         return (self.prefix + (roots[0] if len(roots) == 1 else "")).removesuffix(self.separator)
 
@@ -70,6 +87,20 @@ def places(stored: Collection[str], names: Sequence[str], separator: str) -> dic
                 if theirs != root:
                     found.setdefault(Place(prefix, ((theirs, root),), separator), set()).add(tails[tail])
     return found
+
+
+def spread_place(found: Mapping[Place, set[str]], body: Sequence[str], separator: str) -> Place | None:
+    """Return the place of a ``body`` whose names stand behind several prefixes, each name behind one of them alone.
+
+    A two-stage detector has a network like this: FirstStageFeatureExtractor/ and SecondStageFeatureExtractor/.
+    None where a name is not there, or more than once.
+    """
+    exact = {place.prefix: names for place, names in found.items() if names and not place.renamed}
+    where = {name: [prefix for prefix, names in exact.items() if name in names] for name in body}
+    if len(exact) < 2 or any(len(prefixes) != 1 for prefixes in where.values()):
+        return None
+    every = {name: prefix for prefix, names in exact.items() for name in names}
+    return Place("", (), separator, tuple(every.items()))
 
 
 def _starts(name: str, separator: str) -> Iterator[int]:

@@ -20,7 +20,7 @@ from porter.formats.checkpoint import Entry
 from porter.formats.roles import SHADOW, VARIABLE, base_name, roles
 from porter.mapping.containers import find_container
 from porter.mapping.dialects import Dialect
-from porter.mapping.places import Place, places
+from porter.mapping.places import Place, places, spread_place
 from porter.mapping.rows import Pair, pair
 from porter.mapping.shapes import class_axis, expected_shapes, image_channels, with_free_axes
 from porter.mapping.stored_names import stored_names
@@ -199,6 +199,8 @@ def _places(
             return first, tuple(others)
     found = places(shapes, names, record.separator)
     best = max(found, key=lambda place: (len(found[place]), not place.renamed))
+    if not found[best].issuperset(body) and (spread := spread_place(found, body, record.separator)):
+        return spread, ()
     return best, tuple(place for place in found if place != best and found[place].issuperset(body))
 
 

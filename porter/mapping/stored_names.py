@@ -11,7 +11,7 @@ from porter.formats.checkpoint import Checkpoint
 from porter.formats.roles import has_variable
 from porter.mapping.containers import check_container, contained_names, find_container, outside
 from porter.mapping.dialects import Dialect
-from porter.mapping.places import Place, places, root_scope, several
+from porter.mapping.places import Place, places, root_scope, several, spread_place
 from porter.mapping.table import Table
 
 Fits = Callable[[str, str], bool]
@@ -91,7 +91,8 @@ def find_place(
     """Return the place of the table's names ``asked`` in ``stored``, and those of the network's other copies.
 
     A copy has all names of the ``body``, which is the network without its head. Its root scope may be another if all
-    shapes fit. Without a copy, the place is the prefix of most names. Raises MappingError where several copies fit.
+    shapes fit, and so may its parts stand in several scopes. Otherwise the place is the prefix of most names. Raises
+    MappingError where several copies fit.
     """
     if not dialect.scoped:
         if wanted.rename:
@@ -113,6 +114,9 @@ def find_place(
         raise several([place.scope for place in here], [place.choice() for place in here])
     if here:
         return here[0], [copy for copy in copies if copy != here[0]] if wanted.prefix is not None else []
+    spread = spread_place(found, body, dialect.separator) if wanted.prefix is None else None
+    if spread and all(wanted.fits(name, spread.stored(name)) for name in body):
+        return spread, []
     return _most_names(found, wanted.prefix, dialect.separator), []
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 
@@ -69,7 +69,8 @@ class Translation:
     variable, or its moving average. ``averaged_only`` counts raw weights that the file lacks, whose averages are read.
     ``left_out`` counts the variables of each optional part that nobody asked for. ``other_scopes`` counts the variables
     outside of the network, by scope: other copies of it, and what ``backbone`` leaves out. ``prefix`` stands before the
-    names in the file; ``renamed`` maps the file's leading scope to the model's. ``ema_difference`` is the largest
+    names in the file, ``prefixes`` counts the names behind each where there are several; ``renamed`` maps the file's
+    leading scope to the model's. ``ema_difference`` is the largest
     ``|raw - ema|``, None where no variable has both. ``num_classes`` is that of the checkpoint's head, 0 without one;
     ``in_channels`` are the images' channels that its stem reads. ``notes`` say how the file differs from the original,
     a sentence each, and ``made`` holds the entries taken that are not in the file, or have another name there.
@@ -90,6 +91,7 @@ class Translation:
     other_scopes: dict[str, int]
     prefix: str
     renamed: dict[str, str]
+    prefixes: dict[str, int]
     head: tuple[Pair, ...]
     head_note: str | None = None
     suspicious: Findings = field(default_factory=Findings)
@@ -169,6 +171,7 @@ def translate(
         others,
         located.prefix,
         dict(located.place.renamed),
+        located.place.shares,
         tuple(pair for pair in job.table.pairs(target, target, job.options.parts) if pair.head),
         suspicious=suspicious,
         in_channels=in_channels,
@@ -192,10 +195,13 @@ def _located(job: _Job) -> Located:
     pairs = {pair.source: pair for pair in job.wanted(job.source, job.source)}
     entries = job.checkpoint.entries
 
+    @cache
+    def shapes() -> dict[str, tuple[int, ...]]:  # most files need none
+        return expected_shapes(job.arch, job.table, job.source)
+
     def fits(ours: str, theirs: str) -> bool:
-        shapes = expected_shapes(job.arch, job.table, job.source)
         shape = entries[theirs if theirs in entries else theirs + SHADOW_SUFFIX].shape
-        return ours not in pairs or shape == with_free_axes(pairs[ours], shapes[ours], shape)
+        return ours not in pairs or shape == with_free_axes(pairs[ours], shapes()[ours], shape)
 
     wanted = Wanted(job.options.parts, job.options.prefix, job.options.rename, fits)
     return locate(job.checkpoint, job.table, job.source, wanted)

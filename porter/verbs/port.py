@@ -80,6 +80,7 @@ class PortResult:
             "format": self.checkpoint.format,
             "sha256": {str(path): digest for path, digest in self.digests.items()},
             "prefix": self.translation.prefix,
+            "prefixes": self.translation.prefixes,
             "renamed": self.translation.renamed,
             "average": self.translation.average,
             "averaged_only": self.translation.averaged_only,

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 
 from helpers.checkpoints import in_memory, seeded_variables
+from porter.catalog.goldens import recorded
 from porter.catalog.models import find_arch
 from porter.errors import MappingError
+from porter.mapping.description import describe
 from porter.mapping.places import Place, by_scope, places, root_scope
+from porter.mapping.recognise import recognise, variable_shapes
 from porter.mapping.translate import Options, Translation, translate
 
 ARCH = find_arch("mobilenet_v1_0.25_128")
@@ -138,3 +141,66 @@ def test_what_lies_outside_is_counted_by_the_outermost_scope_without_the_network
     known = ["net/conv/weights", "net/bn/beta"]
     names = ["box/a/weights", "box/b/weights", "net/extra/weights", "net/extra/bn/beta", "alone"]
     assert by_scope(names, known, "/") == {"box": 2, "net/extra": 2, "alone": 1}
+
+
+def two_stages() -> dict[str, np.ndarray]:
+    """Return a Faster R-CNN over NASNet-A Mobile: its last cells are in the second stage, its classifier is not there.
+
+    The scopes are those of tensorflow/models#2203.
+    """
+    late = ("cell_8", "cell_9", "cell_10", "cell_11", "reduction_cell_1")
+    tensors = {"SecondStageBoxPredictor/ClassPredictor/weights": np.zeros((2, 3), np.float32)}
+    for name, shape in recorded("nasnet_mobile").variables.items():
+        if not name.startswith("final_layer"):
+            stage = "Second" if name.split("/")[0] in late else "First"
+            tensors[f"{stage}StageFeatureExtractor/{name}"] = np.zeros(shape, np.float32)
+    return tensors
+
+
+def test_the_parts_of_a_network_in_two_scopes_are_put_together() -> None:
+    tensors = two_stages()
+    arch = find_arch("nasnet_mobile")
+    found = translate(in_memory(tensors), arch, "tf", "tf", Options(backbone=True))
+    assert found.prefixes.keys() == {"FirstStageFeatureExtractor/", "SecondStageFeatureExtractor/"}
+    assert sum(found.prefixes.values()) == len(found.entries) == len(tensors) - 1
+    assert found.taken["cell_8/beginning_bn/beta"] == "SecondStageFeatureExtractor/cell_8/beginning_bn/beta"
+    assert found.other_scopes == {"SecondStageBoxPredictor": 1}
+    match = recognise(variable_shapes(in_memory(tensors).entries))[0]
+    assert "in the scopes FirstStageFeatureExtractor and SecondStageFeatureExtractor" in describe([match], 224)
+
+
+@pytest.mark.parametrize("change", ["twice", "missing", "shape"])
+def test_parts_that_do_not_fit_are_not_put_together(change: str) -> None:
+    tensors = two_stages()
+    name = "cell_8/beginning_bn/beta"
+    if change == "twice":
+        tensors[f"FirstStageFeatureExtractor/{name}"] = tensors[f"SecondStageFeatureExtractor/{name}"]
+    else:
+        value = tensors.pop(f"SecondStageFeatureExtractor/{name}")
+        if change == "shape":
+            tensors[f"SecondStageFeatureExtractor/{name}"] = value[:-1]
+    with pytest.raises(MappingError, match=r"lacks .* of the .* tensors of nasnet_mobile"):
+        translate(in_memory(tensors), find_arch("nasnet_mobile"), "tf", "tf", Options(backbone=True))
+
+
+def test_a_momentum_encoder_is_a_second_copy() -> None:
+    """facebookresearch/moco#84: encoder_q and encoder_k, a queue, and perhaps module. before all of them."""
+    ours = {name: entry.load() for name, entry in translated(NET).entries.items()}
+    tensors = {f"module.{scope}.{name}": value for scope in ("encoder_q", "encoder_k") for name, value in ours.items()}
+    tensors |= {"module.queue": np.zeros((2, 3), np.float32), "module.queue_ptr": np.zeros(1, np.float32)}
+    with pytest.raises(MappingError, match=r"in the scopes 'module.encoder_q', 'module.encoder_k'") as refused:
+        translate(in_memory(tensors), ARCH, "torch", "keras", Options(backbone=True))
+    assert refused.value.ways == ({"prefix": "module.encoder_q."}, {"prefix": "module.encoder_k."})
+    chosen = Options(prefix="module.encoder_q.", backbone=True)
+    found = translate(in_memory(tensors), ARCH, "torch", "keras", chosen)
+    assert found.other_scopes == {"module.encoder_k": 137, "module.queue": 1, "module.queue_ptr": 1}
+
+
+def test_averages_with_flattened_names_are_outside_of_the_network() -> None:
+    """zcablii/LSKNet#48: mmcv's EMA hook keeps ema_backbone_conv1_weight beside backbone.conv1.weight."""
+    ours = {name: entry.load() for name, entry in translated(NET).entries.items()}
+    tensors = {f"backbone.{name}": value for name, value in ours.items()}
+    tensors |= {f"ema_backbone_{name.replace('.', '_')}": value + 1 for name, value in ours.items()}
+    found = translate(in_memory(tensors), ARCH, "torch", "keras", Options(backbone=True))
+    assert sum(found.other_scopes.values()) == 137
+    assert np.array_equal(found.entries["conv1_bn/beta"].load(), ours["bn1.bias"])
