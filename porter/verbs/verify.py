@@ -18,9 +18,10 @@ from porter.mapping.table import Table
 from porter.mapping.translate import Options, Translation, translate
 from porter.nets.build import require_framework
 from porter.parity.compare_runs import Settings, Subject, compare_runs
+from porter.parity.graph_preprocessing import graph_preprocessing
 from porter.parity.other_preprocessing import preprocessing_drift
 from porter.parity.per_image import ImageResults
-from porter.parity.result import Verification
+from porter.parity.result import GraphInput, OwnInput, Verification
 from porter.runners.context import Context
 from porter.runners.images import Images, PreparedImages, sample_paths
 from porter.runners.open_side import beside_golden, golden_side, open_side, port_side
@@ -192,13 +193,18 @@ def _compared(
     collected = ImageResults(subject, files.paths if files else None)
     runners = {side.name: side.runner for side in candidates}
     reports = compare_runs(runners, reference.runner, images, subject, settings, track, collected)
+    drift: list[OwnInput | GraphInput] = []
+    if files:
+        drift += preprocessing_drift(files, reference.runner, context.table.logits, track)
+        both = (reference.runner, *runners.values())
+        drift += filter(None, (graph_preprocessing(files, runner, context.table.logits) for runner in both))
     return Verification(
         context.arch.name,
         reference.title,
         _described(context, images),
         reports,
         tuple(collected.images),
-        preprocessing_drift(files, reference.runner, context.table.logits, track) if files else (),
+        tuple(drift),
         reference.runner.label,
         {side.name: side.runner.label for side in candidates},
         {side.name: side.title for side in candidates if side.title},

@@ -66,6 +66,14 @@ def iterator(s: Shapes, node: Node) -> None:
         s.set(node, batch_of_one(proto_shape(shape)), index)
 
 
+@RULES.of("QueueDequeue QueueDequeueV2")
+def dequeued(s: Shapes, node: Node) -> None:
+    queue = s.graph.nodes[node.inputs[0].node]
+    shapes = queue.attr("shapes")
+    for index, shape in enumerate(shapes.list.shape if shapes is not None else ()):
+        s.set(node, proto_shape(shape), index)
+
+
 @RULES.of("DecodeJpeg DecodePng DecodeImage DecodeBmp")
 def decoded_image(s: Shapes, node: Node) -> None:
     s.set(node, (s.size, s.size, node.integer("channels") or None))
