@@ -72,8 +72,8 @@ class OwnInput:
 class GraphInput:
     """What a graph does to images before its network. It is judged apart from the network.
 
-    ``graph`` names the file, and ``behind`` the op of a queue whose images go in. ``found`` compares with the preset, or
-    says why it could not; ``ok`` is whether they agree. ``logits`` is how far the graph's logits move by the
+    ``graph`` names the file, and ``behind`` the op of a queue whose images go in. ``found`` compares with the preset,
+    or says why it could not; ``ok`` is whether they agree. ``logits`` is how far the graph's logits move by the
     difference, in their standard deviation.
     """
 

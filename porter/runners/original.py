@@ -54,7 +54,7 @@ def original_side(context: Context, path: Path | None = None, translation: Trans
     require_package("tensorflow", "tf")
     from porter.graph.rewrite.freeze import variables
     from porter.graph.rewrite.prune import prune
-    from porter.runners.entered import enter, find_endpoints
+    from porter.runners.entered import Entered, enter, find_endpoints
     from porter.runners.own_preprocessing import GraphPreprocessing
     from porter.runners.tensorflow import VERSION, TFRunner
 
@@ -62,11 +62,12 @@ def original_side(context: Context, path: Path | None = None, translation: Trans
         assert context.checkpoint is not None
         translation = translation or translate(context.checkpoint, context.arch, "tf", "tf", context.options)
     graph = _open_graph(path, context)
-    definition, own = graph.definition, None
-    prefix = _prefix({node.name for node in definition.node}, context, translation)
-    where = find_endpoints(definition, context, prefix)
-    if graph.golden is None and where:
-        definition, own = enter(definition, where, context, prefix, translation, graph.path)
+    prefix = _prefix({node.name for node in graph.definition.node}, context, translation)
+    if graph.golden is None:
+        network = enter(graph.definition, context, prefix, translation, graph.path)
+    else:
+        network = Entered(graph.definition, find_endpoints(graph.definition, context, prefix))
+    definition, where = network.graph, network.where
     pruned = prune(definition, where.values(), graph.path) if where else definition
     title, judged = f"{graph.title}{'' if graph.fake_quants else ' itself'}", None
     if count := len(variables(pruned)):
@@ -80,7 +81,8 @@ def original_side(context: Context, path: Path | None = None, translation: Trans
         whose = "its own" if checkpoint.opens_as else "porter's"
         title = f"{graph.title}, filled by {whose} reader of {checkpoint.path.name}"
     runner = TFRunner(pruned, context.table, graph.path, where, context.trust_graph, judged)
-    runner.preprocessing = None if own is None else GraphPreprocessing(own, graph.path)
+    runner.lacking = network.lacking
+    runner.preprocessing = None if network.own is None else GraphPreprocessing(network.own, graph.path)
     return Side("tf", f"TensorFlow {VERSION} running {title}", runner)
 
 

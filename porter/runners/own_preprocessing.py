@@ -16,8 +16,8 @@ from porter.graph.shapes import Shape
 class GraphPreprocessing:
     """A graph's own preprocessing, which images of a verification never pass.
 
-    ``refused`` says why it is not run, None where it is. ``encoded`` tells whether it takes the bytes of a file; if not,
-    it takes RGB pixels of the shape ``pixels``, height and width, None for an open side. ``floats`` tells whether
+    ``refused`` says why it is not run, None where it is. ``encoded`` tells whether it takes the bytes of a file; if
+    not, it takes RGB pixels of the shape ``pixels``, height and width, None for an open side. ``floats`` tells whether
     these are floats, whose range nothing states. ``behind`` names the op of a queue whose images it takes.
     """
 

@@ -7,7 +7,7 @@ from porter.runners.tensorflow_settings import before_tensorflow
 before_tensorflow()
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,8 @@ class TFRunner(Runner):
 
     ``graph`` is a GraphDef of the tensorboard package, and ``path`` names it in errors. ``where`` maps endpoints to
     their nodes, by default those that the table names. ``judged`` is the endpoint that must be there, the logits by
-    default. The runner prunes the graph to what the endpoints need, and checks these ops unless ``trust`` is set.
+    default; ``lacking`` are endpoints that the graph lost. The runner prunes the graph to what the endpoints need, and
+    checks these ops unless ``trust`` is set.
     NCHW ops compute in NHWC; inputs with a default keep it. Where the graph computes with a fixed batch, images are
     run in such batches, the last one filled up with its last image.
     Raises FormatError where the graph is not the table's network, or has ops that could do more than compute.
@@ -100,6 +101,7 @@ class TFRunner(Runner):
         if sizes:
             placeholder.attr["shape"].shape.dim[0].size = -1
         self.defaults = [node.name for node in self.graph.node if node.op == "PlaceholderWithDefault"]
+        self.lacking: Sequence[str] = ()
         self.sessions: dict[str, Any] = {}
         self.batch: int | None = None
 
@@ -116,10 +118,13 @@ class TFRunner(Runner):
 
     @property
     def notes(self) -> list[str]:
-        """Name the inputs that keep their defaults, and the constants that float32 rounded."""
+        """Name the endpoints that the graph lacks, the inputs that keep their defaults, and rounded constants."""
         name, notes = Path(self.path).name, []
+        if self.lacking:
+            count = len(self.where) + len(self.lacking)
+            notes.append(f"{name} lacks {len(self.lacking)} of {count} endpoints{_more(self.lacking)}")
         if options := [option for option in self.defaults if option != self.input]:
-            notes.append(f"{name} runs with the default of its input{_more(options)}")
+            notes.append(f"{name} runs with the defaults of inputs{_more(options)}")
         if rounded := rounded_constants(self.graph, self.path):
             notes.append(
                 f"{name} contains {plural(len(rounded), 'constant')} that float32 rounded: float64 uses the graph's "
@@ -150,10 +155,11 @@ class TFRunner(Runner):
         """Run a batch, filled up to ``step`` images, and return the endpoints of ``images``, channels last."""
         spare = np.repeat(images[-1:], step - len(images), axis=0)
         values = session.run(fetches, {f"{self.input}:0": np.concatenate([images, spare])})
-        outputs = {}
+        outputs, flat = {}, {e.name for e in self.table.endpoints if e.logits or e.softmax}
         for name, found in values.items():
             turned = found.ndim == 4 and self.where[name] in self.channels_first
-            outputs[name] = (found.transpose(0, 2, 3, 1) if turned else found)[: len(images)]
+            whole = (found.transpose(0, 2, 3, 1) if turned else found)[: len(images)]
+            outputs[name] = whole.reshape(len(images), -1) if name in flat else whole
         return outputs
 
     def _session(self, precision: str) -> Any:
@@ -179,13 +185,15 @@ class TFRunner(Runner):
         return self.stated_batch if fixed else None
 
 
-def _more(names: list[str]) -> str:
-    return f"{'' if len(names) == 1 else 's'} {', '.join(names[:3])}{', …' if len(names) > 3 else ''}"
+def _more(names: Sequence[str]) -> str:
+    return f": {', '.join(names[:3])}{', …' if len(names) > 3 else ''}"
 
 
 def _reason(error: Exception) -> str:
     """Return the line of TensorFlow's message that says what is wrong."""
     text = error.message if isinstance(error, tf.errors.OpError) else str(error)
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith("[[")]
-    said = [line for line in lines if not re.match(r"Graph execution error|Detected at node|\(\d+\) |Errors? ", line)]
+    said = [
+        line for line in lines if not re.match(r"Graph execution error|Detected at node|Node: |\(\d+\) |Errors? ", line)
+    ]
     return re.sub(r"^.*?\{\{node (\S+?)\}\}", r"\1:", (said or lines or ["no reason given"])[0]).rstrip(".")

@@ -1,9 +1,9 @@
 """find_entry: where images enter the network of a graph, whatever lies before it.
 
-The entry is the tensor that takes the place of the recorded graph's own input. It is found from the stem, the layer that
-reads the network's first kernel: from there back past as many paddings and other steps as the recorded graph has between
-its input and its stem. Names of other nodes play no part. What lies before the entry (queue, decoder, scaling, resize)
-is the graph's own preprocessing.
+The entry is the tensor that takes the place of the recorded graph's own input. It is found from the stem, the layer
+that reads the network's first kernel: from there back past as many paddings and other steps as the recorded graph has
+between its input and its stem. Names of other nodes play no part. What lies before the entry (queue, decoder, scaling,
+resize) is the graph's own preprocessing.
 """
 
 from __future__ import annotations
@@ -158,8 +158,8 @@ def _pads(stem: Node) -> bool:
     return stem.text("padding") in ("SAME", "EXPLICIT") or stem.op == "FusedPadConv2D"
 
 
-def entered(graph: Any, entry: Entry) -> tuple[Any, str]:
-    """Return ``graph`` with a placeholder of NHWC images in place of the entry, and the placeholder's name."""
+def entered(graph: Any, entry: Entry) -> Any:
+    """Return ``graph`` with a placeholder of NHWC images in place of the entry."""
     name, layout = (free_name(graph, wanted) for wanted in ("network_input", "network_input_nchw"))
     cut = GraphDef(versions=graph.versions, library=graph.library)
     placeholder = cut.node.add(name=name, op="Placeholder")
@@ -178,7 +178,7 @@ def entered(graph: Any, entry: Entry) -> tuple[Any, str]:
             for tensor in node.input
             if not (tensor.startswith("^") and tensor[1:] in before)
         ]
-    return cut, name
+    return cut
 
 
 def turn(graph: Any, name: str, tensor: str, order: tuple[int, ...], dtype: int) -> None:

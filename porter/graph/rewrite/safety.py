@@ -45,9 +45,9 @@ _FILES, _NETWORK, _CODE = "read or write files", "use the network", "run code fr
 _UNKNOWN = "are not known as pure tensor ops"
 
 _KINDS = {
-    _FILES: r"(Read|Write|Matching)Files?|(Save|Restore|Merge)(V2|V2Checkpoints|Slices?)?|LoadAndRemap\w+|ImmutableConst|"
-    r"(?!Reader|Identity)\w*Reader(V2)?|\w*(TextLine|Record|FixedLength|LMDB|Cache|Snapshot|Sql|CSV|MatchingFiles|Save|"
-    r"Load)\w*Dataset\w*|InitializeTableFromTextFile\w*|\w*Summary\w*|Debug\w+",
+    _FILES: r"(Read|Write|Matching)Files?|(Save|Restore|Merge)(V2|V2Checkpoints|Slices?)?|LoadAndRemap\w+|"
+    r"ImmutableConst|(?!Reader|Identity)\w*Reader(V2)?|\w*(TextLine|Record|FixedLength|LMDB|Cache|Snapshot|Sql|CSV|MatchingFiles|"
+    r"Save|Load)\w*Dataset\w*|InitializeTableFromTextFile\w*|\w*Summary\w*|Debug\w+",
     _NETWORK: r"_?(Host)?(Send|Recv)|Collective\w+|Rpc\w*|\w*TPU\w*|\w*DataService\w*|\w*Nccl\w*",
     _CODE: r"(Eager)?PyFunc(Stateless)?|_?Xla\w+|TRTEngineOp|\w*Generator\w*Dataset|RemoteFusedGraphExecute",
     FEEDS: r"\w*Queue\w*|\w*Iterator\w*|\w*Dataset\w*|(Ordered)?(Map)?(Un)?[Ss]tage\w*|\w*Barrier\w*|\w*Reader\w*",
@@ -57,6 +57,8 @@ _KINDS = {
     _STATE: r"\w*Variable\w*|VarHandleOp|(Ref)?Assign\w*|\w*Table\w*|TemporaryVariable|Stack\w+|Mutex\w*|Print(V2)?",
 }
 """What ops outside PURE_OPS do, and patterns of their names, in the order in which they are tried."""
+
+
 def what_ops_do(graph: Any) -> dict[str, list[str]]:
     """Return the ops of ``graph`` outside PURE_OPS as ``op at node``, by what they do."""
     found: dict[str, list[str]] = {}

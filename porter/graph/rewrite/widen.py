@@ -14,6 +14,8 @@ from porter.graph.rewrite.freeze import constant
 
 _FLOAT, _DOUBLE = 1, 2
 _BATCH_NORMS = {"FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"}
+_NARROW = {"Dequantize": (1, 2)}
+"""Ops that compute in float32 only, and which of their inputs are floats. Their float32 result is the graph's own."""
 DIGITS = 6
 """C's FLT_DIG: float32 keeps every decimal of this many digits. A longer decimal was computed, not typed."""
 
@@ -55,7 +57,7 @@ def widen(graph: Any, path: Path | str) -> Any:
     """Return ``graph`` in float64: dtypes and constants are widened, fused batch norms split into their pieces.
 
     TensorFlow has no fused batch norm in float64. ``shortest`` says how scalar constants are widened. Raises
-    FormatError, which names ``path``, if a batch norm is in training mode or in NCHW.
+    FormatError, which names ``path``, if a batch norm is in training mode or in NCHW (see channels_last).
     """
     wide = GraphDef(versions=graph.versions)
     for node in graph.node:
@@ -65,10 +67,30 @@ def widen(graph: Any, path: Path | str) -> Any:
             value = tensor_values(Path(path), node.name, node.attr["value"].tensor)
             scalar = value.ndim == 0
             wide.node.append(constant(node.name, np.asarray(shortest(float(value)) if scalar else value, np.float64)))
+        elif node.op in _NARROW:
+            _keep_narrow(wide, node)
         else:
             wide.node.append(node)
             _widen_dtypes(wide.node[-1])
     return wide
+
+
+def _keep_narrow(wide: Any, node: Any) -> None:
+    """Add ``node`` as it is between casts; the last one takes its name."""
+    inputs = list(node.input)
+    for at in _NARROW[node.op]:
+        inputs[at] = _cast(wide, f"{node.name}/narrow_{at}", inputs[at], _DOUBLE, _FLOAT)
+    kept = wide.node.add()
+    kept.CopyFrom(node)
+    kept.name = f"{node.name}/narrow"
+    kept.input[:] = inputs
+    _cast(wide, node.name, kept.name, _FLOAT, _DOUBLE)
+
+
+def _cast(wide: Any, name: str, tensor: str, source: int, target: int) -> str:
+    node = wide.node.add(name=name, op="Cast", input=[tensor])
+    node.attr["SrcT"].type, node.attr["DstT"].type = source, target
+    return name
 
 
 def _widen_dtypes(node: Any) -> None:
