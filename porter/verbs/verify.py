@@ -67,12 +67,17 @@ def verify(
         if reference is not None:
             raise PorterError("`graph` and `reference` both name the reference: give one of them")
         reference, checkpoint = f"tf:{graph}", checkpoint if checkpoint is not None or candidate is not None else graph
-    if endpoint_map is not None and candidate is None and reference is None:
+    sides = [side for side in (reference, candidate) if side is not None]
+    if endpoint_map is not None and not any(side.rpartition(":")[0].endswith(".py") for side in sides):
         raise PorterError("`endpoint_map` needs a network of yours: name it by `candidate`, as module.py:function")
-    if checkpoint is None and reference is None and candidate is None:
-        given = {"images": images, "ignore": ignore, "prefix": prefix, "preprocessing": preprocessing}
-        _refuse_unused(given | {"average": average != "auto"})
+    if checkpoint is None and not sides:
+        _refuse_unused({"images": images, "preprocessing": preprocessing})
     opened = inputs.open(checkpoint) if checkpoint is not None else None
+    runs_graph = any(side.startswith("tf:") for side in sides) or _is_graph(opened)
+    if trust_graph and not runs_graph:
+        raise PorterError("no graph of yours runs here: leave `trust_graph` out, or name the graph by `graph`")
+    if opened is None and not runs_graph:
+        _refuse_unused({"ignore": ignore, "prefix": prefix, "average": average != "auto"})
     context = Context(
         replace(arch, preprocessing=preprocessing) if preprocessing else arch,
         Table.load(arch.table),
@@ -96,18 +101,27 @@ def verify(
         context = beside_golden(context)
     prepared = _images(context, images)
     against = open_side(reference, context) if reference is not None else _original(context)
-    sides = [open_side(candidate, context)] if candidate is not None else _ports(context, frameworks)
+    ports = [open_side(candidate, context)] if candidate is not None else _ports(context, frameworks)
     inputs.close()
-    result = _compared(context, against, sides, prepared, settings, track=track)
+    result = _compared(context, against, ports, prepared, settings, track=track)
     inputs.add(map(Path, images), compare=False)
     return replace(result, digests=inputs.digests)
+
+
+def _is_graph(opened: Checkpoint | None) -> bool:
+    """Tell whether the checkpoint is a frozen graph, which runs itself."""
+    if opened is None:
+        return False
+    from porter.formats.tensorflow import frozen
+
+    return opened.format == frozen.FORMAT
 
 
 def _refuse_unused(given: Mapping[str, object]) -> None:
     """Raise PorterError for an argument that only a checkpoint gives a meaning."""
     for name, value in given.items():
         if value:
-            raise PorterError(f"without a checkpoint the goldens are compared: give `checkpoint` to use `{name}`")
+            raise PorterError(f"without a checkpoint `{name}` has no effect: give `checkpoint`, or leave `{name}` out")
 
 
 def _original(context: Context, translation: Translation | None = None) -> Side:
