@@ -121,7 +121,7 @@ class TFRunner(Runner):
         """Name the endpoints that the graph lacks, the inputs that keep their defaults, and rounded constants."""
         name, notes = Path(self.path).name, []
         if self.lacking:
-            count = len(self.where) + len(self.lacking)
+            count = sum("tf" in endpoint.where for endpoint in self.table.endpoints)
             notes.append(f"{name} lacks {len(self.lacking)} of {count} endpoints{_more(self.lacking)}")
         if options := [option for option in self.defaults if option != self.input]:
             notes.append(f"{name} runs with the defaults of inputs{_more(options)}")

@@ -1,7 +1,7 @@
 """A user's graph is entered at its network, and what lies before it is judged apart.
 
-The graphs are those of public reports: a prefetch queue (onnx/tensorflow-onnx#773), encoded JPEG bytes, uint8 and scaled
-inputs (Microsoft/MMdnn#22), a fixed batch, channels first.
+The graphs are those of public reports: a prefetch queue (onnx/tensorflow-onnx#773), encoded JPEG bytes, uint8 and
+scaled inputs (Microsoft/MMdnn#22), a fixed batch, channels first.
 """
 
 from __future__ import annotations
@@ -231,3 +231,193 @@ def test_a_network_without_preprocessing_says_nothing_of_it(
     runner = side(behind(tf, lambda tf: placeholder(tf, shape)), tmp_path)
     check(runner, want)
     assert runner.preprocessing is None
+
+
+def add_padding(graph: Any) -> None:
+    """Pad before the stem, which then is VALID, as networks with explicit padding do."""
+    stem = next(node for node in graph.node if node.name == STEM)
+    pads = graph.node.add(name="pads", op="Const")
+    pads.attr["dtype"].type = pads.attr["value"].tensor.dtype = 3
+    for size in (4, 2):
+        pads.attr["value"].tensor.tensor_shape.dim.add(size=size)
+    pads.attr["value"].tensor.int_val.extend([0, 0, 0, 1, 0, 1, 0, 0])
+    pad = graph.node.add(name="pad", op="Pad", input=[stem.input[0], pads.name])
+    pad.attr["T"].type, pad.attr["Tpaddings"].type = 1, 3
+    stem.attr["padding"].s = b"VALID"
+    stem.input[0] = pad.name
+
+
+@pytest.mark.parametrize("make", [unit, padded_to_square], ids=lambda make: make.__name__)
+def test_a_pad_of_the_networks_stays_inside_and_another_one_outside(
+    tf: Any, want: dict[str, np.ndarray], tmp_path: Path, make: Make
+) -> None:
+    graph = behind(tf, make)
+    plain = side(graph, tmp_path)
+    check(plain, want)
+    assert plain.preprocessing is not None
+    add_padding(graph)
+    runner = side(graph, tmp_path)
+    check(runner, want)
+    assert "pad" in {node.name for node in runner.graph.node}
+    assert runner.preprocessing is not None
+
+
+def last_to_first(tf: Any) -> Any:
+    return tf.transpose(placeholder(tf, [None, 128, 128, 3], "float32") / 127.5 - 1.0, [0, 3, 1, 2])
+
+
+def frozen_network_in_nchw(tf: Any, make: Make | None) -> Any:
+    """Return the network itself in NCHW, as it is trained on GPUs, behind the tensor that ``make`` builds."""
+    graph = frozen()
+    for node in graph.node:
+        if node.name == "input":
+            sizes = [-1, 3, 128, 128]
+            for dim, size in zip(node.attr["shape"].shape.dim, sizes, strict=True):
+                dim.size = size
+        if "data_format" in node.attr:
+            node.attr["data_format"].s = b"NCHW"
+            for name in ("strides", "ksize", "dilations"):
+                numbers = list(node.attr[name].list.i)
+                if numbers:
+                    node.attr[name].list.i[:] = [numbers[axis] for axis in (0, 3, 1, 2)]
+        if node.op == "Squeeze":
+            node.attr["squeeze_dims"].list.i[:] = [2, 3]
+    if make is None:
+        return graph
+    with tf.Graph().as_default() as whole:
+        network = tf.compat.v1.GraphDef.FromString(graph.SerializeToString())
+        tf.graph_util.import_graph_def(network, {"input:0": make(tf)}, name="")
+    return type(graph).FromString(whole.as_graph_def().SerializeToString())
+
+
+@pytest.mark.parametrize("make", [None, last_to_first])
+def test_a_network_in_nchw_runs_and_its_endpoints_are_nhwc(
+    tf: Any, want: dict[str, np.ndarray], tmp_path: Path, make: Make | None
+) -> None:
+    runner = side(frozen_network_in_nchw(tf, make), tmp_path)
+    check(runner, want)
+    assert (runner.preprocessing is None) == (make is None)
+
+
+def test_nodes_of_other_names_are_found_by_their_place(tf: Any, want: dict[str, np.ndarray], tmp_path: Path) -> None:
+    """Nothing keeps its name: not the variables, not the endpoints, not the input."""
+    graph = behind(tf, scaled)
+    numbers = {node.name: f"n{number}" for number, node in enumerate(graph.node)}
+    seeds = seeded_checkpoint(recorded(MODEL))
+    check(side(renamed(graph, lambda name: numbers[name]), tmp_path, seeds), want)
+
+
+def test_endpoints_that_are_gone_are_counted_and_the_others_compared(tf: Any, tmp_path: Path) -> None:
+    """A ReLU6 as a Minimum has no place in the recorded graph; the softmax is computed from the logits."""
+    graph = behind(tf, unit)
+    nodes = {node.name: node for node in graph.node}
+    relu = nodes["MobilenetV1/MobilenetV1/Conv2d_13_pointwise/Relu6"]
+    with tf.Graph().as_default() as made:
+        tf.constant(6.0, name="six")
+    graph.node.append(type(relu).FromString(made.as_graph_def().node[0].SerializeToString()))
+    plain = graph.node.add(name="plain", op="Relu", input=relu.input)
+    plain.attr["T"].type = 1
+    low = graph.node.add(name="low", op="Minimum", input=["plain", "six"])
+    low.attr["T"].type = 1
+    for node in graph.node:
+        node.input[:] = ["low" if name == relu.name else name for name in node.input]
+    for gone in (relu, nodes["MobilenetV1/Predictions/Reshape_1"]):
+        graph.node.remove(gone)
+    path = tmp_path / "graph.pb"
+    path.write_bytes(graph.SerializeToString())
+    result = verify(MODEL, graph=path, images=sample_paths()[:1], settings=Settings(precision="float64"))
+    report = result.ports["torch"]
+    assert result, str(report)
+    assert len(report.rows) == 29
+    assert "graph.pb lacks 1 of 30 endpoints: Conv2d_13_pointwise" in report.notes
+    assert result.as_dict()["preprocessing"][-1].endswith("given pixels in [0, 1]")
+
+
+def test_folded_batch_norms_run_in_float64(tf: Any, want: dict[str, np.ndarray], tmp_path: Path) -> None:
+    """Rounded to float32 when they were folded, the kernels differ; their names are gone, and the stem is found."""
+    from tensorflow.python.tools.optimize_for_inference_lib import optimize_for_inference
+
+    definition = tf.compat.v1.GraphDef.FromString(behind(tf, scaled).SerializeToString())
+    folded = optimize_for_inference(definition, ["images"], ["MobilenetV1/Predictions/Reshape_1"], 1)
+    graph = type(frozen()).FromString(folded.SerializeToString())
+    assert not [node.name for node in graph.node if node.op.startswith("FusedBatchNorm")]
+    runner = side(graph, tmp_path, seeded_checkpoint(recorded(MODEL)))
+    got = runner(golden_images(128).astype(np.float64))
+    for name, values in want.items():
+        np.testing.assert_allclose(got[name], values, rtol=0, atol=1e-4 * values.std())
+    assert runner.preprocessing is not None
+
+
+def test_quantized_weights_run_in_float64(tf: Any, tmp_path: Path) -> None:
+    """Dequantize has no float64: it gives its own float32 values, as the constants in its place would."""
+    quantized, plain = frozen(), frozen()
+    name = "MobilenetV1/Conv2d_3_pointwise/weights"
+    for graph in (quantized, plain):
+        graph.node.remove(next(node for node in graph.node if node.name == name))
+    values = np.random.default_rng(0).integers(0, 256, (1, 1, 32, 32), np.uint8)
+    with tf.Graph().as_default() as made:
+        stored = tf.constant(values.view(np.uint8))
+        tf.raw_ops.Dequantize(
+            input=tf.bitcast(stored, tf.quint8), min_range=-0.7, max_range=0.31, mode="MIN_FIRST", name=name
+        )
+        with tf.compat.v1.Session() as session:
+            wanted = session.run(f"{name}:0")
+    quantized.MergeFrom(type(plain).FromString(made.as_graph_def().SerializeToString()))
+    from porter.graph.rewrite.freeze import constant
+
+    plain.node.append(constant(name, wanted))
+    images = golden_images(128)[:1].astype(np.float64)
+    got, want = (TFRunner(graph, TABLE, "q.pb")(images) for graph in (quantized, plain))
+    for endpoint, value in want.items():
+        assert np.array_equal(got[endpoint], value)
+
+
+def test_an_input_with_a_default_keeps_it_and_is_said(tf: Any, want: dict[str, np.ndarray], tmp_path: Path) -> None:
+    graph = behind(tf, unit)
+    with tf.Graph().as_default() as made:
+        tf.compat.v1.placeholder_with_default(tf.constant(1.0), [], name="keep_prob")
+    graph.node.MergeFrom(type(graph).FromString(made.as_graph_def().SerializeToString()).node)
+    pool = next(node for node in graph.node if node.op == "AvgPool")
+    scaled_pool = graph.node.add(name="kept", op="Mul", input=[pool.name, "keep_prob"])
+    scaled_pool.attr["T"].type = 1
+    for node in graph.node:
+        if node is not scaled_pool and node.name != "kept":
+            node.input[:] = ["kept" if name == pool.name else name for name in node.input]
+    runner = side(graph, tmp_path)
+    check(runner, want)
+    assert "graph.pb runs with the defaults of inputs: keep_prob" in runner.notes
+
+
+def test_an_input_without_a_value_is_named(tf: Any, tmp_path: Path) -> None:
+    graph = behind(tf, unit)
+    rate = graph.node.add(name="rate", op="Placeholder")
+    rate.attr["dtype"].type = 1
+    rate.attr["shape"].shape.SetInParent()
+    relu = next(node for node in graph.node if node.op == "AvgPool")
+    relu.input.append("^rate")
+    with pytest.raises(FormatError, match=r"must have one input for its logits, but has network_input, rate"):
+        side(graph, tmp_path)
+
+
+def test_an_open_image_size_is_what_the_shapes_prove(tf: Any, tmp_path: Path) -> None:
+    """slim builds a 7x7 pool where it does not know the size: the graph takes 224 only."""
+    graph = behind(tf, lambda tf: placeholder(tf, [None, None, None, 3]))
+    next(node for node in graph.node if node.op == "AvgPool").attr["ksize"].list.i[1:3] = [7, 7]
+    with pytest.raises(
+        FormatError,
+        match=r"graph.pb takes images of 224x224, as its shapes prove, not 128x128: name mobilenet_v1_0.25_224",
+    ):
+        side(graph, tmp_path)
+
+
+def test_a_graph_of_another_fixed_size_says_its_size(tf: Any, tmp_path: Path) -> None:
+    runner = side(behind(tf, lambda tf: tf.image.resize(placeholder(tf, [None, None, None, 3]), [128, 128])), tmp_path)
+    with pytest.raises(FormatError, match=r"graph.pb takes images of 128x128, not 160x160"):
+        runner(np.zeros((1, 160, 160, 3), np.float32))
+
+
+def test_a_stem_in_float16_is_refused_before_anything_is_fed(tf: Any, tmp_path: Path) -> None:
+    graph = frozen()
+    next(node for node in graph.node if node.name == STEM).attr["T"].type = 19
+    with pytest.raises(FormatError, match=r"its first layer .*Conv2D does not compute in float32: freeze the float32"):
+        side(graph, tmp_path)
