@@ -4,19 +4,21 @@ Reading records imports no framework and no network. Code is imported by name wh
 
 ``models.toml`` holds one ``[[model]]`` per model, with the fields of ``Arch``. Fields at the top of the file are the
 defaults of every model. ``over`` lists the values of placeholders and stands for one model per combination. In any
-text, ``{placeholder}`` or ``{name}`` is replaced; a text that is one placeholder becomes its value. ``[aliases]`` maps
-another name to a model.
+text, ``{placeholder}`` or ``{name}`` is replaced; a text that is one placeholder becomes its value. ``open`` lists the
+placeholders of ``over`` that may have any other number: such a model was not released, and is known by its name alone.
+``[aliases]`` maps another name to a model.
 """
 
 from __future__ import annotations
 
 import difflib
 import itertools
+import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from porter.catalog.families import Family, families, import_net
 from porter.errors import PorterError
@@ -24,15 +26,18 @@ from porter.errors import PorterError
 
 @dataclass(frozen=True)
 class Arch:
-    """One released model.
+    """One model.
 
     ``family`` is its folder's name. ``title`` is its name as a paper writes it, without the input size. ``table`` is
     its mapping table. ``input_size`` is the side of its square training images in pixels. ``num_classes`` counts the
     released classes, background included, and ``labels`` names their file in labels/. ``preprocessing`` names a preset.
 
     ``builders`` maps a framework to a function in the family's ``<framework>.py``. The function takes ``num_classes``
-    (0 for the features alone), the ``options``, and the name of every optional part of the table. With such a part,
-    and always in Keras, it takes ``input_size``; in Keras ``dtype`` too.
+    (0 for the features alone), ``in_channels`` (of the images, 3 by default), the ``options``, and the name of every
+    optional part of the table. With such a part, and always in Keras, it takes ``input_size``; in Keras ``dtype`` too.
+
+    ``base`` is empty for a released model. Any other model has the golden of the released model ``base``.
+    ``base_options`` are the options of the golden's network; where a model has others, ``scaled`` gives its channels.
     """
 
     family: str
@@ -46,6 +51,23 @@ class Arch:
     builders: Mapping[str, str]
     options: Mapping[str, Any] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
+    base: str = ""
+    base_options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def golden(self) -> str:
+        """The name of the golden with the model's graph, and with its variables at the golden's width."""
+        return self.base or self.name
+
+    def scaled(self, layer: str, axis: str, size: int) -> int:
+        """Return the size of an axis that has ``size`` in the golden.
+
+        ``layer`` is the id of its row in the table, ``axis`` its letter: I, O or C. The family's design.py computes it
+        in ``channels(layer, axis, size, **options)``, by the original's own rounding.
+        """
+        if not self.base or self.options == self.base_options:
+            return size
+        return int(import_net(self.family, "design").channels(layer, axis, size, **self.options))
 
     def builder(self, framework: str) -> Callable[..., Any]:
         """Import the family's module for ``framework`` and return the function that builds the network."""
@@ -58,7 +80,7 @@ class Arch:
 
 _TYPES: dict[str, type] = {"input_size": int, "num_classes": int, "builders": dict, "options": dict}
 """The types of a record's fields, str where they are not listed."""
-_FIELDS = {one.name: one for one in fields(Arch) if one.name not in ("family", "aliases")}
+_FIELDS = {one.name: one for one in fields(Arch) if one.name not in ("family", "aliases", "base", "base_options")}
 _REQUIRED = {name for name, one in _FIELDS.items() if one.default_factory is MISSING}
 
 
@@ -78,11 +100,60 @@ class _Archs(Mapping[str, Arch]):
 ARCHS: Mapping[str, Arch] = _Archs()
 
 
+class _Block(NamedTuple):
+    """One [[model]] of a family, with the defaults of its file. ``open`` placeholders may have any number."""
+
+    family: Family
+    fields: Mapping[str, Any]
+    over: Mapping[str, Sequence[Any]]
+    open: Sequence[str]
+
+    def record(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the checked record of one model, for the ``values`` of the placeholders."""
+        name = _fill(self.fields.get("name"), values, self.family)
+        record = {key: _fill(value, {**values, "name": name}, self.family) for key, value in self.fields.items()}
+        _check(record, self.family)
+        return record
+
+    def released(self) -> Iterator[dict[str, Any]]:
+        """Yield the values of the placeholders of each released model."""
+        for values in itertools.product(*self.over.values()):
+            yield dict(zip(self.over, values, strict=True))
+
+    def values_in(self, name: str) -> dict[str, Any] | None:
+        """Return the values of the placeholders with which ``name`` is a model of this block, None without any."""
+        if not self.open:
+            return None
+        parts = re.split(r"\{(\w+)\}", self.fields["name"])
+        pattern = "".join(f"({_NUMBER})" if at % 2 else re.escape(part) for at, part in enumerate(parts))
+        found = re.fullmatch(pattern, name)
+        if found is None:
+            return None
+        values = dict[str, Any]()
+        for placeholder, text in zip(parts[1::2], found.groups(), strict=True):
+            kind = type(self.over[placeholder][0])
+            value = kind(text) if kind is float or "." not in text else 0
+            if not value or (placeholder not in self.open and value not in self.over[placeholder]):
+                return None
+            values[placeholder] = value
+        return values
+
+
+_NUMBER = r"[0-9]{1,4}(?:\.[0-9]{1,6})?"
+"""A number in a model's name."""
+
+
+@cache
+def _blocks(found: tuple[Family, ...]) -> tuple[tuple[_Block, ...], ...]:
+    """Return the blocks of each family."""
+    return tuple(tuple(_family_blocks(family)) for family in found)
+
+
 @cache
 def _read(found: tuple[Family, ...]) -> dict[str, Arch]:
     archs: dict[str, Arch] = {}
-    for family in found:
-        for arch in _family_archs(family):
+    for family, blocks in zip(found, _blocks(found), strict=True):
+        for arch in _family_archs(family, blocks):
             taken = {name: other for other in archs.values() for name in (other.name, *other.aliases)}
             for name in (arch.name, *arch.aliases):
                 if name in taken:
@@ -91,18 +162,40 @@ def _read(found: tuple[Family, ...]) -> dict[str, Arch]:
     return archs
 
 
-def _family_archs(family: Family) -> Iterator[Arch]:
-    """Yield the models of one family. Raises PorterError, naming the file and the key, where a record is wrong."""
+def _toml(family: Family) -> dict[str, Any]:
     try:
-        raw = tomllib.loads(family.records.read_text(encoding="utf-8"))
+        return tomllib.loads(family.records.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise PorterError(f"{family.records} cannot be read as TOML ({error}): correct it") from None
-    models, aliases = raw.pop("model", []), raw.pop("aliases", {})
+
+
+def _family_blocks(family: Family) -> Iterator[_Block]:
+    """Yield the blocks of one family. Raises PorterError, naming the file and the key, where one is wrong."""
+    raw = _toml(family)
+    models = raw.pop("model", [])
+    raw.pop("aliases", None)
     if not isinstance(models, list) or not all(isinstance(model, dict) for model in models) or not models:
         raise PorterError(f"{family.records} has no list of models: begin each with [[model]]")
+    for model in models:
+        own = raw | model
+        over, free = own.pop("over", {}), own.pop("open", [])
+        if not isinstance(over, dict) or not all(isinstance(values, list) for values in over.values()):
+            raise PorterError(f"{family.records}: over must list the values of each placeholder")
+        numbers = {key for key, values in over.items() if values and {type(v) for v in values} in ({int}, {float})}
+        if not isinstance(free, list) or not all(each in numbers for each in free):
+            raise PorterError(f"{family.records}: open must list placeholders of over whose values are numbers")
+        block = _Block(family, own, over, free)
+        if free and set(re.findall(r"\{(\w+)\}", str(own.get("name")))) != set(over):
+            raise PorterError(f"{family.records}: a name with open placeholders must have each placeholder of over")
+        yield block
+
+
+def _family_archs(family: Family, blocks: Iterable[_Block]) -> Iterator[Arch]:
+    """Yield the models of one family. Raises PorterError, naming the file and the key, where a record is wrong."""
+    aliases = _toml(family).get("aliases", {})
     if not isinstance(aliases, dict) or not all(isinstance(name, str) for name in aliases.values()):
         raise PorterError(f'{family.records} has aliases that are not names: write alias = "model" under [aliases]')
-    records = [record for model in models for record in _expand(family, raw | model)]
+    records = [block.record(values) for block in blocks for values in block.released()]
     names = {record["name"] for record in records}
     for alias, name in aliases.items():
         if name not in names:
@@ -110,19 +203,6 @@ def _family_archs(family: Family) -> Iterator[Arch]:
     for record in records:
         own = tuple(alias for alias, name in aliases.items() if name == record["name"])
         yield Arch(family=family.name, aliases=own, **record)
-
-
-def _expand(family: Family, model: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield one checked record for each combination of the values that ``over`` lists."""
-    over = model.pop("over", {})
-    if not isinstance(over, dict) or not all(isinstance(values, list) for values in over.values()):
-        raise PorterError(f"{family.records}: over must list the values of each placeholder")
-    for values in itertools.product(*over.values()):
-        placeholders = dict(zip(over, values, strict=True))
-        name = _fill(model.get("name"), placeholders, family)
-        record = {key: _fill(value, placeholders | {"name": name}, family) for key, value in model.items()}
-        _check(record, family)
-        yield record
 
 
 def _fill(value: Any, placeholders: Mapping[str, Any], family: Family) -> Any:
@@ -158,7 +238,7 @@ def _check(record: Mapping[str, Any], family: Family) -> None:
 
 def is_model(name: str) -> bool:
     """Tell whether ``name`` is a model's name or alias."""
-    return name in _names()
+    return name in _names() or _unreleased(name) is not None
 
 
 def _names() -> dict[str, Arch]:
@@ -166,10 +246,60 @@ def _names() -> dict[str, Arch]:
 
 
 def find_arch(name: str) -> Arch:
-    """Return the record of the model with this name or alias. Raises PorterError, which suggests similar names."""
+    """Return the record of the model with this name or alias: a released one, or one of an open placeholder's values.
+
+    Raises PorterError, which suggests similar names.
+    """
     names = _names()
-    if name in names:
-        return names[name]
+    found = names.get(name) or _unreleased(name)
+    if found is not None:
+        return found
     close = difflib.get_close_matches(name, names, n=3)
     hint = f"did you mean {' or '.join(close)}? " if close else ""
     raise PorterError(f"porter knows no model {name!r}: {hint}`port list` shows the models")
+
+
+def _unreleased(name: str) -> Arch | None:
+    """Return the model that the open placeholders of a family give ``name`` to, None where none does."""
+    found = families()
+    for blocks in _blocks(found):
+        for block in blocks:
+            values = block.values_in(name)
+            if values is not None:
+                return _of_values(block, values, _read(found))
+    return None
+
+
+def _of_values(block: _Block, values: Mapping[str, Any], released: Mapping[str, Arch]) -> Arch:
+    """Return the model with these placeholders. Its base is the released one that shares most, the first of equals.
+
+    A block lists the values of the paper first, so that other widths scale those.
+    """
+    record = block.record(values)
+    if record["name"] in released:
+        return released[record["name"]]
+    nearest = max(block.released(), key=lambda other: sum(other[key] == value for key, value in values.items()))
+    base = released[block.record(nearest)["name"]]
+    return Arch(family=block.family.name, base=base.name, base_options=base.options, **record)
+
+
+def at_size(arch: Arch, size: int) -> Arch:
+    """Return the model like ``arch`` for images of ``size``; ``arch`` itself where its name says no other size."""
+    for blocks in _blocks(families()):
+        for block in blocks:
+            own = block.values_in(arch.name)
+            for placeholder in block.open if own is not None else ():
+                if own is not None and own[placeholder] == arch.input_size:
+                    return _of_values(block, {**own, placeholder: size}, ARCHS)
+    return arch
+
+
+def widths(arch: Arch, values: Iterable[float]) -> Iterator[Arch]:
+    """Yield the models like ``arch`` with another number in its name, for each of ``values`` and each open float."""
+    for blocks in _blocks(families()):
+        for block in blocks:
+            own = block.values_in(arch.name)
+            for placeholder in block.open if own is not None else ():
+                if own is not None and isinstance(own[placeholder], float):
+                    for value in values:
+                        yield _of_values(block, {**own, placeholder: value}, ARCHS)

@@ -20,6 +20,20 @@ class Entry(NamedTuple):
     load: Callable[[], np.ndarray]
 
 
+class Convolution(NamedTuple):
+    """One convolution of a graph, ``op``. Everything else is named by the constant or variable that has its values.
+
+    ``bias`` is what an op adds to the convolution's output. ``norm`` holds the tensors of the batch norm behind it, by
+    role, and ``epsilon`` its float32 epsilon. Without a batch norm these are empty and 0.
+    """
+
+    op: str
+    kernel: str
+    bias: str | None = None
+    norm: Mapping[str, str] = {}
+    epsilon: float = 0.0
+
+
 @dataclass(frozen=True)
 class Checkpoint(Mapping[str, np.ndarray]):
     """A file's tensors by name, each read on demand.
@@ -27,7 +41,10 @@ class Checkpoint(Mapping[str, np.ndarray]):
     ``asides`` maps everything else in the file to its role, such as a graph's constants. ``checks`` maps those asides
     that have a checksum to a function that raises FormatError if it does not match. ``files`` lists all files of the
     checkpoint if there are more than ``path``. ``opens_as`` is the prefix for TensorFlow's own reader, None if that
-    cannot open it. ``stored_as`` maps entries to their names in the file if those differ.
+    cannot open it. ``stored_as`` maps entries to their names in the file if those differ. ``notes`` are sentences on
+    how the file stores its tensors, and on what it leaves open. ``convolutions`` are those of a file that is a graph.
+    ``unpacked`` is where the file lies if ``path`` is in an archive. ``layers`` are the names of all its layers, those
+    without weights too, None if it does not list them.
     """
 
     path: Path
@@ -35,9 +52,18 @@ class Checkpoint(Mapping[str, np.ndarray]):
     entries: dict[str, Entry]
     asides: dict[str, str] = field(default_factory=dict)
     files: tuple[Path, ...] = ()
-    opens_as: Path | None = None
+    opens_as: str | None = None
     stored_as: dict[str, str] = field(default_factory=dict)
     checks: dict[str, Callable[[], None]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    convolutions: tuple[Convolution, ...] = ()
+    unpacked: Path | None = None
+    layers: frozenset[str] | None = None
+
+    @property
+    def place(self) -> Path:
+        """Where the file itself lies, to be opened by others."""
+        return self.unpacked or self.path
 
     def __getitem__(self, name: str) -> np.ndarray:
         if name in self.asides and name not in self.entries:

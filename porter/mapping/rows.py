@@ -25,7 +25,8 @@ class Layer:
     ``names`` holds each dialect's name and, behind it, the names that older files have. ``kinds`` holds the dialects
     in which the layer has another kind than ``kind``, ``lacks`` the roles that a dialect's layer does not have. A
     ``head`` has the classes as its axis O. ``part`` is the optional part that the layer belongs to. A ``sized`` kernel
-    covers a whole map: its H and W follow from the size of the images.
+    covers a whole map: its H and W follow from the size of the images. The ``stem`` reads the images: its axis I has
+    their channels.
     """
 
     id: str
@@ -36,6 +37,7 @@ class Layer:
     head: bool = False
     part: str | None = None
     sized: bool = False
+    stem: bool = False
 
     def kind_in(self, dialect: str) -> str:
         """Return the layer's kind in ``dialect``."""
@@ -71,7 +73,7 @@ class Endpoint(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """One tensor in two dialects. See Layer for ``head``, ``part`` and ``sized``."""
+    """One tensor in two dialects. See Layer for ``head``, ``part``, ``sized`` and ``stem``."""
 
     source: str
     source_axes: str
@@ -83,6 +85,7 @@ class Pair(NamedTuple):
     variance: bool = False
     part: str | None = None
     sized: bool = False
+    stem: bool = False
 
 
 class Lone(NamedTuple):
@@ -111,4 +114,5 @@ def pair(layer: Layer, source: Named, target: Named, dialect: str) -> Pair:
         source.tensor.variance,
         layer.part,
         layer.sized,
+        layer.stem,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import prod
 
 from porter.catalog.goldens import recorded
@@ -10,8 +10,11 @@ from porter.catalog.models import Arch
 from porter.errors import MappingError
 from porter.mapping.dialects import ORIGINAL
 from porter.mapping.relayout import parse_axes
+from porter.mapping.rows import Layer, Pair
 from porter.mapping.table import Table
 
+IMAGE_CHANNELS = 3
+"""Channels of the images that every golden's network reads."""
 Shape = tuple[int, ...]
 Sizes = Mapping[str, int]
 """The size of each axis letter of a tensor."""
@@ -20,6 +23,26 @@ Sizes = Mapping[str, int]
 def class_axis(axes: str) -> int:
     """Return the position of the axis that counts the classes, in a tensor of the head."""
     return parse_axes(axes).index("O")
+
+
+def image_axis(axes: str) -> int:
+    """Return the position of the axis that counts the images' channels, in a kernel of the stem."""
+    return parse_axes(axes).index("I")
+
+
+def image_channels(stem: Iterable[tuple[str, Shape]]) -> int:
+    """Return the number of image channels that the ``stem`` reads: the axes and the shape of each of its tensors.
+
+    Without a tensor of the stem it is IMAGE_CHANNELS.
+    """
+    found = (shape[image_axis(axes)] for axes, shape in stem if len(shape) == len(parse_axes(axes)) and "I" in axes)
+    return next((channels for channels in found if channels), IMAGE_CHANNELS)
+
+
+def with_image_channels(axes: str, shape: Shape, channels: int) -> Shape:
+    """Return the shape of a stem's kernel that reads images of ``channels`` channels."""
+    at = image_axis(axes)
+    return (*shape[:at], channels, *shape[at + 1 :])
 
 
 def letter_sizes(axes: str, shape: Sequence[int]) -> dict[str, int]:
@@ -40,7 +63,7 @@ def axis_sizes(arch: Arch, table: Table, dialect: str) -> dict[str, dict[str, in
 
     A tensor that the original lacks takes them from the other tensors of its layer.
     """
-    golden = recorded(arch.name)
+    golden = recorded(arch.golden)
     if golden.num_classes != arch.num_classes:
         raise MappingError(
             f"{golden.path} has {golden.num_classes} classes, but the record of {arch.name} has {arch.num_classes}: "
@@ -56,7 +79,10 @@ def axis_sizes(arch: Arch, table: Table, dialect: str) -> dict[str, dict[str, in
                 raise MappingError(
                     f"the table {table.name} has {named.name}, which {golden.path} lacks: correct its {ORIGINAL} name"
                 )
-        own = {role: letter_sizes(named.axes, variables[named.name]) for role, named in originals.items()}
+        own = {
+            role: _scaled(arch, layer, letter_sizes(named.axes, variables[named.name]))
+            for role, named in originals.items()
+        }
         layers = {letter: size for sizes in own.values() for letter, size in sizes.items()}
         for role, named in layer.tensors(record).items():
             added = _letters(named.axes) - _letters(originals[role].axes) if role in originals else ()
@@ -65,11 +91,35 @@ def axis_sizes(arch: Arch, table: Table, dialect: str) -> dict[str, dict[str, in
     return found
 
 
+def _scaled(arch: Arch, layer: Layer, sizes: Sizes) -> dict[str, int]:
+    """Return the golden's ``sizes`` of one tensor at the width of ``arch``; classes and images keep theirs."""
+    fixed = ("O" if layer.head else "") + ("I" if layer.stem else "")
+    return {
+        letter: arch.scaled(layer.id, letter, size) if letter in "IOC" and letter not in fixed else size
+        for letter, size in sizes.items()
+    }
+
+
 def expected_shapes(arch: Arch, table: Table, dialect: str) -> dict[str, Shape]:
     """Return the shape of every tensor of ``dialect``, by name, for the original's number of classes."""
     sizes = axis_sizes(arch, table, dialect)
     pairs = table.pairs(dialect, dialect, table.parts)
     return {pair.source: shape_of(pair.source_axes, sizes[pair.source]) for pair in pairs}
+
+
+def with_free_axes(pair: Pair, original: Shape, given: Sequence[int | None]) -> tuple[int | None, ...]:
+    """Return the ``original`` shape with the sizes of ``given`` where any will do.
+
+    These are a head's classes, the channels of the images that a stem reads, and the height and width of a kernel that
+    covers a whole map.
+    """
+    if len(given) != len(original):
+        return original
+    free = ("O" if pair.head else "") + ("HW" if pair.sized else "") + ("I" if pair.stem else "")
+    axes = parse_axes(pair.source_axes)
+    return tuple(
+        size if axis and axis in free else wanted for size, wanted, axis in zip(given, original, axes, strict=True)
+    )
 
 
 def _letters(axes: str) -> set[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from porter.mapping.dialects import Dialect
+from porter.mapping.differs import Differs, read_differs
 from porter.mapping.overlays import Overlay, names_of
 from porter.mapping.rows import Endpoint, Layer
 from porter.mapping.table_checks import check_axes, check_endpoints, check_layers, check_names, check_rows
@@ -24,6 +25,7 @@ class Contents(NamedTuple):
     endpoints: tuple[Endpoint, ...]
     ignore: Mapping[str, Sequence[str]]
     parts: Mapping[str, str]
+    differs: tuple[Differs, ...]
 
 
 def expand(sources: Sequence[Source]) -> Contents:
@@ -37,7 +39,8 @@ def expand(sources: Sequence[Source]) -> Contents:
     check_layers(merged, records, layers)
     check_names(merged.path, records, layers)
     check_endpoints(merged.path, endpoints)
-    return Contents(records, layers, endpoints, ignore_of(merged, records), merged.parts)
+    differs = read_differs(merged.differs, records, merged.path)
+    return Contents(records, layers, endpoints, ignore_of(merged, records), merged.parts, differs)
 
 
 def _layers(merged: Merged) -> Iterator[Layer]:
@@ -56,8 +59,8 @@ def _layers(merged: Merged) -> Iterator[Layer]:
                 kinds[dialect] = entry.kind
             if entry.lacks:
                 lacks[dialect] = entry.lacks
-        head, sized = row.get("head", False), row.get("sized", False)
-        yield Layer(row_id, row["kind"], names, kinds, lacks, head, row.get("part"), sized)
+        head, sized, stem = (row.get(mark, False) for mark in ("head", "sized", "stem"))
+        yield Layer(row_id, row["kind"], names, kinds, lacks, head, row.get("part"), sized, stem)
 
 
 def _endpoints(merged: Merged) -> Iterator[Endpoint]:

@@ -21,7 +21,7 @@ class Context:
 
     ``size`` is the side of the input images. ``checkpoint`` and ``options`` are the user's. ``golden`` is the golden
     that one of the two sides is, None without one. ``endpoints`` maps endpoints to places in the user's network.
-    ``inputs`` collects the files that are read.
+    ``inputs`` collects the files that are read. ``tag`` chooses among a SavedModel's graphs, see read_graph.
     """
 
     arch: Arch
@@ -33,6 +33,7 @@ class Context:
     golden: Recorded | None = None
     endpoints: Mapping[str, str] | str | Path | None = None
     inputs: Inputs = field(default_factory=Inputs)
+    tag: str | None = None
 
     def weights(self) -> tuple[Checkpoint, Options]:
         """Return the weights of this comparison: the golden's name-seeded ones, else the checkpoint's.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 
 import numpy as np
 
@@ -22,13 +23,31 @@ def reference_weights(translation: Translation, table: Table, read: Reader) -> d
     """
     taken = translation.taken
     pairs = [pair for pair in table.pairs(translation.source, "tf") if pair.source in taken]
-    values = read([taken[pair.source] for pair in pairs])
+    made = {name: translation.made[name].load() for name in taken.values() if name in translation.made}
+    values = {**read([taken[pair.source] for pair in pairs if taken[pair.source] not in made]), **made}
     return {pair.target: relayout(values[taken[pair.source]], pair.source_axes, pair.target_axes) for pair in pairs}
 
 
 def porters_reader(checkpoint: Checkpoint) -> Reader:
     """Return the reader that needs no TensorFlow."""
     return lambda entries: {name: checkpoint[name] for name in entries}
+
+
+def constants_reader(path: Path) -> Reader:
+    """Return TensorFlow's own reading of the constants in the frozen graph ``path``."""
+
+    def read(entries: Iterable[str]) -> dict[str, np.ndarray]:
+        import tensorflow as tf
+
+        from porter.formats.tensorflow.source import load_graph
+
+        nodes = {node.name: node for node in load_graph(path).node}
+        return {
+            name: tf.make_ndarray(tf.compat.v1.NodeDef.FromString(nodes[name].SerializeToString()).attr["value"].tensor)
+            for name in entries
+        }
+
+    return read
 
 
 def tensorflows_reader(checkpoint: Checkpoint) -> Reader:

@@ -7,9 +7,12 @@ from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 
-from porter.errors import FormatError
+from porter.errors import FormatError, plural
 from porter.formats.checkpoint import Checkpoint, Entry
+from porter.formats.tensorflow.convolutions import find_convolutions
+from porter.formats.tensorflow.dequantize import dequantized_entry, is_dequantized
 from porter.formats.tensorflow.dtypes import TYPES
+from porter.formats.tensorflow.graphdef import node_of
 from porter.formats.tensorflow.source import load_graph
 from porter.formats.tensorflow.tensorproto import tensor_values
 
@@ -35,17 +38,25 @@ def was_variable(name: str, dtype: int, shape: Collection[int], read: Collection
 
 
 def read_frozen(path: Path) -> Checkpoint:
-    """Read a frozen graph's variables; its other constants become asides. Raises FormatError."""
+    """Read a frozen graph's variables; its other constants become asides. Raises FormatError.
+
+    A Dequantize of constants is the variable that a tool has stored as integers, which are asides.
+    """
     graph = load_graph(path)
-    read = {node.input[0].split(":")[0] for node in graph.node if node.input and is_read(node.op, node.name)}
-    entries: dict[str, Entry] = {}
+    nodes = {node.name: node for node in graph.node}
+    read = {node_of(node.input[0]) for node in graph.node if node.input and is_read(node.op, node.name)}
+    packed = [node for node in graph.node if is_dequantized(node, nodes)]
+    parts = {node_of(tensor) for node in packed for tensor in node.input[:3]}
+    entries: dict[str, Entry] = {node.name: dequantized_entry(path, node, nodes) for node in packed}
     asides: dict[str, str] = {}
     for node in graph.node:
         if node.op != "Const":
             continue
         proto = node.attr["value"].tensor
         shape = tuple(dim.size for dim in proto.tensor_shape.dim)
-        if was_variable(node.name, proto.dtype, shape, read):
+        if node.name in parts:
+            asides[node.name] = "part of a quantized weight"
+        elif was_variable(node.name, proto.dtype, shape, read):
             load = partial(tensor_values, path, node.name, proto)
             entries[node.name] = Entry(shape, TYPES[proto.dtype].loaded, load)
         else:
@@ -55,4 +66,12 @@ def read_frozen(path: Path) -> Checkpoint:
             f"{path} is a graph without weights, not a frozen one: give the checkpoint that belongs to it as "
             "`checkpoint`"
         )
-    return Checkpoint(path, FORMAT, entries, asides)
+    notes = (_on_quantized(len(packed)),) if packed else ()
+    return Checkpoint(path, FORMAT, entries, asides, notes=notes, convolutions=find_convolutions(graph))
+
+
+def _on_quantized(count: int) -> str:
+    return (
+        f"{plural(count, 'weight')} {'is' if count == 1 else 'are'} stored as integers behind Dequantize, and taken "
+        "as the floats that TensorFlow computes from them"
+    )

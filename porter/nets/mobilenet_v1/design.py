@@ -28,3 +28,8 @@ MIN_DEPTH = 8  # min_depth
 def depth(channels: int, multiplier: float) -> int:
     """Return ``channels`` times ``multiplier``, rounded down and at least 8: depth in mobilenet_v1_base."""
     return max(int(channels * multiplier), MIN_DEPTH)
+
+
+def channels(layer: str, axis: str, released: int, multiplier: float) -> int:
+    """Return the channels of an axis that has ``released`` ones at multiplier 1; every layer scales alike."""
+    return depth(released, multiplier)
