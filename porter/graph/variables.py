@@ -6,7 +6,7 @@ import math
 from typing import NamedTuple
 
 from porter.formats.tensorflow.dtypes import TYPES
-from porter.formats.tensorflow.frozen import is_read, was_variable
+from porter.formats.tensorflow.frozen import is_read, pipeline_data, was_variable
 from porter.graph.graph import VARIABLE_OPS, Graph, Node
 from porter.graph.shapes import Shape, proto_shape
 
@@ -61,9 +61,10 @@ def _variable(node: Node) -> Variable | None:
 def _frozen_variables(graph: Graph) -> dict[str, Variable]:
     nodes = graph.nodes.values()
     reads = {node.inputs[0].node for node in nodes if node.inputs and is_read(node.op, node.name)}
+    data = pipeline_data((node.op, ref.node) for node in nodes for ref in node.inputs)
     found: dict[str, Variable] = {}
     for node in nodes:
-        if node.op == "Const" and node.attr("value") is not None:
+        if node.op == "Const" and node.name not in data and node.attr("value") is not None:
             proto = node.attr("value").tensor
             shape = tuple(dim.size for dim in proto.tensor_shape.dim)
             if was_variable(node.name, proto.dtype, shape, reads):

@@ -14,6 +14,7 @@ from porter.catalog.goldens import Recorded, recorded
 from porter.errors import PorterError
 from porter.files.installed import require_package
 from porter.formats.checkpoint import Checkpoint
+from porter.formats.roles import base_name
 from porter.formats.tensorflow.frozen import FORMAT
 from porter.mapping.stored_names import find_prefix
 from porter.mapping.table import Table
@@ -87,7 +88,10 @@ def original_side(context: Context, path: Path | None = None, translation: Trans
         if graph.golden:
             where = _with_this_head(where, values, context.table, graph.golden)
             judged = list(where)[-1]
-        pruned = _filled(prune(definition, where.values(), graph.path), graph.path, prefix, values, checkpoint, context)
+        # The graph's variables have the checkpoint's names, or the table's behind the prefix.
+        names = {base_name(entry): name for name, entry in translation.taken.items() if translation.source == "tf"}
+        names |= {prefix + name: name for name in values}
+        pruned = _filled(prune(definition, where.values(), graph.path), graph.path, names, values, checkpoint, context)
         whose = "its own" if graph.golden or checkpoint.opens_as else "porter's"
         title = f"{graph.title}, filled by {whose} reader of {checkpoint.path.name}"
     runner = TFRunner(pruned, context.table, graph.path, where, context.trust_graph, judged)
@@ -205,18 +209,26 @@ def _with_this_head(
 
 
 def _filled(
-    graph: Any, path: Path, prefix: str, values: Mapping[str, np.ndarray], checkpoint: Checkpoint, context: Context
+    graph: Any,
+    path: Path,
+    names: Mapping[str, str],
+    values: Mapping[str, np.ndarray],
+    checkpoint: Checkpoint,
+    context: Context,
 ) -> Any:
-    """Return ``graph``, which ``path`` has, frozen with ``values`` in each variable's dtype."""
+    """Return ``graph``, which ``path`` has, frozen with ``values`` in each variable's dtype.
+
+    ``names`` maps its variables to the table's names.
+    """
     from porter.formats.tensorflow.dtypes import TYPES
     from porter.graph.rewrite.freeze import freeze, variables
 
-    names = set(variables(graph))
+    own = set(variables(graph))
     found = {}
     for node in graph.node:
-        if node.name not in names:
+        if node.name not in own:
             continue
-        name = node.name.removeprefix(prefix)
+        name = names.get(node.name, node.name)
         if name not in values:
             raise PorterError(
                 f"{path}: its variable {node.name} does not belong to {context.arch.name}: name the model's own "

@@ -196,4 +196,6 @@ def _reason(error: Exception) -> str:
     said = [
         line for line in lines if not re.match(r"Graph execution error|Detected at node|Node: |\(\d+\) |Errors? ", line)
     ]
-    return re.sub(r"^.*?\{\{node (\S+?)\}\}", r"\1:", (said or lines or ["no reason given"])[0]).rstrip(".")
+    reason = (said or lines or ["no reason given"])[0]
+    # Messages name nodes as {{node x}}, and begin with a place in TensorFlow's own code.
+    return re.sub(r"\{\{node (\S+?)\}\}", r"\1", re.sub(r"^\{\{function_node .*?\}\} ", "", reason)).rstrip(".")

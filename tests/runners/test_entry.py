@@ -16,10 +16,10 @@ import pytest
 
 from helpers.checkpoints import seeded_variables
 from helpers.graphs import renamed
-from porter import verify
+from porter import port, verify
 from porter.catalog.goldens import recorded, seeded_checkpoint
 from porter.catalog.models import find_arch
-from porter.errors import FormatError
+from porter.errors import FormatError, PorterError
 from porter.formats.open import open_checkpoint
 from porter.formats.tensorflow.source import load_graph
 from porter.graph.rewrite.freeze import freeze
@@ -146,6 +146,16 @@ def behind_queue(tf: Any) -> Any:
     return tf.cast(images, tf.float32) / 127.5 - 1.0
 
 
+def shuffled(tf: Any) -> Any:
+    images = tf.compat.v1.RandomShuffleQueue(9, 1, [tf.uint8], shapes=[[128, 128, 3]]).dequeue_many(8)
+    return tf.cast(images, tf.float32) / 127.5 - 1.0
+
+
+def one_shot(tf: Any) -> Any:
+    stored = tf.data.Dataset.from_tensors(np.zeros((1, 128, 128, 3), np.float32))
+    return tf.compat.v1.data.make_one_shot_iterator(stored).get_next()
+
+
 def iterator(tf: Any) -> Any:
     made = tf.compat.v1.data.Iterator.from_structure(tf.float32, tf.TensorShape([1, 128, 128, 3]))
     return made.get_next()
@@ -200,6 +210,8 @@ CASES: dict[Make, str] = {
     bilinear_of_centres: r"differs from inception by at most 1.1, 0.037 on average; moves logits by .*",
     queue: r"not run: its images come out of QueueDequeueV2: nothing lies behind it",
     behind_queue: r"agrees with inception to 1e-7",
+    shuffled: r"agrees with inception to 1e-7",
+    one_shot: r"not run: its images come out of IteratorGetNext: nothing lies behind it",
     iterator: r"not run: its images come out of IteratorGetNext: nothing lies behind it",
     from_file: r"not run: some ops read or write files \(ReadFile\)",
     augmented: r"not run: some ops draw random numbers \(RandomUniform\)",
@@ -218,8 +230,8 @@ def test_the_network_is_entered_behind_the_graphs_own_preprocessing(
     check(runner, want)
     images = PreparedImages(sample_paths()[:2], "inception", 128)
     found = str(graph_preprocessing(images, runner, "Logits"))
-    where = "graph.pb behind QueueDequeueV2" if make is behind_queue else "graph.pb"
-    begin = f"the graph's own preprocessing ({where}): "
+    op = {behind_queue: " behind QueueDequeueV2", shuffled: " behind QueueDequeueManyV2"}.get(make, "")
+    begin = f"the graph's own preprocessing (graph.pb{op}): "
     assert found.startswith(begin)
     assert re.fullmatch(CASES[make], found.removeprefix(begin)), found
 
@@ -277,8 +289,8 @@ def frozen_network_in_nchw(tf: Any, make: Make | None) -> Any:
         if "data_format" in node.attr:
             node.attr["data_format"].s = b"NCHW"
             for name in ("strides", "ksize", "dilations"):
-                numbers = list(node.attr[name].list.i)
-                if numbers:
+                if name in node.attr:
+                    numbers = list(node.attr[name].list.i)
                     node.attr[name].list.i[:] = [numbers[axis] for axis in (0, 3, 1, 2)]
         if node.op == "Squeeze":
             node.attr["squeeze_dims"].list.i[:] = [2, 3]
@@ -421,3 +433,64 @@ def test_a_stem_in_float16_is_refused_before_anything_is_fed(tf: Any, tmp_path: 
     next(node for node in graph.node if node.name == STEM).attr["T"].type = 19
     with pytest.raises(FormatError, match=r"its first layer .*Conv2D does not compute in float32: freeze the float32"):
         side(graph, tmp_path)
+
+
+def test_a_graph_that_tensorflow_refuses_is_one_sentence(tf: Any, tmp_path: Path) -> None:
+    """tensorflow/tensorflow#15034: optimize_for_inference leaves an NHWC BiasAdd behind an NCHW convolution."""
+    graph = frozen_network_in_nchw(tf, None)
+    next(node for node in graph.node if node.op == "BiasAdd").attr["data_format"].s = b"NHWC"
+    with pytest.raises(
+        FormatError, match=r"cannot import .*graph.pb: Dimensions must be equal, but are 1 and 1001 for 'Mob"
+    ):
+        side(graph, tmp_path)(golden_images(128)[:1].astype(np.float64))
+
+
+def test_the_users_code_cannot_end_the_program(tmp_path: Path) -> None:
+    path = tmp_path / "quits.py"
+    path.write_text("import sys\n\n\ndef build():\n    sys.exit(0)\n\n\ndef run(images):\n    sys.exit()\n")
+    for function in ("build", "run"):
+        with pytest.raises(
+            PorterError, match=rf"quits.py: {function} ends the program \(sys.exit\): return the network"
+        ):
+            verify(MODEL, candidate=f"{path}:{function}")
+
+
+def test_a_thousand_classes_beside_a_golden_have_a_remedy(tmp_path: Path) -> None:
+    path = tmp_path / "net.py"
+    path.write_text(
+        "import numpy as np\n\n\ndef run(images):\n    return {'Logits': np.zeros((len(images), 1000))}\n\n\n"
+        "def five(images):\n    return {'Logits': np.zeros((len(images), 5))}\n"
+    )
+    with pytest.raises(PorterError, match=r"1000 values .* 1001 in .*: return all 1001 classes, .* give `checkpoint`"):
+        verify(MODEL, candidate=f"{path}:run")
+    with pytest.raises(PorterError, match=rf"build the network of {MODEL} with 1001 classes"):
+        verify(MODEL, candidate=f"{path}:five")
+
+
+def test_arguments_without_effect_are_refused(small: Path, tmp_path: Path) -> None:
+    """What is not used is not accepted in silence."""
+    golden: dict[str, Any] = {"reference": "golden", "candidate": "golden"}
+    mapped: dict[str, Any] = {"endpoint_map": {"Logits": "x"}}
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"trust_graph": True}, "no graph of yours runs here: leave `trust_graph` out"),
+        ({"trust_graph": True, "checkpoint": small}, "no graph of yours runs here: leave `trust_graph` out"),
+        (mapped | {"reference": "golden"}, "`endpoint_map` needs a network of yours"),
+        (
+            {"endpoint_map": {"Logits": "x"}, "reference": f"torch:{tmp_path}"},
+            "`endpoint_map` needs a network of yours",
+        ),
+        (
+            {"ignore": ["x"], "reference": "golden", "candidate": "golden"},
+            "without a checkpoint `ignore` has no effect",
+        ),
+        ({"prefix": "x/"}, "without a checkpoint `prefix` has no effect: give `checkpoint`"),
+        ({"ignore": ["nothing/*"], "checkpoint": small}, "`ignore='nothing/\\*'` matches nothing in .*: leave it out"),
+    ]
+    for options, message in cases:
+        with pytest.raises(PorterError, match=message):
+            verify(MODEL, **options)
+
+
+def test_verify_beside_a_port_to_tensorflow_names_the_remedy(small: Path) -> None:
+    with pytest.raises(PorterError, match=r'has none in tf: port to `target="torch"` to verify the values'):
+        port(MODEL, target="tf", checkpoint=small, verify=True)

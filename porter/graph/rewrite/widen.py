@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,12 @@ import numpy as np
 from tensorboard.compat.proto.graph_pb2 import GraphDef
 
 from porter.errors import FormatError
+from porter.formats.tensorflow.graphdef import node_of
 from porter.formats.tensorflow.tensorproto import tensor_values
 from porter.graph.rewrite.freeze import constant
 
 _FLOAT, _DOUBLE = 1, 2
 _BATCH_NORMS = {"FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"}
-_NARROW = {"Dequantize": (1, 2)}
-"""Ops that compute in float32 only, and which of their inputs are floats. Their float32 result is the graph's own."""
 DIGITS = 6
 """C's FLT_DIG: float32 keeps every decimal of this many digits. A longer decimal was computed, not typed."""
 
@@ -60,37 +60,37 @@ def widen(graph: Any, path: Path | str) -> Any:
     FormatError, which names ``path``, if a batch norm is in training mode or in NCHW (see channels_last).
     """
     wide = GraphDef(versions=graph.versions)
+    nodes = {node.name: node for node in graph.node}
     for node in graph.node:
-        if node.op in _BATCH_NORMS:
+        if node.op == "Dequantize":
+            _keep_dequantize(wide, node, nodes, path)
+        elif node.op in _BATCH_NORMS:
             _open_batch_norm(wide, node, path)
         elif node.op == "Const" and node.attr["dtype"].type == _FLOAT:
             value = tensor_values(Path(path), node.name, node.attr["value"].tensor)
             scalar = value.ndim == 0
             wide.node.append(constant(node.name, np.asarray(shortest(float(value)) if scalar else value, np.float64)))
-        elif node.op in _NARROW:
-            _keep_narrow(wide, node)
         else:
             wide.node.append(node)
             _widen_dtypes(wide.node[-1])
     return wide
 
 
-def _keep_narrow(wide: Any, node: Any) -> None:
-    """Add ``node`` as it is between casts; the last one takes its name."""
-    inputs = list(node.input)
-    for at in _NARROW[node.op]:
-        inputs[at] = _cast(wide, f"{node.name}/narrow_{at}", inputs[at], _DOUBLE, _FLOAT)
+def _keep_dequantize(wide: Any, node: Any, nodes: Mapping[str, Any], path: Path | str) -> None:
+    """Add a Dequantize as it is, and a cast of its float32 output: the op has no float64, and rounds its weights."""
+    ranges = [nodes.get(node_of(tensor)) for tensor in node.input[1:3]]
     kept = wide.node.add()
     kept.CopyFrom(node)
     kept.name = f"{node.name}/narrow"
-    kept.input[:] = inputs
-    _cast(wide, node.name, kept.name, _FLOAT, _DOUBLE)
-
-
-def _cast(wide: Any, name: str, tensor: str, source: int, target: int) -> str:
-    node = wide.node.add(name=name, op="Cast", input=[tensor])
-    node.attr["SrcT"].type, node.attr["DstT"].type = source, target
-    return name
+    for at, constant_node in enumerate(ranges, start=1):
+        if constant_node is None or constant_node.op != "Const":
+            raise FormatError(f"{path}: the range of {node.name} is not a constant: export the inference graph again")
+        copied = wide.node.add()
+        copied.CopyFrom(constant_node)
+        copied.name = f"{node.name}/narrow_{at}"
+        kept.input[at] = copied.name
+    cast = wide.node.add(name=node.name, op="Cast", input=[kept.name])
+    cast.attr["SrcT"].type, cast.attr["DstT"].type = _FLOAT, _DOUBLE
 
 
 def _widen_dtypes(node: Any) -> None:

@@ -66,12 +66,13 @@ def iterator(s: Shapes, node: Node) -> None:
         s.set(node, batch_of_one(proto_shape(shape)), index)
 
 
-@RULES.of("QueueDequeue QueueDequeueV2")
+@RULES.of("QueueDequeue QueueDequeueV2 QueueDequeueMany QueueDequeueManyV2 QueueDequeueUpTo QueueDequeueUpToV2")
 def dequeued(s: Shapes, node: Node) -> None:
-    queue = s.graph.nodes[node.inputs[0].node]
-    shapes = queue.attr("shapes")
-    for index, shape in enumerate(shapes.list.shape if shapes is not None else ()):
-        s.set(node, proto_shape(shape), index)
+    shapes = s.graph.nodes[node.inputs[0].node].attr("shapes")
+    many = len(node.inputs) > 1
+    for index, proto in enumerate(shapes.list.shape if shapes is not None else ()):
+        shape = proto_shape(proto)
+        s.set(node, (s.ints(node, 1)[0], *shape) if many and shape is not None else shape, index)
 
 
 @RULES.of("DecodeJpeg DecodePng DecodeImage DecodeBmp")
