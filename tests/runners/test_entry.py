@@ -469,7 +469,6 @@ def test_a_thousand_classes_beside_a_golden_have_a_remedy(tmp_path: Path) -> Non
 
 def test_arguments_without_effect_are_refused(small: Path, tmp_path: Path) -> None:
     """What is not used is not accepted in silence."""
-    golden: dict[str, Any] = {"reference": "golden", "candidate": "golden"}
     mapped: dict[str, Any] = {"endpoint_map": {"Logits": "x"}}
     cases: list[tuple[dict[str, Any], str]] = [
         ({"trust_graph": True}, "no graph of yours runs here: leave `trust_graph` out"),
@@ -494,3 +493,13 @@ def test_arguments_without_effect_are_refused(small: Path, tmp_path: Path) -> No
 def test_verify_beside_a_port_to_tensorflow_names_the_remedy(small: Path) -> None:
     with pytest.raises(PorterError, match=r'has none in tf: port to `target="torch"` to verify the values'):
         port(MODEL, target="tf", checkpoint=small, verify=True)
+
+
+def test_a_circle_before_the_network_is_left_out(tf: Any, want: dict[str, np.ndarray], tmp_path: Path) -> None:
+    graph = frozen()
+    for name, other in (("round", "about"), ("about", "round")):
+        graph.node.add(name=name, op="Identity", input=[other]).attr["T"].type = 1
+    next(node for node in graph.node if node.name == STEM).input[0] = "round"
+    runner = side(graph, tmp_path)
+    check(runner, want)
+    assert runner.preprocessing.refused == "it has no input that images could be fed to"

@@ -68,9 +68,10 @@ class _Places:
 
     def core(self, name: str) -> str:
         """Return the node whose values ``name`` passes on."""
-        node = self.graph.nodes[name]
-        while node.op in _SAME_VALUES and node.inputs and node.inputs[0].node in self.of:
+        node, seen = self.graph.nodes[name], {name}
+        while node.op in _SAME_VALUES and node.inputs[0].node in self.of and node.inputs[0].node not in seen:
             node = self.graph.nodes[node.inputs[0].node]
+            seen.add(node.name)
         return node.name
 
     def _leads(self, name: str, other: str, place: int) -> bool:
@@ -84,7 +85,8 @@ class _Places:
         return self.of.get(ref.node, self.silent.get(ref.node))
 
     def _add(self, node: Node) -> None:
-        inputs = [number for ref in node.inputs if (number := self._number(ref)) is not None]
+        read = node.inputs[:1] if node.op in _SAME_VALUES else node.inputs
+        inputs = [number for ref in read if (number := self._number(ref)) is not None]
         if not inputs:
             return
         if node.op in _SILENT:

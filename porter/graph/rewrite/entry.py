@@ -125,7 +125,8 @@ def find_entry(graph: Graph, stem: Node, steps: Iterable[str], path: Path | str)
     if _pads(stem) and _PAD in waiting:
         waiting.remove(_PAD)
     ref, first, passed = stem.inputs[0], stem.channels_first, list[str]()
-    while (node := graph.nodes.get(ref.node)) is not None and node.inputs:
+    # A damaged graph may lead back to a node that is passed already.
+    while (node := graph.nodes.get(ref.node)) is not None and node.inputs and node.name not in passed:
         turned = transposed(graph, node)
         if waiting and _kind(node) == waiting[0]:
             waiting.pop(0)
