@@ -16,7 +16,7 @@ import pytest
 
 from helpers.checkpoints import seeded_variables
 from helpers.graphs import renamed
-from porter import port, verify
+from porter import inspect, port, verify
 from porter.catalog.goldens import recorded, seeded_checkpoint
 from porter.catalog.models import find_arch
 from porter.errors import FormatError, PorterError
@@ -503,3 +503,32 @@ def test_a_circle_before_the_network_is_left_out(tf: Any, want: dict[str, np.nda
     runner = side(graph, tmp_path)
     check(runner, want)
     assert runner.preprocessing.refused == "it has no input that images could be fed to"
+
+
+@pytest.mark.slow
+def test_another_network_and_another_preset(tf: Any, tmp_path: Path) -> None:
+    """NASNet for CIFAR: its preset standardizes each image, which no fixed scale does."""
+    golden = recorded("nasnet_cifar")
+    table, arch = Table.load("nasnet_cifar"), find_arch("nasnet_cifar")
+    network = freeze(golden.load_graph(), seeded_variables("nasnet_cifar"))
+    with tf.Graph().as_default() as graph:
+        pixels = tf.cast(placeholder(tf, [1, 32, 32, 3], "uint8"), tf.float32)
+        images = tf.stack([tf.image.per_image_standardization(pixels[0])])
+        definition = tf.compat.v1.GraphDef.FromString(network.SerializeToString())
+        tf.graph_util.import_graph_def(definition, {"input:0": images}, name="tower_0")
+    path = tmp_path / "graph.pb"
+    path.write_bytes(graph.as_graph_def().SerializeToString())
+    runner = original_side(Context(arch, table, 32, open_checkpoint(path)), path).runner
+    batch = golden_images(32)[:1]
+    want = TFRunner(network, table, "frozen.pb")(batch)
+    got = runner(batch)
+    assert list(got) == list(want)
+    assert all(np.array_equal(got[name], values) for name, values in want.items())
+    found = str(graph_preprocessing(PreparedImages(sample_paths()[:1], "cifar", 32), runner, "Logits"))
+    assert re.search(r"agrees with cifar to \de-\d", found), found
+
+
+def test_inspect_names_the_size_that_a_graph_resizes_to(tf: Any, tmp_path: Path) -> None:
+    path = tmp_path / "graph.pb"
+    path.write_bytes(behind(tf, whole_jpeg).SerializeToString())
+    assert MODEL in str(inspect(path).recognised)
