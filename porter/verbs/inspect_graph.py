@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from porter.errors import PorterError
-from porter.graph.shapes import shape_text
+from porter.errors import FormatError, PorterError
+from porter.graph.shapes import Shape, shape_text
 from porter.verbs.inspect_checkpoint import natural, scope_depth
 from porter.verbs.inspection import GraphInspection, LogsInspection, Scope
 from porter.verbs.recognised import recognised, remedy_for
@@ -56,9 +57,24 @@ def sized(analysis: Analysis) -> Analysis:
 
 
 def _input_size(analysis: Analysis) -> int | None:
-    """Return the height and width of the square images that the graph takes."""
-    for name in analysis.paths.inputs:
-        shape = analysis.shapes.of(name)
-        if shape is not None and len(shape) == 4:
-            return shape[1] if shape[3] in (1, 3) else shape[2]
+    """Return the height and width of the square images that the network takes."""
+    found = (_side(analysis.shapes.of(name)) for name in analysis.paths.inputs)
+    return next((side for side in found if side is not None), None) or _side_at_entry(analysis)
+
+
+def _side_at_entry(analysis: Analysis) -> int | None:
+    """Return the side of what a graph that decodes or resizes images itself gives to its network."""
+    from porter.graph.rewrite.entry import find_entry, find_stem
+
+    stem = find_stem(analysis.graph, (), analysis.paths.outputs)
+    if stem is None:
+        return None
+    with suppress(FormatError):
+        return _side(analysis.shapes[find_entry(analysis.graph, stem, ["Pad"], analysis.source.path).tensor])
     return None
+
+
+def _side(shape: Shape) -> int | None:
+    if shape is None or len(shape) != 4:
+        return None
+    return shape[1] if shape[3] in (1, 3) else shape[2]
