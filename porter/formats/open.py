@@ -20,7 +20,7 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
 
     Raises PorterError if nothing is there, FormatError if the file is damaged or of a format that porter does not read.
     """
-    return _read(identify(resolve_path(Path(path)).path))
+    return _read(identify(resolve_path(path).path))
 
 
 def _read(found: Identity) -> Checkpoint:

@@ -75,13 +75,13 @@ class Checked:
         }
 
 
-def check(path: Path, inputs: Inputs | None = None) -> Checked:
+def check(path: str | Path, inputs: Inputs | None = None) -> Checked:
     """Check a file or folder that porter wrote by its own digests, or a TensorFlow checkpoint by its checksums.
 
     ``inputs`` may expect other digests of the files. Raises PorterError if there are neither digests nor checksums,
     because porter did not write the file or because they are damaged.
     """
-    inputs = inputs or Inputs()
+    path, inputs = Path(path), inputs or Inputs()
     record = path / RECORD_NAME
     if path.is_dir() and identify(record).kind is RECORD and (names := _read(record).files):
         files = sorted(file for file in path.iterdir() if file.is_file())
