@@ -147,6 +147,11 @@ def zip_bomb(path: Path) -> Path:
     return path
 
 
+def cut(path: Path) -> Path:
+    path.write_bytes(tar_of(path, (info("m", size=9), b"w" * 9)).read_bytes()[:60])
+    return path
+
+
 def long_header(path: Path) -> Path:
     """Write a tar archive whose extended header claims, and holds, more than the archive may unpack to."""
     size = 3 * archives._ROOM
@@ -155,17 +160,16 @@ def long_header(path: Path) -> Path:
     return path
 
 
-WORDS = b"w" * 9
 HOSTILE: dict[str, tuple[Callable[[Path], Path], str]] = {
     "climbs": (lambda path: tar_of(path, (info("../m.ckpt"), b"")), "'../m.ckpt' points outside the folder"),
     "absolute": (lambda path: tar_of(path, (info("/tmp/m.ckpt"), b"")), "'/tmp/m.ckpt' points outside the folder"),
     "link": (lambda path: tar_of(path, (info("m.ckpt", tarfile.SYMTYPE, "/etc/passwd"), b"")), "is a link or a device"),
     "twice": (lambda path: tar_of(path, (info("m"), b""), (info("m"), b"")), "'m' occurs twice"),
     "bomb": (lambda path: tar_of(path, (info("m", size=1 << 21), bytes(1 << 21))), "unpacks to over 1,048,576 bytes"),
-    "long header": (long_header, "unpacks to over 1,048,576 bytes"),
+    "long header": (long_header, "a header claims 3,145,728 bytes"),
     "gzip bomb": (lambda path: path.write_bytes(gzip.compress(bytes(1 << 22), 1)) and path, "unpacks to over"),
     "zip bomb": (zip_bomb, "unpacks to over 1,048,576 bytes, which weights never do: do not trust it"),
-    "cut": (lambda path: path.write_bytes(tar_of(path, (info("m", size=9), WORDS)).read_bytes()[:60]) and path, "whole"),
+    "cut": (cut, "is not a whole archive"),
 }  # fmt: skip
 
 

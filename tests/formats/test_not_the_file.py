@@ -82,11 +82,11 @@ def test_each_form_that_is_cut_is_refused_without_out(small: Path, tmp_path: Pat
 @pytest.mark.parametrize(
     ("address", "told"),
     [
-        ("gs://bucket/run/model.ckpt-1000", r"is in a bucket, .*: copy it, as with gsutil cp 'gs://bucket/run/model.ckpt-1000\*' ."),
+        ("gs://bucket/model.ckpt-1", r"is in a bucket, .*: copy it, as with gsutil cp 'gs://bucket/model.ckpt-1\*' ."),
         ("s3://bucket/model.ckpt", r"is in a bucket, .*: copy it, as with aws s3 "),
-        ("https://storage.googleapis.com/x/model.ckpt", "is on another machine, and porter reads local files: download it"),
+        ("https://example.org/x/model.ckpt", "is on another machine, and porter reads local files: download it"),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("verb", [open_checkpoint, inspect, check, identify, lambda path: port(SMALL, checkpoint=path)])
 def test_addresses_are_no_paths(address: str, told: str, verb: Callable[[Any], object]) -> None:
     for given in (address, Path(address)):  # a Path joins the two slashes
