@@ -58,6 +58,8 @@ def read_archive(path: Path, files: Sequence[Path]) -> Checkpoint:
         name: partial(_called, check, room, archive) for name, check in opened.checks.items()
     }
     inside = archive / opened.path.relative_to(room)
+    with _named_inside(room, archive):
+        opened.require_whole()
     return replace(opened, path=inside, entries=entries, checks=checks, files=(archive,), unpacked=opened.path)
 
 

@@ -28,7 +28,8 @@ class Checkpoint(Mapping[str, np.ndarray]):
     that have a checksum to a function that raises FormatError if it does not match. ``files`` lists all files of the
     checkpoint if there are more than ``path``. ``opens_as`` is the prefix for TensorFlow's own reader, None if that
     cannot open it. ``stored_as`` maps entries to their names in the file if those differ. ``unpacked`` is where the
-    file lies if ``path`` is in an archive.
+    file lies if ``path`` is in an archive. ``require_whole`` raises FormatError if a file of values is missing or cut
+    off, even behind the last entry; it reads none of them. Other readers find that when they open the file.
     """
 
     path: Path
@@ -40,6 +41,7 @@ class Checkpoint(Mapping[str, np.ndarray]):
     stored_as: dict[str, str] = field(default_factory=dict)
     checks: dict[str, Callable[[], None]] = field(default_factory=dict)
     unpacked: Path | None = None
+    require_whole: Callable[[], None] = lambda: None
 
     @property
     def place(self) -> Path:

@@ -223,6 +223,7 @@ def _open(
     inputs = Inputs(expect_sha256)
     opened = inputs.open(checkpoint)
     inputs.close()
+    opened.require_whole()
     return opened, inputs.digests, ignore
 
 

@@ -119,7 +119,7 @@ def test_errors_name_the_archive_and_not_the_folder_that_it_was_unpacked_into(
     cut.write_bytes(release[data].read_bytes()[:1000])
     path = pack(tmp_path / "m.zip", {**release, data: cut})
     with pytest.raises(
-        FormatError, match=rf"^{path}/{data} is cut off: its tensors end at byte \d+, the file at 1000;"
+        FormatError, match=rf"^{path}/{data} is cut off: its last tensor ends at byte \d+, the file at 1000;"
     ):
         port(SMALL, checkpoint=path)
 

@@ -55,7 +55,7 @@ def test_a_data_file_that_is_not_the_one_behind_its_index(save: Saver, small: Pa
         variables = {name: np.array(value) for name, value in open_checkpoint(tmp_path / "m.ckpt").items()}
         save(variables | {"zzz/Momentum": np.zeros(100, np.float32), "zzz": np.zeros(100, np.float32)}, "m.ckpt")
         whole = data.read_bytes()
-    contents, why = STAND_INS.get(what, (whole[:-7], "is cut off: its tensors end at byte"))
+    contents, why = STAND_INS.get(what, (whole[:-7], "is cut off: its last tensor ends at byte"))
     if what == "another checkpoint's":
         contents, why = whole[::-1], "does not match its checksum"
     data.write_bytes(contents)

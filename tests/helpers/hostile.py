@@ -401,7 +401,7 @@ CORPUS = (
     Hostile("gzip-bomb.pb", gzipped(bytes(1 << 29)), "which weights never do"),
     Hostile("tiny-nodes.pb", raw(b"\n\0" * (1 << 22)), "is not a whole TensorFlow graph"),
     Hostile("terabyte.index", bundle((b"MobilenetV1/Conv2d_0/weights", claiming((1 << 38,), 1 << 40))),
-            "is cut off: its tensors end at byte 1099511627776", "read"),
+            "is cut off: MobilenetV1/Conv2d_0/weights ends at byte 1099511627776", "read"),
     Hostile("overlap.index", bundle((b"v", W), (b"w", W)), "v and w share the bytes 0 to 24"),
     Hostile("hole.index", bundle((b"w", tables.record(RAW, (2, 3), offset=2**40))), "belong to no tensor"),
     Hostile("snappy.index", snappy_bomb, "claims to unpack to 1099511627776 bytes"),
