@@ -12,6 +12,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,10 +20,13 @@ from safetensors.numpy import save_file
 
 from helpers.checkpoints import SMALL, Saver
 from porter import inspect, port, verify
+from porter.catalog.goldens import recorded
 from porter.errors import FormatError, PorterError
 from porter.formats import archives
 from porter.formats.input_digests import digest
 from porter.formats.open import open_checkpoint
+from porter.graph.rewrite.freeze import freeze
+from porter.graph.rewrite.prune import prune
 
 WEIGHTS = {"w": np.arange(6, dtype=np.float32).reshape(2, 3)}
 
@@ -67,10 +71,21 @@ def test_a_release_is_ported_as_it_is(
     assert f"--checkpoint {path}/release/s.ckpt " in recognised["command"]
 
 
-def test_a_release_is_verified_by_tensorflows_own_reader(tf: object, release: dict[str, Path], tmp_path: Path) -> None:
+def test_a_release_is_verified_by_tensorflows_own_reader(tf: Any, release: dict[str, Path], tmp_path: Path) -> None:
     found = verify(SMALL, pack(tmp_path / "m.tgz", release))
     assert found, str(found.ports)
     assert "filled by its own reader of s.ckpt" in found.reference
+
+
+def test_a_frozen_graph_in_an_archive_runs_itself(tf: Any, small: Path, tmp_path: Path) -> None:
+    found = recorded(SMALL)
+    graph = prune(found.load_graph(), ["MobilenetV1/Predictions/Reshape_1"], found.graph)
+    frozen = freeze(graph, dict(open_checkpoint(small)))
+    (tmp_path / "m.pb").write_bytes(frozen.SerializeToString())
+    path = pack(tmp_path / "m.zip", {"m/frozen.pb": tmp_path / "m.pb"})
+    verified = verify(SMALL, path)
+    assert verified, str(verified.ports)
+    assert "running frozen.pb itself" in verified.reference
 
 
 def test_several_checkpoints_are_listed_and_one_is_chosen(tmp_path: Path) -> None:

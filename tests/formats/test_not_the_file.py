@@ -64,6 +64,17 @@ def test_a_data_file_that_is_not_the_one_behind_its_index(save: Saver, small: Pa
     assert not check(index)
 
 
+@pytest.mark.parametrize("name", ["m.ckpt.data", "m.ckpt.data-00000-of-00001 (1)"])
+def test_a_data_file_that_a_download_renamed(small: Path, tmp_path: Path, name: str) -> None:
+    """imcaspar/gpt2-ml#29: model.ckpt-100000.data."""
+    shutil.copy(f"{small}.index", tmp_path / "m.ckpt.index")
+    shutil.copy(f"{small}.data-00000-of-00001", tmp_path / name)
+    with pytest.raises(FormatError) as told:
+        port(SMALL, checkpoint=tmp_path / "m.ckpt")
+    missing = tmp_path / "m.ckpt.data-00000-of-00001"
+    assert str(told.value) == f"{missing} is missing: rename {name} if that is the data file of m.ckpt.index"
+
+
 def test_each_form_that_is_cut_is_refused_without_out(small: Path, tmp_path: Path) -> None:
     for target, name in (
         ("torch", "m.safetensors"),
@@ -110,7 +121,7 @@ def test_a_folder_of_many_files_lists_names_like_the_missing_one(tmp_path: Path)
 
 
 def test_a_checkpoint_without_a_name(tf: Any, tmp_path: Path) -> None:
-    """Saver.save(session, "dir/") writes dir/.index, dir/.data-00000-of-00001 and dir/.meta."""
+    """tensorflow#13588: Saver.save(session, "dir/") writes dir/.index, dir/.data-00000-of-00001 and dir/.meta."""
     from porter.runners.tensorflow import read_variables
 
     v1 = tf.compat.v1

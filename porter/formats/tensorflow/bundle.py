@@ -215,6 +215,14 @@ class _Shards:
         try:
             return self.path(shard).open("rb")
         except FileNotFoundError:
+            # Downloads get other names: model.ckpt.data, or a (1) behind it.
+            near = sorted(
+                path.name for path in self.index.parent.iterdir() if path.name.startswith(f"{self.name}.data")
+            )
+            if len(near) == self.count == 1:
+                raise FormatError(
+                    f"{self.path(shard)} is missing: rename {near[0]} if that is the data file of {self.index.name}"
+                ) from None
             raise FormatError(
                 f"{self.path(shard)} is missing: by {self.index.name} the checkpoint has {self.count} data file(s); "
                 "copy all of them beside it"
