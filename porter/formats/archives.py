@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO, TypeVar, cast
+from typing import IO, Self, TypeVar, cast
 
 from porter.errors import FormatError, PorterError, listing
 from porter.files.atomic import scratch
@@ -32,6 +32,7 @@ _RATIO = 64
 """Graphs as text compress to a seventeenth at best, weights hardly at all; deflate's own bound is 1032."""
 _ROOM = 1 << 26
 """Bytes that any archive may unpack to."""
+_LONGEST = 1 << 20
 _CHUNK = 1 << 20
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 T = TypeVar("T")
@@ -47,7 +48,7 @@ def read_archive(path: Path, files: Sequence[Path]) -> Checkpoint:
     """
     (archive,) = files
     room = _unpacked(archive)
-    with _named_inside(room, archive):
+    with _named_inside(room, archive), _kept_if_read(room):
         opened = open_checkpoint(room / path.relative_to(archive) if path != archive else _only_one(room))
     entries = {
         name: Entry(entry.shape, entry.dtype, partial(_called, entry.load, room, archive))
@@ -57,6 +58,8 @@ def read_archive(path: Path, files: Sequence[Path]) -> Checkpoint:
         name: partial(_called, check, room, archive) for name, check in opened.checks.items()
     }
     inside = archive / opened.path.relative_to(room)
+    with _named_inside(room, archive):
+        opened.require_whole()
     return replace(opened, path=inside, entries=entries, checks=checks, files=(archive,), unpacked=opened.path)
 
 
@@ -88,27 +91,43 @@ def _called(function: Callable[[], T], room: Path, archive: Path) -> T:
         return function()
 
 
-_ROOMS = ExitStack()
 _UNPACKED: dict[tuple[Path, int, int], Path] = {}
-"""The folder of each archive that this process unpacked, by its path, size and time."""
-atexit.register(_ROOMS.close)
+"""The folder of each archive that this process unpacked, by the archive's path, size and time."""
+_ROOMS: dict[Path, ExitStack] = {}
+"""What removes each of these folders."""
 
 
 def _unpacked(archive: Path) -> Path:
     state = archive.stat()
     key = (archive.resolve(), state.st_size, state.st_mtime_ns)
-    if key not in _UNPACKED:
+    if _UNPACKED.get(key) not in _ROOMS:
         with ExitStack() as stack:
             # Its lock lets the next process remove the folder of a killed one.
             room = stack.enter_context(scratch(Path(tempfile.gettempdir()))) / "unpacked"
             room.mkdir()
-            extract(archive, room, _kept)
-            _ROOMS.push(stack.pop_all())
+            extract(archive, room, _wanted)
+            _ROOMS[room] = stack.pop_all()
         _UNPACKED[key] = room
     return _UNPACKED[key]
 
 
-def _kept(member: PurePosixPath) -> PurePosixPath | None:
+@contextmanager
+def _kept_if_read(room: Path) -> Iterator[None]:
+    """Remove ``room`` at once if nothing in it is read."""
+    try:
+        yield
+    except PorterError:
+        _ROOMS.pop(room).close()
+        raise
+
+
+@atexit.register
+def _remove_all() -> None:
+    while _ROOMS:
+        _ROOMS.popitem()[1].close()
+
+
+def _wanted(member: PurePosixPath) -> PurePosixPath | None:
     """Leave out what macOS adds to its archives."""
     return None if "__MACOSX" in member.parts or member.name.startswith("._") else member
 
@@ -190,11 +209,23 @@ def _of_gzip(archive: Path) -> Iterator[_Member]:
 
 
 def _of_tar(archive: Path) -> Iterator[_Member]:
-    with _Bounded(archive) as raw, tarfile.open(fileobj=raw, mode="r|") as tar:
+    with _Bounded(archive) as raw, tarfile.open(fileobj=raw, mode="r|", tarinfo=_Header) as tar:
         for member in tar:
             _check(archive, member)
             if member.isfile():
                 yield PurePosixPath(member.name), member.size, partial(_opened, tar, member)
+
+
+class _Header(tarfile.TarInfo):
+    """A member's header. Those that extend it have no more than _LONGEST bytes, which tarfile reads into memory."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """Parse a header. Raises tarfile.ReadError if what follows is not a file, and larger."""
+        header = super().frombuf(buf, encoding, errors)
+        if not header.isfile() and header.size > _LONGEST:
+            raise tarfile.ReadError(f"a header claims {header.size:,} bytes")
+        return header
 
 
 def _opened(tar: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
@@ -214,7 +245,7 @@ def _check(archive: Path, member: tarfile.TarInfo) -> None:
 class _Bounded(io.RawIOBase):
     """The bytes of a file, gunzipped if it is gzipped, up to the number that the archive may unpack to.
 
-    tarfile reads headers of any size into memory, and gzip states no size.
+    gzip states no size.
     """
 
     def __init__(self, archive: Path) -> None:

@@ -11,7 +11,18 @@ from typing import Literal, NamedTuple
 
 from porter.errors import PorterError
 from porter.formats import savers
-from porter.formats.signatures import BUNDLE, KINDS, META, READS, RECORD, STATE_FILE, V1, Kind, kind_of
+from porter.formats.signatures import (
+    BUNDLE,
+    KINDS,
+    META,
+    READS,
+    RECORD,
+    SAVED_MODEL_GRAPH,
+    STATE_FILE,
+    V1,
+    Kind,
+    kind_of,
+)
 from porter.formats.tensorflow.tfrecord import find_event_files
 
 SAVED_MODELS = ("saved_model.pb", "saved_model.pbtxt")
@@ -60,7 +71,10 @@ NOTHING = Kind("nothing", "nothing", lambda _: False)
 
 
 _GRAPHS = (".pb", ".pbtxt", ".meta")
-_IN_FOLDERS = sorted((kind for kind in KINDS if kind.reader or kind is META), key=lambda kind: kind.holds == "archive")
+_IN_FOLDERS = sorted(
+    (kind for kind in KINDS if kind.reader or kind in (META, SAVED_MODEL_GRAPH)),
+    key=lambda kind: (kind.holds == "archive", not kind.reader),
+)
 """The kinds of file that may be a folder's checkpoint, in the order in which they are preferred: archives last."""
 _ADDRESS = re.compile(r"(gs|s3|hdfs|https?|ftp):/+(.*)")
 _ELSEWHERE = {

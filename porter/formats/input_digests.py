@@ -40,7 +40,7 @@ class Inputs:
 
     def open(self, path: str | Path) -> Checkpoint:
         """Add the files of the checkpoint at ``path`` and open it; see porter.formats.open.open_checkpoint."""
-        self.add(resolve_path(Path(path)).files)
+        self.add(resolve_path(path).files)
         opened = open_checkpoint(path)
         self.add(opened.files or (opened.path,))
         return opened

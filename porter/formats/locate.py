@@ -1,4 +1,4 @@
-"""resolve_path(path) -> Place: the files of the checkpoint that a prefix, a folder or any file of it stands for."""
+"""resolve_path(path) -> Identity: the checkpoint that a prefix, a folder or any file of it stands for."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from porter.errors import PorterError, listing
-from porter.formats.identify import NOTHING, FolderKind, checkpoints_in, identify, variables_of
+from porter.formats.identify import NOTHING, FolderKind, Identity, checkpoints_in, identify, variables_of
 from porter.formats.peek import Peek
 from porter.formats.savers import Place, index_of, of_prefix, one
 from porter.formats.signatures import DATA_FILE, META, READS, SAVED_MODEL_GRAPH, STATE, STATE_FILE, TEXT_GRAPH, Kind
@@ -19,18 +19,19 @@ _FEW = 10
 _ESCAPE = re.compile(rb"\\([0-7]{1,3}|.)", re.DOTALL)
 
 
-def resolve_path(path: str | Path) -> Place:
-    """Return the place of the checkpoint that ``path`` stands for; no more than a file's first bytes are read.
+def resolve_path(path: str | Path) -> Identity:
+    """Return the checkpoint that ``path`` stands for; no more than a file's first bytes are read.
 
     ``path`` may be a checkpoint's prefix, its ``.index``, ``.data`` or ``.meta`` file, its folder, the ``checkpoint``
     file beside it, a SavedModel's folder or graph, the one file of any other format, or an archive, with a path inside
-    it or without. An archive is its own place. Raises PorterError if nothing is there.
+    it or without. An archive stands for itself. Raises PorterError if nothing is there.
     """
     found = identify(path)
     if isinstance(found.kind, FolderKind):
         return _in_folder(found.path)
     follow = _FOLLOW.get(found.kind)
-    return (follow(found.path) if follow else None) or Place(found.path, found.files)
+    place = follow(found.path) if follow else None
+    return identify(place.path) if place else found
 
 
 def _absent(path: Path) -> Place:
@@ -62,7 +63,7 @@ def _variables(graph: Path) -> Place | None:
     return one(index) if index else None
 
 
-def _in_folder(folder: Path) -> Place:
+def _in_folder(folder: Path) -> Identity:
     try:
         found = checkpoints_in(folder)
     except OSError as error:

@@ -8,7 +8,7 @@ from typing import cast
 
 from porter.errors import FormatError
 from porter.formats.checkpoint import Checkpoint, Entry
-from porter.formats.identify import Identity, identify
+from porter.formats.identify import Identity
 from porter.formats.locate import resolve_path
 from porter.formats.signatures import Kind, refusal
 
@@ -20,7 +20,7 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
 
     Raises PorterError if nothing is there, FormatError if the file is damaged or of a format that porter does not read.
     """
-    return _read(identify(resolve_path(Path(path)).path))
+    return _read(resolve_path(path))
 
 
 def _read(found: Identity) -> Checkpoint:

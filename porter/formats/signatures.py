@@ -136,8 +136,22 @@ NPY = Kind(
     lambda peek: peek.begins(b"\x93NUMPY"),
     refusal="is a .npy file, one array without names: save a network's arrays by name with numpy.savez",
 )
-ZIP = Kind("zip of files", "archive", lambda peek: peek.is_zip, "archives:read_archive", sharded=True)
-TAR = Kind("tar archive", "archive", lambda peek: peek.is_tar, "archives:read_archive", sharded=True)
+ZIP = Kind(
+    "zip of files",
+    "archive",
+    lambda peek: peek.is_zip,
+    "archives:read_archive",
+    sharded=True,
+    suffixes=(".zip",),
+)
+TAR = Kind(
+    "tar archive",
+    "archive",
+    lambda peek: peek.is_tar,
+    "archives:read_archive",
+    sharded=True,
+    suffixes=(".tgz", ".tar", ".tar.gz"),
+)
 PACKED = Kind(
     "compressed file",
     "nothing",

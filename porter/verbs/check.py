@@ -18,10 +18,9 @@ from typing import Any, BinaryIO, Literal, NamedTuple
 
 from porter.errors import FormatError, PorterError, listing, plural, summary
 from porter.files.seals import FILES, TENSORS, is_sealed, record_beside
-from porter.formats.identify import NOTHING, RECORD_NAME, identify
+from porter.formats.identify import NOTHING, RECORD_NAME, Identity, identify
 from porter.formats.input_digests import Inputs
 from porter.formats.locate import resolve_path
-from porter.formats.savers import Place
 from porter.formats.signatures import (
     BUNDLE,
     CUT_INDEX,
@@ -75,13 +74,13 @@ class Checked:
         }
 
 
-def check(path: Path, inputs: Inputs | None = None) -> Checked:
+def check(path: str | Path, inputs: Inputs | None = None) -> Checked:
     """Check a file or folder that porter wrote by its own digests, or a TensorFlow checkpoint by its checksums.
 
     ``inputs`` may expect other digests of the files. Raises PorterError if there are neither digests nor checksums,
     because porter did not write the file or because they are damaged.
     """
-    inputs = inputs or Inputs()
+    path, inputs = Path(path), inputs or Inputs()
     record = path / RECORD_NAME
     if path.is_dir() and identify(record).kind is RECORD and (names := _read(record).files):
         files = sorted(file for file in path.iterdir() if file.is_file())
@@ -90,7 +89,7 @@ def check(path: Path, inputs: Inputs | None = None) -> Checked:
         return _by_record(path, record, inputs)
     place = _place(path)
     inputs.add(place.files)  # before anything in them is parsed
-    first, kind = place.files[0], identify(place.path).kind
+    first, kind = place.files[0], place.kind
     if kind in STAND_INS:
         raise FormatError(refusal(first, kind))
     if kind in (BUNDLE, V1, CUT_INDEX):
@@ -108,7 +107,7 @@ def check(path: Path, inputs: Inputs | None = None) -> Checked:
     raise _none(path, f" and there is no {record_beside(path).name} beside it that has them:")
 
 
-def _place(path: Path) -> Place:
+def _place(path: Path) -> Identity:
     """Return the files that ``path`` stands for. Raises PorterError if there are none."""
     try:
         return resolve_path(path)

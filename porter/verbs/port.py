@@ -277,6 +277,7 @@ def _open(
     inputs = Inputs(expect_sha256)
     opened = inputs.open(checkpoint)
     inputs.close()
+    opened.require_whole()
     note = size_note(opened.path, arch)
     return replace(opened, notes=(*opened.notes, note)) if note else opened, inputs.digests, ignore
 

@@ -56,6 +56,53 @@ def test_a_port_reports_failed_checks(broken: Path, tmp_path: Path, capsys: pyte
             assert sum(sentence in line for line in found) == 1, sentence
 
 
+def test_a_port_without_out_reports_them_too_and_says_that_nothing_was_written(
+    broken: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert len(port(MODEL, checkpoint=broken).as_dict()["suspicious"]) == 3
+    with pytest.raises(SystemExit) as ended:
+        main([MODEL, "--from", "tf", "--to", "torch", "--checkpoint", str(broken)])
+    assert ended.value.code == 0
+    out = capsys.readouterr().out
+    assert all(sentence in out for sentence in TOLD)
+    assert out.endswith("nothing was written: add --out FILE, such as --out model.safetensors\n")
+
+
+@pytest.fixture
+def untouched(save: Saver) -> Path:
+    """A training that forgot UPDATE_OPS (tensorflow#11965, models#391): first statistics in every batch norm."""
+    first = {"moving_mean": 0, "moving_variance": 1}
+    variables = {
+        name: np.full_like(value, first[name.split("/")[-1]]) if name.split("/")[-1] in first else value
+        for name, value in seeded_variables().items()
+    }
+    return save(variables)
+
+
+NEVER = "all 54 moving means and variances are still 0 and 1: the training never updated them (UPDATE_OPS), so run its"
+
+
+def test_statistics_that_were_never_updated_are_reported_in_every_dialect(untouched: Path, tmp_path: Path) -> None:
+    found = port(MODEL, checkpoint=untouched, out=tmp_path / "m.safetensors")
+    assert [sentence[: len(NEVER)] for sentence in found.as_dict()["suspicious"]] == [NEVER]
+    port(MODEL, target="keras", checkpoint=untouched, out=tmp_path / "k.safetensors")
+    for source, name in (("torch", "m.safetensors"), ("keras", "k.safetensors")):
+        again = port(MODEL, source, "tf", checkpoint=tmp_path / name)
+        assert [sentence[: len(NEVER)] for sentence in again.as_dict()["suspicious"]] == [NEVER]
+    with pytest.warns(UserWarning, match=r"all 54 moving means and variances are still 0 and 1"):
+        load(MODEL, weights=tmp_path / "m.safetensors")
+
+
+@pytest.mark.parametrize("leaf", ["moving_mean", "moving_variance"])
+def test_one_updated_statistic_is_training_enough(untouched: Path, save: Saver, leaf: str) -> None:
+    from porter.formats.open import open_checkpoint
+
+    variables = dict(open_checkpoint(untouched))
+    name = f"MobilenetV1/Conv2d_5_depthwise/BatchNorm/{leaf}"
+    variables[name] = variables[name] + np.float32(1e-6)
+    assert port(MODEL, checkpoint=save(variables, "other.ckpt")).as_dict()["suspicious"] == []
+
+
 def test_a_network_warns_of_failed_checks(broken: Path, tmp_path: Path) -> None:
     pytest.importorskip("torch")
     out = tmp_path / "m.safetensors"

@@ -18,6 +18,7 @@ import pickle
 import struct
 import sys
 import tarfile
+import tempfile
 import threading
 import time
 import warnings
@@ -318,6 +319,20 @@ def tar(*members: tuple[str, bytes, str]) -> Callable[[Path], None]:
     return write
 
 
+def header_bomb(path: Path) -> None:
+    """Write a tar archive whose extended header has 512 MiB, which tarfile reads into memory."""
+    info = tarfile.TarInfo("pax")
+    info.type, info.size = tarfile.XHDTYPE, 1 << 29
+    path.write_bytes(gzip.compress(info.tobuf(tarfile.USTAR_FORMAT) + bytes(info.size), 1))
+
+
+def pth_in_zip(path: Path) -> None:
+    inner = path.with_name("inner.pth")
+    pth(lambda _: calling("os", "system", touch(path)))(inner)
+    zipped(path, ("release/model.pth", inner.read_bytes()))
+    inner.unlink()
+
+
 def long_event(path: Path) -> None:
     from porter.formats.tensorflow.crc import masked_crc32c
 
@@ -383,7 +398,7 @@ CORPUS = (
     Hostile("nested.pbtxt", raw(b"node { name: 'a' op: 'B' attr { value " + b"{ list { func { attr { value " * 5000),
             "is not a whole graph in protobuf's text format", "inspect"),
     Hostile("splat.pb", splat, "leaves out 8589934590 of its values", "read"),
-    Hostile("gzip-bomb.pb", gzipped(bytes(1 << 29)), "which no graph does"),
+    Hostile("gzip-bomb.pb", gzipped(bytes(1 << 29)), "which weights never do"),
     Hostile("tiny-nodes.pb", raw(b"\n\0" * (1 << 22)), "is not a whole TensorFlow graph"),
     Hostile("terabyte.index", bundle((b"MobilenetV1/Conv2d_0/weights", claiming((1 << 38,), 1 << 40))),
             "is cut off: MobilenetV1/Conv2d_0/weights ends at byte 1099511627776", "read"),
@@ -402,6 +417,15 @@ CORPUS = (
     Hostile("symlink.tar.gz", tar(("model.ckpt", LINK, "/etc/passwd")), "a link or a device", "fetch"),
     Hostile("hardlink.tar.gz", tar(("model.ckpt", HARD, "/etc/passwd")), "a link or a device", "fetch"),
     Hostile("device.tar.gz", tar(("model.ckpt", DEVICE, "")), "a link or a device", "fetch"),
+    Hostile("climbing.tgz", tar(("model.ckpt", FILE, ""), ("../outside/touched", FILE, "")), "outside the folder"),
+    Hostile("symlink.tgz", tar(("variables", LINK, "/etc"), ("variables/passwd", FILE, "")), "a link or a device"),
+    Hostile("header-bomb.tgz", header_bomb, "a header claims 536,870,912 bytes"),
+    Hostile("bomb.ckpt.gz", gzipped(bytes(1 << 29)), "which weights never do"),
+    Hostile("bomb.zip", lambda p: zipped(p, *((f"{n}.pb", bytes(1 << 26)) for n in range(8)), packed=True),
+            "which weights never do"),
+    Hostile("climbing.zip", lambda p: zipped(p, ("m.pth", EMPTY), ("../outside/touched", b"x")), "outside the archive"),
+    Hostile("os-system.zip", pth_in_zip, "pickles a call of os.system"),
+    Hostile("os-system.pkl", lambda p: p.write_bytes(calling("os", "system", touch(p))) and None, "is a pickle, which"),
 )  # fmt: skip
 
 
@@ -456,6 +480,7 @@ class Watch:
     def __init__(self, folder: Path, out: Path) -> None:
         self.on = False
         self.seen: list[str] = []
+        self.honest: set[str] = set()
         self.folder, self.out = str(folder), str(out)
         self.trusted = (sys.prefix, sys.base_prefix, str(ROOT), "<frozen")
         self.thread = threading.get_ident()
@@ -465,7 +490,7 @@ class Watch:
         if not self.on or threading.get_ident() != self.thread:
             return
         if event == "tempfile.mkdtemp":
-            if not str(args[0]).startswith(self.out):  # porter itself begins to write a port there
+            if not str(args[0]).startswith(self.out):  # porter itself writes a port, or unpacks an archive there
                 self.seen.append(f"{event} {args[0]}")
         elif event.startswith(FORBIDDEN):
             self.seen.append(f"{event} {str(args)[:200]}")
@@ -487,7 +512,8 @@ class Watch:
         found = tried(verb)
         self.on = False
         seen, self.seen = self.seen, []
-        left = sorted(path.name for path in Path(self.out).iterdir())
+        left = sorted(path.name for place in (self.out, f"{self.out}-unpacked") for path in Path(place).iterdir())
+        left = [name for name in left if name not in self.honest]
         return {"grew": memory("VmHWM") - before, "seen": seen, "left": left, **found}
 
     def _is_trusted(self, name: str) -> bool:
@@ -523,9 +549,12 @@ def tried(verb: Callable[[], object]) -> dict[str, Any]:
 def read(folder: Path, names: list[str]) -> Iterator[dict[str, Any]]:
     """Yield the outcome of every verb on every file, and the events that were seen."""
     out = folder / "out"
-    out.mkdir(exist_ok=True)
+    tempfile.tempdir = str(folder / "out-unpacked")
+    for place in (out, Path(tempfile.tempdir)):
+        place.mkdir(exist_ok=True)
     watch = Watch(folder, out)
     warm_up(folder / "honest", out)
+    watch.honest = {path.name for path in Path(tempfile.tempdir).iterdir()}  # archives that this process still reads
     gc.freeze()  # later collections skip the imported modules
     for hostile in CORPUS:
         if names and hostile.name not in names:

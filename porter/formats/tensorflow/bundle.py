@@ -113,6 +113,7 @@ def read_bundle(index: Path) -> Checkpoint:
         shards.opens_as,
         {name: key for key, name in names.items() if name in entries and name != key},
         {name: check for name, check in checks.items() if name in asides},
+        require_whole=shards.require_whole,
     )
 
 
@@ -190,11 +191,9 @@ class _Shards:
         with self._open(shard) as file:
             return os.fstat(file.fileno()).st_size
 
-    def raw(self, record: _Record) -> memoryview:
-        """Return a record's bytes, not yet checked. Raises FormatError if the file is cut off, or another one."""
-        path = self.path(record.shard)
-        # A file that is cut behind this tensor is cut all the same.
-        end = max(record.offset + record.size, self.ends.get(record.shard, 0))
+    def raw(self, name: str, record: _Record) -> memoryview:
+        """Return a record's bytes, not yet checked. Raises FormatError if the file ends before them."""
+        path, end = self.path(record.shard), record.offset + record.size
         with self._open(record.shard) as file:
             size = os.fstat(file.fileno()).st_size
             if end <= size:
@@ -202,19 +201,36 @@ class _Shards:
                 file.seek(record.offset)
                 if file.readinto(raw) == record.size:
                     return raw
-        raise FormatError(
-            stand_in(path)
-            or f"{path} is cut off: its tensors end at byte {end}, the file at {size}; copy or download it again"
-        )
+        # An empty file may be the one that this process opened, and somebody cut since.
+        raise FormatError((stand_in(path) if size else None) or _cut(path, name, end, size))
+
+    def require_whole(self) -> None:
+        """Raise FormatError if a data file is missing, cut off, or what a failed download left."""
+        for shard, end in self.ends.items():
+            size = self.size(shard)
+            if size < end:
+                raise FormatError(stand_in(self.path(shard)) or _cut(self.path(shard), "its last tensor", end, size))
 
     def _open(self, shard: int) -> BufferedReader:
         try:
             return self.path(shard).open("rb")
         except FileNotFoundError:
+            # Downloads get other names: model.ckpt.data, or a (1) behind it.
+            near = sorted(
+                path.name for path in self.index.parent.iterdir() if path.name.startswith(f"{self.name}.data")
+            )
+            if len(near) == self.count == 1:
+                raise FormatError(
+                    f"{self.path(shard)} is missing: rename {near[0]} if that is the data file of {self.index.name}"
+                ) from None
             raise FormatError(
                 f"{self.path(shard)} is missing: by {self.index.name} the checkpoint has {self.count} data file(s); "
                 "copy all of them beside it"
             ) from None
+
+
+def _cut(path: Path, name: str, end: int, size: int) -> str:
+    return f"{path} is cut off: {name} ends at byte {end}, the file at {size}; copy or download it again"
 
 
 def _names(shards: _Shards, records: dict[str, _Record]) -> tuple[dict[str, str], dict[str, str]]:
@@ -254,7 +270,7 @@ def _object_graph(shards: _Shards, record: _Record) -> objects.Objects:
             raise FormatError("it is not a string")
     except FormatError as error:
         raise unreadable(shards.index, objects.KEY, error) from None
-    raw = bytes(shards.raw(record))
+    raw = bytes(shards.raw(objects.KEY, record))
     try:
         (graph,) = read_strings(raw, 1, record.crc, shards.big_endian)
         return objects.read_objects(graph)
@@ -313,7 +329,7 @@ def _check(shards: _Shards, name: str, record: _Record, slices: dict[bytes, _Rec
             if part is None:
                 raise FormatError("one of its slices is missing")
             _check_place(shards, part)
-            raw = shards.raw(part)
+            raw = shards.raw(name, part)
             if part.dtype == STRING:
                 read_strings(bytes(raw), math.prod(part.shape), part.crc, shards.big_endian)
             elif masked_crc32c(raw) != part.crc:
@@ -323,7 +339,7 @@ def _check(shards: _Shards, name: str, record: _Record, slices: dict[bytes, _Rec
 
 
 def _load(shards: _Shards, name: str, record: _Record) -> np.ndarray:
-    raw = shards.raw(record)
+    raw = shards.raw(name, record)
     if masked_crc32c(raw) != record.crc:
         raise FormatError(
             f"{shards.path(record.shard)}: {name} (bytes {record.offset} to {record.offset + record.size}) "
