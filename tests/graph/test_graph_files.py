@@ -122,7 +122,7 @@ def test_tensorflows_event_file_is_read(tf: Any, graph: Any, tmp_path: Path) -> 
     assert result.files[0].tags["loss"].points == 3
     assert result.files[0].tags["loss"].last_value == 0.5
     assert not result.files[0].damage
-    assert {kind for _, kind, _ in result.files[0].graphs} == {"graph", "meta graph"}
+    assert {graph.name for graph in result.files[0].graphs} == {"graph", "meta graph"}
     assert result.graph is not None
     assert result.graph.analysis.multiply_adds == 13_570_304
 
