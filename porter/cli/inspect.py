@@ -28,7 +28,7 @@ from porter.cli.progress import track
     "--diff",
     type=PATH,
     metavar="OTHER",
-    help="Show the differences from OTHER: of graphs, or of weights if either is a checkpoint.",
+    help="Compare with OTHER: node by node, or weight by weight if either is a checkpoint.",
 )
 @click.option("--html", type=PATH, metavar="PAGE", help="Write one interactive HTML page, readable offline.")
 @click.option("--svg", type=PATH, metavar="FILE", help="Write a drawing of the blocks, or of one --scope.")

@@ -10,6 +10,7 @@ from rich.console import Console
 from porter.errors import plural
 from porter.render.text import fact, print_line, printable, show_table
 from porter.verbs.inspect_weights import (
+    ALONE,
     AVERAGE,
     BOTH,
     DIFFERS,
@@ -54,33 +55,35 @@ def show_weights(out: Console, result: WeightsDifference) -> None:
 def answer(result: WeightsDifference) -> str:
     """Return one sentence: how many of the variables that both files have are the raw values or the averages."""
     shared, counts = len(result.shared), result.counts
+    raw, average, both, alone = (counts.get(kind, 0) for kind in (RAW, AVERAGE, BOTH, ALONE))
+    same = raw + average + both + alone
     if result.averaged is None:
-        same = counts.get(RAW, 0)
-        return f"{same:,} of {shared:,} have the same values{_apart(result, 'raw') if same < shared else ''}"
-    raw, average, both = (counts.get(kind, 0) for kind in (RAW, AVERAGE, BOTH))
+        largest = _apart("they", result.largest("raw")) if same < shared else ""
+        return f"{same:,} of {shared:,} have the same values{largest}"
     file = _name(result.averaged)
-    if both == shared:
-        return f"{shared:,} of {shared:,} are the raw values of {file}, whose averages are the same"
-    if raw + both == shared:
-        return f"{shared:,} of {shared:,} are the raw values of {file} (averages differ{_apart(result, 'average')})"
-    if average + both == shared:
-        return f"{shared:,} of {shared:,} are the moving averages of {file} (raw values differ{_apart(result, 'raw')})"
+    if same == shared and not (raw and average):
+        some = f"{shared:,} of {shared:,} are the"
+        if average:
+            return f"{some} moving averages of {file}{_apart('raw values', result.largest('raw'))}"
+        if raw:
+            return f"{some} raw values of {file}{_apart('averages', result.largest('average'))}"
+        return f"{some} values of {file}, whose raw values and averages are the same"
     parts = [
-        f"{raw:,} of {shared:,} are the raw values of {file}",
-        f"{average:,} the moving averages",
-        *([f"{both:,} both, which are the same"] if both else []),
-        f"{shared - raw - average - both:,} neither",
+        (raw, "the raw value"),
+        (average, "the moving average"),
+        (both + alone, "both"),
+        (shared - same, "neither"),
     ]
-    return ", ".join(parts)
+    listed = ", ".join(f"{count:,} {what}" for count, what in parts if count)
+    return f"of {shared:,} variables in both files, {file} has {listed}"
 
 
 def _name(path: Path) -> str:
     return path.name or str(path)
 
 
-def _apart(result: WeightsDifference, kind: str) -> str:
-    largest = result.largest(kind)
-    return "" if largest is None else f" by up to {largest:.3g}"
+def _apart(what: str, largest: float | None) -> str:
+    return "" if largest is None else f" ({what} differ by up to {largest:.3g})"
 
 
 def _remarks(result: WeightsDifference) -> Iterator[tuple[str, str]]:

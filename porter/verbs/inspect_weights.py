@@ -23,13 +23,14 @@ from porter.formats.dtypes import widen_bfloat16
 from porter.formats.roles import SHADOW, VARIABLE, base_name, roles
 
 RAW, AVERAGE, BOTH = "raw value", "moving average", "raw value and moving average"
+ALONE = "the only value"
 DIFFERS, SHAPE, QUANTIZED, FOLDED = "differs", "another shape", "quantized", "folded batch norm"
 ONLY_FIRST, ONLY_SECOND = "only in the first", "only in the second"
-SAME = (RAW, AVERAGE, BOTH)
+SAME = (RAW, AVERAGE, BOTH, ALONE)
 """The results of tensors whose values are the same."""
 _VARIANCES = ("moving_variance", "running_var", "moving_var", "variance")
 _LEVELS, _FEW = 256, 1024
-"""A tensor of more than ``_FEW`` values, of which at most ``_LEVELS`` differ, was quantized to 8 bits."""
+"""A tensor of more than ``_FEW`` values, of which 3 to ``_LEVELS`` differ, was quantized; an initial one has fewer."""
 _COMPANY = 4
 """A name's end that more tensors share than this says nothing about the scope in front of it."""
 
@@ -39,9 +40,9 @@ class Tensor:
     """One variable's comparison.
 
     ``name`` is its name in the first file, or in the second if only that has it; ``other`` that in the second.
-    ``result`` is one of the constants of this module; RAW, AVERAGE and BOTH say which values are the same, in a file
-    that has averages. ``raw`` and ``average`` are the largest absolute differences from these, None if they are unknown
-    or not there. ``rounded`` is the dtype to which the values were rounded, or empty.
+    ``result`` is one of the constants of this module. RAW, AVERAGE and BOTH say which values are the same, and ALONE
+    that they are the same where there is no choice. ``raw`` and ``average`` are the largest absolute differences from
+    these, None if they are unknown or not there. ``rounded`` is the dtype to which the values were rounded, or empty.
     """
 
     name: str
@@ -186,7 +187,7 @@ class _Pairs:
         rounded = {kind: found for kind, value in values.items() if (found := _same(plain, value)) is not None}
         exact = [kind for kind, dtype in rounded.items() if not dtype]
         same = exact or list(rounded)
-        result = BOTH if len(same) > 1 else same[0] if same else DIFFERS
+        result = DIFFERS if not same else BOTH if len(same) > 1 else same[0] if len(values) > 1 else ALONE
         if not same and _is_quantized(plain, *values.values()):
             result = QUANTIZED
         elif not same and self.folded and plain.ndim > 1:
@@ -194,7 +195,7 @@ class _Pairs:
         apart = {kind: _largest(plain, value) for kind, value in values.items()}
         if result in (QUANTIZED, FOLDED):
             apart = {}
-        dtype = "" if exact or not same else rounded[same[0]]
+        dtype = rounded[same[0]] if same else ""
         return Tensor(name, other, result, apart.get(RAW), apart.get(AVERAGE), dtype, (plain.shape,))
 
     def only(self, name: str, where: str) -> Tensor:
@@ -240,7 +241,7 @@ def _largest(a: np.ndarray, b: np.ndarray) -> float | None:
 
 
 def _is_quantized(*arrays: np.ndarray) -> bool:
-    return any(array.size > _FEW and np.unique(array).size <= _LEVELS for array in arrays)
+    return any(array.size > _FEW and 2 < np.unique(array).size <= _LEVELS for array in arrays)
 
 
 def _prefixes(a: _Side, b: _Side) -> tuple[str, str]:
@@ -251,9 +252,10 @@ def _prefixes(a: _Side, b: _Side) -> tuple[str, str]:
             tails.setdefault(tail, []).append(name)
     votes: Counter[tuple[str, str]] = Counter()
     for name in a.names:
-        tail = next((tail for tail in _tails(name) if tail in tails), None)
-        if tail is not None and len(tails[tail]) <= _COMPANY:
-            votes.update((name.removesuffix(tail), other.removesuffix(tail)) for other in tails[tail])
+        shared = next((tail for tail in _tails(name) if tail in tails), "")
+        others = tails.get(shared, [])
+        if len(others) <= _COMPANY:
+            votes.update((name.removesuffix(shared), other.removesuffix(shared)) for other in others)
     return votes.most_common(1)[0][0] if votes else ("", "")
 
 
