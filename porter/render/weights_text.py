@@ -87,6 +87,8 @@ def _apart(what: str, largest: float | None) -> str:
 
 
 def _remarks(result: WeightsDifference) -> Iterator[tuple[str, str]]:
+    if result.by_value:
+        yield "matched", "by their values, because no names are the same: a tool renamed the constants"
     for dtype in dict.fromkeys(tensor.rounded for tensor in result.tensors if tensor.rounded):
         count = sum(tensor.rounded == dtype for tensor in result.tensors)
         yield "rounded", f"{count:,} of these are rounded to {dtype}"

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,8 @@ class Tensor:
 class WeightsDifference:
     """The comparison of two files' variables. It is true if all are the same.
 
-    ``prefixes`` stand before the names that both files share. ``averaged`` is the file with moving averages that the
+    ``prefixes`` stand before the names that both files share. ``by_value`` says that they share no names, so that only
+    tensors of the same values were matched. ``averaged`` is the file with moving averages that the
     values were compared with, None if neither has them or both. ``uncompared`` counts the other entries by role.
     """
 
@@ -66,6 +68,7 @@ class WeightsDifference:
     second: Path
     formats: tuple[str, str]
     prefixes: tuple[str, str]
+    by_value: bool
     averaged: Path | None
     tensors: tuple[Tensor, ...]
     uncompared: dict[str, int]
@@ -96,6 +99,7 @@ class WeightsDifference:
             "second": str(self.second),
             "formats": list(self.formats),
             "prefixes": list(self.prefixes),
+            "matched_by": "value" if self.by_value else "name",
             "averages_of": str(self.averaged) if self.averaged else None,
             "counts": self.counts,
             "largest_difference_from_raw": self.largest("raw"),
@@ -139,10 +143,13 @@ def compare_weights(first: Checkpoint, second: Checkpoint, track: Track[str] = u
     a, b = _Side(first), _Side(second)
     mine, theirs = _prefixes(a, b)
     partner = {name: other for name in a.names if (other := _partner(name, mine, theirs)) in b.names}
+    by_value = not partner
+    if by_value:
+        partner = _same_values(a, b, track)
     if not partner:
         raise PorterError(
-            f"{first.path} and {second.path} have no tensor of the same name: name two files of one network with the "
-            "names of one framework, or port one of them first"
+            f"{first.path} and {second.path} have no tensor of the same name or values: name two files of one network "
+            "with the names of one framework, or port one of them first"
         )
     pairs = _Pairs(a, b)
     compared = [pairs.compare(name, partner[name]) for name in track(list(partner), "comparing")]
@@ -154,6 +161,7 @@ def compare_weights(first: Checkpoint, second: Checkpoint, track: Track[str] = u
         second.path,
         (first.format, second.format),
         (mine, theirs),
+        by_value,
         pairs.averaged.checkpoint.path if pairs.averaged else None,
         (*compared, *only),
         dict(a.others + b.others),
@@ -263,6 +271,27 @@ def _tails(name: str) -> Iterator[str]:
     """Yield a name and what is left of it without its first scopes; the leaf alone tells nothing."""
     starts = [0, *(found.end() for found in re.finditer(r"[/.]", name))]
     yield from (name[at:] for at in (starts[:-1] or starts))
+
+
+def _same_values(a: _Side, b: _Side, track: Track[str]) -> dict[str, str]:
+    """Return the variables of two files that have the same values, whatever their names.
+
+    Tools that optimize a graph rename its constants, as Const_90. Tensors of one repeated value tell nothing.
+    """
+    known = {
+        key: name
+        for name in track(list(b.names), "reading")
+        for average in (True, False)
+        if (key := _digest(b.values(name, average))) is not None
+    }
+    found = {name: _digest(a.plain(name)) for name in track(list(a.names), "reading")}
+    return {name: known[key] for name, key in found.items() if key in known}
+
+
+def _digest(values: np.ndarray | None) -> str | None:
+    if values is None or not _floats(values) or values.size < 2 or (values == values.reshape(-1)[0]).all():
+        return None
+    return f"{values.shape} {sha256(values.astype('<f8').tobytes()).hexdigest()}"
 
 
 def _partner(name: str, mine: str, theirs: str) -> str | None:

@@ -194,9 +194,24 @@ def test_two_averaged_files_are_compared_by_their_raw_values(write: Write) -> No
 
 
 def test_files_without_a_common_name_are_refused(write: Write) -> None:
-    files = write("a.npz", {"a/b": np.ones(2)}), write("b.npz", {"c/d": np.ones(2)})
-    with pytest.raises(PorterError, match=r"a\.npz and .*b\.npz have no tensor of the same name: name two files"):
+    files = write("a.npz", {"a/b": np.ones(9)}), write("b.npz", {"c/d": np.ones(9)})
+    with pytest.raises(
+        PorterError, match=r"a\.npz and .*b\.npz have no tensor of the same name or values: name two files"
+    ):
         compare(*files)
+
+
+def test_constants_that_a_tool_renamed_are_matched_by_their_values(
+    write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = {name: value for name, value in weights().items() if name in AVERAGED}
+    renamed = {f"Const_{number}": value for number, value in enumerate(kept.values(), 90)}
+    files = write("frozen.pb", renamed), write("model.npz", checkpoint())
+    found = compared(*files)
+    assert answer(found) == "3 of 3 are the raw values of model.npz (averages differ by up to 0.25)"
+    assert [tensor.other for tensor in found.tensors[:3]] == list(AVERAGED)
+    assert found.counts["only in the second"] == 2
+    assert "by their values, because no names are the same" in run(capsys, *files)
 
 
 def test_a_graph_without_weights_is_refused(write: Write, tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def frozen(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def without_statistics(frozen: Path) -> Path:
-    """A graph whose batch norms read no moving statistics, as those of TensorFlow's own layers: freezing drops these."""
+    """A graph whose batch norms read no moving statistics, so that freezing drops these."""
     graph = GraphDef.FromString(frozen.read_bytes())
     kept = [node for node in graph.node if "/moving_" not in node.name]
     for node in kept:
