@@ -10,6 +10,7 @@ import click
 
 from porter.cli.command import Command
 from porter.cli.options import PATH, json_option, tag_option
+from porter.cli.progress import track
 
 
 @click.command(cls=Command)
@@ -24,7 +25,12 @@ from porter.cli.options import PATH, json_option, tag_option
 )
 @click.option("--scope", metavar="NAME", help="Show one block's layers and their wiring.")
 @click.option("--find", metavar="REGEX", help="Show the nodes whose name or op matches.")
-@click.option("--diff", type=PATH, metavar="OTHER", help="Show the differences from the graph in OTHER.")
+@click.option(
+    "--diff",
+    type=PATH,
+    metavar="OTHER",
+    help="Compare with OTHER: node by node, or weight by weight if either is a checkpoint.",
+)
 @click.option("--html", type=PATH, metavar="PAGE", help="Write one interactive HTML page, readable offline.")
 @click.option("--svg", type=PATH, metavar="FILE", help="Write a drawing of the blocks, or of one --scope.")
 @click.option("--write-table", type=PATH, metavar="TOML", help="Write a first mapping table for the variables.")
@@ -34,12 +40,11 @@ def inspect(
     path: Path, depth: int | None, size: int | None, tag: str | None, graph: int | None, as_json: bool, **options: Any
 ) -> None:
     """Show what PATH is: a graph, a SavedModel, a checkpoint, an event file or a folder of these."""
-    from porter.graph.analysis.difference import compare_graphs
     from porter.graph.analysis.scope import scope_view
     from porter.graph.analysis.search import find_nodes
     from porter.render import inspection_files as files
     from porter.render import inspection_output as output
-    from porter.verbs.inspect import inspect, open_graph
+    from porter.verbs.inspect import compare, inspect, open_graph
 
     wanted = {name: value for name, value in options.items() if value is not None}
     _check(wanted, depth=depth, size=size)
@@ -54,8 +59,7 @@ def inspect(
         case ["find"]:
             output.print_nodes(find_nodes(open_graph(path, size, **choice), wanted["find"]), wanted["find"], as_json)
         case ["diff"]:
-            opened = open_graph(path, size, **choice)
-            output.print_difference(compare_graphs(opened, open_graph(wanted["diff"], size)), as_json)
+            output.print_difference(compare(path, wanted["diff"], size=size, track=track, **choice), as_json)
         case ["html"]:
             page = files.write_graph_page(wanted["html"], open_graph(path, size, **choice))
             output.print_written(page, as_json)

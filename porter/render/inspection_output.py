@@ -17,7 +17,9 @@ from porter.render.logs_text import show_logs
 from porter.render.nodes_text import show_nodes
 from porter.render.scope_text import show_scope
 from porter.render.text import Pages, console, print_json, print_line
+from porter.render.weights_text import show_weights
 from porter.verbs.inspect import GraphInspection, Inspection, LogsInspection
+from porter.verbs.inspect_weights import WeightsDifference
 
 Result = Inspection | GraphInspection | LogsInspection
 
@@ -59,13 +61,16 @@ def print_nodes(found: Sequence[Found], pattern: str, as_json: bool) -> None:
         show_nodes(out, found, pattern)
 
 
-def print_difference(result: Difference, as_json: bool) -> None:
-    """Print how two graphs differ."""
+def print_difference(result: Difference | WeightsDifference, as_json: bool) -> None:
+    """Print how two graphs, or the weights of two files, differ."""
     if as_json:
         print_json(result.as_dict())
         return
     with Pages() as out:
-        show_difference(out, result)
+        if isinstance(result, WeightsDifference):
+            show_weights(out, result)
+        else:
+            show_difference(out, result)
 
 
 def print_written(written: Written, as_json: bool) -> None:

@@ -7,15 +7,18 @@ from shlex import quote as shell
 from typing import TYPE_CHECKING, Any
 
 from porter.errors import PorterError
+from porter.files.progress import Track, untracked
 from porter.formats.identify import NOTHING, identify
 from porter.formats.open import open_checkpoint
 from porter.formats.tensorflow.source import read_graph, refuse_tag
 from porter.verbs.inspect_checkpoint import inspect_checkpoint
 from porter.verbs.inspect_graph import inspect_graph, inspect_logs, sized
+from porter.verbs.inspect_weights import WeightsDifference, compare_weights
 from porter.verbs.inspection import GraphInspection, Inspection, LogsInspection, Recognised, Scope
 
 if TYPE_CHECKING:
     from porter.graph.analysis.analysis import Analysis
+    from porter.graph.analysis.difference import Difference
     from porter.mapping.draft_table import Draft
 
 __all__ = [
@@ -24,6 +27,7 @@ __all__ = [
     "LogsInspection",
     "Recognised",
     "Scope",
+    "compare",
     "draft",
     "inspect",
     "inspect_graph",
@@ -78,6 +82,31 @@ def open_graph(
     else:
         source = read_graph(path, tag=tag, graph=graph)
     return sized(Analysis(source, size))
+
+
+def compare(
+    path: str | Path,
+    other: str | Path,
+    *,
+    size: int | None = None,
+    tag: str | None = None,
+    graph: int | None = None,
+    track: Track[str] = untracked,
+) -> Difference | WeightsDifference:
+    """Return how two files differ: two graphs node by node, two files of which one is a checkpoint by their weights.
+
+    ``size``, ``tag`` and ``graph`` are those of inspect; the latter two choose the graph in ``path``. Raises
+    PorterError, FormatError.
+    """
+    from porter.graph.analysis.difference import compare_graphs
+
+    files = [Path(path), Path(other)]
+    graphs = [identify(file).kind.holds in ("graph", "events", "nothing") for file in files]
+    if all(graphs):
+        return compare_graphs(open_graph(path, size, tag=tag, graph=graph), open_graph(other, size))
+    _refuse_choices(files[graphs.index(False)], size=size, tag=tag, graph=graph)
+    first, second = (open_checkpoint(file) for file in files)
+    return compare_weights(first, second, track)
 
 
 def _refuse_choices(path: Path, **given: object) -> None:

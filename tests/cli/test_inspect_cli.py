@@ -16,6 +16,7 @@ import pytest
 from helpers.checkpoints import Saver
 from helpers.graphs import path_of
 from porter.cli.main import main
+from porter.formats.tensorflow.events import write_graph_event
 from porter.formats.tensorflow.source import load_graph
 
 Run = Callable[..., tuple[int, str, str]]
@@ -54,6 +55,10 @@ def test_json_of_scope_find_and_diff(run: Run) -> None:
     assert json.loads(run(SMALL, "--diff", SMALL, "--json")[1])["equal"]
 
 
+def test_a_size_that_the_graph_has_is_no_mistake(run: Run) -> None:
+    assert run(SMALL, "--size", 128)[0] == 0
+
+
 @pytest.mark.parametrize("option", ["--html", "--svg", "--write-table", "--tensorboard"])
 def test_what_is_written_is_named(run: Run, tmp_path: Path, option: str) -> None:
     target = tmp_path / ("folder" if option == "--tensorboard" else f"out.{option[2:]}")
@@ -74,6 +79,13 @@ def test_a_picture_of_one_scope_takes_both_options(run: Run, tmp_path: Path) -> 
     ("args", "message"),
     [
         (("--scope", "cell_3", "--find", "x"), "--scope and --find exclude each other: give one of them"),
+        (("--scope", ""), "--scope is empty: leave it out, or name what to show"),
+        (("--find", ""), "--find is empty: leave it out, or name what to show"),
+        (("--scope", "cell_3", "--depth", "2"), "--depth is for the overview, which --scope replaces"),
+        (("--size", "224"), "leaves no image size open (input is 1x331x331x3), so that --size has no effect"),
+        (("--write-table", "x.toml", "--size", "9"), "leave --size out beside --write-table"),
+        (("--tag", "serve"), "is a single graph, and --tag chooses among the graphs of a SavedModel: leave it out"),
+        (("--graph", "2"), "is no event file, and --graph chooses among the graphs of event files: leave it out"),
         (("--scope", "cell_99"), "did you mean"),
         (("--find", "("), "is not a regular expression"),
         (("--diff", "absent.pb"), "absent.pb does not exist"),
@@ -104,6 +116,16 @@ def test_a_training_folder_is_its_logs_and_names_its_checkpoints(run: Run, save:
     assert "1 checkpoint, to inspect by name: model.ckpt-7" in out
     assert "MobileNet V1 0.25 at 128" in out
     assert json.loads(run(tmp_path, "--json")[1])["graph"]["nodes"] == len(load_graph(SMALL).node)
+
+
+def test_commands_name_the_file_and_the_graph_that_were_given(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "events.out.tfevents.1.host"
+    for time, name in enumerate(("nasnet_mobile", "mobilenet_v1_0.25_128")):
+        write_graph_event(tmp_path / str(time), load_graph(path_of(name)), float(time))
+    path.write_bytes(b"".join((tmp_path / str(time)).read_bytes() for time in (0, 1)))
+    _, out, _ = run(tmp_path, "--graph", 2)
+    assert f"one block, layer by layer:  port inspect {tmp_path} --graph 2 --scope" in out
+    assert "MobileNet" in run(path)[1]
 
 
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a terminal")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +123,7 @@ def test_tensorflows_event_file_is_read(tf: Any, graph: Any, tmp_path: Path) -> 
     assert result.files[0].tags["loss"].points == 3
     assert result.files[0].tags["loss"].last_value == 0.5
     assert not result.files[0].damage
-    assert {kind for _, kind, _ in result.files[0].graphs} == {"graph", "meta graph"}
+    assert {graph.name for graph in result.files[0].graphs} == {"graph", "meta graph"}
     assert result.graph is not None
     assert result.graph.analysis.multiply_adds == 13_570_304
 
@@ -273,3 +274,120 @@ def test_a_saved_model_of_keras_3_is_inlined(tf: Any, tmp_path: Path) -> None:
     assert analysis.multiply_adds == 32 * 32 * 8 * 27 + 30 * 30 * (8 * 9 + 8 * 16) + 16 * 5
     assert {analysis.object_name(name) for name in analysis.variables} != {""}
     assert all(analysis.object_name(name) for name in analysis.variables)
+
+
+# ---- Several graphs in one file
+def small_graph(name: str) -> Any:
+    make = Maker()
+    make.conv(name, make.placeholder("input", -1, 8, 8, 3), 3, 3, 3, 4)
+    return make.graph
+
+
+def logged(path: Path, *events: tuple[float, int, str]) -> None:
+    """Write an event file of graphs: the time and step of each, and its convolution's name."""
+    raws = []
+    for time, step, name in events:
+        event = Event(wall_time=time, step=step, graph_def=small_graph(name).SerializeToString())
+        raws.append(record(event.SerializeToString()))
+    path.write_bytes(b"".join(raws))
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        ((5.0, 0, "first"), (5.0, 0, "last")),
+        ((5.0, 9, "first"), (6.0, 0, "last")),  # the step starts anew
+        ((5.0, 0, "first"), (4.0, 0, "last")),  # the clock was set back
+    ],
+)
+def test_the_graph_written_last_is_shown_and_the_others_are_chosen(
+    tmp_path: Path, events: tuple[tuple[float, int, str], ...]
+) -> None:
+    path = tmp_path / "events.out.tfevents.1.host"
+    logged(path, *events)
+    result = inspect(tmp_path)
+    assert isinstance(result, LogsInspection)
+    assert result.numbers == ((2, 1),)
+    assert "last/Conv2D" in open_graph(tmp_path).graph.nodes
+    assert "first/Conv2D" in open_graph(path, graph=2).graph.nodes
+    assert result.graph is not None
+    note = result.graph.analysis.source.notes[0]
+    assert re.search(r"written last of 2\. `port inspect PATH --graph 2` shows another", note)
+    with pytest.raises(PorterError, match="holds 2 graphs: `graph` must be 1 to 2, got 3"):
+        inspect(tmp_path, graph=3)
+
+
+def test_the_graph_written_last_may_be_in_a_file_that_ended_earlier(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    logged(tmp_path / "a" / "events.out.tfevents.1.host", (1.0, 0, "old"), (3.0, 0, "middle"))
+    three_records(tmp_path)  # a file without graphs
+    logged(tmp_path / "events.out.tfevents.2.host", (2.0, 0, "between"), (9.0, 0, "last"))
+    names = [next(n for n in open_graph(tmp_path, graph=at).graph.nodes if "Conv2D" in n) for at in (1, 2, 3, 4)]
+    assert names == ["last/Conv2D", "middle/Conv2D", "between/Conv2D", "old/Conv2D"]
+
+
+def tagged(*tags: str) -> bytes:
+    """Return a SavedModel with a graph for each list of tags, whose convolution has their name."""
+    raw = b"\x08\x01"
+    for listed in tags:
+        wrapped = MetaGraphDef(graph_def=small_graph(listed.replace(",", "_") or "none"))
+        wrapped.meta_info_def.tags.extend(listed.split(",") if listed else [])
+        raw += saved_model(wrapped)[2:]
+    return raw
+
+
+@pytest.mark.parametrize(
+    ("tags", "taken"),
+    [
+        (("train", ""), "none"),
+        (("train", "serve"), "serve"),
+        (("serve", "train"), "serve"),
+        (("eval", "serve,gpu"), "serve_gpu"),
+        (("train", "eval"), "eval"),
+        (("train,serve", "other"), "other"),
+        (("train",), "train"),
+    ],
+)
+def test_the_graph_that_is_not_for_training_is_taken(tmp_path: Path, tags: tuple[str, ...], taken: str) -> None:
+    (tmp_path / "saved_model.pb").write_bytes(tagged(*tags))
+    source = read_graph(tmp_path)
+    assert any(node.name == f"{taken}/Conv2D" for node in source.graph.node)
+    assert len(source.others) == len(tags) - 1
+    for tag in tags:
+        chosen = read_graph(tmp_path, tag=",".join(reversed(tag.split(","))))
+        assert any(node.name == f"{tag.replace(',', '_') or 'none'}/Conv2D" for node in chosen.graph.node)
+
+
+def test_a_tag_that_no_graph_has_names_those_that_are_there(tmp_path: Path) -> None:
+    (tmp_path / "saved_model.pb").write_bytes(tagged("train", "serve,gpu", ""))
+    with pytest.raises(
+        PorterError, match=r'no graph tagged serve: choose `tag="train"` or `tag="gpu,serve"` or `tag=""`'
+    ):
+        read_graph(tmp_path, tag="serve")
+    source = read_graph(tmp_path)
+    assert source.path == tmp_path
+    assert source.notes == (
+        "It holds 3 graphs; this is the one tagged gpu,serve. `port inspect PATH --tag train` shows another: tagged "
+        "train, without tags.",
+    )
+
+
+def test_a_saved_model_as_text_has_tags_too(tmp_path: Path) -> None:
+    metas = []
+    for tag in ("train", "serve"):
+        wrapped = MetaGraphDef(graph_def=small_graph(tag))
+        wrapped.meta_info_def.tags.append(tag)
+        metas.append(f"meta_graphs {{\n{text_format.MessageToString(wrapped)}}}\n")
+    (tmp_path / "saved_model.pbtxt").write_text(f"saved_model_schema_version: 1\n{''.join(metas)}", encoding="utf-8")
+    assert read_graph(tmp_path).tags == ("serve",)
+    assert read_graph(tmp_path, tag="train").tags == ("train",)
+
+
+@pytest.mark.parametrize("kind", ["GraphDef", "GraphDef as text", "MetaGraphDef"])
+def test_a_tag_or_a_number_needs_several_graphs(graph: Any, tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "graph.pb"
+    path.write_bytes(WRITERS[kind](graph))
+    with pytest.raises(PorterError, match="is a single graph, and `tag` chooses among the graphs of a SavedModel"):
+        read_graph(path, tag="serve")
+    with pytest.raises(PorterError, match="is no event file, and `graph` chooses among the graphs of event files"):
+        read_graph(path, graph=1)

@@ -134,11 +134,15 @@ def _add_traced(found: EventFile, event: Any) -> None:
     except DecodeError:
         found.damage.append(f"The trace {tagged.tag} of step {event.step} is not whole and is left out.")
         return
-    for function in metadata.function_graphs:
-        graph = function.pre_optimization_graph
+    _add_functions(found, event, tagged.tag, (function.pre_optimization_graph for function in metadata.function_graphs))
+
+
+def _add_functions(found: EventFile, event: Any, tag: str, graphs: Iterable[Any]) -> None:
+    """Keep the graphs of one trace, the largest last: beside a network, a trace holds the functions of single ops."""
+    for graph in sorted(graphs, key=lambda graph: len(graph.node)):
         if graph.node:
             source = graph_source(found.path, graph)
-            found.graphs.append(LoggedGraph(event.step, f"trace {tagged.tag}", source, event.wall_time))
+            found.graphs.append(LoggedGraph(event.step, f"trace {tag}", source, event.wall_time))
 
 
 def _add_value(found: EventFile, event: Any, value: Any) -> None:
@@ -180,10 +184,7 @@ def _add_trace_summary(found: EventFile, event: Any, value: Any) -> None:
             found.damage.append(f"The graph {value.tag} of step {event.step} is not whole and is left out.")
             continue
         graphs = [function.pre_optimization_graph for function in metadata.function_graphs]
-        for graph in graphs or list(metadata.partition_graphs):
-            if graph.node:
-                source = graph_source(found.path, graph)
-                found.graphs.append(LoggedGraph(event.step, f"trace {value.tag}", source, event.wall_time))
+        _add_functions(found, event, value.tag, graphs or metadata.partition_graphs)
 
 
 def graphs_by_time(files: Iterable[EventFile]) -> list[LoggedGraph]:
