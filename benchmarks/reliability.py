@@ -158,7 +158,7 @@ def read_events_with_porter(path: Path) -> dict[str, Any]:
     found = read_events(path)
     if found.damage:
         raise ValueError(found.damage[0])
-    graphs = [source.graph.SerializeToString(deterministic=True) for _, _, source in found.graphs]
+    graphs = [source.graph.SerializeToString(deterministic=True) for _, _, source, _ in found.graphs]
     return {"events": repr((found.records, found.tags, found.version)), **{str(n): g for n, g in enumerate(graphs)}}
 
 

@@ -5,8 +5,14 @@ Each is one sentence that names the file or tensor, what was expected and what t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+_SEPARATORS = re.compile(r"[/.]")
+_REMARK = re.compile(r",? .*", re.DOTALL)
 
 
 class PorterError(Exception):
@@ -18,7 +24,26 @@ class FormatError(PorterError):
 
 
 class MappingError(PorterError):
-    """A mapping table is wrong, or a checkpoint's names and shapes differ from the model's."""
+    """A mapping table is wrong, or a checkpoint's names and shapes differ from the model's.
+
+    ``ways`` holds one set of arguments for each call that works: ``{argument: value}``. The text of the error names
+    them; the command line shows whole commands in their place.
+    """
+
+    def __init__(self, message: str, ways: Sequence[Mapping[str, Any]] = ()) -> None:
+        super().__init__(message)
+        self.ways = tuple(ways)
+
+    @property
+    def finding(self) -> str:
+        """The text without the ways out of it."""
+        return str(self.args[0])
+
+    def __str__(self) -> str:
+        taken = [" and ".join(f"`{name}={value!r}`" for name, value in way.items()) for way in self.ways]
+        if not taken:
+            return self.finding
+        return f"{self.finding}: take {taken[0]}" if len(taken) == 1 else f"{self.finding}; take one of{listing(taken)}"
 
 
 class MissingPackageError(PorterError):
@@ -39,6 +64,36 @@ def listing(names: Iterable[str], limit: int = 10) -> str:
     return "".join(lines)
 
 
+def summary(names: Iterable[str], limit: int = 10) -> list[str]:
+    """Return the names of tensors; more than ``limit`` as counts of what they share: 192 x num_batches_tracked.
+
+    They share the last part of their names or the first, ``head/*``, whichever gives fewer groups. Where even these are
+    more than ``limit``, all names come back. Text behind a space is no part of a name.
+    """
+    names = list(names)
+    if len(names) <= limit:
+        return names
+    parts = [_SEPARATORS.split(_REMARK.sub("", name)) for name in names]
+    found = []
+    for label in ([part[-1] for part in parts], [_scope(part, name) for part, name in zip(parts, names, strict=True)]):
+        counts = Counter(label)
+        alone = dict(zip(label, names, strict=True))
+        found.append([f"{count} x {each}" if count > 1 else alone[each] for each, count in counts.most_common()])
+    shortest = min(found, key=len)
+    return shortest if len(shortest) <= limit else names
+
+
+def _scope(parts: list[str], name: str) -> str:
+    """Return a pattern for the names in the same outermost scope, the name itself where it has none."""
+    return f"{parts[0]}{name[len(parts[0])]}*" if len(parts) > 1 else name
+
+
 def plural(count: int, noun: str) -> str:
     """Return ``count`` with ``noun`` in the singular or plural: 1 image, 3 images."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def first_of(noun: str, names: Sequence[str]) -> str:
+    """Return how many ``names`` there are, and the first of them: 3 layers (such as conv1)."""
+    such = "such as " if len(names) > 1 else ""
+    return f"{plural(len(names), noun)} ({such}{names[0]})"

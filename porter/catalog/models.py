@@ -283,6 +283,17 @@ def _of_values(block: _Block, values: Mapping[str, Any], released: Mapping[str, 
     return Arch(family=block.family.name, base=base.name, base_options=base.options, **record)
 
 
+def at_size(arch: Arch, size: int) -> Arch:
+    """Return the model like ``arch`` for images of ``size``; ``arch`` itself where its name says no other size."""
+    for blocks in _blocks(families()):
+        for block in blocks:
+            own = block.values_in(arch.name)
+            for placeholder in block.open if own is not None else ():
+                if own is not None and own[placeholder] == arch.input_size:
+                    return _of_values(block, {**own, placeholder: size}, ARCHS)
+    return arch
+
+
 def widths(arch: Arch, values: Iterable[float]) -> Iterator[Arch]:
     """Yield the models like ``arch`` with another number in its name, for each of ``values`` and each open float."""
     for blocks in _blocks(families()):

@@ -2,7 +2,7 @@
 
 import sys
 
-from porter.cli import called_as
+from porter.files.called import called_as
 
 
 def main() -> None:

@@ -7,11 +7,12 @@ from pathlib import Path
 import click
 from rich.text import Text
 
+from porter.cli.command import Command
 from porter.cli.options import FAILED, PATH, expect_option, json_option
 from porter.render.text import console, print_json
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("path", metavar="FILE", type=PATH)
 @expect_option
 @json_option

@@ -11,32 +11,36 @@ from rich.console import Console
 from rich.text import Text
 
 from porter.catalog.models import find_arch
+from porter.cli.command import Command
 from porter.cli.options import (
     FAILED,
     PATH,
-    VariadicCommand,
     average_option,
+    backbone_option,
     expect_option,
     ignore_option,
     images_option,
     json_option,
+    labels_option,
     prefix_option,
+    rename_option,
+    tag_option,
 )
 from porter.cli.progress import track
-from porter.errors import plural
+from porter.errors import plural, summary
 from porter.export.casting import DTYPES
 from porter.files.seals import record_beside
 from porter.mapping.dialects import DIALECTS
 from porter.mapping.shapes import IMAGE_CHANNELS
 from porter.mapping.table import Table
-from porter.render.text import console, print_json
+from porter.render.text import MOST, console, first_few, print_json, printable
 from porter.render.verification_text import show_verification
 
 KNOWN = ", ".join(sorted(DIALECTS))
 MOST_SENTENCES = 10
 
 
-@click.command(cls=VariadicCommand)
+@click.command(cls=Command)
 @click.argument("model")
 @click.option(
     "--from",
@@ -59,6 +63,9 @@ MOST_SENTENCES = 10
 @average_option
 @ignore_option
 @prefix_option
+@rename_option
+@backbone_option
+@tag_option
 @click.option("--no-head", is_flag=True, help="Port the backbone without the classifier.")
 @click.option("--num-classes", type=int, metavar="N", help="Replace the classifier with an untrained one of N classes.")
 @click.option("--drop-background", is_flag=True, help="Drop class 0, the background, from the 1001 classes.")
@@ -66,6 +73,7 @@ MOST_SENTENCES = 10
 @click.option("--save-dtype", type=click.Choice(DTYPES), help="Round the weights in the output to this dtype.")
 @click.option("--verify", is_flag=True, help="Run the original and the port; write the output only if parity holds.")
 @images_option
+@labels_option
 @expect_option
 @json_option
 def convert(as_json: bool, no_head: bool, num_classes: int | None, drop_background: bool, **options: Any) -> int:
@@ -88,6 +96,9 @@ def show_port(result: Any) -> None:
     """Print what was read, taken, skipped and written, and the verification if there was one."""
     out = console()
     out.print(Text(f"{result.model}: {result.checkpoint.path} ({result.checkpoint.format})"), soft_wrap=True)
+    if result.training:
+        remedy = f"its weights are ported as they are; to run the network, {result.training.remedy}"
+        out.print(Text(f"  training {result.training.sentence} ({remedy})", style="bold"), soft_wrap=True)
     show_input(out, result)
     show_tensors(out, result)
     if result.verification is not None:
@@ -96,6 +107,8 @@ def show_port(result: Any) -> None:
         out.print(Text(f"wrote {written(result.out)}"), soft_wrap=True)
     elif not result:
         out.print("nothing was written, because parity failed", soft_wrap=True)
+    else:
+        out.print("nothing was written: add --out FILE, such as --out model.safetensors", soft_wrap=True)
 
 
 def show_input(out: Console, result: Any) -> None:
@@ -105,8 +118,20 @@ def show_input(out: Console, result: Any) -> None:
     out.print(Text(f"  holds    {counts}"), soft_wrap=True)
     if found.prefix:
         out.print(Text(f"  prefix   {found.prefix} precedes the model's names"), soft_wrap=True)
+    if found.prefixes:
+        shares = ", ".join(f"{printable(prefix)} ({count})" for prefix, count in found.prefixes.items())
+        out.print(Text(f"  prefixes {shares} precede the model's names"), soft_wrap=True)
+    for theirs, ours in found.renamed.items():
+        where = f"the scope {printable(theirs)}" if theirs else "the top of the file"
+        out.print(Text(f"  renamed  {where} is read as {ours}"), soft_wrap=True)
     if found.ignored:
-        out.print(Text(f"  ignored  {', '.join(found.ignored)}"), soft_wrap=True)
+        out.print(Text(f"  ignored  {first_few(summary(found.ignored, MOST))}"), soft_wrap=True)
+    if found.other_scopes:
+        scopes = first_few([f"{scope} ({count})" for scope, count in found.other_scopes.items()])
+        total = plural(sum(found.other_scopes.values()), "variable")
+        out.print(Text(f"  left out {total} outside of the network: {scopes}"), soft_wrap=True)
+    for note in result.notes:
+        out.print(Text(f"  note     {printable(note)}"), soft_wrap=True)
     for part, count in found.left_out.items():
         title = Table.load(find_arch(result.model).table).parts[part]
         out.print(Text(f"  skipped  the {title}, {count} variables: add --{part} to port it"), soft_wrap=True)
@@ -115,8 +140,6 @@ def show_input(out: Console, result: Any) -> None:
 def show_tensors(out: Console, result: Any) -> None:
     """Print which weights were taken, how many tensors they became, and which look suspicious."""
     found = result.translation
-    for note in found.notes:
-        out.print(Text(f"  variant  {note}"), soft_wrap=True)
     taken = "the moving averages" if found.average == "ema" else "the raw values"
     if found.averaged_only:
         taken += f", and the averages of {found.averaged_only} variables without raw values"

@@ -5,12 +5,13 @@ from __future__ import annotations
 import click
 from rich.text import Text
 
+from porter.cli.command import Command
 from porter.cli.options import json_option
 from porter.cli.progress import track
 from porter.render.text import console, print_json
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("model")
 @json_option
 def fetch(model: str, as_json: bool) -> None:

@@ -1,7 +1,8 @@
 """Turns the arguments that library errors name into the flags of the command that ran.
 
 Library errors write an argument in backticks by its Python name: `batch`, `average="auto"`, `no_head=True`. The
-command line prints --batch, --average auto, --no-head. Whole commands in backticks, which contain a space, stay.
+command line prints --batch, --average auto, --no-head. An argument that only another command has is named with that
+command: --checkpoint of `port convert`. Whole commands in backticks, which contain a space, stay.
 """
 
 from __future__ import annotations
@@ -13,17 +14,23 @@ from collections.abc import Iterable
 
 import click
 
-_ARGUMENT = re.compile(r"`([a-z_][a-z_0-9]*)(?:=([^`]*))?`")
+_ARGUMENT = re.compile(r"`([a-z_][a-z_0-9]*)(?:=([^`]*))?`( of\b)?")
 
 
 class Flags:
-    """The flag of each argument: of the command that ran if it has one, otherwise of any command."""
+    """The flag of each argument: of the command that ran if it has one, otherwise of the first other command."""
 
     def __init__(self, commands: Iterable[click.Command], running: click.Command | None = None) -> None:
         self._parameters: dict[str, click.Parameter] = {}
-        for command in (*([running] if running else []), *commands):
+        self._elsewhere: dict[str, str | None] = {}
+        # Errors that speak of another command's argument mostly speak of a port.
+        others = sorted(commands, key=lambda command: command.name != "convert")
+        for command in (*([running] if running else []), *others):
             for parameter in command.params:
-                self._parameters.setdefault(parameter.name or "", parameter)
+                if parameter.name not in self._parameters:
+                    self._parameters[parameter.name or ""] = parameter
+                    if running is not None and command is not running:
+                        self._elsewhere[parameter.name or ""] = command.name
 
     def __contains__(self, argument: str) -> bool:
         return argument in self._parameters
@@ -33,17 +40,24 @@ class Flags:
         return _ARGUMENT.sub(self._flag, message)
 
     def _flag(self, found: re.Match[str]) -> str:
-        name, value = found.groups()
+        name, value, of = found.groups()
         parameter = self._parameters.get(name)
         if parameter is None:
             return found[0]
-        if isinstance(parameter, click.Argument):
-            shown = parameter.metavar or name.upper()
-            return shown if value is None else _plain(value)
-        flag = max(parameter.opts, key=len)
-        if value is None or (isinstance(parameter, click.Option) and parameter.is_flag):
-            return flag
-        return f"{flag} {_plain(value)}"
+        shown = _shown(parameter, name, value)
+        if of or name not in self._elsewhere:
+            return shown + (of or "")
+        return f"{shown} of `port {self._elsewhere[name]}`"
+
+
+def _shown(parameter: click.Parameter, name: str, value: str | None) -> str:
+    if isinstance(parameter, click.Argument):
+        metavar = parameter.metavar or name.upper()
+        return metavar if value is None else _plain(value)
+    flag = max(parameter.opts, key=len)
+    if value is None or (isinstance(parameter, click.Option) and parameter.is_flag):
+        return flag
+    return f"{flag} {_plain(value)}"
 
 
 def _plain(value: str) -> str:

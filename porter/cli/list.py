@@ -8,11 +8,12 @@ from typing import Any
 import click
 
 from porter.catalog.models import ARCHS, Arch
+from porter.cli.command import Command
 from porter.cli.options import json_option
 from porter.render.text import console, new_grid, print_json
 
 
-@click.command(name="list")
+@click.command(name="list", cls=Command)
 @json_option
 def list_models(as_json: bool) -> None:
     """List the models, their published accuracy, and which released checkpoints are in the cache."""

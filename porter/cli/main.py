@@ -15,7 +15,6 @@ from typing import Any
 import click
 
 from porter.catalog.models import find_arch
-from porter.cli import called_as
 from porter.cli.check import check
 from porter.cli.convert import convert
 from porter.cli.fetch import fetch
@@ -25,7 +24,9 @@ from porter.cli.list import list_models
 from porter.cli.seed import seed
 from porter.cli.verify import verify
 from porter.errors import PorterError
+from porter.files.called import as_called, called_as
 from porter.files.installed import DISTRIBUTION, porter_version
+from porter.render.text import printable
 from porter.runners.tensorflow_settings import before_tensorflow
 
 MISTAKE = 2
@@ -45,14 +46,18 @@ class ModelGroup(click.Group):
 
     def _require_model(self, name: str) -> None:
         """Raise PorterError unless ``name`` is a model's, with the command that was probably meant."""
+        if not name:
+            raise PorterError("the model's name is empty: choose one that `port list` shows")
         close = difflib.get_close_matches(name, self.commands, n=1, cutoff=0.75)
         if close:
-            raise PorterError(f"unknown command or model {name!r}: did you mean `{called_as()} {close[0]}`?")
+            raise PorterError(f"unknown command or model {name!r}: did you mean `port {close[0]}`?")
         if Path(name).exists():
-            raise PorterError(
-                f"{name} is a file, not a model or command: see what it is with `{called_as()} inspect {name}`"
-            )
+            raise PorterError(f"{name} is a file, not a model or command: see what it is with `port inspect {name}`")
         find_arch(name)
+
+    def get_help(self, ctx: click.Context) -> str:
+        """Return the help text with the name that the command was called by."""
+        return as_called(super().get_help(ctx))
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; where a library error names arguments, name the command's flags instead."""
@@ -122,7 +127,8 @@ def main(args: Sequence[str] | None = None) -> None:
 
 def stop(message: str, status: int = MISTAKE) -> None:
     """Print one sentence on standard error and exit with ``status``."""
-    click.echo(f"{called_as()}: {message}", err=True)
+    shown = "\n".join(printable(line) for line in as_called(message).split("\n"))
+    click.echo(f"{called_as()}: {shown}", err=True)
     sys.exit(status)
 
 

@@ -1,9 +1,10 @@
-"""Options that several commands share, and options that take several values, as a shell expands them."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -12,7 +13,18 @@ from porter.mapping.translate import AVERAGES
 FAILED = 1
 """Exit status where parity fails or a check finds damage."""
 
-PATH = click.Path(path_type=Path)
+
+class _Path(click.Path):
+    """A path; an empty one, as from an unset variable of the shell, would be the current folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path. Raises click.BadParameter if it is empty."""
+        if value == "":
+            self.fail("it is empty: name a file or folder", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+PATH = _Path(path_type=Path)
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 average_option = click.option(
@@ -36,8 +48,31 @@ images_option = click.option(
     type=PATH,
     help="Images to verify on, such as --images *.jpg. Default: the sample images.",
 )
+labels_option = click.option(
+    "--labels",
+    type=PATH,
+    metavar="FILE",
+    help="Names of your own classes: one a line, or JSON, a list or {index: name}.",
+)
 prefix_option = click.option(
     "--prefix", metavar="TEXT", help="Prefix of the model's names in the file, such as 'import/'. Default: detected."
+)
+rename_option = click.option(
+    "--rename",
+    multiple=True,
+    metavar="OLD=NEW",
+    callback=lambda _context, _option, values: scopes(values),
+    help="Read the scope OLD of the file as the model's scope NEW. Default: detected if all shapes fit. Repeatable.",
+)
+backbone_option = click.option(
+    "--backbone",
+    is_flag=True,
+    help="Take the network out of a larger one, such as a detector: without its classifier and all other variables.",
+)
+tag_option = click.option(
+    "--tag",
+    metavar="TAGS",
+    help="Graph of a SavedModel with several, by its tags, such as serve or serve,gpu. Default: one not for training.",
 )
 expect_option = click.option(
     "--expect-sha256",
@@ -46,30 +81,11 @@ expect_option = click.option(
     help="Refuse an input with another SHA-256; with several files, NAME=HEX for each. Repeatable.",
 )
 
-VARIADIC = ("--images",)
 
-
-class VariadicCommand(click.Command):
-    """A command whose ``--images`` takes all values up to the next option; repeated options add up."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, list(repeated(args, VARIADIC)))
-
-
-def repeated(args: Sequence[str], names: Sequence[str]) -> Iterable[str]:
-    """Yield ``args`` with the option before each of its values: ``--images a b`` as ``--images a --images b``."""
-    option, waiting = "", False
-    for number, arg in enumerate(args):
-        if arg == "--":
-            yield from args[number:]
-            return
-        if arg.startswith("-") and arg != "-":
-            option, waiting = (arg.split("=")[0], "=" not in arg) if arg.split("=")[0] in names else ("", False)
-            yield arg
-        elif option:
-            if not waiting:
-                yield option
-            waiting = False
-            yield arg
-        else:
-            yield arg
+def scopes(values: Iterable[str]) -> dict[str, str]:
+    """Return ``{old: new}`` of the values OLD=NEW. Raises UsageError for another text."""
+    pairs = [value.partition("=") for value in values]
+    for old, found, new in pairs:
+        if not found or not new:
+            raise click.UsageError(f"--rename takes OLD=NEW, got {old + found + new}")
+    return {old: new for old, _, new in pairs}

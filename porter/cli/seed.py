@@ -7,12 +7,13 @@ from typing import Any
 import click
 from rich.text import Text
 
+from porter.cli.command import Command
 from porter.cli.options import PATH, json_option
 from porter.cli.progress import track
 from porter.render.text import console, print_json
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("model")
 @click.option("--out", type=PATH, required=True, metavar="PREFIX", help="Prefix of the checkpoint: seeded.ckpt.")
 @click.option("--training", is_flag=True, help="Add what a trainer saves: moving averages and global_step.")

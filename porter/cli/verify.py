@@ -8,16 +8,20 @@ from typing import Any
 import click
 
 from porter.catalog.models import is_model
+from porter.cli.command import Command
 from porter.cli.options import (
     FAILED,
     PATH,
-    VariadicCommand,
     average_option,
+    backbone_option,
     expect_option,
     ignore_option,
     images_option,
     json_option,
+    labels_option,
     prefix_option,
+    rename_option,
+    tag_option,
 )
 from porter.cli.progress import track
 from porter.errors import PorterError
@@ -28,7 +32,7 @@ from porter.runners.presets import PRESETS
 from porter.runners.runner import PRECISIONS
 
 
-@click.command(cls=VariadicCommand)
+@click.command(cls=Command)
 @click.argument("model")
 @click.option("--checkpoint", type=PATH, help="Verify these weights against TensorFlow.")
 @click.option(
@@ -74,10 +78,14 @@ from porter.runners.runner import PRECISIONS
 @click.option("--precision", type=click.Choice(PRECISIONS), help="Run in this precision only. Default: both.")
 @click.option("--batch", type=int, metavar="N", help=f"Images per batch.  [default: {BATCH}]")
 @click.option("--report", type=PATH, metavar="HTML", help="Write an HTML report: one file, readable offline.")
+@tag_option
 @click.option("--trust-graph", is_flag=True, help="Run the graph even if its ops can touch files or the network.")
 @average_option
 @ignore_option
 @prefix_option
+@labels_option
+@rename_option
+@backbone_option
 @expect_option
 @json_option
 def verify(

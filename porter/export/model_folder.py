@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from porter.errors import summary
 from porter.files.seals import write_record
 from porter.formats.input_digests import digest
 
@@ -67,7 +68,7 @@ def _variant(facts: Mapping[str, Any]) -> str:
 
 def _left_out(facts: Mapping[str, Any]) -> str:
     parts = [f"{count} × {role}" for role, count in facts["roles"].items() if role != "variable"]
-    parts += [f"`{name}`, as asked" for name in facts["ignored"]]
+    parts += [f"`{name}`, as asked" for name in summary(facts["ignored"])]
     return "; ".join(parts) or "nothing"
 
 

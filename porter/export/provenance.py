@@ -63,7 +63,8 @@ def gather(
     """
     framework = dialect.framework
     named = bool(head.class_names(arch, translation.num_classes))
-    labels = arch.labels + (" without the background" if head.drop_background else "") if named else None
+    released = arch.labels + (" without the background" if head.drop_background else "")
+    labels = None if not named else head.labels.path.name if head.labels else released
     return Facts(
         {
             # transformers and timm expect this in a safetensors file for PyTorch.

@@ -42,7 +42,9 @@ class Checkpoint(Mapping[str, np.ndarray]):
     that have a checksum to a function that raises FormatError if it does not match. ``files`` lists all files of the
     checkpoint if there are more than ``path``. ``opens_as`` is the prefix for TensorFlow's own reader, None if that
     cannot open it. ``stored_as`` maps entries to their names in the file if those differ. ``notes`` are sentences on
-    how the file stores its tensors. ``convolutions`` are those of a file that is a graph.
+    how the file stores its tensors, and on what it leaves open. ``convolutions`` are those of a file that is a graph.
+    ``unpacked`` is where the file lies if ``path`` is in an archive. ``layers`` are the names of all its layers, those
+    without weights too, None if it does not list them.
     """
 
     path: Path
@@ -50,11 +52,18 @@ class Checkpoint(Mapping[str, np.ndarray]):
     entries: dict[str, Entry]
     asides: dict[str, str] = field(default_factory=dict)
     files: tuple[Path, ...] = ()
-    opens_as: Path | None = None
+    opens_as: str | None = None
     stored_as: dict[str, str] = field(default_factory=dict)
     checks: dict[str, Callable[[], None]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     convolutions: tuple[Convolution, ...] = ()
+    unpacked: Path | None = None
+    layers: frozenset[str] | None = None
+
+    @property
+    def place(self) -> Path:
+        """Where the file itself lies, to be opened by others."""
+        return self.unpacked or self.path
 
     def __getitem__(self, name: str) -> np.ndarray:
         if name in self.asides and name not in self.entries:

@@ -10,7 +10,7 @@ from porter.errors import FormatError
 from porter.formats.checkpoint import Checkpoint, Entry
 from porter.formats.identify import Identity, identify
 from porter.formats.locate import resolve_path
-from porter.formats.signatures import READS, Kind, Peek
+from porter.formats.signatures import Kind, refusal
 
 __all__ = ["Checkpoint", "Entry", "open_checkpoint"]
 
@@ -26,8 +26,7 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
 def _read(found: Identity) -> Checkpoint:
     kind, first = cast(Kind, found.kind), found.files[0]
     if not kind.reader:
-        start = Peek(first).head[:4].hex(" ")
-        raise FormatError(f"{first} {kind.refusal.format(start=start, reads=READS)}")
+        raise FormatError(refusal(first, kind))
     module, _, name = kind.reader.partition(":")
     read = getattr(importlib.import_module(f"porter.formats.{module}"), name)
     return cast(Checkpoint, read(found.path, found.files) if kind.sharded else read(first))

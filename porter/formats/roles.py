@@ -16,6 +16,7 @@ COUNTER = "step counter"
 DEBIAS = "zero-debias slot"
 RANGE = "quantization range"
 METRIC = "metric"
+SETTING = "training setting"
 
 SHADOW_SUFFIX = "/ExponentialMovingAverage"
 """tf.train.ExponentialMovingAverage's default name, which slim keeps."""
@@ -26,13 +27,32 @@ _SLOT = re.compile(
     r"|Adadelta|Ftrl|LARSOptimizer|LAMB|gradient_accumulator|gradient_squared_accumulator)(_\d+)?"
 )
 _SLOT_SCALAR = re.compile(r"(.*/)?beta[12]_power(_\d+)?")
-_COUNTER = re.compile(r"(.*/)?(global_step|save_counter|optimizer_step)(_\d+)?")
+# tf.keras' optimizers of graph mode keep their numbers in variables of their own scope (keras/optimizers.py).
+_KERAS = r"(training/)?(SGD|RMSprop|Adagrad|Adadelta|Adam|Adamax|Nadam)(_\d+)?"
+# good_steps and bad_steps count those of a loss scale; epochs are counted by tf.train.limit_epochs.
+_COUNTER = re.compile(
+    r"(.*/)?(global_step|save_counter|optimizer_step|(good|bad)_steps|limit_epochs/epochs)(_\d+)?"
+    rf"|{_KERAS}/iter(ations)?"
+)
+# The loss scale of mixed precision (tensorflow/python/training/experimental/loss_scale.py, tf.contrib.mixed_precision),
+# and rates in variables, which a session or a callback sets.
+_SETTING = re.compile(
+    r"(.*/)?((current_)?loss_scale|learning_rate)(_\d+)?"
+    rf"|{_KERAS}/(lr|learning_rate|decay|momentum|rho|beta_[12]|epsilon|schedule_decay|m_schedule)"
+)
 # assign_moving_average(zero_debias=True) repeats the variable's whole name behind its scope.
 _DEBIAS = re.compile(r"(?P<scoped>.+)/(biased|local_step)")
 
 # The ranges that quantization-aware training learns for each FakeQuant's input, and the slots of their averages
 # (tensorflow/contrib/quantize/python/quant_ops.py).
 _RANGE = re.compile(r"(?P<scoped>.*_quant/(.*/)?)(min|max)(/(biased|local_step))?")
+
+# Where Keras keeps the state of training: beside the layers of a .keras or .weights.h5
+# (keras/src/saving/saving_lib.py), in optimizer_weights of a legacy .h5
+# (keras/src/legacy/saving/legacy_h5_format.py). An optimizer's first variable counts its steps.
+_KERAS_OPTIMIZER = re.compile(r"(optimizer|optimizer_weights)/.+")
+_KERAS_COUNTER = re.compile(r"optimizer(/inner_optimizer)?/vars/0|optimizer_weights/(.*/)?iterations?(:0)?")
+_KERAS_METRIC = re.compile(r"metrics/.+")
 
 
 def base_name(name: str) -> str:
@@ -59,6 +79,8 @@ def role_of(name: str, names: Collection[str]) -> str:
         return COUNTER
     if _SLOT_SCALAR.fullmatch(name):
         return SLOT
+    if _SETTING.fullmatch(name):
+        return SETTING
     slot, debias = _SLOT.fullmatch(name), _DEBIAS.fullmatch(name)
     if slot and has_variable(slot["variable"], names):
         return SLOT
@@ -67,6 +89,15 @@ def role_of(name: str, names: Collection[str]) -> str:
         if any("/".join(parts[at:]) in names for at in range(len(parts))):
             return DEBIAS
     return VARIABLE
+
+
+def role_in_keras(place: str) -> str | None:
+    """Return the role of what Keras keeps at ``place`` in an HDF5 file beside the model's layers, None for a weight."""
+    if _KERAS_COUNTER.fullmatch(place):
+        return COUNTER
+    if _KERAS_OPTIMIZER.fullmatch(place):
+        return SLOT
+    return METRIC if _KERAS_METRIC.fullmatch(place) else None
 
 
 def _is_range(name: str, names: Collection[str]) -> bool:

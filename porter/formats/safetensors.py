@@ -29,10 +29,7 @@ BFLOAT16 = "BF16"
 
 def read_safetensors(path: Path) -> Checkpoint:
     """Read a .safetensors file. Raises FormatError if its header is damaged."""
-    try:
-        file: Any = safe_open(path, framework="numpy")
-    except SafetensorError as error:
-        raise FormatError(f"{path} is not a whole safetensors file ({error}); copy or download it again") from None
+    file = _opened(path)
     entries = {}
     asides = {}
     for name in file.keys():  # noqa: SIM118 - the handle is not a mapping
@@ -48,6 +45,18 @@ def read_safetensors(path: Path) -> Checkpoint:
         load = partial(_bfloat16, path, name) if halved else partial(file.get_tensor, name)
         entries[name] = Entry(shape, dtype, load)
     return Checkpoint(path, "safetensors", entries, asides)
+
+
+def metadata(path: Path) -> dict[str, str]:
+    """Return the strings that a .safetensors file states about itself. Raises FormatError if its header is damaged."""
+    return _opened(path).metadata() or {}
+
+
+def _opened(path: Path) -> Any:
+    try:
+        return safe_open(path, framework="numpy")
+    except SafetensorError as error:
+        raise FormatError(f"{path} is not a whole safetensors file ({error}); copy or download it again") from None
 
 
 def _bfloat16(path: Path, name: str) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from porter.errors import PorterError, listing
 
-_DATA = re.compile(r"(.+)\.data-\d{5}-of-\d{5}")
+_DATA = re.compile(r"(.*)\.data-\d{5}-of-\d{5}")
 _V1_SHARD = re.compile(r"(.+)-(?:\d{5}|\?{5})-of-(\d{5})")
 
 
@@ -27,16 +27,20 @@ def one(path: Path) -> Place:
 def index_of(path: Path) -> Path | None:
     """Return the index that the data file ``path`` belongs to, or None for any other file.
 
-    A data file has no magic number, so that only its name tells.
+    A data file has no magic number, so that only its name tells. A saver that is given a folder as its prefix writes
+    ``.index`` and ``.data-00000-of-00001`` in it.
     """
     found = _DATA.fullmatch(path.name)
     return path.with_name(f"{found[1]}.index") if found else None
 
 
 def of_prefix(prefix: Path) -> Place | None:
-    """Return what a saver wrote under ``prefix``: V2's index, V1's file or V1's shards; None if nothing is there."""
+    """Return what a saver wrote under ``prefix``: V2's index, V1's file or V1's shards; None if nothing is there.
+
+    A saver that was given a folder wrote ``.index`` in it.
+    """
     index = prefix.with_name(f"{prefix.name}.index") if prefix.name else prefix
-    for path in (index, prefix):
+    for path in (index, prefix / ".index", prefix):
         if path.is_file():
             return one(path)
     shards = v1_shards(prefix)
@@ -52,7 +56,7 @@ def v1_shards(path: Path) -> Place | None:
     Returns None if ``path`` names no shard. Raises PorterError if some of the files are missing.
     """
     shard = _V1_SHARD.fullmatch(path.name)
-    if not shard:
+    if not shard or _DATA.fullmatch(path.name):
         return None
     files = tuple(path.with_name(f"{shard[1]}-{number:05d}-of-{shard[2]}") for number in range(int(shard[2])))
     present = [file for file in files if file.is_file()]

@@ -1,4 +1,5 @@
-"""Sanity checks on weights: values that are not finite, negative variances, and implausibly large values.
+"""Sanity checks on weights: values that are not finite, negative variances, implausibly large values, and statistics
+that no training ever updated.
 
 porter reports them and goes on: the checkpoint of a training that broke down is still a checkpoint.
 """
@@ -13,18 +14,45 @@ from porter.formats.checkpoint import Entry
 
 _LARGEST = 1e8
 """No weight of a released model comes near it; a flip of the second highest exponent bit exceeds it."""
+NEVER_UPDATED = "statistics"
+"""The key of the sentence on statistics that no training ever updated."""
 
 
-def watch(entry: Entry, name: str, variance: bool, suspicious: dict[str, str]) -> Entry:
-    """Return the entry ``name``; reading it adds a sentence to ``suspicious`` if its values fail a check."""
-    return Entry(entry.shape, entry.dtype, partial(_watched, entry, name, variance, suspicious))
+class Findings(dict[str, str]):
+    """One sentence for each tensor that fails a check when it is read, by the tensor's name.
+
+    ``untouched`` tells of each watched moving mean and variance whether it still has its first value; None before it
+    is read. Where all still have it, the sentence has the key NEVER_UPDATED.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.untouched: dict[str, bool | None] = {}
 
 
-def _watched(entry: Entry, name: str, variance: bool, suspicious: dict[str, str]) -> np.ndarray:
+def watch(entry: Entry, name: str, variance: bool, findings: Findings, statistic: bool = False) -> Entry:
+    """Return the entry ``name``; reading it adds a sentence to ``findings`` if its values fail a check.
+
+    A ``statistic`` is a batch norm's moving mean, or its moving ``variance``.
+    """
+    if statistic:
+        findings.untouched[name] = None
+    return Entry(entry.shape, entry.dtype, partial(_watched, entry, name, variance, findings))
+
+
+def _watched(entry: Entry, name: str, variance: bool, findings: Findings) -> np.ndarray:
     values = entry.load()
     found = failed_check(values, variance)
     if found:
-        suspicious[name] = f"{name} has {found}: look at its training, or copy or download it again"
+        findings[name] = f"{name} has {found}: look at its training, or copy or download it again"
+    if name in findings.untouched:
+        # tf.layers, slim, PyTorch and Keras all begin with the mean 0 and the variance 1.
+        findings.untouched[name] = bool((values == (1 if variance else 0)).all())
+        if all(findings.untouched.values()):
+            findings[NEVER_UPDATED] = (
+                f"all {len(findings.untouched)} moving means and variances are still 0 and 1: the training never "
+                "updated them (UPDATE_OPS), so run its update ops, or take a trained checkpoint"
+            )
     return values
 
 

@@ -2,6 +2,8 @@
 
 A function's nodes keep their names if these are free; otherwise the call's name becomes their scope. A recursive
 call, or one that would make the graph too large, stays an ordinary node.
+
+The two branches of an If are inlined only on request, because a graph's costs are those of one of them.
 """
 
 from __future__ import annotations
@@ -10,9 +12,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from tensorboard.compat.proto.node_def_pb2 import NodeDef
+
 from porter.graph.graph import Graph, Node, Ref, follow, parse_ref
 
 CALLS = ("PartitionedCall", "StatefulPartitionedCall")
+IFS = ("If", "StatelessIf")
+CHOICE = "SelectV2"
+"""The op that stands for an output of an inlined If: the condition, and the outputs of its two branches."""
 _DEEPEST = 64
 _MOST_NODES = 400_000
 
@@ -30,12 +37,13 @@ _OUTPUTS |= {f"FusedBatchNormV{n}": (*_OUTPUTS["FusedBatchNorm"], "reserve_space
 """Output names of image models' ops with several outputs. A function's body refers to outputs by name."""
 
 
-def build_graph(proto: Any, first: Iterable[str] = ()) -> Graph:
+def build_graph(proto: Any, first: Iterable[str] = (), *, branches: bool = False) -> Graph:
     """Return the GraphDef ``proto`` as a Graph.
 
     Calls that the tensors ``first`` depend on are inlined first, so that their nodes keep their plain names.
+    ``branches`` inlines both branches of each If too, and replaces its outputs by nodes of the op CHOICE.
     """
-    return _Builder(proto).graph(first)
+    return _Builder(proto, branches).graph(first)
 
 
 @dataclass(frozen=True)
@@ -48,8 +56,9 @@ class _Body:
 
 
 class _Builder:
-    def __init__(self, proto: Any) -> None:
+    def __init__(self, proto: Any, branches: bool) -> None:
         self.proto = proto
+        self.branches = branches
         self.library = {function.signature.name: function for function in proto.library.function}
         self.nodes: dict[str, Node] = {}
         self.aliases: dict[Ref, Ref] = {}
@@ -61,7 +70,7 @@ class _Builder:
             inputs = [parse_ref(tensor) for tensor in proto.input if not tensor.startswith("^")]
             controls = [tensor[1:] for tensor in proto.input if tensor.startswith("^")]
             self._add(Node(proto.name, proto.op, inputs, controls, proto))
-        calls = [node for node in self.nodes.values() if self._function(node) is not None]
+        calls = [node for node in self.nodes.values() if self._functions(node)]
         if calls:
             needed = Graph(self.nodes).needed(parse_ref(name).node for name in first)
             for call in sorted(calls, key=lambda node: node.name not in needed):
@@ -94,47 +103,65 @@ class _Builder:
             missing |= dict.fromkeys(ref.node for ref in node.inputs if ref.node not in self.nodes)
         return tuple(missing)
 
-    def _function(self, node: Node) -> Any | None:
-        """Return the library function that a node calls, or None."""
-        if node.op in CALLS:
-            function = node.attr("f")
-            return self.library.get(function.func.name) if function is not None else None
-        return self.library.get(node.op)
+    def _functions(self, node: Node) -> list[Any]:
+        """Return the library function that a node calls, or those of an If's two branches."""
+        keys: tuple[str, ...] = ("f",) if node.op in CALLS else ()
+        if self.branches and node.op in IFS and node.inputs:
+            keys = ("then_branch", "else_branch")
+        values = [node.attr(key) for key in keys]
+        names = [value.func.name if value is not None else "" for value in values] if keys else [node.op]
+        found = [self.library[name] for name in names if name in self.library]
+        return found if len(found) == len(names) else []
 
     def _inline(self, call: Node, above: tuple[str, ...]) -> None:
         """Replace a call by its function's nodes; ``above`` names the functions that enclose it."""
-        function = self._function(call)
-        assert function is not None
-        name = function.signature.name
-        size = len(self.nodes) + len(function.node_def)
-        if name in above or len(above) >= _DEEPEST or size > _MOST_NODES:
+        functions = self._functions(call)
+        names = {function.signature.name for function in functions}
+        size = len(self.nodes) + sum(len(function.node_def) for function in functions)
+        if names & set(above) or len(above) >= _DEEPEST or size > _MOST_NODES:
             return
-        body = self._body(call, function)
-        added = [node for proto in function.node_def if self._add(node := self._inner_node(proto, body))]
-        for index, argument in enumerate(function.signature.output_arg):
-            target = self._inner_ref(function.ret[argument.name], body)
+        choice = len(functions) > 1
+        inputs = call.inputs[1:] if choice else call.inputs
+        inlined = [self._inline_body(call, function, inputs) for function in functions]
+        for index, targets in enumerate(zip(*(outputs for _, outputs in inlined), strict=False)):
+            target = self._choice(call, index, targets) if choice else targets[0]
             if target != Ref(call.name, index):
                 self.aliases[Ref(call.name, index)] = target
         self.nodes.pop(call.name)
         self.inlined += 1
-        if not function.signature.output_arg:  # others can only wait for this call; any of its nodes serves
-            last = function.node_def[-1].name if function.node_def else ""
-            self.aliases[Ref(call.name)] = Ref(body.local.get(last, ""))
-        for node in added:
-            if self._function(node) is not None:
-                self._inline(node, (*above, name))
+        if not any(outputs for _, outputs in inlined):  # others can only wait for this call; any of its nodes serves
+            added = inlined[0][0]
+            self.aliases[Ref(call.name)] = Ref(added[-1].name if added else "")
+        for node in (node for added, _ in inlined for node in added):
+            if self._functions(node):
+                self._inline(node, (*above, *names))
 
-    def _body(self, call: Node, function: Any) -> _Body:
-        local = {
-            inner.name: inner.name if inner.name not in self.nodes else f"{call.name}/{inner.name}"
-            for inner in function.node_def
-        }
-        arguments = zip(function.signature.input_arg, call.inputs, strict=False)
+    def _inline_body(self, call: Node, function: Any, inputs: list[Ref]) -> tuple[list[Node], list[Ref]]:
+        """Add a function's nodes; return them and the function's outputs."""
+        body = self._body(call, function, inputs)
+        added = [node for proto in function.node_def if self._add(node := self._inner_node(proto, body))]
+        outputs = [self._inner_ref(function.ret[argument.name], body) for argument in function.signature.output_arg]
+        return added, outputs
+
+    def _choice(self, call: Node, index: int, targets: tuple[Ref, ...]) -> Ref:
+        """Add the node that stands for an output of an If."""
+        name = f"{call.name}/output_{index}"
+        self._add(Node(name, CHOICE, [call.inputs[0], *targets], [], NodeDef(name=name, op=CHOICE)))
+        return Ref(name)
+
+    def _body(self, call: Node, function: Any, inputs: list[Ref]) -> _Body:
+        local = {inner.name: self._free(inner.name, call) for inner in function.node_def}
+        arguments = zip(function.signature.input_arg, inputs, strict=False)
         return _Body(
             local,
             {argument.name: ref for argument, ref in arguments},
             {inner.name: inner.op for inner in function.node_def},
         )
+
+    def _free(self, name: str, call: Node) -> str:
+        """Return ``name``, behind the call's name if it is taken, and behind ``else`` too in an If's second branch."""
+        names = (name, f"{call.name}/{name}", f"{call.name}/else/{name}")
+        return next((free for free in names if free not in self.nodes), names[-1])
 
     def _inner_node(self, proto: Any, body: _Body) -> Node:
         """Return a node of a function's body under its name in the graph."""

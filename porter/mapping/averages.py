@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from porter.errors import MappingError, PorterError, listing, plural
+from porter.errors import MappingError, PorterError, listing, plural, summary
 from porter.formats.checkpoint import Checkpoint
 from porter.formats.roles import SHADOW_SUFFIX
 from porter.mapping.rows import Pair
@@ -48,12 +48,12 @@ def choose_averages(checkpoint: Checkpoint, pairs: Sequence[Pair], names: dict[s
     if average == "ema" and unaveraged:
         raise MappingError(
             f"{checkpoint.path} has no moving average of {plural(len(unaveraged), 'trainable variable')}:"
-            f'{listing(unaveraged)}\n  take `average="auto"`'
+            f'{listing(summary(unaveraged))}\n  take `average="auto"`'
         )
     if average == "raw" and only_averaged:
         raise MappingError(
             f"{checkpoint.path} holds only the moving average of {plural(len(only_averaged), 'variable')}:"
-            f'{listing(only_averaged)}\n  take `average="auto"`'
+            f'{listing(summary(only_averaged))}\n  take `average="auto"`'
         )
     kind = average if average != "auto" else "raw" if unaveraged else "ema"
     taken = {pair.source: _entry_of(names[pair.source], kind, entries) for pair in pairs}

@@ -11,6 +11,7 @@ import numpy as np
 from porter.catalog.models import Arch
 from porter.errors import PorterError
 from porter.files import package_data
+from porter.files.labels import Labels
 from porter.formats.checkpoint import Entry
 from porter.mapping.shapes import Shape, class_axis, expected_shapes
 from porter.mapping.table import Pair, Table
@@ -26,12 +27,13 @@ class Head:
     """The classifier to port: the checkpoint's, or at most one of three others.
 
     ``no_head`` leaves it out. ``num_classes`` makes a fresh one, to be trained. ``drop_background`` drops the released
-    classes' first.
+    classes' first. ``labels`` names the classes of this head, in place of the released names.
     """
 
     no_head: bool = False
     num_classes: int | None = None
     drop_background: bool = False
+    labels: Labels | None = None
 
     def __post_init__(self) -> None:
         if sum((self.no_head, self.num_classes is not None, self.drop_background)) > 1:
@@ -41,6 +43,11 @@ class Head:
                 f"`num_classes` must be from 1 to {MOST_CLASSES:,}, got {self.num_classes}: "
                 "take `no_head=True` to leave the head out"
             )
+
+        if self.labels is not None and self.no_head:
+            raise PorterError("`labels` names classes and `no_head` leaves the classifier out: choose one of them")
+        if self.labels is not None and self.num_classes is not None:
+            self.labels.check(self.num_classes)
 
     @property
     def is_original(self) -> bool:
@@ -62,13 +69,26 @@ class Head:
         return translation
 
     def class_names(self, arch: Arch, num_classes: int) -> list[str]:
-        """Return the labels of the port's ``num_classes``: the released ones, or none for any other head."""
+        """Return the labels of the port's ``num_classes``: the user's, else the released ones, or none.
+
+        Raises PorterError where the user's are more or fewer.
+        """
+        if self.labels is not None:
+            self.labels.check(num_classes)
+            return list(self.labels.names)
         names = package_data.labels(arch.labels)
         if self.num_classes is not None:
             return []
         if self.drop_background:
             names = names[1:]
         return names if num_classes == len(names) else []
+
+
+def head_beside(backbone: bool, head: Head | None) -> Head:
+    """Return the head of a port: ``head``, the original by default, or none if the ``backbone`` is taken alone."""
+    if backbone and head is not None and head.drop_background:
+        raise PorterError("`backbone` leaves the classifier out and `drop_background` needs it: choose one of them")
+    return Head(no_head=True) if backbone and (head is None or head.is_original) else head or Head()
 
 
 def has_background(arch: Arch) -> bool:

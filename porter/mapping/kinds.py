@@ -122,6 +122,11 @@ UNNAMED: dict[str, tuple[Tensor, ...]] = {
 KINDS |= UNNAMED
 
 
-def variance_leaves(dialect: Dialect) -> set[str]:
-    """Return the leaf names that variances have in ``dialect``."""
-    return {tensor.leaf(dialect, kind).name for kind, tensors in KINDS.items() for tensor in tensors if tensor.variance}
+def statistic_leaves(dialect: Dialect) -> dict[str, bool]:
+    """Return the leaf names that moving means and variances have in ``dialect``, and whether each is a variance."""
+    return {
+        tensor.leaf(dialect, kind).name: tensor.variance
+        for kind, tensors in KINDS.items()
+        for tensor in tensors
+        if not tensor.trainable
+    }

@@ -1,80 +1,270 @@
-"""recognise: which of porter's architectures a file's variables are, or contain."""
+"""recognise: which of porter's architectures a file's variables are or contain, in any dialect, and where they differ.
+
+A candidate is an architecture in one dialect at one place of the file. Candidates are ranked by the share of tensors
+whose names and shapes are the original's. Free are the number of classes, the number of image channels, and the size of
+a kernel that covers a whole map.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from porter.catalog.families import is_outside
-from porter.catalog.models import ARCHS, Arch
-from porter.errors import PorterError
-from porter.mapping.dialects import ORIGINAL
-from porter.mapping.shapes import class_axis, expected_shapes
-from porter.mapping.table import Pair, Table
+from porter.catalog.models import ARCHS, Arch, widths
+from porter.errors import MappingError, PorterError
+from porter.formats.checkpoint import Entry
+from porter.formats.roles import SHADOW, VARIABLE, base_name, roles
+from porter.mapping.containers import find_container
+from porter.mapping.dialects import Dialect
+from porter.mapping.places import Place, places, spread_place
+from porter.mapping.rows import Pair, pair
+from porter.mapping.shapes import class_axis, expected_shapes, image_channels, with_free_axes
+from porter.mapping.stored_names import stored_names
+from porter.mapping.table import Table
 
 Shapes = Mapping[str, tuple[int | None, ...] | None]
 """A file's variables and their shapes, as far as it says them."""
 
+KNOWN = 0.5
+"""A file holds something of an architecture if this share of its layers' names is there."""
+
+BATCH_NORM = "batch_norm"
+ROUNDED_TO = 8
+"""Networks round their channels to multiples of at most this number: _make_divisible of slim's MobileNet V2."""
+
 
 @dataclass(frozen=True)
 class Match:
-    """One architecture that a file holds.
+    """One architecture that a file holds, or comes close to.
 
-    ``prefix`` is the scope before its names, ``classes`` its head's number of classes, None without a head. ``whole``
-    tells whether its classifier is there too. ``unknown`` are the file's other variables.
+    ``place`` is where its names stand, and ``copies`` are other places that hold it too. ``classes`` is its head's
+    number of classes, None without a head. ``whole`` tells whether its classifier is there too. ``channels`` is the
+    number of image channels. ``folded`` tells that all batch norms are missing, ``no_gamma`` that only their gammas
+    are. ``missing`` and ``differing`` are the other tensors of the body that the file lacks, or has in another shape,
+    under the file's names. ``named`` and ``fitting`` are shares of the body's tensors: there, and there with the right
+    shape. ``unknown`` are the file's other variables.
     """
 
     arch: Arch
-    prefix: str
+    dialect: str
+    place: Place
+    copies: tuple[Place, ...]
     classes: int | None
     whole: bool
+    channels: int
+    folded: bool
+    no_gamma: bool
+    missing: tuple[str, ...]
+    differing: tuple[str, ...]
+    named: float
+    fitting: float
     unknown: tuple[str, ...]
+
+    @property
+    def prefix(self) -> str:
+        """What stands before all names."""
+        return self.place.prefix
+
+    @property
+    def exact(self) -> bool:
+        """Whether the whole body is there, with the original's shapes."""
+        return not self.missing and not self.differing
+
+    @property
+    def rank(self) -> tuple[object, ...]:
+        """The sort key of candidates, the best first."""
+        return (not self.exact, -self.fitting, -self.named, not self.whole, bool(self.place.renamed), self.folded)
+
+
+class _Row(NamedTuple):
+    pair: Pair
+    role: str
+    stored: str
+
+
+class _Found(NamedTuple):
+    """A table's names in one dialect, at the place of the file that has most of them."""
+
+    table: Table
+    dialect: str
+    rows: Sequence[_Row]
+    place: Place
+    copies: tuple[Place, ...]
 
 
 def recognise(shapes: Shapes, size: int | None = None) -> list[Match]:
-    """Return every architecture whose variables are among ``shapes``, those of the input ``size`` first.
+    """Return every architecture whose body is among ``shapes``, those of the input ``size`` first."""
+    return [match for match in nearest(shapes, size) if match.exact]
 
-    Names and shapes must be the original's; only the number of classes is free.
-    """
-    found = []
+
+def nearest(shapes: Shapes, size: int | None = None) -> list[Match]:
+    """Return every architecture that the file holds something of, the best first; of equals, the input ``size``."""
+    found, tables = [], dict[str, list[_Found]]()
     for arch in ARCHS.values():
         # A family outside of porter may be half written: it is recognised once its table and golden are whole.
         with suppress(PorterError) if is_outside(arch.family) else nullcontext():
-            table = Table.load(arch.table)
-            found.append(_match(arch, table, table.pairs(ORIGINAL, ORIGINAL), shapes))
-    return sorted(
-        (match for match in found if match), key=lambda match: (not match.whole, match.arch.input_size != size)
+            if arch.table not in tables:
+                tables[arch.table] = list(_in_dialects(Table.load(arch.table), shapes))
+            found += [_judged(arch, names, shapes) for names in tables[arch.table]]
+    if found and not any(match.exact for match in found):
+        best = max(found, key=lambda match: match.named)
+        names = next(each for each in tables[best.arch.table] if each.dialect == best.dialect)
+        found += _of_other_widths(names, shapes)
+    return sorted(found, key=lambda match: (*match.rank, match.arch.input_size != size))
+
+
+def _of_other_widths(found: _Found, shapes: Shapes) -> list[Match]:
+    """Return the matches of a width that was not released, at the released sizes of the images.
+
+    The widest layer gives the multiplier, up to the rounding of its channels; the shortest number that fits is it.
+    """
+    archs = [arch for arch in ARCHS.values() if arch.table == found.table.name]
+    want = expected_shapes(archs[0], found.table, found.dialect)
+    body = [row for row in found.rows if not row.pair.head and row.pair.kind != BATCH_NORM]
+    widest = max(body, key=lambda row: max(want[row.pair.source]))
+    shape = shapes.get(widest.stored)
+    if not shape or len(shape) != len(want[widest.pair.source]):
+        return []
+    size = max(want[widest.pair.source])
+    stored = shape[want[widest.pair.source].index(size)] or 0
+    for value in _short_numbers((stored - ROUNDED_TO) / size, (stored + ROUNDED_TO) / size):
+        matches = [_judged(each, found, shapes) for each in widths(archs[0], [value])]
+        if any(match.exact for match in matches):
+            like = [arch for arch in archs if arch.title == archs[0].title]
+            return [_judged(each, found, shapes) for arch in like for each in widths(arch, [value])]
+    return []
+
+
+def _short_numbers(low: float, high: float) -> Iterator[float]:
+    """Yield the positive numbers between ``low`` and ``high`` with up to three decimals, the shortest first."""
+    seen = set[float]()
+    for decimals in range(1, 4):
+        scale = 10**decimals
+        for number in range(max(math.ceil(low * scale), 1), math.floor(high * scale) + 1):
+            if number / scale not in seen:
+                seen.add(number / scale)
+                yield number / scale
+
+
+def variable_shapes(entries: Mapping[str, Entry]) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the variables among a checkpoint's ``entries``; one may be there as its average alone."""
+    found = roles(entries)
+    shapes = {}
+    for name, role in found.items():
+        base = base_name(name)
+        if found.get(base, VARIABLE if role == SHADOW else role) == VARIABLE:
+            shapes[base] = entries[name].shape
+    return shapes
+
+
+def _in_dialects(table: Table, shapes: Shapes) -> Iterator[_Found]:
+    """Yield the table's names in each dialect that the file has layers of. Dialects with the same names count once."""
+    seen = set[tuple[str, ...]]()
+    for dialect, record in table.records.items():
+        listed = list(_listed(table, record))
+        names = [each.source for each, _ in listed]
+        if tuple(names) in seen:
+            continue
+        seen.add(tuple(names))
+        body = [each.source for each, _ in listed if not each.head]
+        place, copies = _places(shapes, names, body, record)
+        stored = stored_names(shapes, names, record, place)
+        rows = [_Row(each, role, stored[each.source]) for each, role in listed]
+        layers = [row for row in rows if row.pair.kind != BATCH_NORM and not row.pair.head]
+        if sum(row.stored in shapes for row in layers) >= KNOWN * len(layers):
+            yield _Found(table, dialect, rows, place, copies)
+
+
+def _listed(table: Table, record: Dialect) -> Iterator[tuple[Pair, str]]:
+    """Yield each tensor of ``record`` that every network of the table has, with its role."""
+    for layer in table.layers:
+        if layer.part is None:
+            for role, named in layer.tensors(record).items():
+                yield pair(layer, named, named, record.name), role
+
+
+def _places(
+    shapes: Shapes, names: Sequence[str], body: Sequence[str], record: Dialect
+) -> tuple[Place, tuple[Place, ...]]:
+    """Return the place in the file that most ``names`` stand at, and the others that have the whole ``body``."""
+    if not record.scoped:
+        try:
+            return Place(find_container(shapes, names, record)), ()
+        except MappingError as error:  # several containers hold it
+            first, *others = (Place(way["prefix"]) for way in error.ways)
+            return first, tuple(others)
+    found = places(shapes, names, record.separator)
+    best = max(found, key=lambda place: (len(found[place]), not place.renamed))
+    if not found[best].issuperset(body) and (spread := spread_place(found, body, record.separator)):
+        return spread, ()
+    return best, tuple(place for place in found if place != best and found[place].issuperset(body))
+
+
+def _judged(arch: Arch, found: _Found, shapes: Shapes) -> Match:
+    """Compare names and shapes of the file with those of ``arch``."""
+    want = expected_shapes(arch, found.table, found.dialect)
+    body = [row for row in found.rows if not row.pair.head]
+    there = [row for row in body if row.stored in shapes]
+    fitting = {row.stored for row in there if _fits(row.pair, want[row.pair.source], shapes[row.stored])}
+    missing = [row for row in body if row.stored not in shapes]
+    folded, no_gamma = _norms(body, missing)
+    classes = [_classes(row, want[row.pair.source], shapes) for row in found.rows if row.pair.head]
+    copies = tuple(place for place in found.copies if _is_copy(place, body, want, shapes))
+    names, record = _all_names(found), found.table.record(found.dialect)
+    known = {name for place in (found.place, *copies) for name in stored_names(shapes, names, record, place).values()}
+    return Match(
+        arch,
+        found.dialect,
+        found.place,
+        copies,
+        classes[0] if classes and all(classes) else None,
+        bool(classes) and all(classes),
+        _channels(body, shapes),
+        folded,
+        no_gamma,
+        () if folded or no_gamma else tuple(row.stored for row in missing),
+        tuple(row.stored for row in there if row.stored not in fitting),
+        len(there) / len(body),
+        len(fitting) / len(body),
+        tuple(name for name in shapes if name not in known),
     )
 
 
-def _match(arch: Arch, table: Table, pairs: Sequence[Pair], shapes: Shapes) -> Match | None:
-    first = pairs[0].source
-    for name in shapes:
-        if name == first or name.endswith(f"/{first}"):
-            match = _match_in(arch, table, pairs, name.removesuffix(first), shapes)
-            if match is not None:
-                return match
-    return None
+def _fits(pair: Pair, want: Sequence[int], shape: Sequence[int | None] | None) -> bool:
+    return shape is not None and tuple(shape) == with_free_axes(pair, tuple(want), shape)
 
 
-def _match_in(arch: Arch, table: Table, pairs: Sequence[Pair], prefix: str, shapes: Shapes) -> Match | None:
-    """Return the match of ``arch`` behind ``prefix``, None where a tensor of the body is missing or differs."""
-    if any(prefix + pair.source not in shapes for pair in pairs if not pair.head):
-        return None
-    want = expected_shapes(arch, table, ORIGINAL)
-    whole, classes = True, None
-    for pair in pairs:
-        shape = shapes.get(prefix + pair.source)
-        if not pair.head:
-            if shape != want[pair.source]:
-                return None
-        elif shape is None or len(shape) != len(want[pair.source]):
-            whole = False
-        else:
-            classes = shape[class_axis(pair.source_axes)]
-    known = {prefix + pair.source for pair in table.pairs(ORIGINAL, ORIGINAL, table.parts)}
-    return Match(arch, prefix, classes, whole, tuple(name for name in shapes if name not in known))
+def _is_copy(place: Place, body: Sequence[_Row], want: Mapping[str, Sequence[int]], shapes: Shapes) -> bool:
+    return all(_fits(row.pair, want[row.pair.source], shapes.get(place.stored(row.pair.source))) for row in body)
+
+
+def _channels(rows: Sequence[_Row], shapes: Shapes) -> int:
+    """Return the number of channels of the images that the stem reads."""
+    stem = [(row.pair.source_axes, shapes.get(row.stored) or ()) for row in rows if row.pair.stem]
+    return image_channels((axes, tuple(size or 0 for size in shape)) for axes, shape in stem)
+
+
+def _norms(body: Sequence[_Row], missing: Sequence[_Row]) -> tuple[bool, bool]:
+    """Tell whether exactly the batch norms are missing, and whether exactly their gammas are."""
+    lost = {row.stored for row in missing}
+    norms = {row.stored for row in body if row.pair.kind == BATCH_NORM}
+    gammas = {row.stored for row in body if row.pair.kind == BATCH_NORM and row.role == "gamma"}
+    return bool(norms) and lost == norms, bool(gammas) and lost == gammas
+
+
+def _classes(row: _Row, want: Sequence[int], shapes: Shapes) -> int | None:
+    """Return the number of classes of one tensor of the head, None where it is missing or no classifier's."""
+    shape = shapes.get(row.stored)
+    return None if shape is None or len(shape) != len(want) else shape[class_axis(row.pair.source_axes)]
+
+
+def _all_names(found: _Found) -> list[str]:
+    """Return the table's names, those of optional parts included."""
+    return [each.source for each in found.table.pairs(found.dialect, found.dialect, found.table.parts)]
 
 
 def title(arch: Arch, sized: bool = False) -> str:

@@ -10,7 +10,7 @@ from porter.catalog.models import Arch
 from porter.errors import MappingError
 from porter.mapping.dialects import ORIGINAL
 from porter.mapping.relayout import parse_axes
-from porter.mapping.rows import Layer
+from porter.mapping.rows import Layer, Pair
 from porter.mapping.table import Table
 
 IMAGE_CHANNELS = 3
@@ -105,6 +105,21 @@ def expected_shapes(arch: Arch, table: Table, dialect: str) -> dict[str, Shape]:
     sizes = axis_sizes(arch, table, dialect)
     pairs = table.pairs(dialect, dialect, table.parts)
     return {pair.source: shape_of(pair.source_axes, sizes[pair.source]) for pair in pairs}
+
+
+def with_free_axes(pair: Pair, original: Shape, given: Sequence[int | None]) -> tuple[int | None, ...]:
+    """Return the ``original`` shape with the sizes of ``given`` where any will do.
+
+    These are a head's classes, the channels of the images that a stem reads, and the height and width of a kernel that
+    covers a whole map.
+    """
+    if len(given) != len(original):
+        return original
+    free = ("O" if pair.head else "") + ("HW" if pair.sized else "") + ("I" if pair.stem else "")
+    axes = parse_axes(pair.source_axes)
+    return tuple(
+        size if axis and axis in free else wanted for size, wanted, axis in zip(given, original, axes, strict=True)
+    )
 
 
 def _letters(axes: str) -> set[str]:

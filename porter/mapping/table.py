@@ -15,6 +15,7 @@ from pathlib import Path
 from porter.catalog.families import table_path
 from porter.errors import MappingError
 from porter.mapping.dialects import Dialect
+from porter.mapping.differs import Differs
 from porter.mapping.rows import Endpoint, Layer, Lone, Pair, pair
 from porter.mapping.table_files import Source, read_sources
 from porter.mapping.table_reader import expand
@@ -27,7 +28,8 @@ class Table:
     """One architecture's names. ``Table.load`` reads and checks it.
 
     ``records`` holds the table's dialects by name. ``parts`` maps each optional part of the network to what readers
-    call it. ``ignore`` holds, for each dialect, patterns of tensors to leave out.
+    call it. ``ignore`` holds, for each dialect, patterns of tensors to leave out. ``differs`` lists the libraries that
+    compute another function with the same weights.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Table:
     endpoints: tuple[Endpoint, ...]
     ignore: Mapping[str, Sequence[str]] = field(default_factory=dict)
     parts: Mapping[str, str] = field(default_factory=dict)
+    differs: tuple[Differs, ...] = ()
 
     @classmethod
     def load(cls, name: str) -> Table:

@@ -26,6 +26,7 @@ class Merged:
     parts: Mapping[str, str]
     rows: Mapping[str, Sequence[Row]]
     overlays: Mapping[str, Overlay]
+    differs: Sequence[Row] = ()
 
     def row_id(self, row: Row) -> str:
         """Return the id that a row gives itself, or the first dialect's name as the file writes it."""
@@ -66,7 +67,16 @@ def merge(sources: Sequence[Source]) -> Merged:
         raw["part"],
         {section: raw[section] for section in ROW_KEYS},
         {name: overlays[name] for name in named},
+        _differs(sources[-1]),
     )
+
+
+def _differs(source: Source) -> list[Row]:
+    """Return the table's own entries and those of its overlays: another network's numbers are not this one's."""
+    found = list(parse_table(source.path, source.text).get("differs", ()))
+    for path, text in source.overlays:
+        found += [{"dialect": dialect_of(path), **entry} for entry in parse_overlay(path, text).get("differs", ())]
+    return found
 
 
 def records_of(merged: Merged) -> dict[str, Dialect]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from porter.mapping.dialects import Dialect
+from porter.mapping.differs import Differs, read_differs
 from porter.mapping.overlays import Overlay, names_of
 from porter.mapping.rows import Endpoint, Layer
 from porter.mapping.table_checks import (
@@ -31,6 +32,7 @@ class Contents(NamedTuple):
     endpoints: tuple[Endpoint, ...]
     ignore: Mapping[str, Sequence[str]]
     parts: Mapping[str, str]
+    differs: tuple[Differs, ...]
 
 
 def expand(sources: Sequence[Source]) -> Contents:
@@ -45,7 +47,8 @@ def expand(sources: Sequence[Source]) -> Contents:
     check_layers(merged, records, layers)
     check_names(merged, records, layers)
     check_endpoints(merged.path, endpoints)
-    return Contents(records, layers, endpoints, ignore_of(merged, records), merged.parts)
+    differs = read_differs(merged.differs, records, merged.path)
+    return Contents(records, layers, endpoints, ignore_of(merged, records), merged.parts, differs)
 
 
 def _layers(merged: Merged) -> Iterator[Layer]:

@@ -23,8 +23,8 @@ ROW_KEYS = {
     "endpoint": {"name": str, "over": list, "logits": bool, "softmax": str},
 }
 """The keys of a row besides the dialects', with their types."""
-TABLE_KEYS = {"source", "dialects", "ignore", "part", "axis", "layer", "endpoint"}
-_OVERLAY_KEYS = {"dialect", "ignore", "axis", "layer", "endpoint"}
+TABLE_KEYS = {"source", "dialects", "ignore", "part", "axis", "layer", "endpoint", "differs"}
+_OVERLAY_KEYS = {"dialect", "ignore", "axis", "layer", "endpoint", "differs"}
 _ENTRY_KEYS = {"name", "kind", "lacks"}
 
 
@@ -45,6 +45,7 @@ def check_table(raw: Mapping[str, Any], path: Path) -> None:
     if not isinstance(parts, dict) or not all(isinstance(name, str) for name in parts.values()):
         refuse(path, "has a [part] that does not name each part in words")
     _check_axes(raw, path)
+    _check_differs(raw, path)
     for section in ROW_KEYS:
         rows = raw.get(section, [])
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
@@ -61,6 +62,7 @@ def check_overlay(raw: Mapping[str, Any], path: Path) -> None:
     if not _words(raw.get("ignore", [])):
         refuse(path, "has an ignore that is not a list of patterns")
     _check_axes(raw, path)
+    _check_differs(raw, path)
     for section in ("dialect", "layer", "endpoint"):
         if not isinstance(raw.get(section, {}), dict):
             refuse(path, f"has a {section} that is not a table: begin it with [{section}]")
@@ -69,6 +71,12 @@ def check_overlay(raw: Mapping[str, Any], path: Path) -> None:
             refuse(path, f"has the endpoint {name} = {place!r}: name a layer")
     for row, entry in raw.get("layer", {}).items():
         _check_entry(row, entry, path)
+
+
+def _check_differs(raw: Mapping[str, Any], path: Path) -> None:
+    entries = raw.get("differs", [])
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        refuse(path, "has a differs that is not a list: begin each entry with [[differs]]")
 
 
 def _words(value: Any) -> bool:

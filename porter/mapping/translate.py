@@ -6,18 +6,19 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 
 from porter.catalog.models import Arch
-from porter.errors import MappingError, PorterError, listing, plural
+from porter.errors import MappingError, PorterError, listing, plural, summary
 from porter.formats.checkpoint import Checkpoint, Entry
 from porter.formats.roles import SHADOW, SHADOW_SUFFIX, VARIABLE, base_name, counts, has_variable, roles
-from porter.formats.suspicious import watch
+from porter.formats.suspicious import Findings, watch
 from porter.mapping.absent_roles import check_fills, created
 from porter.mapping.averages import AVERAGES, check_average, choose_averages, largest_difference
-from porter.mapping.relayout import parse_axes, relayout, relayout_shape
+from porter.mapping.places import by_scope
+from porter.mapping.relayout import relayout, relayout_shape
 from porter.mapping.shapes import (
     IMAGE_CHANNELS,
     Sizes,
@@ -25,10 +26,12 @@ from porter.mapping.shapes import (
     class_axis,
     expected_shapes,
     image_channels,
+    with_free_axes,
     with_image_channels,
 )
-from porter.mapping.stored_names import Located, locate, why_none
+from porter.mapping.stored_names import Located, Wanted, locate
 from porter.mapping.table import Pair, Table
+from porter.mapping.unfit import unfit
 from porter.mapping.variants import complete, named_as_original
 
 __all__ = ["AVERAGES", "Options", "Translation", "translate"]
@@ -39,8 +42,9 @@ class Options:
     """How to read a checkpoint.
 
     ``average`` is ``auto``, ``ema`` or ``raw``. ``ignore`` holds patterns of variables to leave out. ``prefix`` stands
-    before the model's names, and is found where it is None. ``headless`` leaves out the checkpoint's classifier.
-    ``parts`` are the optional parts of the table to take.
+    before the model's names, and is found where it is None. ``rename`` maps a leading scope of the names in the file to
+    the model's. ``headless`` leaves out the checkpoint's classifier. ``parts`` are the optional parts of the table to
+    take. ``backbone`` leaves out everything that is not the network's body.
     """
 
     average: str = "auto"
@@ -48,6 +52,13 @@ class Options:
     prefix: str | None = None
     headless: bool = False
     parts: Sequence[str] = ()
+    rename: Mapping[str, str] = field(default_factory=dict)
+    backbone: bool = False
+
+    @property
+    def bodily(self) -> bool:
+        """Whether the network's body is taken alone, without the checkpoint's classifier."""
+        return self.headless or self.backbone
 
 
 @dataclass(frozen=True)
@@ -56,7 +67,10 @@ class Translation:
 
     ``taken`` holds, for each of the table's names in the dialect ``source``, the checkpoint entry that is read: the
     variable, or its moving average. ``averaged_only`` counts raw weights that the file lacks, whose averages are read.
-    ``left_out`` counts the variables of each optional part that nobody asked for. ``ema_difference`` is the largest
+    ``left_out`` counts the variables of each optional part that nobody asked for. ``other_scopes`` counts the variables
+    outside of the network, by scope: other copies of it, and what ``backbone`` leaves out. ``prefix`` stands before the
+    names in the file, ``prefixes`` counts the names behind each where there are several; ``renamed`` maps the file's
+    leading scope to the model's. ``ema_difference`` is the largest
     ``|raw - ema|``, None where no variable has both. ``num_classes`` is that of the checkpoint's head, 0 without one;
     ``in_channels`` are the images' channels that its stem reads. ``notes`` say how the file differs from the original,
     a sentence each, and ``made`` holds the entries taken that are not in the file, or have another name there.
@@ -74,10 +88,13 @@ class Translation:
     roles: dict[str, int]
     ignored: tuple[str, ...]
     left_out: dict[str, int]
+    other_scopes: dict[str, int]
     prefix: str
+    renamed: dict[str, str]
+    prefixes: dict[str, int]
     head: tuple[Pair, ...]
     head_note: str | None = None
-    suspicious: dict[str, str] = field(default_factory=dict)
+    suspicious: Findings = field(default_factory=Findings)
     in_channels: int = IMAGE_CHANNELS
     notes: tuple[str, ...] = ()
     made: Mapping[str, Entry] = field(default_factory=dict)
@@ -106,7 +123,7 @@ class _Job:
     def wanted(self, source: str, target: str) -> list[Pair]:
         """Return the tensors to translate that both dialects have: all, or all but the head."""
         pairs = self.table.pairs(source, target, self.options.parts)
-        return [pair for pair in pairs if not (pair.head and self.options.headless)]
+        return [pair for pair in pairs if not (pair.head and self.options.bodily)]
 
 
 def translate(
@@ -121,20 +138,22 @@ def translate(
     job = _Job(checkpoint, arch, Table.load(arch.table), source, target, options or Options())
     _check_options(job)
     named = named_as_original(checkpoint, arch, job.table, source)
-    located = locate(named.checkpoint, job.table, source, job.options.parts, job.options.prefix)
+    located = _located(replace(job, checkpoint=named.checkpoint))
     completed = complete(named, arch, job.table, source, located.names)
     checkpoint = completed.checkpoint
     job = replace(job, checkpoint=checkpoint)
     found = roles(checkpoint.entries)
-    ignored = _left_out(job, located, found)
-
     wanted = job.wanted(source, source)
-    _check_complete(job, located, wanted)
+    ignored, others, left_over = _left_out(job, located, found)
+    _check_complete(job, located, wanted, left_over)
+    if left_over:
+        raise MappingError(_sentence_on_left_over(job, left_over))
+
     choice = choose_averages(checkpoint, wanted, located.names, job.options.average)
     num_classes, in_channels = _check_shapes(job, wanted, choice.taken)
     check_fills(job.table.lone(source, target, job.options.parts), choice.taken, checkpoint, target)
 
-    suspicious: dict[str, str] = {}
+    suspicious = Findings()
     return Translation(
         _target_entries(job, choice.taken, suspicious),
         source,
@@ -149,7 +168,10 @@ def translate(
         ),
         ignored,
         dict(Counter(part for name, part in located.unasked.items() if has_variable(name, checkpoint.entries))),
+        others,
         located.prefix,
+        dict(located.place.renamed),
+        located.place.shares,
         tuple(pair for pair in job.table.pairs(target, target, job.options.parts) if pair.head),
         suspicious=suspicious,
         in_channels=in_channels,
@@ -168,10 +190,32 @@ def _check_options(job: _Job) -> None:
                 raise PorterError(f"{job.arch.name} has no {job.table.parts[part]} in {dialect}: leave `{part}` out")
 
 
+def _located(job: _Job) -> Located:
+    """Return where the checkpoint has the table's tensors."""
+    pairs = {pair.source: pair for pair in job.wanted(job.source, job.source)}
+    entries = job.checkpoint.entries
+
+    @cache
+    def shapes() -> dict[str, tuple[int, ...]]:  # most files need none
+        return expected_shapes(job.arch, job.table, job.source)
+
+    def fits(ours: str, theirs: str) -> bool:
+        shape = entries[theirs if theirs in entries else theirs + SHADOW_SUFFIX].shape
+        return ours not in pairs or shape == with_free_axes(pairs[ours], shapes()[ours], shape)
+
+    wanted = Wanted(job.options.parts, job.options.prefix, job.options.rename, fits)
+    return locate(job.checkpoint, job.table, job.source, wanted)
+
+
 # ---- variables that nothing takes
-def _left_out(job: _Job, located: Located, found: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the variables left out on purpose, optional parts aside; raise MappingError where one is left over."""
-    left_out, left_over = [], []
+def _left_out(
+    job: _Job, located: Located, found: Mapping[str, str]
+) -> tuple[tuple[str, ...], dict[str, int], tuple[str, ...]]:
+    """Return the ignored variables, the number of those outside of the network by scope, and those left over.
+
+    Optional parts are none of these. Raises MappingError where ``ignore`` names a variable that the model needs.
+    """
+    left_out, left_over, outside = [], [], []
     # A file may have a variable's average alone, which counts as the variable.
     for name in dict.fromkeys(base_name(n) for n, role in found.items() if role in (VARIABLE, SHADOW)):
         asked = any(fnmatchcase(name, pattern) for pattern in job.options.ignore)
@@ -182,12 +226,12 @@ def _left_out(job: _Job, located: Located, found: Mapping[str, str]) -> tuple[st
             continue
         elif asked or job.table.ignored(job.source, name.removeprefix(located.prefix)):
             left_out.append(name)
+        elif job.options.backbone or name in located.elsewhere:
+            outside.append(name)
         else:
             left_over.append(name)
-    # Where the file lacks the whole model, a later step says that instead.
-    if left_over and any(has_variable(name, job.checkpoint.entries) for name in located.stored):
-        raise MappingError(_sentence_on_left_over(job, left_over))
-    return tuple(left_out)
+    separator = job.table.record(job.source).separator
+    return tuple(left_out), by_scope(outside, located.stored, separator), tuple(left_over)
 
 
 def _sentence_on_left_over(job: _Job, names: Sequence[str]) -> str:
@@ -195,9 +239,9 @@ def _sentence_on_left_over(job: _Job, names: Sequence[str]) -> str:
     shown = (f"{name} {entries[name if name in entries else name + SHADOW_SUFFIX].shape}" for name in names)
     return (
         f"{plural(len(names), 'variable')} in {job.checkpoint.path.name} {'is' if len(names) == 1 else 'are'} neither "
-        f"mapped nor ignored:{listing(shown)}\n"
-        f'  leave them out with `ignore="PATTERN"`, or add a [[layer]] or an ignore.{job.source} pattern '
-        f"to mappings/{job.table.name}.toml"
+        f"mapped nor ignored:{listing(summary(shown))}\n"
+        f'  leave them out with `ignore="PATTERN"`, take the body alone with `backbone=True`, or add a [[layer]] or '
+        f"an ignore.{job.source} pattern to mappings/{job.table.name}.toml"
     )
 
 
@@ -210,26 +254,22 @@ def _shown(job: _Job, located: Located, name: str, role: str) -> str:
 
 
 # ---- variables that are missing
-def _check_complete(job: _Job, located: Located, wanted: Sequence[Pair]) -> None:
+def _check_complete(job: _Job, located: Located, wanted: Sequence[Pair], left_over: Sequence[str]) -> None:
     """Raise MappingError where the checkpoint lacks a tensor of ``wanted``."""
-    path, entries = job.checkpoint.path, job.checkpoint.entries
-    missing = [pair for pair in wanted if not has_variable(located.names[pair.source], entries)]
-    if len(missing) == len(wanted):
-        raise MappingError(f"{path} {why_none(entries, job.table, job.source, job.arch.name)}")
-    if missing:
-        shown = (_with_aside(job.checkpoint, located.names[pair.source]) for pair in missing)
-        raise MappingError(
-            f"{path} lacks {len(missing)} of the {len(wanted)} tensors of {job.arch.name}:"
-            f"{listing(shown)}\n  {_remedy(missing)}"
-        )
-
-
-def _remedy(missing: Sequence[Pair]) -> str:
-    remedy = "name the model that it belongs to"
-    if all(pair.head for pair in missing):
-        remedy = "take `no_head=True` or `num_classes`"
+    missing = [pair for pair in wanted if not has_variable(located.names[pair.source], job.checkpoint.entries)]
+    if not missing:
+        return
     parts = {pair.part for pair in missing if pair.part}
-    return f"leave `{min(parts)}` out, or {remedy}" if parts else remedy
+    shown = listing(summary(_with_aside(job.checkpoint, located.names[pair.source]) for pair in missing))
+    some = f"lacks {len(missing)} of the {len(wanted)} tensors of {job.arch.name}"
+    if all(pair.part for pair in missing):
+        raise MappingError(f"{job.checkpoint.path} {some}:{shown}\n  leave `{min(parts)}` out")
+    if all(pair.head or pair.part for pair in missing) and not left_over:
+        leave = f"leave `{min(parts)}` out, or " if parts else ""
+        raise MappingError(f"{job.checkpoint.path} {some}:{shown}\n  {leave}take `no_head=True` or `num_classes`")
+    if len(missing) == len(wanted):
+        some, shown = f"has none of the tensors of {job.arch.name} in the dialect {job.source}", ""
+    raise unfit(job.checkpoint, job.arch, job.source, f"{job.checkpoint.path} {some}{':' if shown else ''}", shown)
 
 
 def _with_aside(checkpoint: Checkpoint, name: str) -> str:
@@ -273,31 +313,15 @@ def _check_tensor(job: _Job, pair: Pair, name: str, original: tuple[int, ...]) -
             f"{path}: {name} has dtype {entry.dtype}, where {job.arch.name} has floats: "
             "save the weights that the network computes with"
         )
-    want = _with_free_axes(pair, original, entry.shape)
+    want = with_free_axes(pair, original, entry.shape)
     if entry.shape != want:
         what = "the head has another shape than the target's" if pair.head else "a shape differs from the model's"
-        raise MappingError(
-            f"{path}: {what}: {name} has shape {entry.shape}, {job.arch.name} wants {want}; "
-            "name the model that the checkpoint belongs to"
-        )
-
-
-def _with_free_axes(pair: Pair, original: tuple[int, ...], given: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the ``original`` shape with the sizes of ``given`` where any will do.
-
-    These are a head's classes, and the height and width of a kernel that covers a whole map.
-    """
-    if len(given) != len(original):
-        return original
-    free = ("O" if pair.head else "") + ("HW" if pair.sized else "")
-    axes = parse_axes(pair.source_axes)
-    return tuple(
-        size if axis and axis in free else wanted for size, wanted, axis in zip(given, original, axes, strict=True)
-    )
+        finding = f"{path}: {what}: {name} has shape {entry.shape}, {job.arch.name} wants {want}"
+        raise unfit(job.checkpoint, job.arch, job.source, finding)
 
 
 # ---- the target's tensors
-def _target_entries(job: _Job, taken: Mapping[str, str], suspicious: dict[str, str]) -> dict[str, Entry]:
+def _target_entries(job: _Job, taken: Mapping[str, str], suspicious: Findings) -> dict[str, Entry]:
     """Return the target's tensors in its own order: those of the source relaid, and those that it lacks created."""
     read = {name: job.checkpoint.entries[entry] for name, entry in taken.items()}
     sizes = axis_sizes(job.arch, job.table, job.source)
@@ -307,7 +331,8 @@ def _target_entries(job: _Job, taken: Mapping[str, str], suspicious: dict[str, s
         axis_sizes(job.arch, job.table, job.target),
     )
     for pair in job.wanted(job.source, job.target):
-        watched = watch(read[pair.source], taken[pair.source], pair.variance, suspicious)
+        statistic = not pair.trainable  # a batch norm's; nothing else is updated without training
+        watched = watch(read[pair.source], taken[pair.source], pair.variance, suspicious, statistic)
         entries[pair.target] = _relaid_entry(watched, pair, sizes[pair.source])
     return {pair.target: entries[pair.target] for pair in job.wanted(job.target, job.target)}
 

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 import numpy as np
 
 from porter.catalog.models import Arch
-from porter.errors import MappingError, PorterError, listing, plural
+from porter.errors import MappingError, PorterError, listing, plural, summary
 from porter.formats.checkpoint import Checkpoint
 from porter.mapping.shapes import IMAGE_CHANNELS, class_axis
 from porter.mapping.stem import read_channels
-from porter.mapping.stored_names import stored_names, why_none
+from porter.mapping.stored_names import stored_names
 from porter.mapping.table import Table
+from porter.mapping.unfit import unfit
 
 
 def head_classes(arch: Arch, table: Table, dialect: str, tensors: Checkpoint | None, asked: int | None) -> int:
@@ -25,7 +26,8 @@ def head_classes(arch: Arch, table: Table, dialect: str, tensors: Checkpoint | N
         return arch.num_classes if asked is None else asked
     pairs = table.pairs(dialect, dialect)
     if not any(pair.source in tensors for pair in pairs):
-        raise MappingError(f"{tensors.path} {why_none(tensors.entries, table, dialect, arch.name)}")
+        finding = f"{tensors.path} has none of the tensors of {arch.name} in the dialect {dialect}"
+        raise unfit(tensors, arch, dialect, finding, loads=True)
     head = next(pair for pair in pairs if pair.head)
     if head.source not in tensors:
         return asked or 0
@@ -71,19 +73,19 @@ def fitting(table: Table, dialect: str, tensors: Checkpoint, shapes: Mapping[str
         wanted = [name for name in wanted if name not in heads]
     missing = [name for name in wanted if stored[name] not in tensors]
     if missing:
-        raise MappingError(f"{tensors.path} lacks {len(missing)} tensors of the network:{listing(missing)}")
+        raise MappingError(f"{tensors.path} lacks {len(missing)} tensors of the network:{listing(summary(missing))}")
     unbuilt = [name for name, pair in pairs.items() if pair.part and name not in shapes]
     used = {stored[name] for name in wanted} | set(stored_names(tensors.entries, unbuilt, record).values())
     extra = [name for name in tensors if name not in used and not table.ignored(dialect, name)]
     if extra:
-        raise MappingError(f"{tensors.path} has {len(extra)} tensors that the network lacks:{listing(extra)}")
+        raise MappingError(f"{tensors.path} has {len(extra)} tensors that the network lacks:{listing(summary(extra))}")
     for name in wanted:
         shape = tensors.entries[stored[name]].shape
         if shape != shapes[name]:
-            remedy = "name the model that the file belongs to"
+            finding = f"{tensors.path}: {name} has shape {shape}, the network's is {shapes[name]}"
             if name in pairs and pairs[name].sized:
-                remedy = "build it for the `input_size` of its training"
-            raise MappingError(f"{tensors.path}: {name} has shape {shape}, the network's is {shapes[name]}: {remedy}")
+                raise MappingError(f"{finding}: build it for the `input_size` of its training")
+            raise unfit(tensors, None, dialect, finding, loads=True)
     return {name: stored[name] for name in wanted}
 
 

@@ -38,6 +38,11 @@ class ImageResults:
         if room:
             for name, values in logits.items():
                 self._kept.setdefault(name, []).append(values[:room])
+        labels = self.subject.head.labels
+        # One side may have dropped a background class: the labels are those of either.
+        fitting = {values.shape[-1] for values in logits.values()}
+        if self.paths is not None and labels is not None and len(labels.names) not in fitting:
+            labels.check(logits[""].shape[-1])
         want, got = logits[""], {name: values for name, values in logits.items() if name}
         if self.paths is not None:
             for number, path in enumerate(self.paths[self._seen : self._seen + len(want)]):
@@ -65,6 +70,9 @@ class ImageResults:
         if count not in self._names:
             arch, head = self.subject.arch, self.subject.head
             # One side alone may have dropped the background class; its number of logits tells.
+            if head.labels is not None:
+                self._names[count] = ["background", *head.labels.names][-count:]
+                return self._names[count]
             if count == arch.num_classes - 1 and has_background(arch):
                 head = Head(drop_background=True)
             self._names[count] = head.class_names(arch, count)

@@ -16,6 +16,8 @@ def show_checkpoint(out: Console, result: Inspection) -> None:
     show_recognised(out, result.recognised)
     print_line(out, fact("holds", ", ".join(plural(count, role) for role, count in result.roles.items())))
     print_line(out, fact("weighs", f"{result.parameters:,} values, {result.bytes:,} bytes in its variables"))
+    for note in result.notes:
+        print_line(out, fact("note", printable(note)))
     out.print()
     show_scopes(out, result.scopes)
     show_command(out, result.recognised)

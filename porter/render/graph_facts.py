@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from porter.errors import plural
+from porter.files.called import as_called
 from porter.graph.analysis.analysis import Analysis, producer_text
 from porter.graph.analysis.costs import CONTROL_FLOW
 from porter.graph.shapes import shape_text
 from porter.render.text import MOST, amount, first_few, printable, shorten
+from porter.verbs.inspect import GraphInspection
 
 Fact = tuple[str, str]
 _MOST_OPS = 9
@@ -19,6 +21,12 @@ def graph_facts(analysis: Analysis) -> list[Fact]:
     """Return a graph's facts: a label and printable text for each."""
     parts = (_origin, _nodes, _structure, _tensors, _parameters, _work, _extras)
     return [(name, printable(value)) for part in parts for name, value in part(analysis)]
+
+
+def training_facts(result: GraphInspection) -> list[Fact]:
+    """Return what is said first of a graph that computes as in training, and what to do about it."""
+    training = result.training
+    return [("training", printable(training.sentence)), ("remedy", printable(result.remedy))] if training else []
 
 
 def _origin(analysis: Analysis) -> Iterator[Fact]:
@@ -108,7 +116,7 @@ def _work(analysis: Analysis) -> Iterator[Fact]:
 def _size_advice(analysis: Analysis) -> str:
     shapes = [analysis.shapes.of(name) for name in analysis.paths.inputs]
     if analysis.size is None and any(shape is None or None in shape for shape in shapes):
-        return "; `port inspect PATH --size N` sets the images' height and width"
+        return as_called("; `port inspect PATH --size N` sets the images' height and width")
     return ""
 
 

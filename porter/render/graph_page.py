@@ -16,7 +16,7 @@ from porter.graph.graph import Node
 from porter.graph.shapes import size_text
 from porter.render.diagram import Box, Diagram, wire_path
 from porter.render.graph_diagram import diagram_of_groups, diagram_of_layers
-from porter.render.graph_facts import graph_facts
+from porter.render.graph_facts import graph_facts, training_facts
 from porter.render.html import render_template
 from porter.render.svg import COLOURS
 from porter.render.text import amount
@@ -35,7 +35,7 @@ def render_graph_page(result: GraphInspection) -> str:
         title=result.path.name,
         what=result.recognised.sentence if result.recognised else "",
         command=(result.recognised.command or "") if result.recognised else "",
-        facts=[("format", result.analysis.source.format), *graph_facts(result.analysis)],
+        facts=[("format", result.analysis.source.format), *training_facts(result), *graph_facts(result.analysis)],
         colours=COLOURS,
         data=data,
         version=porter_version(),

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
+from porter.files.called import as_called
 from porter.graph.analysis.analysis import Analysis
 from porter.graph.analysis.blocks import Group, cost, widths
 from porter.graph.analysis.describe import describe
 from porter.graph.analysis.layers import spatial
-from porter.render.graph_facts import graph_facts
+from porter.render.graph_facts import graph_facts, training_facts
 from porter.render.overview_text import show_command, show_recognised, show_scopes
 from porter.render.text import amount, bar, fact, print_line, printable, shorten, show_table
 from porter.verbs.inspect import GraphInspection, shell
@@ -25,6 +26,8 @@ def show_graph(out: Console, result: GraphInspection, scopes: bool = False) -> N
     analysis = result.analysis
     frozen = ", frozen" if analysis.frozen else ""
     print_line(out, f"{printable(str(result.path))}: {analysis.source.format}{frozen}")
+    for name, value in training_facts(result):
+        print_line(out, fact(name, value))
     show_recognised(out, result.recognised)
     for name, value in graph_facts(analysis):
         print_line(out, fact(name, value))
@@ -48,8 +51,10 @@ def _show_scope_command(out: Console, result: GraphInspection) -> None:
         # The second repeat, because a stage often starts with an unusual one.
         scope = max(repeated, key=lambda group: cost(group)[1] or 0).repeats()[1].name
         out.print()
-        path = printable(shell(str(result.path)))
-        print_line(out, f"one block, layer by layer:  port inspect {path} --scope {printable(shell(scope))}")
+        chosen = result.analysis.source.chosen
+        option = f" --{chosen[0]} {shell(chosen[1])}" if chosen else ""
+        command = f"port inspect {shell(str(result.path))}{option} --scope {shell(scope)}"
+        print_line(out, f"one block, layer by layer:  {as_called(printable(command))}")
 
 
 def _show_blocks(out: Console, analysis: Analysis) -> None:

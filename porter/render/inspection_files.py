@@ -65,9 +65,9 @@ def write_event_file(folder: Path, analysis: Analysis) -> Written:
     return Written(path, f"open it with  tensorboard --logdir {shell(str(folder))}")
 
 
-def write_mapping_table(path: Path, source: Path) -> Written:
+def write_mapping_table(path: Path, source: Path, *, tag: str | None = None, graph: int | None = None) -> Written:
     """Write a first mapping table (TOML) for the variables of the graph or checkpoint at ``source``."""
-    drafted, names = draft(source)
+    drafted, names = draft(source, tag=tag, graph=graph)
     with replacing(path) as temporary:
         write_draft(temporary, drafted, names)
     axes = "1 axis" if drafted.axes == 1 else f"{drafted.axes} axes"

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from rich.console import Console
 
+from porter.files.called import as_called
 from porter.render.text import amount, bar, fact, print_line, printable, shorten, show_table
 from porter.verbs.inspect import Recognised, Scope
 
@@ -13,14 +14,14 @@ from porter.verbs.inspect import Recognised, Scope
 def show_recognised(out: Console, recognised: Recognised | None) -> None:
     """Print which model a file holds."""
     sentence = recognised.sentence if recognised else "an architecture unknown to porter (`port list` shows the models)"
-    print_line(out, fact("what", printable(sentence)))
+    print_line(out, fact("what", as_called(printable(sentence))))
 
 
 def show_command(out: Console, recognised: Recognised | None) -> None:
     """Print the command that ports the file, if there is one."""
     if recognised and recognised.command:
         out.print()
-        print_line(out, f"port it with  {printable(recognised.command)}")
+        print_line(out, f"port it with  {as_called(printable(recognised.command))}")
 
 
 def show_scopes(out: Console, scopes: Iterable[Scope], work: bool = False) -> None:

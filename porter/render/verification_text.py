@@ -5,9 +5,10 @@ from __future__ import annotations
 from rich.console import Console
 from rich.text import Text
 
+from porter.errors import summary
 from porter.parity.compare import Report, Row
 from porter.parity.result import ImageResult, Verification
-from porter.render.text import console, new_grid, print_line
+from porter.render.text import MOST, console, first_few, new_grid, print_line, printable
 
 UNITS = "differences in standard deviations of the reference's values; amplification relative to the endpoint before"
 ROUNDING_UNITS = "float32 in multiples of the reference's own rounding"
@@ -30,7 +31,7 @@ def show_verification(result: Verification) -> None:
         out.print()
         _show_endpoints(out, report, result.name_of(port))
         if report.missing:
-            print_line(out, f"not on both sides: {', '.join(report.missing)}")
+            print_line(out, f"not on both sides: {first_few(summary(report.missing, MOST))}")
         for note in report.notes:
             print_line(out, f"note: {note}")
     for port, report in result.ports.items():
@@ -55,6 +56,7 @@ def _show_image(out: Console, result: Verification, image: ImageResult) -> None:
 
 
 def _cut(label: str, width: int = 44) -> str:
+    label = printable(label)
     return label if len(label) <= width else label[: width - 1] + "…"
 
 

@@ -25,7 +25,8 @@ class Context:
 
     ``size`` is the side of the input images. ``checkpoint`` and ``options`` are the user's. ``golden`` is the golden
     that one of the two sides is, None without one. ``endpoints`` maps endpoints to places in the user's network.
-    ``inputs`` collects the files that are read. ``in_channels`` are the images' channels, None if they are to be found.
+    ``inputs`` collects the files that are read. ``tag`` chooses among a SavedModel's graphs, see read_graph.
+    ``in_channels`` are the images' channels, None if they are to be found.
     """
 
     arch: Arch
@@ -37,6 +38,7 @@ class Context:
     golden: Recorded | None = None
     endpoints: Mapping[str, str] | str | Path | None = None
     inputs: Inputs = field(default_factory=Inputs)
+    tag: str | None = None
     in_channels: int | None = None
 
     @cached_property

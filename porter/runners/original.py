@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,18 @@ from porter.catalog.goldens import Recorded, recorded
 from porter.errors import PorterError
 from porter.files.installed import require_package
 from porter.formats.checkpoint import Checkpoint
+from porter.formats.tensorflow.frozen import FORMAT
 from porter.mapping.stored_names import find_prefix
 from porter.mapping.table import Table
 from porter.mapping.translate import Translation, translate
 from porter.runners.context import Context
-from porter.runners.reference_weights import Reader, porters_reader, reference_weights, tensorflows_reader
+from porter.runners.reference_weights import (
+    Reader,
+    constants_reader,
+    porters_reader,
+    reference_weights,
+    tensorflows_reader,
+)
 from porter.runners.side import Side
 
 
@@ -44,7 +52,7 @@ def original_side(context: Context, path: Path | None = None, translation: Trans
 
     ``path`` is the user's graph: a frozen .pb, or a .pb, .pbtxt, .meta or SavedModel whose variables get the values
     that a port of the checkpoint gets. A SavedModel may bring its own checkpoint. Without ``path`` the context's
-    checkpoint runs itself where it is a frozen graph; otherwise it fills the model's recorded graph.
+    checkpoint runs itself where it is a frozen inference graph; otherwise it fills the model's recorded graph.
     ``translation`` says which entries of the checkpoint a port takes, by default those of the context's options.
 
     FakeQuant nodes pass their input through. Raises PorterError where the graph is not the model's, its variables
@@ -65,6 +73,8 @@ def original_side(context: Context, path: Path | None = None, translation: Trans
     where = {endpoint: prefix + op for endpoint, op in ops.items() if prefix + op in nodes}
     pruned = prune(graph.definition, where.values(), graph.path) if where else graph.definition
     title, judged = f"{graph.title}{'' if graph.fake_quants else ' itself'}", None
+    if graph.golden is None and where:
+        _refuse_training(graph, where.values(), context)
     if count := len(variables(pruned)):
         checkpoint = _checkpoint_for(graph, count, context)
         translation = translation or _translation(checkpoint, context)
@@ -73,7 +83,7 @@ def original_side(context: Context, path: Path | None = None, translation: Trans
             where = _with_this_head(where, values, context.table, graph.golden)
             judged = list(where)[-1]
         pruned = _filled(graph, where, prefix, values, checkpoint, context)
-        whose = "its own" if checkpoint.opens_as else "porter's"
+        whose = "its own" if graph.golden or checkpoint.opens_as else "porter's"
         title = f"{graph.title}, filled by {whose} reader of {checkpoint.path.name}"
     runner = TFRunner(pruned, context.table, graph.path, prefix, context.trust_graph, judged)
     return Side("tf", f"TensorFlow {VERSION} running {title}", runner)
@@ -83,6 +93,7 @@ def _open_graph(path: Path | None, context: Context) -> _Graph:
     """Read the graph that runs, without its FakeQuant nodes. Raises PorterError where loading it runs impure ops."""
     from porter.formats.tensorflow import frozen
     from porter.formats.tensorflow.source import graph_file, read_graph
+    from porter.graph.analysis.training import training_of
     from porter.graph.rewrite.prune import prune
     from porter.graph.rewrite.quantized import without_fake_quant
     from porter.graph.rewrite.safety import check_ops
@@ -90,8 +101,8 @@ def _open_graph(path: Path | None, context: Context) -> _Graph:
     golden = None
     if path is None:
         assert context.checkpoint is not None
-        if context.checkpoint.format == frozen.FORMAT:
-            path = context.checkpoint.path
+        if context.checkpoint.format == frozen.FORMAT and not training_of(context.checkpoint.path):
+            path = context.checkpoint.place
         else:
             golden = recorded(context.arch.golden)
             path = golden.graph
@@ -99,7 +110,7 @@ def _open_graph(path: Path | None, context: Context) -> _Graph:
         raise PorterError(f"{path} does not exist: name a .pb, .pbtxt or .meta file, or a SavedModel's folder")
     else:
         context.inputs.add([graph_file(path)])
-    source = read_graph(path)
+    source = read_graph(path, tag=context.tag)
     if source.init_ops and not context.trust_graph:
         # porter does not run these ops, but a model with impure ones deserves no trust.
         needed = f"{source.init_ops[0]} needs, which TensorFlow runs when it loads the model,"
@@ -108,6 +119,23 @@ def _open_graph(path: Path | None, context: Context) -> _Graph:
         golden.load_graph(context.size, context.channels) if golden else source.graph
     )
     return _Graph(path, definition, fake_quants, golden)
+
+
+def _refuse_training(graph: _Graph, outputs: Iterable[str], context: Context) -> None:
+    """Raise PorterError if the graph computes ``outputs`` as in training, which no port does."""
+    from porter.formats.tensorflow.graph_source import graph_source
+    from porter.graph.analysis.analysis import Analysis
+    from porter.graph.analysis.training import find_training
+
+    training = find_training(Analysis(graph_source(graph.path, graph.definition)), outputs)
+    if training:
+        given = context.checkpoint
+        weights = graph.path if given is None or graph.path in given.path.parents else given.path
+        command = f"port verify {context.arch.name} --checkpoint {quote(str(weights))}"
+        raise PorterError(
+            f"{graph.path} is {training.sentence}, and no port computes that: {training.remedy}, or verify the weights "
+            f"in the model's own inference graph with `{command}`"
+        )
 
 
 def _prefix(nodes: Collection[str], ops: list[str], context: Context, translation: Translation | None) -> str:
@@ -139,9 +167,11 @@ def _translation(checkpoint: Checkpoint, context: Context) -> Translation:
 
 
 def _reader(graph: _Graph, checkpoint: Checkpoint) -> Reader:
-    """Return TensorFlow's reader where it opens the checkpoint. The recorded graph takes no other."""
+    """Return TensorFlow's reader where it reads the checkpoint. The recorded graph takes no other."""
     if checkpoint.opens_as is not None:
         return tensorflows_reader(checkpoint)
+    if graph.golden and checkpoint.format == FORMAT:
+        return constants_reader(checkpoint.path)
     if graph.golden is None:
         return porters_reader(checkpoint)
     raise PorterError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 
 import numpy as np
 
@@ -30,6 +31,23 @@ def reference_weights(translation: Translation, table: Table, read: Reader) -> d
 def porters_reader(checkpoint: Checkpoint) -> Reader:
     """Return the reader that needs no TensorFlow."""
     return lambda entries: {name: checkpoint[name] for name in entries}
+
+
+def constants_reader(path: Path) -> Reader:
+    """Return TensorFlow's own reading of the constants in the frozen graph ``path``."""
+
+    def read(entries: Iterable[str]) -> dict[str, np.ndarray]:
+        import tensorflow as tf
+
+        from porter.formats.tensorflow.source import load_graph
+
+        nodes = {node.name: node for node in load_graph(path).node}
+        return {
+            name: tf.make_ndarray(tf.compat.v1.NodeDef.FromString(nodes[name].SerializeToString()).attr["value"].tensor)
+            for name in entries
+        }
+
+    return read
 
 
 def tensorflows_reader(checkpoint: Checkpoint) -> Reader:

@@ -23,7 +23,7 @@ from porter.runners.runner import Runner, in_graph_order
 VERSION: str = tf.__version__
 
 
-def read_variables(prefix: Path, names: Iterable[str]) -> dict[str, np.ndarray]:
+def read_variables(prefix: str | Path, names: Iterable[str]) -> dict[str, np.ndarray]:
     """Read a checkpoint's tensors with TensorFlow's own restore op; bfloat16 becomes float32.
 
     The op also reads V1 files, several slices and half, which tf.train.load_checkpoint does not.

@@ -16,9 +16,9 @@ from operator import index
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple
 
-from porter.errors import FormatError, PorterError, listing, plural
+from porter.errors import FormatError, PorterError, listing, plural, summary
 from porter.files.seals import FILES, TENSORS, is_sealed, record_beside
-from porter.formats.identify import RECORD_NAME, identify
+from porter.formats.identify import NOTHING, RECORD_NAME, identify
 from porter.formats.input_digests import Inputs
 from porter.formats.locate import resolve_path
 from porter.formats.savers import Place
@@ -26,11 +26,12 @@ from porter.formats.signatures import (
     BUNDLE,
     CUT_INDEX,
     CUT_SAFETENSORS,
-    EMPTY,
     HDF5_START,
     RECORD,
     SAFETENSORS,
+    STAND_INS,
     V1,
+    refusal,
 )
 
 
@@ -55,7 +56,7 @@ class Checked:
 
     def __str__(self) -> str:
         if self and self.by == "checksums":
-            but = f", but porter cannot check{listing(self.unchecked)}" if self.unchecked else ""
+            but = f", but porter cannot check{listing(summary(self.unchecked))}" if self.unchecked else ""
             return f"{self.path} is whole: {self.tensors} tensors match their checksums{but}"
         if self:
             return f"{self.path} is whole: {self.tensors} tensors and everything else are as porter wrote them"
@@ -90,8 +91,8 @@ def check(path: Path, inputs: Inputs | None = None) -> Checked:
     place = _place(path)
     inputs.add(place.files)  # before anything in them is parsed
     first, kind = place.files[0], identify(place.path).kind
-    if kind is EMPTY:
-        raise FormatError(f"{first} is empty: copy or download it again")
+    if kind in STAND_INS:
+        raise FormatError(refusal(first, kind))
     if kind in (BUNDLE, V1, CUT_INDEX):
         return _by_checksums(path, inputs)
     if not path.is_file():
@@ -114,6 +115,10 @@ def _place(path: Path) -> Place:
     except PorterError:
         if path.is_dir():
             raise _none(path) from None
+        if identify(path).kind is NOTHING:
+            raise PorterError(
+                f"{path} does not exist: name a file or folder that porter wrote, or a TensorFlow checkpoint"
+            ) from None
         raise
 
 

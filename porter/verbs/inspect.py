@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote as shell
 from typing import TYPE_CHECKING, Any
 
 from porter.errors import PorterError
 from porter.formats.identify import NOTHING, identify
 from porter.formats.open import open_checkpoint
+from porter.formats.tensorflow.source import read_graph, refuse_tag
 from porter.verbs.inspect_checkpoint import inspect_checkpoint
-from porter.verbs.inspect_graph import inspect_graph, inspect_logs
+from porter.verbs.inspect_graph import inspect_graph, inspect_logs, sized
 from porter.verbs.inspection import GraphInspection, Inspection, LogsInspection, Recognised, Scope
-from porter.verbs.recognised import shell
 
 if TYPE_CHECKING:
     from porter.graph.analysis.analysis import Analysis
@@ -32,26 +33,37 @@ __all__ = [
 
 
 def inspect(
-    path: str | Path, depth: int | None = None, *, size: int | None = None
+    path: str | Path,
+    depth: int | None = None,
+    *,
+    size: int | None = None,
+    tag: str | None = None,
+    graph: int | None = None,
 ) -> Inspection | GraphInspection | LogsInspection:
     """Describe the graph, SavedModel, checkpoint, event file or log folder at ``path`` without reading weights.
 
     ``depth`` is the number of names in a scope; by default it tells a handful of scopes apart. ``size`` is the height
-    and width of the images, in pixels, for a graph that leaves them open. Raises PorterError, FormatError.
+    and width of the images, in pixels, for a graph that leaves them open. ``tag`` chooses among a SavedModel's graphs,
+    by all its tags with commas between them: by default one that is not for training. ``graph`` chooses among the
+    graphs of event files; 1 was written last. Raises PorterError, FormatError.
     """
     path = Path(path)
-    match identify(path).kind.holds:
+    found = identify(path)
+    match found.kind.holds:
         case "events":
-            return inspect_logs(path, depth, size)
+            refuse_tag(path, tag, found.kind.name)
+            return inspect_logs(path, depth, size, graph)
         case "graph":
-            return inspect_graph(open_graph(path, size), depth)
+            return inspect_graph(open_graph(path, size, tag=tag, graph=graph), depth)
         case _:
+            _refuse_choices(path, size=size, tag=tag, graph=graph)
             return inspect_checkpoint(open_checkpoint(path), depth)
 
 
-def open_graph(path: str | Path, size: int | None = None) -> Analysis:
-    """Return the analysis of the graph at ``path``, the newest one of event files. Raises PorterError, FormatError."""
-    from porter.formats.tensorflow.source import read_graph
+def open_graph(
+    path: str | Path, size: int | None = None, *, tag: str | None = None, graph: int | None = None
+) -> Analysis:
+    """Return the analysis of the graph at ``path``; see inspect. Raises PorterError, FormatError."""
     from porter.graph.analysis.analysis import Analysis
 
     path = Path(path)
@@ -59,13 +71,23 @@ def open_graph(path: str | Path, size: int | None = None) -> Analysis:
     if found.kind.holds == "events":
         from porter.formats.tensorflow.events import newest_graph
 
-        return Analysis(newest_graph(path), size)
-    if found.kind.holds != "graph" and found.kind is not NOTHING:
+        refuse_tag(path, tag, found.kind.name)
+        source = newest_graph(path, graph)
+    elif found.kind.holds != "graph" and found.kind is not NOTHING:
         raise PorterError(f"{path} holds no graph: for a checkpoint alone, take the overview or `write_table`")
-    return Analysis(read_graph(path), size)
+    else:
+        source = read_graph(path, tag=tag, graph=graph)
+    return sized(Analysis(source, size))
 
 
-def draft(path: str | Path) -> tuple[Draft, list[str]]:
+def _refuse_choices(path: Path, **given: object) -> None:
+    """Raise PorterError for arguments that only graphs have a use for."""
+    for name, value in given.items():
+        if value is not None:
+            raise PorterError(f"{path} is a checkpoint, and `{name}` is for graphs: leave it out")
+
+
+def draft(path: str | Path, *, tag: str | None = None, graph: int | None = None) -> tuple[Draft, list[str]]:
     """Return a first mapping table for the graph or checkpoint at ``path``, and the variables that it covers."""
     from porter.mapping.draft_table import draft_table
 
@@ -73,10 +95,11 @@ def draft(path: str | Path) -> tuple[Draft, list[str]]:
     heads: list[str] = []
     logits = None
     if identify(path).kind.holds in ("graph", "events"):
-        analysis = open_graph(path)
+        analysis = open_graph(path, tag=tag, graph=graph)
         shapes: dict[str, Any] = {name: variable.shape for name, variable in analysis.variables.items()}
         heads, logits = _classifier(analysis)
     else:
+        _refuse_choices(path, tag=tag, graph=graph)
         shapes = dict(inspect_checkpoint(open_checkpoint(path), None).shapes)
     if not shapes:
         raise PorterError(f"{path} has no variables to map: name a file that has some")

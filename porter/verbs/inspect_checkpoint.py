@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from porter.formats.checkpoint import Checkpoint
-from porter.formats.roles import VARIABLE, base_name, counts, roles
+from porter.formats.roles import VARIABLE, counts, roles
+from porter.mapping.recognise import variable_shapes
 from porter.verbs.inspection import Inspection, Scope
-from porter.verbs.recognised import recognised
+from porter.verbs.recognised import of_checkpoint
 
 _SCOPES_SHOWN = 4
 """Without a given depth, scopes are as deep as it takes to have this many."""
@@ -22,9 +23,7 @@ def inspect_checkpoint(checkpoint: Checkpoint, depth: int | None) -> Inspection:
     found = roles(checkpoint.entries)
     variables = [name for name, role in found.items() if role == VARIABLE]
     sizes = {name: int(np.prod(checkpoint.entries[name].shape)) for name in variables}
-    # A variable may be present only as its moving average.
-    shapes = {base_name(name): checkpoint.entries[name].shape for name in checkpoint.entries}
-    kept = {name: shape for name, shape in shapes.items() if found.get(name, VARIABLE) == VARIABLE}
+    kept = variable_shapes(checkpoint.entries)
     return Inspection(
         checkpoint.path,
         checkpoint.format,
@@ -32,8 +31,9 @@ def inspect_checkpoint(checkpoint: Checkpoint, depth: int | None) -> Inspection:
         sum(sizes.values()),
         sum(_bytes(checkpoint, name, sizes) for name in variables),
         tuple(_scopes(checkpoint, sizes, depth or scope_depth(sizes))),
-        recognised(kept, checkpoint.path, None, None),
+        of_checkpoint(checkpoint, kept),
         kept,
+        checkpoint.notes,
     )
 
 

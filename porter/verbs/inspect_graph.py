@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from porter.errors import PorterError
+from porter.graph.shapes import shape_text
 from porter.verbs.inspect_checkpoint import natural, scope_depth
 from porter.verbs.inspection import GraphInspection, LogsInspection, Scope
-from porter.verbs.recognised import recognised
+from porter.verbs.recognised import recognised, remedy_for
 
 if TYPE_CHECKING:
     from porter.graph.analysis.analysis import Analysis
@@ -15,22 +17,42 @@ if TYPE_CHECKING:
 
 def inspect_graph(analysis: Analysis, depth: int | None = None) -> GraphInspection:
     """Describe a graph that is read already; ``depth`` is that of its scopes."""
+    from porter.graph.analysis.training import find_training
+
     shapes = {name: variable.shape for name, variable in analysis.variables.items()}
     rows = analysis.scopes(depth or scope_depth(shapes))
     scopes = [Scope(name, *row) for name, row in sorted(rows.items(), key=lambda item: natural(item[0]))]
     known = recognised(shapes, analysis.source.path, _input_size(analysis), analysis)
-    return GraphInspection(analysis.source.path, analysis, tuple(scopes), known)
+    training = find_training(analysis)
+    remedy = remedy_for(training, known, analysis) if training else ""
+    return GraphInspection(analysis.source.path, analysis, tuple(scopes), known, training, remedy)
 
 
-def inspect_logs(path: Path, depth: int | None, size: int | None) -> LogsInspection:
-    """Describe an event file or log folder, and the newest graph in it."""
-    from porter.formats.tensorflow.events import newest_graph, read_logs
+def inspect_logs(path: Path, depth: int | None, size: int | None, graph: int | None = None) -> LogsInspection:
+    """Describe an event file or log folder, and the graph in it that was written last, or number ``graph``."""
+    from porter.formats.tensorflow.events import graphs_by_time, newest_graph, read_logs
     from porter.graph.analysis.analysis import Analysis
 
     files = read_logs(path)
-    has_graph = any(file.graphs for file in files)
-    graph = inspect_graph(Analysis(newest_graph(path), size), depth) if has_graph else None
-    return LogsInspection(path, tuple(files), graph)
+    number = {id(logged): at for at, logged in enumerate(graphs_by_time(files), start=1)}
+    numbers = tuple(tuple(number[id(logged)] for logged in file.graphs) for file in files)
+    shown = None
+    if number or graph is not None:
+        shown = inspect_graph(sized(Analysis(newest_graph(path, graph, files), size)), depth)
+    return LogsInspection(path, tuple(files), numbers, shown)
+
+
+def sized(analysis: Analysis) -> Analysis:
+    """Return ``analysis``. Raises PorterError if its images have another size than the one that was given for them."""
+    size, inputs = analysis.size, analysis.paths.inputs
+    decodes = any(analysis.graph.nodes[name].op.startswith("Decode") for name in inputs)
+    if size is None or analysis.shapes.assumed or decodes or _input_size(analysis) == size:
+        return analysis
+    fixed = ", ".join(f"{name} is {shape_text(analysis.shapes.of(name), 'of unknown shape')}" for name in inputs)
+    raise PorterError(
+        f"{analysis.source.path} leaves no image size open{f' ({fixed})' if fixed else ''}, so that `size` has no "
+        "effect: leave it out"
+    )
 
 
 def _input_size(analysis: Analysis) -> int | None:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from porter.formats.tensorflow.events import EventFile
+    from porter.formats.tensorflow.events import EventFile, LoggedGraph
     from porter.graph.analysis.analysis import Analysis
+    from porter.graph.analysis.training import Training
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Recognised:
 
 @dataclass(frozen=True)
 class Inspection:
-    """A checkpoint's overview: the number of entries by role, and its variables by scope."""
+    """A checkpoint's overview: the number of entries by role, its variables by scope, and what its names leave open."""
 
     path: Path
     format: str
@@ -50,6 +51,7 @@ class Inspection:
     scopes: tuple[Scope, ...]
     recognised: Recognised | None
     shapes: dict[str, tuple[int, ...]]
+    notes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything as plain values for JSON."""
@@ -58,12 +60,18 @@ class Inspection:
 
 @dataclass(frozen=True)
 class GraphInspection:
-    """A graph's overview; ``analysis`` computes everything else on demand."""
+    """A graph's overview; ``analysis`` computes everything else on demand.
+
+    ``training`` says how it computes as in training, and ``remedy`` what to do then; both are false for an inference
+    graph.
+    """
 
     path: Path
     analysis: Analysis
     scopes: tuple[Scope, ...]
     recognised: Recognised | None
+    training: Training
+    remedy: str
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything as plain values for JSON."""
@@ -73,6 +81,7 @@ class GraphInspection:
         return {
             "kind": "graph",
             "path": str(self.path),
+            "training": self.training.as_dict() | {"remedy": self.remedy} if self.training else None,
             **overview_dict(self.analysis),
             "scopes": [asdict(scope) for scope in self.scopes],
             "recognised": recognised,
@@ -81,10 +90,14 @@ class GraphInspection:
 
 @dataclass(frozen=True)
 class LogsInspection:
-    """Event files, newest first, and their newest graph, if any."""
+    """Event files, newest first, and one of their graphs, if any: by default the one that was written last.
+
+    ``numbers`` has the number of each file's graphs, by which they are chosen; 1 was written last.
+    """
 
     path: Path
     files: tuple[EventFile, ...]
+    numbers: tuple[tuple[int, ...], ...]
     graph: GraphInspection | None
 
     def as_dict(self) -> dict[str, Any]:
@@ -98,10 +111,10 @@ class LogsInspection:
                 "last_time": file.last_time,
                 "last_step": file.last_step,
                 "tags": [asdict(tag) for tag in file.tags.values()],
-                "graphs": [{"step": step, "name": name, "nodes": len(s.graph.node)} for step, name, s in file.graphs],
+                "graphs": [_logged(number, graph) for number, graph in zip(numbers, file.graphs, strict=True)],
                 "damage": file.damage,
             }
-            for file in self.files
+            for file, numbers in zip(self.files, self.numbers, strict=True)
         ]
         return {
             "kind": "logs",
@@ -109,6 +122,11 @@ class LogsInspection:
             "files": _finite(files),
             "graph": self.graph.as_dict() if self.graph else None,
         }
+
+
+def _logged(number: int, graph: LoggedGraph) -> dict[str, Any]:
+    nodes = len(graph.source.graph.node)
+    return {"number": number, "step": graph.step, "name": graph.name, "time": graph.time, "nodes": nodes}
 
 
 def _finite(value: Any) -> Any:

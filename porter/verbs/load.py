@@ -10,9 +10,9 @@ from typing import Any
 from porter.catalog.models import find_arch
 from porter.formats.checkpoint import Checkpoint
 from porter.formats.open import open_checkpoint
-from porter.formats.suspicious import watch
+from porter.formats.suspicious import Findings, watch
 from porter.mapping.dialects import DIALECTS, Dialect
-from porter.mapping.kinds import variance_leaves
+from porter.mapping.kinds import statistic_leaves
 from porter.nets.build import build, require_framework
 
 
@@ -41,7 +41,7 @@ def load(
     if weights is None:
         return build(arch, framework, None, num_classes, dtype=dtype, in_channels=in_channels, **options)
     require_framework(arch, framework)
-    suspicious: dict[str, str] = {}
+    suspicious = Findings()
     checkpoint = _watched(open_checkpoint(weights), DIALECTS[framework], suspicious)
     network = build(arch, framework, checkpoint, num_classes, dtype=dtype, in_channels=in_channels, **options)
     for sentence in suspicious.values():
@@ -49,11 +49,11 @@ def load(
     return network
 
 
-def _watched(checkpoint: Checkpoint, dialect: Dialect, suspicious: dict[str, str]) -> Checkpoint:
+def _watched(checkpoint: Checkpoint, dialect: Dialect, suspicious: Findings) -> Checkpoint:
     """Return ``checkpoint``, which leaves in ``suspicious`` what is suspicious about the tensors that are read."""
-    variances = variance_leaves(dialect)
-    watched = {
-        name: watch(entry, name, name.split(dialect.separator)[-1] in variances, suspicious)
-        for name, entry in checkpoint.entries.items()
-    }
+    statistics = statistic_leaves(dialect)
+    watched = {}
+    for name, entry in checkpoint.entries.items():
+        leaf = name.split(dialect.separator)[-1]
+        watched[name] = watch(entry, name, statistics.get(leaf, False), suspicious, leaf in statistics)
     return replace(checkpoint, entries=watched)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,17 +11,22 @@ from typing import Any
 import numpy as np
 
 from porter.catalog.models import Arch, find_arch
-from porter.errors import PorterError
+from porter.errors import MappingError, PorterError
 from porter.export.casting import DTYPES
 from porter.export.destination import Destination, find_destination
 from porter.export.output import Output
 from porter.export.provenance import Facts, gather
+from porter.files.labels import read_labels
 from porter.files.progress import Track, untracked
 from porter.formats.checkpoint import Checkpoint
 from porter.formats.input_digests import Inputs
 from porter.formats.open import open_checkpoint
+from porter.formats.tensorflow.frozen import FORMAT
+from porter.graph.analysis.training import Training, training_of
+from porter.mapping.description import size_note
 from porter.mapping.dialects import ORIGINAL
-from porter.mapping.head import Head
+from porter.mapping.differs import sentences
+from porter.mapping.head import Head, head_beside
 from porter.mapping.stored_names import stored_names
 from porter.mapping.table import Table
 from porter.mapping.translate import Options, Translation, translate
@@ -38,7 +44,8 @@ class PortResult:
     """What was ported, and the evidence. True unless parity was checked and failed.
 
     ``digests`` holds the SHA-256 of the checkpoint's files. ``out`` is the file or folder that was written. It is None
-    if the caller named none, and if parity failed, because then porter writes nothing.
+    if the caller named none, and if parity failed, because then porter writes nothing. ``training`` says how a
+    checkpoint that is a graph computes as in training.
     """
 
     model: str
@@ -50,9 +57,16 @@ class PortResult:
     save_dtype: str | None
     out: Path | None
     verification: Verification | None
+    training: Training | None = None
 
     def __bool__(self) -> bool:
         return _holds(self.verification)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the file leaves open or has otherwise, and libraries that compute another function with the weights."""
+        differs = Table.load(find_arch(self.model).table).differs
+        return (*self.translation.notes, *sentences(differs, self.source, self.target, self.checkpoint.layers))
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything as plain values for JSON."""
@@ -61,10 +75,13 @@ class PortResult:
             "model": self.model,
             "from": self.source,
             "to": self.target,
+            "training": self.training.as_dict() if self.training else None,
             "checkpoint": str(self.checkpoint.path),
             "format": self.checkpoint.format,
             "sha256": {str(path): digest for path, digest in self.digests.items()},
             "prefix": self.translation.prefix,
+            "prefixes": self.translation.prefixes,
+            "renamed": self.translation.renamed,
             "average": self.translation.average,
             "averaged_only": self.translation.averaged_only,
             "largest_raw_ema_difference": self.translation.ema_difference,
@@ -73,11 +90,12 @@ class PortResult:
             "num_classes": self.translation.num_classes,
             "in_channels": self.translation.in_channels,
             "head": self.translation.head_note,
-            "notes": list(self.translation.notes),
             "save_dtype": self.save_dtype,
             "roles": self.translation.roles,
             "ignored": list(self.translation.ignored),
             "left_out": self.translation.left_out,
+            "other_scopes": self.translation.other_scopes,
+            "notes": list(self.notes),
             "suspicious": list(self.translation.suspicious.values()),
             "out": str(self.out) if self.out else None,
             "verification": None if self.verification is None else self.verification.as_dict(),
@@ -126,12 +144,16 @@ def port(
     average: str = "auto",
     ignore: Sequence[str] = (),
     prefix: str | None = None,
+    rename: Mapping[str, str] | None = None,
+    backbone: bool = False,
     head: Head | None = None,
+    labels: str | Path | None = None,
     aux: bool = False,
     save_dtype: str | None = None,
     verify: bool = False,
     images: Sequence[str | Path] = (),
     expect_sha256: Sequence[str] = (),
+    tag: str | None = None,
     track: Track[Any] = untracked,
 ) -> PortResult:
     """Port ``checkpoint`` of ``model`` from the dialect ``source`` to the dialect ``target`` and write it to ``out``.
@@ -139,9 +161,13 @@ def port(
     Without ``checkpoint``, port takes the released one, and fetches it if the cache lacks it. ``average`` takes the
     moving averages (``ema``), the trained values (``raw``), or the averages where all exist (``auto``). ``ignore``
     holds patterns of variables to leave out. ``prefix`` stands before the model's names in the file; None finds it.
-    ``head`` keeps, replaces or leaves out the classifier. ``aux`` adds the auxiliary head, which only training uses.
-    ``save_dtype`` rounds the weights to ``float16`` or ``bfloat16``. ``expect_sha256`` holds the SHA-256 that the
-    checkpoint's files must have, see porter.formats.input_digests.
+    ``rename`` maps a leading scope of these names to the model's own. ``backbone`` takes the network's body out of a
+    larger one, such as a detector. ``head`` keeps, replaces or leaves out the classifier; a backbone has none.
+    ``labels`` is a file that names its classes, see porter.files.labels.
+    ``aux`` adds the auxiliary head, which only training uses. ``save_dtype`` rounds the weights to ``float16`` or
+    ``bfloat16``. ``expect_sha256`` holds the SHA-256 that the checkpoint's files must have, see
+    porter.formats.input_digests. Without ``out``, port reads and checks every tensor all the same, one at a time.
+    ``tag`` chooses among the graphs of a SavedModel, whose weights are the same.
 
     An ``out`` that ends in / or is a folder becomes a model folder: config.json, weights, labels and a model card. The
     digests that porter.verbs.check reads are in a .safetensors file itself, else in ``out``.json or config.json.
@@ -152,7 +178,9 @@ def port(
 
     Raises PorterError, and writes no file, if the checkpoint is not the model's.
     """
-    arch, head = find_arch(model), head or Head()
+    arch, head = find_arch(model), head_beside(backbone, head)
+    if labels is not None:
+        head = replace(head, labels=read_labels(labels))
     table = Table.load(arch.table)
     table.record(source)
     framework = table.record(target).framework
@@ -163,15 +191,20 @@ def port(
     if verify:
         before_tensorflow()
     opened, digests, ignore = _open(arch, checkpoint, ignore, expect_sha256, track)
+    training = training_of(Path(checkpoint if checkpoint is not None else opened.path), tag)
     if destination:
         destination.refuse_sources(opened.files or (opened.path,))
-    options = Options(average, ignore, prefix, headless=not head.is_original, parts=("aux",) if aux else ())
-    translation = head.apply(translate(opened, arch, source, target, options), arch, target)
+    parts = ("aux",) if aux else ()
+    options = Options(average, ignore, prefix, not head.is_original, parts, rename or {}, backbone)
+    with _training_first(training, opened):
+        translation = head.apply(translate(opened, arch, source, target, options), arch, target)
     facts = gather(arch, opened, digests, source, table.record(target), translation, head, save_dtype)
     plan = Plan(arch, target, opened, digests, translation, facts, head, aux, save_dtype, verify, images, track)
-    verification = _write(plan, destination) if destination else _verify(plan, plan.tensors)
+    verification = _write(plan, destination) if destination else _read(plan)
     written = destination.path if destination and _holds(verification) else None
-    return PortResult(arch.name, source, target, opened, digests, translation, save_dtype, written, verification)
+    return PortResult(
+        arch.name, source, target, opened, digests, translation, save_dtype, written, verification, training
+    )
 
 
 def _validate(
@@ -194,6 +227,21 @@ def _validate(
         )
     if aux and head.no_head:
         raise PorterError("`aux` adds a second classifier and `no_head` leaves classifiers out: choose one of them")
+
+
+@contextmanager
+def _training_first(training: Training | None, checkpoint: Checkpoint) -> Iterator[None]:
+    """Say first of a file that does not fit that it is a training graph, which may lack the moving statistics."""
+    try:
+        yield
+    except MappingError as error:
+        if not training or checkpoint.format != FORMAT:
+            raise
+        raise MappingError(
+            f"{checkpoint.path} is {training.sentence}, and a frozen one keeps only what its outputs need: port the "
+            f"checkpoint that it was frozen from, or {training.remedy}; {error.finding}",
+            error.ways,
+        ) from None
 
 
 def _refuse_network(target: str, framework: str, destination: Destination | None, verify: bool) -> None:
@@ -224,7 +272,8 @@ def _open(
     inputs = Inputs(expect_sha256)
     opened = inputs.open(checkpoint)
     inputs.close()
-    return opened, inputs.digests, ignore
+    note = size_note(opened.path, arch)
+    return replace(opened, notes=(*opened.notes, note)) if note else opened, inputs.digests, ignore
 
 
 def _write(plan: Plan, destination: Destination) -> Verification | None:
@@ -239,6 +288,13 @@ def _write(plan: Plan, destination: Destination) -> Verification | None:
             labels = plan.head.class_names(plan.arch, plan.translation.num_classes)
             draft.commit(plan.facts.with_parity(verification), labels, tensors)
     return verification
+
+
+def _read(plan: Plan) -> Verification | None:
+    """Read and check every tensor as a writer would, and write nothing. Return the verification, if there is one."""
+    for name in plan.track(list(plan.tensors), "reading"):
+        plan.output.entry(name).load()
+    return _verify(plan, plan.tensors)
 
 
 def _check_rounded(plan: Plan, written: Checkpoint) -> None:

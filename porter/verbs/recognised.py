@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-import re
+import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from porter.errors import plural
+from porter.catalog.models import find_arch, is_model
+from porter.errors import PorterError, plural
+from porter.formats.checkpoint import Checkpoint
+from porter.formats.facts import facts_of
+from porter.formats.locate import resolve_path
+from porter.formats.signatures import kind_of
+from porter.mapping.description import alike, describe, size_in_name
+from porter.mapping.dialects import DIALECTS
+from porter.mapping.places import by_scope
 from porter.mapping.recognise import Match, recognise, title
+from porter.mapping.table import Table
 from porter.verbs.inspection import Recognised
 
 if TYPE_CHECKING:
     from porter.graph.analysis.analysis import Analysis
+    from porter.graph.analysis.training import Training
 
 
 def recognised(
@@ -26,30 +37,30 @@ def recognised(
     matches = recognise(shapes, size)
     if not matches:
         return None
-    best = matches[0]
-    alike = [match for match in matches if match.whole == best.whole and match.prefix == best.prefix]
-    fitting = [match for match in alike if match.arch.input_size == size]
-    chosen = fitting or alike
+    chosen = alike(matches, size)
+    named = size_in_name(path, {match.arch.input_size for match in chosen})
+    best = alike(chosen, named)[0]
+    sentence = describe(chosen, size) + (_head(best, analysis) if best.whole else "")
     models = tuple(match.arch.name for match in chosen)
-    return Recognised(models, _sentence(best, chosen, size, analysis), _command(best, path, analysis), best.unknown)
+    return Recognised(models, sentence, _command(best, shapes, path, analysis), best.unknown)
 
 
-def _sentence(best: Match, alike: list[Match], size: int | None, analysis: Analysis | None) -> str:
-    sizes = sorted({match.arch.input_size for match in alike}, reverse=True)
-    known = title(best.arch)
-    if size is not None:
-        known += f" at {size}"
-    elif len(sizes) > 1:
-        known += f", whose weights are the same at {', '.join(map(str, sizes))}"
-    else:
-        known += f" at {sizes[0]}"
-    if best.prefix:
-        known = f"contains {known}, in the scope {best.prefix.rstrip('/')}"
-    if not best.whole:
-        return f"{known}, without its classifier"
-    if best.classes is not None and best.classes != best.arch.num_classes:
-        known += f", with {best.classes} classes"
-    return f"{known}{_head(best, analysis)}"
+def of_checkpoint(checkpoint: Checkpoint, shapes: Mapping[str, tuple[int, ...]]) -> Recognised | None:
+    """Return the network that ``checkpoint`` is by its ``shapes``, or, without one, by what porter wrote about it."""
+    facts = facts_of(checkpoint.place)
+    name = str(facts.get("model"))
+    arch = find_arch(name) if is_model(name) else None
+    found = recognised(shapes, checkpoint.path, arch.input_size if arch else None, None)
+    if found is not None:
+        wrote = ", as porter wrote it" if arch is not None and arch.name in found.models else ""
+        return replace(found, sentence=found.sentence + wrote)
+    record = DIALECTS.get(str(facts.get("framework")))
+    if arch is None or record is None:
+        return None
+    classes = facts.get("num_classes")
+    count = f"{classes} classes" if isinstance(classes, int) and classes else "no classifier"
+    sentence = f"{title(arch, sized=True)} for {record.title}, {count}, as porter wrote it"
+    return Recognised((arch.name,), sentence, None, ())
 
 
 def _head(best: Match, analysis: Analysis | None) -> str:
@@ -66,24 +77,45 @@ def _head(best: Match, analysis: Analysis | None) -> str:
     return f", then an unknown head of {classes} classes from {origin.rpartition('/')[0] or origin}"
 
 
-def _command(best: Match, path: Path, analysis: Analysis | None) -> str | None:
-    """Return the command that ports the file; None if the network lies in a scope or lacks its head."""
-    if best.prefix or not best.whole:
-        return None
-    checkpoint = str(path)
-    if analysis is not None and not (analysis.frozen and path.suffix == ".pb"):
-        checkpoint = "model.ckpt"  # another file holds the values
-    patterns = dict.fromkeys(f"{name.split('/')[0]}/*" if "/" in name else name for name in best.unknown)
-    ignore = "".join(f" --ignore {_quoted(pattern)}" for pattern in patterns)
+def _command(best: Match, shapes: Mapping[str, object], path: Path, analysis: Analysis | None) -> str:
+    """Return the command that ports the file, of several copies of the network the first."""
+    record = Table.load(best.arch.table).record(best.dialect)
+    target = "keras" if record.framework == "torch" else "torch"
+    checkpoint = shlex.quote(_checkpoint(path, analysis))
+    options = _place(best) if best.copies else ""
+    if not best.whole:
+        options += " --backbone" if best.unknown else " --no-head"
+    elif best.unknown and not best.copies:
+        for scope in by_scope(best.unknown, shapes.keys() - set(best.unknown), record.separator):
+            pattern = scope if scope in best.unknown else f"{scope}{record.separator}*"
+            options += f" --ignore {shlex.quote(pattern)}"
     return (
-        f"port {best.arch.name} --from tf --to torch --checkpoint {shell(checkpoint)}{ignore} --out model.safetensors"
+        f"port {best.arch.name} --from {best.dialect} --to {target} --checkpoint {checkpoint}{options}"
+        " --out model.safetensors"
     )
 
 
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "'\\''") + "'"
+def _place(best: Match) -> str:
+    """Return the options that choose the place of ``best`` among its copies."""
+    prefix = f" --prefix {shlex.quote(best.prefix)}" if best.prefix or not best.place.renamed else ""
+    return prefix + "".join(f" --rename {shlex.quote(f'{old}={new}')}" for old, new in best.place.renamed)
 
 
-def shell(text: str) -> str:
-    """Return an argument as a shell takes it."""
-    return text if re.fullmatch(r"[\w@%+=:,./-]+", text) else _quoted(text)
+def _checkpoint(path: Path, analysis: Analysis | None) -> str:
+    """Return the file that holds the values: ``path``, unless it is a graph without them."""
+    if analysis is None:
+        return str(path)
+    try:
+        kind = kind_of(resolve_path(path).files[0])
+    except PorterError:
+        return "model.ckpt"
+    return str(path) if kind.reader and (kind.holds == "tensors" or analysis.frozen) else "model.ckpt"
+
+
+def remedy_for(training: Training, known: Recognised | None, analysis: Analysis) -> str:
+    """Return what to do about a graph that computes as in training."""
+    if known is None or known.command is None:
+        return training.remedy
+    checkpoint = shlex.quote(_checkpoint(analysis.source.path, analysis))
+    verify = f"port verify {known.models[0]} --checkpoint {checkpoint}"
+    return f"{training.remedy}, or verify the weights in the model's own inference graph:  {verify}"

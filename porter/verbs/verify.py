@@ -10,10 +10,11 @@ from porter.catalog.goldens import Recorded
 from porter.catalog.models import Arch, find_arch
 from porter.errors import PorterError
 from porter.files.installed import require_package
+from porter.files.labels import read_labels
 from porter.files.progress import Track, untracked
 from porter.formats.checkpoint import Checkpoint
 from porter.formats.input_digests import Inputs
-from porter.mapping.head import Head
+from porter.mapping.head import Head, head_beside
 from porter.mapping.shapes import IMAGE_CHANNELS
 from porter.mapping.table import Table
 from porter.mapping.translate import Options, Translation, translate
@@ -38,14 +39,18 @@ def verify(
     ignore: Sequence[str] = (),
     prefix: str | None = None,
     *,
+    rename: Mapping[str, str] | None = None,
+    backbone: bool = False,
     graph: str | Path | None = None,
     reference: str | None = None,
     candidate: str | None = None,
     endpoint_map: Mapping[str, str] | str | Path | None = None,
     preprocessing: str | None = None,
+    labels: str | Path | None = None,
     expect_sha256: Sequence[str] = (),
     settings: Settings | None = None,
     trust_graph: bool = False,
+    tag: str | None = None,
     track: Track[int] = untracked,
 ) -> Verification:
     """Verify the port of ``model`` in each of ``frameworks``, by the two rules of porter.parity.compare.
@@ -54,10 +59,13 @@ def verify(
     TensorFlow runs the original on ``images``, the sample images by default: the ``graph``, or the checkpoint where it
     is a frozen graph, or the model's recorded graph, filled by TensorFlow's own reader.
 
+    ``average``, ``ignore``, ``prefix``, ``rename`` and ``backbone`` choose tensors as those of porter.verbs.port do.
+
     ``reference`` and ``candidate`` name other sides, see porter.runners.open_side. ``endpoint_map`` says where the
     user's network has its endpoints. ``preprocessing`` names one of porter.runners.presets, by default the model's.
-    ``expect_sha256`` are the digests that the files must have, see porter.formats.input_digests. ``images`` are read
-    batch by batch, so many images need no more memory than a few.
+    ``labels`` is a file that names the classes, see porter.files.labels. ``expect_sha256`` are the digests that the
+    files must have, see porter.formats.input_digests. ``images`` are read batch by batch, so many images need no more
+    memory than a few. ``tag`` chooses among the graphs of a SavedModel, as porter.verbs.inspect says.
     Raises PorterError where the arguments or the files do not allow the comparison.
     """
     arch = find_arch(model)
@@ -67,21 +75,25 @@ def verify(
         if reference is not None:
             raise PorterError("`graph` and `reference` both name the reference: give one of them")
         reference, checkpoint = f"tf:{graph}", checkpoint if checkpoint is not None or candidate is not None else graph
+    if tag is not None and not any((side or "").startswith("tf:") for side in (reference, candidate)):
+        raise PorterError("`tag` chooses among the graphs of a SavedModel: name that by `graph`")
     if endpoint_map is not None and candidate is None and reference is None:
         raise PorterError("`endpoint_map` needs a network of yours: name it by `candidate`, as module.py:function")
     if checkpoint is None and reference is None and candidate is None:
         given = {"images": images, "ignore": ignore, "prefix": prefix, "preprocessing": preprocessing}
-        _refuse_unused(given | {"average": average != "auto"})
+        average_given = average != "auto"
+        _refuse_unused({**given, "rename": rename, "backbone": backbone, "labels": labels, "average": average_given})
     opened = inputs.open(checkpoint) if checkpoint is not None else None
     context = Context(
         replace(arch, preprocessing=preprocessing) if preprocessing else arch,
         Table.load(arch.table),
         arch.input_size,
         opened,
-        Options(average, ignore, prefix),
+        Options(average, ignore, prefix, rename=rename or {}, backbone=backbone),
         trust_graph,
         endpoints=endpoint_map,
         inputs=inputs,
+        tag=tag,
     )
     if reference is None and opened is None:
         reference = "golden"
@@ -94,11 +106,14 @@ def verify(
                 '`candidate="golden"` to compare the original with it'
             )
         context = beside_golden(context)
+    if labels is not None and context.golden:
+        raise PorterError("goldens have no labels of yours: leave `labels` out beside golden")
     prepared = _images(context, images)
     against = open_side(reference, context) if reference is not None else _original(context)
     sides = [open_side(candidate, context)] if candidate is not None else _ports(context, frameworks)
     inputs.close()
-    result = _compared(context, against, sides, prepared, settings, track=track)
+    head = replace(head_beside(backbone, None), labels=read_labels(labels) if labels is not None else None)
+    result = _compared(context, against, sides, prepared, settings, head, track)
     inputs.add(map(Path, images), compare=False)
     return replace(result, digests=inputs.digests)
 

@@ -8,7 +8,8 @@ from porter.cli.flags import Flags
 from porter.cli.main import cli
 
 CONVERT = [
-    ("`batch` must be at least 1", "--batch must be at least 1"),  # a flag of verify's
+    ("`batch` must be at least 1", "--batch of `port verify` must be at least 1"),
+    ("the `batch` of verify", "the --batch of verify"),
     ('choose `average="auto"`', "choose --average auto"),
     ("`no_head=True` skips it", "--no-head skips it"),
     ("`num_classes=10` exceeds", "--num-classes 10 exceeds"),
@@ -42,6 +43,14 @@ def test_every_parameter_of_every_command_has_its_flag() -> None:
         for parameter in command.params:
             assert parameter.name in flags
             assert "`" not in flags.replace(f"`{parameter.name}`")
+
+
+def test_an_argument_of_another_command_is_named_with_it() -> None:
+    """`port fetch` has no --checkpoint, and `port verify` no --from."""
+    fetch = Flags(cli.commands.values(), cli.commands["fetch"])
+    assert fetch.replace("set `checkpoint` to x.ckpt") == "set --checkpoint of `port convert` to x.ckpt"
+    verify = Flags(cli.commands.values(), cli.commands["verify"])
+    assert verify.replace('take `source="keras"`') == "take --from keras of `port convert`"
 
 
 def test_an_error_of_the_library_shows_flags(

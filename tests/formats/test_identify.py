@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import importlib
 import pickle
+import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -60,6 +62,25 @@ def write_hdf5(path: Path) -> None:
         file["layers/x/vars/0"] = WEIGHTS["w"]
 
 
+def write_npy(path: Path) -> None:
+    with path.open("wb") as file:
+        np.save(file, WEIGHTS["w"])
+
+
+def write_tar(path: Path, *members: str) -> None:
+    with tarfile.open(path, "w:gz") as archive:
+        for member in members:
+            archive.addfile(tarfile.TarInfo(member))
+
+
+def onnx_model() -> bytes:
+    """Return the first fields of a ModelProto as tf2onnx writes them: ir_version, producer_name and _version, graph."""
+    return tables.number(1, 7) + tables.message(2, b"tf2onnx") + tables.message(3, b"1.16") + tables.message(7, b"")
+
+
+MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
+"""What torch.save wrote first before PyTorch 1.6 (torch/serialization.py)."""
+
 WRITERS: dict[str, Callable[[Path], object]] = {
     "TensorBoard event file": lambda path: write_graph_event(path, graph(), 1.0),
     "empty file": Path.touch,
@@ -73,7 +94,23 @@ WRITERS: dict[str, Callable[[Path], object]] = {
     "Keras archive": lambda path: write_zip(path, "metadata.json", "config.json", "model.weights.h5"),
     "numpy archive": write_npz,
     "PyTorch archive": lambda path: write_zip(path, "m/data.pkl", "m/config.json"),
-    "PyTorch pickles": lambda path: path.write_bytes(pickle.dumps({}, protocol=2)),
+    "zip of files": lambda path: write_zip(path, "release/model.ckpt.index"),
+    "tar archive": lambda path: write_tar(path, "release/model.ckpt.index"),
+    "gzipped file": lambda path: path.write_bytes(gzip.compress(b"PK\3\4 cut off")),
+    "PyTorch pickles": lambda path: path.write_bytes(pickle.dumps(MAGIC_NUMBER, protocol=2)),
+    "pickle": lambda path: path.write_bytes(pickle.dumps({"w": WEIGHTS["w"]})),
+    "numpy array": lambda path: write_npy(path),
+    "compressed file": lambda path: path.write_bytes(bz2.compress(b"weights")),
+    "Git LFS pointer": lambda path: path.write_text(
+        f"version https://git-lfs.github.com/spec/v1\noid sha256:{'4d' * 32}\nsize 17036540\n"
+    ),
+    "web page": lambda path: path.write_text(
+        "<!DOCTYPE html><html><head><title>Virus scan warning</title></head></html>"
+    ),
+    "TensorFlow Lite model": lambda path: path.write_bytes(b"\x1c\0\0\0TFL3" + bytes(200)),
+    "ONNX model": lambda path: path.write_bytes(onnx_model()),
+    "MATLAB file": lambda path: path.write_bytes(b"MATLAB 5.0 MAT-file, Platform: GLNXA64".ljust(128)),
+    "text": lambda path: path.write_text("404: Not Found"),
     "TensorFlow checkpoint state": lambda path: path.write_text('model_checkpoint_path: "model.ckpt"\n'),
     "TensorFlow graph as text": lambda path: path.write_text(text_format.MessageToString(graph())),
     "gzipped TensorFlow graph": lambda path: path.write_bytes(gzip.compress(graph().SerializeToString())),
@@ -97,7 +134,7 @@ def test_a_file_keeps_its_kind_under_any_name(tmp_path: Path, kind: str, suffix:
 
 
 def test_every_kind_is_written_here() -> None:
-    by_name = {"TensorFlow data file", "TensorFlow index"}
+    by_name = {"TensorFlow data file", "TensorFlow index", "TensorFlow MetaGraphDef"}
     assert {kind.name for kind in KINDS} == set(WRITERS) | by_name
 
 
@@ -115,7 +152,7 @@ def test_every_kind_has_a_reader_or_a_refusal(kind: Kind) -> None:
 def test_a_kind_without_tensors_is_refused_in_a_sentence(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "weights.pb"
     WRITERS[kind](path)
-    with pytest.raises(FormatError, match=rf"^{path} (is|begins|ends) [^:]*: (name|copy) "):
+    with pytest.raises(FormatError, match=rf"^{path} (is|begins|ends|holds) [^:]*(: |')[^:]*"):
         open_checkpoint(path)
 
 
@@ -123,9 +160,10 @@ def test_names_that_tell_what_bytes_cannot(tmp_path: Path) -> None:
     for name, kind in {
         "model.ckpt.data-00000-of-00001": "TensorFlow data file",
         "model.ckpt.index": "TensorFlow index",
+        "model.ckpt.meta": "TensorFlow MetaGraphDef",
         "events.out.tfevents.1.host": "TensorBoard event file",
     }.items():
-        (tmp_path / name).write_bytes(b"" if "tfevents" in name else b"?")
+        (tmp_path / name).write_bytes(b"" if "tfevents" in name else b"\x12\0" if "meta" in name else b"?")
         assert identify(tmp_path / name).kind.name == kind
 
 
@@ -179,12 +217,12 @@ def test_a_folder_of_one_graph_is_inspected_as_that_graph(tmp_path: Path) -> Non
 
 
 def test_one_record_adds_a_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    page = Kind("web page", "nothing", lambda peek: peek.head.startswith(b"<!doctype"), refusal="is a page: name it")
-    monkeypatch.setattr(signatures, "KINDS", (page, *KINDS))
+    song = Kind("song", "nothing", lambda peek: peek.begins(b"ID3"), refusal="is a song: hum it")
+    monkeypatch.setattr(signatures, "KINDS", (song, *KINDS))
     path = tmp_path / "model.safetensors"
-    path.write_text("<!doctype html>")
-    assert identify(path).kind is page
-    with pytest.raises(FormatError, match=f"^{path} is a page: name it$"):
+    path.write_bytes(b"ID3\4")
+    assert identify(path).kind is song
+    with pytest.raises(FormatError, match=f"^{path} is a song: hum it$"):
         open_checkpoint(path)
 
 

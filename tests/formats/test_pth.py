@@ -130,4 +130,4 @@ def test_a_pickle_alone_is_refused(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     pickle.dump({"w": [1, 2]}, buffer, protocol=2)
     path.write_bytes(buffer.getvalue())
-    refused(path, "is damaged, or pickles more than tensors")
+    refused(path, "is a pickle, which may run code when it is opened: save its arrays with numpy.savez")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from helpers import tables
 from porter.catalog.goldens import recorded
 from porter.catalog.seeded_weights import seeded
+from porter.formats.checkpoint import Checkpoint, Entry
 from porter.formats.roles import SHADOW_SUFFIX
 
 Saver = Callable[..., Path]
@@ -98,3 +100,25 @@ def make_big_endian(prefix: Path, tensors: dict[str, np.ndarray], strings: dict[
     prefix.with_name(f"{prefix.name}.data-00000-of-00001").write_bytes(data)
     prefix.with_name(f"{prefix.name}.index").write_bytes(tables.table(sorted(pairs)))
     return prefix
+
+
+def in_memory(tensors: Mapping[str, np.ndarray], name: str = "model.ckpt") -> Checkpoint:
+    """Return ``tensors`` as a checkpoint that no file holds, for what reads names and shapes alone."""
+    entries = {key: Entry(value.shape, value.dtype, partial(np.asarray, value)) for key, value in tensors.items()}
+    return Checkpoint(Path(name), "memory", entries)
+
+
+def detector() -> dict[str, np.ndarray]:
+    """Return an SSD's variables: MobileNet V1 0.25 without its head in FeatureExtractor/, extra layers and predictors.
+
+    Their names are those of the Object Detection API (tensorflow/models, research/object_detection).
+    """
+    body = {f"FeatureExtractor/{name}": v for name, v in seeded_variables().items() if "/Logits/" not in name}
+    extra = "FeatureExtractor/MobilenetV1/Conv2d_13_pointwise_1_Conv2d_2_1x1_64"
+    leaves = {f"{extra}/BatchNorm/{leaf}": (64,) for leaf in ("beta", "gamma", "moving_mean", "moving_variance")}
+    shapes = {f"{extra}/weights": (1, 1, 256, 64), **leaves}
+    for at in range(2):
+        for what, channels in (("BoxEncodingPredictor", 12), ("ClassPredictor", 273)):
+            shapes[f"BoxPredictor_{at}/{what}/weights"] = (1, 1, 256, channels)
+            shapes[f"BoxPredictor_{at}/{what}/biases"] = (channels,)
+    return {**body, **{name: np.ones(shape, np.float32) for name, shape in shapes.items()}}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from porter.mapping.dialects import DIALECTS, FRAMEWORKS, ORIGINAL, Dialect
-from porter.mapping.kinds import KINDS, variance_leaves
+from porter.mapping.kinds import KINDS, statistic_leaves
 from porter.mapping.stored_names import stored_names
 
 
@@ -36,7 +36,7 @@ def test_a_dialects_leaf_is_the_kinds_then_the_roles_then_the_frameworks() -> No
     assert names["conv_bias", "kernel"] == ("weight", "OIHW")
     assert names["batch_norm", "gamma"] == ("scale", "O")
     assert names["batch_norm", "beta"] == ("bias", "O")
-    assert variance_leaves(dialect) == {"running_var"}
+    assert statistic_leaves(dialect) == {"running_mean": False, "running_var": True}
 
 
 @pytest.mark.parametrize("stored", ["dw/kernel", "scope/dw/kernel", "dw/depthwise_kernel", "a/b/dw/depthwise_kernel"])

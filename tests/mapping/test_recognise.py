@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from helpers.checkpoints import Saver, seeded_variables
+from helpers.checkpoints import Saver, detector, seeded_variables
 from helpers.graphs import analysed, path_of, renamed
 from porter import inspect
 from porter.catalog.goldens import recorded
+from porter.catalog.models import find_arch
 from porter.formats.tensorflow.source import load_graph
-from porter.mapping.recognise import recognise, title
+from porter.mapping.description import describe
+from porter.mapping.recognise import nearest, recognise, title
+from porter.mapping.shapes import expected_shapes
+from porter.mapping.table import Table
 from porter.verbs.inspect import GraphInspection, Inspection, inspect_graph
 
 NAME = "mobilenet_v1_0.25_128"
@@ -39,7 +44,8 @@ def test_one_inside_another_network_is_found_in_its_scope() -> None:
     found = inspect_graph(analysed(graph)).recognised
     assert found is not None
     assert found.sentence == "contains MobileNet V1 0.25 at 128, in the scope FeatureExtractor"
-    assert found.command is None  # port takes no scope
+    command = f"port {NAME} --from tf --to torch --checkpoint model.ckpt --out model.safetensors"
+    assert found.command == command  # port finds the scope
 
 
 def test_a_body_without_its_classifier_says_so() -> None:
@@ -64,6 +70,78 @@ def test_what_is_not_whole_is_not_recognised(change: str) -> None:
     else:
         shapes[name] = (63,)
     assert recognise(shapes) == []
+
+
+@pytest.mark.parametrize("dialect", ["tf", "torch", "keras"])
+@pytest.mark.parametrize("golden", [NAME, "nasnet_mobile"])
+def test_every_dialect_is_recognised(golden: str, dialect: str) -> None:
+    arch = find_arch(golden)
+    shapes = expected_shapes(arch, Table.load(arch.table), dialect)
+    (match, *_) = recognise(shapes, arch.input_size)
+    assert (match.arch.name, match.dialect, match.whole) == (golden, dialect, True)
+    assert match.exact
+
+
+def test_the_channels_of_the_images_are_free_and_said(save: Saver) -> None:
+    tensors = seeded_variables()
+    tensors["MobilenetV1/Conv2d_0/weights"] = tensors["MobilenetV1/Conv2d_0/weights"].sum(2, keepdims=True)
+    result = inspect(save(tensors))
+    assert isinstance(result, Inspection)
+    assert result.recognised is not None
+    assert result.recognised.sentence.startswith("MobileNet V1 0.25, 1 input channel, whose weights are the same at")
+
+
+@pytest.mark.parametrize(
+    ("lost", "said"), [("/gamma", "have no gamma"), ("/BatchNorm/", "batch norms folded into the convolutions")]
+)
+def test_missing_batch_norms_and_gammas_are_said(lost: str, said: str) -> None:
+    (match, *_) = recognise({name: shape for name, shape in SHAPES.items() if lost not in name}, 128)
+    assert match.arch.name == NAME
+    assert said in describe([match], 128)
+
+
+def test_an_unreleased_width_is_recognised_and_an_impossible_one_is_not() -> None:
+    arch = find_arch("mobilenet_v1_0.35_128")
+    shapes = dict(expected_shapes(arch, Table.load(arch.table), "tf"))
+    assert {match.arch.title for match in recognise(shapes)} == {"MobileNet V1 0.35"}
+    shapes["MobilenetV1/Conv2d_5_depthwise/BatchNorm/beta"] = (63,)
+    assert recognise(shapes) == []
+
+
+def test_candidates_are_ranked_by_the_share_that_fits() -> None:
+    shapes = {name: shape for name, shape in SHAPES.items() if not name.endswith("Conv2d_13_pointwise/weights")}
+    best = nearest(shapes, 128)[0]
+    assert best.arch.name == NAME
+    assert best.missing == ("MobilenetV1/Conv2d_13_pointwise/weights",)
+    assert best.fitting == 134 / 135
+    assert nearest({"conv/weights": (3, 3, 3, 8)}) == []
+
+
+def test_towers_are_counted_and_the_command_takes_the_first(save: Saver) -> None:
+    tensors = {f"{scope}/{name}": value for scope in ("a", "b") for name, value in seeded_variables().items()}
+    result = inspect(save(tensors))
+    assert isinstance(result, Inspection)
+    assert result.recognised is not None
+    assert result.recognised.sentence.startswith("contains MobileNet V1 0.25 2 times, whose weights")
+    assert result.recognised.sentence.endswith("in the scopes a, b")
+    assert "--prefix a/ " in str(result.recognised.command)
+
+
+def test_a_detector_has_a_command_for_its_backbone(save: Saver) -> None:
+    result = inspect(save(detector(), "ssd_mobilenet_v1_128.ckpt"))
+    assert isinstance(result, Inspection)
+    assert result.recognised is not None
+    assert result.recognised.sentence.endswith("in the scope FeatureExtractor, without its classifier")
+    assert str(result.recognised.command).startswith(f"port {NAME} --from tf --to torch --checkpoint ")
+    assert "--backbone --out" in str(result.recognised.command)
+
+
+def test_a_head_of_ones_own_is_left_out_by_its_scope(save: Saver) -> None:
+    extra = {"head/fc/weights": np.ones((4, 4), np.float32), "MobilenetV1/extra/w": np.ones(3, np.float32)}
+    result = inspect(save(seeded_variables() | extra))
+    assert isinstance(result, Inspection)
+    assert result.recognised is not None
+    assert "--ignore 'MobilenetV1/extra/*' --ignore 'head/*'" in str(result.recognised.command)
 
 
 def test_titles_are_spelled_as_in_the_papers() -> None:

@@ -141,6 +141,21 @@ def test_the_classes_are_the_heads(save: Saver) -> None:
         ("a/a/weights/biased", "zero-debias slot"),
         ("a/weights/local_step", "zero-debias slot"),
         ("c/biased", "variable"),
+        # mixed precision: tensorflow/python/training/experimental/loss_scale.py, tf.contrib.mixed_precision
+        ("loss_scale", "training setting"),
+        ("current_loss_scale", "training setting"),
+        ("loss_scale_manager/loss_scale_1", "training setting"),
+        ("good_steps", "step counter"),
+        ("current_loss_scale/good_steps", "step counter"),
+        ("bad_steps", "step counter"),
+        ("learning_rate", "training setting"),
+        ("input_producer/limit_epochs/epochs", "step counter"),
+        ("training/Adam/iterations", "step counter"),
+        ("Adam/beta_1", "training setting"),
+        ("SGD/lr", "training setting"),
+        ("a/learning_rate/weights", "variable"),
+        ("my_loss_scale", "variable"),
+        ("epochs", "variable"),
     ],
 )
 def test_roles_are_told_by_what_stands_behind_a_known_variable(name: str, role: str) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 from porter.errors import FormatError, unreadable
 from porter.formats.checkpoint import Checkpoint, Entry
 from porter.formats.dtypes import check_shape, unread
+from porter.formats.signatures import stand_in
 from porter.formats.tensorflow import objects
 from porter.formats.tensorflow.crc import masked_crc32c
 from porter.formats.tensorflow.dtypes import STRING, TYPES, VARIANT, decode, dtype_name
@@ -109,7 +110,7 @@ def read_bundle(index: Path) -> Checkpoint:
         entries,
         asides,
         files,
-        shards.prefix if index.name == f"{shards.prefix.name}.index" else None,
+        shards.opens_as,
         {name: key for key, name in names.items() if name in entries and name != key},
         {name: check for name, check in checks.items() if name in asides},
     )
@@ -156,28 +157,44 @@ class _Shards:
         self.index = index
         self.count = header.shards
         self.big_endian = header.big_endian
-        self.prefix = self._prefix()
+        self.name = self._name()
+        self.ends: dict[int, int] = {}
+        """Where the last tensor of each data file ends, in bytes."""
 
-    def _prefix(self) -> Path:
-        """Return the index's name without ``.index``, or the prefix of its data files if the index was renamed."""
-        names = [self.index.with_suffix("")] if self.index.suffix == ".index" else [self.index]
-        names.append(self.index.with_suffix(""))
+    def _name(self) -> str:
+        """Return the index's name without ``.index``, or that of its data files if the index was renamed.
+
+        It is empty where a saver was given a folder: ``.index``.
+        """
+        names = [self.index.name.removesuffix(".index"), self.index.with_suffix("").name]
         return next((name for name in names if self._named(name, 0).is_file()), names[0])
 
-    def _named(self, prefix: Path, shard: int) -> Path:
-        return prefix.with_name(f"{prefix.name}.data-{shard:05d}-of-{self.count:05d}")
+    def _named(self, name: str, shard: int) -> Path:
+        return self.index.with_name(f"{name}.data-{shard:05d}-of-{self.count:05d}")
+
+    @property
+    def prefix(self) -> Path:
+        """The name of the checkpoint, its folder where it has none."""
+        return self.index.parent / self.name
+
+    @property
+    def opens_as(self) -> str | None:
+        """The prefix for TensorFlow's own reader; None if it cannot open the index under its name."""
+        return os.path.join(self.index.parent, self.name) if self.index.name == f"{self.name}.index" else None
 
     def path(self, shard: int) -> Path:
-        return self._named(self.prefix, shard)
+        return self._named(self.name, shard)
 
     def size(self, shard: int) -> int:
         """Return the size of a data file in bytes."""
         with self._open(shard) as file:
             return os.fstat(file.fileno()).st_size
 
-    def raw(self, name: str, record: _Record) -> memoryview:
-        """Return a record's bytes, not yet checked. Raises FormatError if the file ends before them."""
-        end = record.offset + record.size
+    def raw(self, record: _Record) -> memoryview:
+        """Return a record's bytes, not yet checked. Raises FormatError if the file is cut off, or another one."""
+        path = self.path(record.shard)
+        # A file that is cut behind this tensor is cut all the same.
+        end = max(record.offset + record.size, self.ends.get(record.shard, 0))
         with self._open(record.shard) as file:
             size = os.fstat(file.fileno()).st_size
             if end <= size:
@@ -186,8 +203,8 @@ class _Shards:
                 if file.readinto(raw) == record.size:
                     return raw
         raise FormatError(
-            f"{self.path(record.shard)} is cut off: {name} ends at byte {end}, the file at {size}; "
-            "copy or download it again"
+            stand_in(path)
+            or f"{path} is cut off: its tensors end at byte {end}, the file at {size}; copy or download it again"
         )
 
     def _open(self, shard: int) -> BufferedReader:
@@ -212,11 +229,17 @@ def _names(shards: _Shards, records: dict[str, _Record]) -> tuple[dict[str, str]
     names: dict[str, str] = {}
     asides = {objects.KEY: "object graph"}
     taken = {objects.KEY}
+    # Keras' export stores each variable twice. Containers tell different variables of one name apart.
+    clashes = [keys for keys in keys_of.values() if not all(_same(records[key], records[keys[0]]) for key in keys)]
+    containers = {found.containers[key] for keys in clashes for key in keys if key not in found.roles} - {""}
     for name, (first, *others) in keys_of.items():
-        # Keras' export stores each variable twice. Different variables of one name keep their paths as names.
-        copies = all(_same(records[key], records[first]) for key in others)
+        held = not containers.isdisjoint(found.containers[key] for key in (first, *others))
+        outermost = [key for key in (first, *others) if not found.containers[key]]
+        copies = not held and all(_same(records[key], records[first]) for key in others)
         for key in (first, *others):
-            wanted = name if copies and key == first else objects.path_of(key)
+            container = found.containers[key]
+            whole = f"{container}/{name}" if container in containers else objects.path_of(key)
+            wanted = name if (copies and key == first) or (held and outermost == [key]) else whole
             names[key] = key if wanted in taken else wanted
             taken.add(names[key])
             if copies and key != first:
@@ -231,7 +254,7 @@ def _object_graph(shards: _Shards, record: _Record) -> objects.Objects:
             raise FormatError("it is not a string")
     except FormatError as error:
         raise unreadable(shards.index, objects.KEY, error) from None
-    raw = bytes(shards.raw(objects.KEY, record))
+    raw = bytes(shards.raw(record))
     try:
         (graph,) = read_strings(raw, 1, record.crc, shards.big_endian)
         return objects.read_objects(graph)
@@ -259,7 +282,7 @@ def _check_tiles(shards: _Shards, records: Iterable[tuple[str | bytes, _Record]]
     for shard, its in spans.items():
         path = shards.path(shard)
         try:
-            end = check_tiles(its)
+            end = shards.ends[shard] = check_tiles(its)
         except FormatError as error:
             raise FormatError(f"{shards.index}: in {path.name}, {error}; copy or download it again") from None
         if path.is_file() and path.stat().st_size > end:
@@ -290,7 +313,7 @@ def _check(shards: _Shards, name: str, record: _Record, slices: dict[bytes, _Rec
             if part is None:
                 raise FormatError("one of its slices is missing")
             _check_place(shards, part)
-            raw = shards.raw(name, part)
+            raw = shards.raw(part)
             if part.dtype == STRING:
                 read_strings(bytes(raw), math.prod(part.shape), part.crc, shards.big_endian)
             elif masked_crc32c(raw) != part.crc:
@@ -300,7 +323,7 @@ def _check(shards: _Shards, name: str, record: _Record, slices: dict[bytes, _Rec
 
 
 def _load(shards: _Shards, name: str, record: _Record) -> np.ndarray:
-    raw = shards.raw(name, record)
+    raw = shards.raw(record)
     if masked_crc32c(raw) != record.crc:
         raise FormatError(
             f"{shards.path(record.shard)}: {name} (bytes {record.offset} to {record.offset + record.size}) "

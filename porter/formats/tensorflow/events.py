@@ -6,17 +6,17 @@ It checks every record's checksums. tensorboard's own loader stops silently at a
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from google.protobuf.message import DecodeError
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.graph_pb2 import GraphDef
 from tensorboard.compat.proto.meta_graph_pb2 import MetaGraphDef
 
-from porter.errors import FormatError, PorterError
+from porter.errors import FormatError, PorterError, plural
 from porter.formats.tensorflow.graph_source import Source, graph_source, meta_source
 from porter.formats.tensorflow.tfrecord import find_event_files, read_records, record
 
@@ -33,9 +33,18 @@ class Tag:
     last_value: float | None
 
 
+class LoggedGraph(NamedTuple):
+    """A graph of an event file, and when it was written, in seconds since 1970."""
+
+    step: int
+    name: str
+    source: Source
+    time: float
+
+
 @dataclass
 class EventFile:
-    """The contents of one event file. ``graphs`` has (step, name, Source); ``damage`` has whole sentences."""
+    """The contents of one event file. ``graphs`` are in the order of the file; ``damage`` has whole sentences."""
 
     path: Path
     version: str = ""
@@ -45,7 +54,7 @@ class EventFile:
     last_time: float = 0.0
     last_step: int = 0
     tags: dict[str, Tag] = field(default_factory=dict)
-    graphs: list[tuple[int, str, Source]] = field(default_factory=list)
+    graphs: list[LoggedGraph] = field(default_factory=list)
     damage: list[str] = field(default_factory=list)
 
 
@@ -72,14 +81,14 @@ def read_events(path: Path) -> EventFile:
                 found.version = event.file_version
                 found.writer = event.source_metadata.writer
             case "graph_def":
-                _add_graph(found, event.step, "graph", GraphDef, event.graph_def)
+                _add_graph(found, event, "graph", GraphDef, event.graph_def)
             case "meta_graph_def":
-                _add_graph(found, event.step, "meta graph", MetaGraphDef, event.meta_graph_def)
+                _add_graph(found, event, "meta graph", MetaGraphDef, event.meta_graph_def)
             case "tagged_run_metadata":
                 _add_traced(found, event)
             case "summary":
                 for value in event.summary.value:
-                    _add_value(found, event.step, value)
+                    _add_value(found, event, value)
     return found
 
 
@@ -104,15 +113,15 @@ def _events(path: Path, found: EventFile) -> Iterator[Any]:
             view.release()
 
 
-def _add_graph(found: EventFile, step: int, name: str, message: Any, raw: bytes) -> None:
+def _add_graph(found: EventFile, event: Any, name: str, message: Any, raw: bytes) -> None:
     """Keep a graph, or report damage if it does not parse."""
     try:
         parsed = message.FromString(raw)
         source = graph_source(found.path, parsed) if message is GraphDef else meta_source(found.path, parsed, name)
     except (DecodeError, FormatError):
-        found.damage.append(f"The {name} of step {step} is not a whole graph and is left out.")
+        found.damage.append(f"The {name} of step {event.step} is not a whole graph and is left out.")
         return
-    found.graphs.append((step, name, source))
+    found.graphs.append(LoggedGraph(event.step, name, source, event.wall_time))
 
 
 def _add_traced(found: EventFile, event: Any) -> None:
@@ -128,14 +137,16 @@ def _add_traced(found: EventFile, event: Any) -> None:
     for function in metadata.function_graphs:
         graph = function.pre_optimization_graph
         if graph.node:
-            found.graphs.append((event.step, f"trace {tagged.tag}", graph_source(found.path, graph)))
+            source = graph_source(found.path, graph)
+            found.graphs.append(LoggedGraph(event.step, f"trace {tagged.tag}", source, event.wall_time))
 
 
-def _add_value(found: EventFile, step: int, value: Any) -> None:
+def _add_value(found: EventFile, event: Any, value: Any) -> None:
+    step = event.step
     kind = value.metadata.plugin_data.plugin_name or (value.WhichOneof("value") or "").removesuffix("_value")
     kind = {"simple": "scalar", "scalars": "scalar", "histo": "histogram", "histograms": "histogram"}.get(kind, kind)
     if kind == "graph_run_metadata" or kind.startswith("graph"):
-        _add_trace_summary(found, step, value)
+        _add_trace_summary(found, event, value)
         return
     number: float | None = None
     if value.HasField("simple_value"):
@@ -155,7 +166,7 @@ def _add_value(found: EventFile, step: int, value: Any) -> None:
         tag.last_step, tag.last_value = step, number
 
 
-def _add_trace_summary(found: EventFile, step: int, value: Any) -> None:
+def _add_trace_summary(found: EventFile, event: Any, value: Any) -> None:
     """Read the graphs that TensorFlow 2 writes as summaries of the plugin ``graph…``."""
     for raw in value.tensor.string_val:
         plugin = value.metadata.plugin_data.plugin_name
@@ -166,31 +177,61 @@ def _add_trace_summary(found: EventFile, step: int, value: Any) -> None:
         try:
             metadata = RunMetadata.FromString(raw)
         except DecodeError:
-            found.damage.append(f"The graph {value.tag} of step {step} is not whole and is left out.")
+            found.damage.append(f"The graph {value.tag} of step {event.step} is not whole and is left out.")
             continue
         graphs = [function.pre_optimization_graph for function in metadata.function_graphs]
         for graph in graphs or list(metadata.partition_graphs):
             if graph.node:
-                found.graphs.append((step, f"trace {value.tag}", graph_source(found.path, graph)))
+                source = graph_source(found.path, graph)
+                found.graphs.append(LoggedGraph(event.step, f"trace {value.tag}", source, event.wall_time))
 
 
-def newest_graph(path: Path) -> Source:
-    """Return the newest graph of an event file or log folder. Raises PorterError if there is none."""
-    from dataclasses import replace
+def graphs_by_time(files: Iterable[EventFile]) -> list[LoggedGraph]:
+    """Return the graphs of ``files``, the one that was written last first.
 
-    files = read_logs(path)
+    Within a file, that is the order of its records, whatever its clock said.
+    """
+    found: list[tuple[float, LoggedGraph]] = []
     for file in files:
-        if file.graphs:
-            step, name, source = max(file.graphs, key=lambda graph: (graph[0], len(graph[2].graph.node)))
-            count = sum(len(other.graphs) for other in files)
-            notes = [
-                f"The {name} of step {step}, the newest of {count}." if count > 1 else f"The {name} of step {step}."
-            ]
-            return replace(source, format="TensorBoard event file", notes=(*notes, *file.damage))
-    damage = " ".join(sentence for file in files for sentence in file.damage)
-    raise PorterError(
-        f"{path} has no graph in its events: "
-        + (f"{damage} Copy it again" if damage else "it holds steps alone; name another")
+        latest = float("-inf")
+        for graph in file.graphs:
+            latest = max(latest, graph.time)
+            found.append((latest, graph))
+    return [graph for _, graph in sorted(found, key=lambda item: item[0])][::-1]
+
+
+def newest_graph(path: Path, number: int | None = None, files: Iterable[EventFile] | None = None) -> Source:
+    """Return a graph of the event file or log folder ``path``: the one that was written last, or the ``number``-th.
+
+    ``files`` holds what read_logs returned, if the caller has read them. Raises PorterError if there is none.
+    """
+    files = read_logs(path) if files is None else list(files)
+    graphs = graphs_by_time(files)
+    if not graphs:
+        damage = " ".join(sentence for file in files for sentence in file.damage)
+        raise PorterError(
+            f"{path} has no graph in its events: "
+            + (f"{damage} Copy it again" if damage else "it holds steps alone; name another")
+        )
+    at = 1 if number is None else number
+    if not 1 <= at <= len(graphs):
+        raise PorterError(f"{path} holds {plural(len(graphs), 'graph')}: `graph` must be 1 to {len(graphs)}, got {at}")
+    chosen = graphs[at - 1]
+    note = f"The {chosen.name} of step {chosen.step}."
+    if len(graphs) > 1:
+        which = "written last" if at == 1 else f"number {at}"
+        note = (
+            f"The {chosen.name} of step {chosen.step}, {which} of {len(graphs)}. "
+            f"`port inspect PATH --graph {2 if at == 1 else 1}` shows another."
+        )
+    found = next(file for file in files if any(graph is chosen for graph in file.graphs))
+    return replace(
+        chosen.source,
+        path=path,
+        format="TensorBoard event file",
+        notes=(note, *found.damage),
+        others=tuple(f"{g.name} of step {g.step}" for n, g in enumerate(graphs, 1) if n != at),
+        chosen=None if number is None or len(graphs) == 1 else ("graph", str(at)),
     )
 
 

@@ -30,7 +30,8 @@ class Source:
 
     ``variable_names`` maps the graph's variables to their names in a SavedModel's object graph. ``init_ops`` lists the
     nodes that TensorFlow runs when it loads a SavedModel. ``notes`` has whole sentences about damage and other contents
-    of the file.
+    of the file. ``tags`` are those of a SavedModel's graph, and ``others`` names the file's other graphs. ``chosen`` is
+    the argument that chose this one, ``tag`` or ``graph``, and its value; None for the graph that porter takes itself.
     """
 
     path: Path
@@ -42,6 +43,9 @@ class Source:
     train_ops: tuple[str, ...] = ()
     init_ops: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+    chosen: tuple[str, str] | None = None
 
 
 def graph_source(path: Path, graph: Any, suffix: str = "") -> Source:
@@ -51,7 +55,7 @@ def graph_source(path: Path, graph: Any, suffix: str = "") -> Source:
     return Source(path, f"TensorFlow GraphDef{suffix}", graph)
 
 
-def meta_source(path: Path, meta: Any, kind: str, notes: list[str] | None = None) -> Source:
+def meta_source(path: Path, meta: Any, kind: str) -> Source:
     """Return a MetaGraphDef's graph with its signatures, names and ops."""
     signatures = tuple(
         Signature(
@@ -64,9 +68,9 @@ def meta_source(path: Path, meta: Any, kind: str, notes: list[str] | None = None
     )
     wrote = meta.meta_info_def.tensorflow_version
     names, train_ops = _object_names(meta), _collected(meta, "train_op")
-    return Source(
-        path, kind, meta.graph_def, wrote, signatures, names, train_ops, tuple(_init_ops(meta)), tuple(notes or ())
-    )
+    tags = tuple(meta.meta_info_def.tags)
+    init_ops = tuple(_init_ops(meta))
+    return Source(path, kind, meta.graph_def, wrote, signatures, names, train_ops, init_ops, tags=tags)
 
 
 def _collected(meta: Any, name: str) -> tuple[str, ...]:

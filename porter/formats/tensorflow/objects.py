@@ -6,6 +6,7 @@ has each variable's own name. Source: tensorflow/core/protobuf/trackable_object_
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 
 from porter.errors import FormatError
@@ -18,6 +19,9 @@ SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
 # The children that give away an optimizer of Keras; those of tf.compat.v1 have slots.
 _OPTIMIZERS = ({"_iterations", "_learning_rate"}, {"iter", "learning_rate"}, {"iter", "decay"})
 _STEPS = {"_iterations", "iter"}
+# Of several paths to a variable, Keras' SavedModels name those through collections, which tell no containers.
+_LAYER = "layer_with_weights-"
+_COLLECTIONS = {"variables", "trainable_variables", "non_trainable_variables", "layers", "keras_api", "signatures"}
 
 
 @dataclass
@@ -33,22 +37,43 @@ class _Node:
 
 @dataclass(frozen=True)
 class Objects:
-    """``names`` maps keys to the variables' own names, in the graph's order; ``roles`` has all keys besides weights."""
+    """``names`` maps keys to the variables' own names, in the graph's order; ``roles`` has all keys besides weights.
+
+    ``containers`` maps keys to the paths of the objects that hold the variables' layers, "" for the root.
+    """
 
     names: dict[str, str]
     roles: dict[str, str]
+    containers: dict[str, str]
 
 
 def read_objects(message: Buffer) -> Objects:
     """Read a TrackableObjectGraph: repeated node (1). Raises FormatError if it points behind its end."""
     nodes = [_node(nested(value)) for number, value in fields(message) if number == 1]
     names = {key: name for node in nodes for key, name in node.variables}
-    return Objects(names, _roles(nodes))
+    return Objects(names, _roles(nodes), _containers(nodes))
 
 
 def path_of(key: str) -> str:
     """Return a key's path through the objects, the name of a variable without a name of its own."""
     return key.removesuffix(SUFFIX)
+
+
+def _containers(nodes: list[_Node]) -> dict[str, str]:
+    """Return the path of the object that holds each variable's layer: the shortest one, Keras' layers first."""
+    places: dict[int, str] = {0: ""} if nodes else {}
+    waiting = deque(places)
+    while waiting:
+        number = waiting.popleft()
+        for name, child in sorted(nodes[number].children.items(), key=lambda item: not item[0].startswith(_LAYER)):
+            if child not in places and name not in _COLLECTIONS and child < len(nodes):
+                places[child] = f"{places[number]}/{name}".lstrip("/")
+                waiting.append(child)
+    # A variable that only collections refer to has the path of its key.
+    paths = {
+        key: places.get(number, "") or path_of(key) for number, node in enumerate(nodes) for key, _ in node.variables
+    }
+    return {key: "/".join(path.split("/")[:-2]) for key, path in paths.items()}
 
 
 def _node(message: Buffer) -> _Node:

@@ -5,6 +5,7 @@ It reads binary files and text, gzipped or not, and imports nothing of TensorFlo
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from tensorboard.compat.proto.meta_graph_pb2 import MetaGraphDef
 
 from porter.errors import FormatError, PorterError
 from porter.formats.identify import identify
-from porter.formats.signatures import SAVED_MODEL_START, is_gzipped, is_text_graph
+from porter.formats.peek import as_utf8, is_gzipped, is_text_graph
+from porter.formats.signatures import SAVED_MODEL_START
 from porter.formats.tensorflow.graph_source import Source, graph_source, meta_source
 from porter.formats.tensorflow.graphdef import has_nodes, parse_graph
 from porter.formats.tensorflow.gzipped import unpack
@@ -25,6 +27,8 @@ from porter.formats.tensorflow.wire import fields
 LIMIT = (1 << 31) - 1
 """The size of the largest protobuf message, and so of any TensorFlow graph."""
 _META_GRAPHS = 2  # meta_graphs in tensorflow/core/protobuf/saved_model.proto
+_TRAIN, _SERVE = "train", "serve"
+"""Tags of TensorFlow's own exporters: tensorflow/python/saved_model/tag_constants.py."""
 
 
 def load_graph(path: Path) -> Any:
@@ -50,16 +54,30 @@ def saved_variables(path: Path) -> Path | None:
     return prefix if prefix.with_name("variables.index").is_file() else None
 
 
-def read_graph(path: Path) -> Source:
-    """Read the graph in ``path``, a file or a SavedModel folder. Raises FormatError, PorterError."""
-    path = graph_file(path)
-    raw, zipped = _contents(path)
+def read_graph(path: Path, *, tag: str | None = None, graph: int | None = None) -> Source:
+    """Read the graph in ``path``, a file or a SavedModel folder, which the result names as it was given.
+
+    ``tag`` chooses among a SavedModel's graphs, by all its tags with commas between them; ``graph`` among the graphs
+    of event files, of which 1 was written last. Raises FormatError, PorterError.
+    """
+    file = graph_file(path)
+    raw, zipped = _contents(file)
     if is_records(raw[:12]):
         from porter.formats.tensorflow.events import newest_graph
 
-        return newest_graph(path)
-    source = _text(path, raw) if is_text_graph(raw) else _binary(path, raw)
-    return _renamed(source, f"{source.format}, gzipped") if zipped else source
+        refuse_tag(path, tag, "TensorBoard event file")
+        return newest_graph(path, graph)
+    if graph is not None:
+        raise PorterError(f"{path} is no event file, and `graph` chooses among the graphs of event files: leave it out")
+    source = _text(file, raw, tag) if is_text_graph(raw) else _binary(file, raw, tag)
+    kind = f"{source.format}, gzipped" if zipped else source.format
+    return replace(source, path=path, format=kind)
+
+
+def refuse_tag(path: Path, tag: str | None, kind: str) -> None:
+    """Raise PorterError if a ``tag`` was given for the file ``path``, which is of another ``kind``."""
+    if tag is not None:
+        raise PorterError(f"{path} is a {kind}, and `tag` chooses among the graphs of a SavedModel: leave it out")
 
 
 def _contents(path: Path) -> tuple[bytes, bool]:
@@ -80,12 +98,13 @@ def _contents(path: Path) -> tuple[bytes, bool]:
     return (unpack(raw, path), True) if is_gzipped(raw) else (raw, False)
 
 
-def _binary(path: Path, raw: bytes) -> Source:
+def _binary(path: Path, raw: bytes, tag: str | None) -> Source:
     graph = parse_graph(raw)
+    if graph is None and raw.startswith(SAVED_MODEL_START):
+        return _saved_model(path, raw, tag)
+    refuse_tag(path, tag, "single graph")
     if graph is not None:
         return graph_source(path, graph)
-    if raw.startswith(SAVED_MODEL_START):
-        return _saved_model(path, raw)
     try:
         meta = MetaGraphDef.FromString(raw)
     except DecodeError:
@@ -98,7 +117,7 @@ def _binary(path: Path, raw: bytes) -> Source:
     return meta_source(path, meta, "TensorFlow MetaGraphDef")
 
 
-def _saved_model(path: Path, raw: bytes) -> Source:
+def _saved_model(path: Path, raw: bytes, tag: str | None) -> Source:
     """Read the SavedModel message: schema version (1) and MetaGraphDefs (2)."""
     try:
         metas = [MetaGraphDef.FromString(value) for number, value in fields(raw) if number == _META_GRAPHS]
@@ -106,23 +125,48 @@ def _saved_model(path: Path, raw: bytes) -> Source:
         metas = []
     if not metas:
         raise FormatError(f"{path} is not a whole SavedModel; copy or download it again")
-    return _chosen(path, metas)
+    return _chosen(path, metas, tag)
 
 
-def _chosen(path: Path, metas: list[Any]) -> Source:
-    """Return the MetaGraphDef with the tag serve, or the first one."""
-    served = [meta for meta in metas if "serve" in meta.meta_info_def.tags]
-    meta = (served or metas)[0]
-    tags = ", ".join(meta.meta_info_def.tags)
-    notes = [f"It holds {len(metas)} graphs; this is the one tagged {tags}."] if len(metas) > 1 else []
-    return meta_source(path, meta, "TensorFlow SavedModel", notes)
+def _chosen(path: Path, metas: list[Any], tag: str | None) -> Source:
+    """Return the MetaGraphDef that ``tag`` names; by default the one that serves, or any that is not for training."""
+    tags = [frozenset(meta.meta_info_def.tags) for meta in metas]
+    if tag is None:
+        at = min(range(len(tags)), key=lambda number: (_TRAIN in tags[number], _SERVE not in tags[number]))
+    else:
+        wanted = frozenset(part.strip() for part in tag.split(",") if part.strip())
+        if wanted not in tags:
+            named = " or ".join(f'`tag="{_joined(other)}"`' for other in tags)
+            raise PorterError(f"{path} has no graph {_tagged(wanted)}: choose {named}")
+        at = tags.index(wanted)
+    others = tuple(_joined(other) for number, other in enumerate(tags) if number != at)
+    notes = () if not others else (_others_note(tags, at),)
+    source = meta_source(path, metas[at], "TensorFlow SavedModel")
+    chosen = ("tag", _joined(tags[at])) if tag is not None and others else None
+    return replace(source, tags=tuple(sorted(tags[at])), others=others, notes=notes, chosen=chosen)
 
 
-def _text(path: Path, raw: bytes) -> Source:
+def _others_note(tags: list[frozenset[str]], at: int) -> str:
+    others = [other for number, other in enumerate(tags) if number != at]
+    listed = ", ".join(map(_tagged, others))
+    command = f"port inspect PATH --tag {_joined(others[0]) or repr('')}"
+    return f"It holds {len(tags)} graphs; this is the one {_tagged(tags[at])}. `{command}` shows another: {listed}."
+
+
+def _tagged(tags: frozenset[str]) -> str:
+    return f"tagged {_joined(tags)}" if tags else "without tags"
+
+
+def _joined(tags: frozenset[str]) -> str:
+    return ",".join(sorted(tags))
+
+
+def _text(path: Path, raw: bytes, tag: str | None) -> Source:
     try:
-        text = raw.decode("utf-8")
+        text = as_utf8(raw).decode()
         if "saved_model_schema_version" in text[:4096] or "meta_graphs" in text[:4096]:
-            return _chosen(path, _text_metas(text))
+            return _chosen(path, _text_metas(text), tag)
+        refuse_tag(path, tag, "single graph")
         if "meta_info_def" in text[:4096] or "graph_def" in text[:4096]:
             meta = text_format.Parse(text, MetaGraphDef(), allow_unknown_field=True)
             return meta_source(path, meta, "TensorFlow MetaGraphDef as text")
@@ -154,9 +198,3 @@ def _text_metas(text: str) -> list[Any]:
     if not metas:
         raise text_format.ParseError("it has no meta_graphs")
     return metas
-
-
-def _renamed(source: Source, kind: str) -> Source:
-    from dataclasses import replace
-
-    return replace(source, format=kind)

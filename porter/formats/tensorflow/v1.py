@@ -108,7 +108,7 @@ def read_v1(path: Path, files: Sequence[Path]) -> Checkpoint:
             entries[name] = _entry(path, name, tensor)
         except FormatError as error:
             raise unreadable(path, name, error) from None
-    return Checkpoint(path, FORMAT, entries, asides, tuple(files), opens_as=path, checks=checks)
+    return Checkpoint(path, FORMAT, entries, asides, tuple(files), opens_as=str(path), checks=checks)
 
 
 def _open(path: Path) -> _File:

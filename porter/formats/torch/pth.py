@@ -1,10 +1,11 @@
-"""Reads PyTorch's .pth, a state dict, as weights only, so that nothing in it is executed."""
+"""Reads PyTorch's .pth, a state dict or a trainer's checkpoint, as weights only, so that nothing in it is executed."""
 
 from __future__ import annotations
 
 import re
 import warnings
 import zipfile
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from porter.errors import FormatError
 from porter.files.installed import require_package
 from porter.formats.checkpoint import Checkpoint, Entry
 from porter.formats.dtypes import unread
+from porter.formats.torch.state_dict import HARMLESS, find_state_dict
 from porter.formats.zip import check_contents, open_archive
 
 if TYPE_CHECKING:
@@ -25,33 +27,30 @@ _FOREIGN = re.compile(r"GLOBAL (\S+) was not an allowed global|Trying to (?:load
 
 
 def read_pth(path: Path) -> Checkpoint:
-    """Read a .pth file that holds a state dict and nothing else: PyTorch 1.6's zip, or the pickles before it.
+    """Read the state dict in a .pth file: PyTorch 1.6's zip, or the pickles before it. See `find_state_dict`.
 
     A zip's members are compared with their checksums before anything is unpickled, because PyTorch does not; the older
     form has no checksums. Raises FormatError, or MissingPackageError without torch.
     """
     require_package("torch", "torch", f"reading {path}")
-    import torch
-
     with path.open("rb") as file:
         zipped = file.read(2) == b"PK"
     if zipped:
         _check_archive(path)
-    state = _unpickled(path, zipped)
-    if not isinstance(state, dict) or not all(
-        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state.items()
-    ):
-        raise FormatError(f"{path} does not hold a state dict, tensors by name: save model.state_dict()")
+    try:
+        found = find_state_dict(_unpickled(path, zipped))
+    except FormatError as error:
+        raise FormatError(f"{path} {error}") from None
     entries = {}
-    asides = {}
-    for name, tensor in state.items():
+    asides = dict(found.asides)
+    for name, tensor in found.tensors.items():
         try:
             dtype = _values(tensor.new_empty(0)).dtype
         except (RuntimeError, TypeError):
             asides[name] = _why_not(tensor)
             continue
         entries[name] = Entry(tuple(tensor.shape), dtype, partial(_load, path, name, tensor))
-    return Checkpoint(path, "PyTorch state dict", entries, asides)
+    return Checkpoint(path, f"PyTorch state dict {found.where}".rstrip(), entries, asides)
 
 
 def _check_archive(path: Path) -> None:
@@ -67,11 +66,12 @@ def _check_archive(path: Path) -> None:
 
 
 def _unpickled(path: Path, zipped: bool) -> Any:
-    """Return a file's contents, loaded as weights only. Raises FormatError."""
+    """Return a file's contents, loaded as weights only. Raises FormatError, without the file's name."""
     import torch
 
     try:
-        with warnings.catch_warnings(), path.open("rb") as file:
+        allowed = getattr(torch.serialization, "safe_globals", nullcontext)  # PyTorch 2.4 has none
+        with warnings.catch_warnings(), path.open("rb") as file, allowed(HARMLESS):
             warnings.simplefilter("ignore")  # about archives that the next lines refuse
             # torch.load reads any path of this suffix as safetensors, and can map paths only.
             misnamed = path.name.endswith(".safetensors")
@@ -82,10 +82,10 @@ def _unpickled(path: Path, zipped: bool) -> Any:
         found = _FOREIGN.search(str(error))
         if found:
             raise FormatError(
-                f"{path} pickles a call of {found[1] or found[2]}, which porter does not run: save model.state_dict()"
+                f"pickles a call of {found[1] or found[2]}, which porter does not run: save model.state_dict()"
             ) from None
         raise FormatError(
-            f"{path} is damaged, or pickles more than tensors, which porter does not run: "
+            "is damaged, or pickles more than tensors, which porter does not run: "
             "copy it again or save model.state_dict()"
         ) from None
 

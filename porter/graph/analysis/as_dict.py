@@ -18,6 +18,8 @@ def overview_dict(analysis: Analysis) -> dict[str, Any]:
         "written": producer_text(graph.producer),
         "tensorflow_version": source.wrote,
         "notes": list(source.notes),
+        "tags": list(source.tags),
+        "other_graphs": list(source.others),
         "nodes": len(graph.nodes),
         "functions_inlined": graph.inlined,
         "functions": len(graph.functions),
