@@ -139,7 +139,7 @@ def test_a_bias_beside_a_batch_norm_is_not_taken_for_a_folded_one(seeds: Tensors
     with pytest.raises(MappingError, match="MobilenetV1/Conv2d_0/biases"):
         translated(odd)
     del odd["MobilenetV1/Conv2d_0/BatchNorm/gamma"]
-    with pytest.raises(MappingError, match="MobilenetV1/Conv2d_0/biases"):
+    with pytest.raises(MappingError, match="MobilenetV1/Conv2d_0/BatchNorm/gamma"):
         translated(odd)
 
 
