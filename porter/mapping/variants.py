@@ -79,13 +79,20 @@ def _unfolded(
     biases = {norm.bias + suffix for norm in norms for suffix in ("", SHADOW_SUFFIX)}
     betas = {norm.tensors.get("beta", "") + suffix for norm in norms for suffix in ("", SHADOW_SUFFIX)}
     kept = {name: entry for name, entry in entries.items() if name not in biases}
-    note = sentence(len(norms), sum(bool(original.norm) for original in originals))
+    note = sentence(len(norms), _count_norms(table, dialect, names))
     return Completed(
         replace(found.checkpoint, entries=kept | made),
         (*found.notes, note),
         {name: entry for name, entry in {**found.made, **made}.items() if name not in biases},
         frozenset(made.keys() - betas),  # a beta is the file's own bias
     )
+
+
+def _count_norms(table: Table, dialect: str, names: Mapping[str, str]) -> int:
+    """Return the number of batch norms with tensors among ``names``."""
+    layers = [layer for layer in table.layers if layer.kind_in(dialect) == "batch_norm"]
+    tensors = (layer.tensors(table.record(dialect)).values() for layer in layers)
+    return sum(any(named.name in names for named in each) for each in tensors)
 
 
 def _filled(found: Completed, arch: Arch, table: Table, dialect: str, names: Mapping[str, str]) -> Completed:

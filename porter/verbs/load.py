@@ -22,26 +22,28 @@ def load(
     weights: str | Path | None = None,
     num_classes: int | None = None,
     dtype: str | None = None,
+    in_channels: int | None = None,
     **options: Any,
 ) -> Any:
     """Return ``model`` in ``framework`` as a plain module in eval mode: logits out.
 
     ``torch`` takes NCHW, ``keras`` NHWC, of ``input_size`` if that is given. ``weights`` is a file or folder that
     porter wrote; ``dtype`` is the file's where it is left out, and its head gives the number of classes. A file
-    without a head gives the features, or a fresh head of ``num_classes``. Other ``options`` go to the network's
-    builder, such as ``multiplier=0.35`` of MobileNet V1, or ``aux=True`` of NASNet, which then returns its auxiliary
-    head's logits too.
+    without a head gives the features, or a fresh head of ``num_classes``. The network reads images of ``in_channels``
+    channels, by default those that the file's weights are for, or three. Other ``options`` go to the network's builder,
+    such as ``global_pool=True`` of MobileNet V1, or ``aux=True`` of NASNet, which then returns its auxiliary head's
+    logits too.
 
     Warns of weights that are not finite, or that are no variances where those belong. Raises PorterError where the
     weights are not the model's, or the framework is not installed.
     """
     arch = find_arch(model)
     if weights is None:
-        return build(arch, framework, None, num_classes=num_classes, dtype=dtype, **options)
+        return build(arch, framework, None, num_classes, dtype=dtype, in_channels=in_channels, **options)
     require_framework(arch, framework)
     suspicious = Findings()
     checkpoint = _watched(open_checkpoint(weights), DIALECTS[framework], suspicious)
-    network = build(arch, framework, checkpoint, num_classes=num_classes, dtype=dtype, **options)
+    network = build(arch, framework, checkpoint, num_classes, dtype=dtype, in_channels=in_channels, **options)
     for sentence in suspicious.values():
         warnings.warn(f"{checkpoint.path}: {sentence}", stacklevel=2)
     return network

@@ -125,3 +125,26 @@ def quantized(tf: Any, graph: Any, mode: str = "MIN_FIRST") -> Any:
 def write(path: Path, graph: Any) -> Path:
     path.write_bytes(graph.SerializeToString())
     return path
+
+
+def with_constant_gammas(tf: Any, graph: Any, shared: bool) -> Any:
+    """Return ``graph`` as slim's batch norm without scale freezes: gammas are constants of 1 without a variable's name.
+
+    With ``shared``, batch norms of one width read one constant, as grappler leaves them.
+    """
+    out = tf.compat.v1.GraphDef(versions=graph.versions)
+    widths = {node.name: tf.make_ndarray(node.attr["value"].tensor).size for node in graph.node if node.op == "Const"}
+    gammas = {node.name: node.input[0] for node in graph.node if node.input and node.input[0].endswith("/gamma")}
+    for node in graph.node:
+        if node.name in gammas or node.name in gammas.values():
+            continue
+        if node.op.startswith("FusedBatchNorm"):
+            scope, width = node.name.rpartition("/")[0], widths[gammas[node.input[1]]]
+            name = f"ones_{width}" if shared else f"{scope}/Const"
+            if name not in {other.name for other in out.node}:
+                ones = out.node.add(op="Const", name=name)
+                ones.attr["dtype"].type = tf.float32.as_datatype_enum
+                ones.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(np.ones(width, np.float32)))
+            node.input[1] = name
+        out.node.add().CopyFrom(node)
+    return out

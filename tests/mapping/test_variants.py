@@ -9,10 +9,11 @@ import pytest
 
 from helpers.checkpoints import SMALL, seeded_variables
 from helpers.variants import as_checkpoint, fold, with_channels, without_gamma
+from porter.catalog.goldens import recorded
 from porter.catalog.models import find_arch
 from porter.errors import MappingError
 from porter.formats.roles import SHADOW_SUFFIX
-from porter.mapping.folded import LARGEST_ERROR, unit_norm
+from porter.mapping.folded import LARGEST_ERROR, original_convolutions, unit_norm
 from porter.mapping.translate import Options, Translation, translate
 
 ARCH = find_arch(SMALL)
@@ -138,7 +139,7 @@ def test_a_bias_beside_a_batch_norm_is_not_taken_for_a_folded_one(seeds: Tensors
     with pytest.raises(MappingError, match="MobilenetV1/Conv2d_0/biases"):
         translated(odd)
     del odd["MobilenetV1/Conv2d_0/BatchNorm/gamma"]
-    with pytest.raises(MappingError, match="MobilenetV1/Conv2d_0/biases"):
+    with pytest.raises(MappingError, match="MobilenetV1/Conv2d_0/BatchNorm/gamma"):
         translated(odd)
 
 
@@ -147,6 +148,23 @@ def test_a_convolution_without_its_batch_norm_and_bias_is_damage(seeds: Tensors)
     del folded["MobilenetV1/Conv2d_3_depthwise/biases"]
     with pytest.raises(MappingError, match="Conv2d_3_depthwise/BatchNorm"):
         translated(folded)
+
+
+@pytest.mark.parametrize(("model", "folded", "of"), [("nasnet_mobile", 188, 192), ("nasnet_cifar", 242, 244)])
+def test_nasnet_folds_all_but_its_factorized_reductions(model: str, folded: int, of: int) -> None:
+    """There one batch norm follows two convolutions, which no tool folds."""
+    arch, tensors = find_arch(model), seeded_variables(model)
+    given = dict(tensors)
+    for convolution in original_convolutions(recorded(model)):
+        if convolution.norm:
+            for name in convolution.norm.values():
+                del given[name]
+            bias = convolution.kernel.rpartition("/")[0] + "/biases"
+            given[bias] = np.full(tensors[convolution.kernel].shape[3], 0.5, np.float32)
+    found = translate(as_checkpoint(given), arch, "tf", "torch")
+    assert len(found.entries) == len(tensors)
+    assert found.notes[0].startswith(f"{folded} of {of} batch norms are folded")
+    assert found.roles == {"variable": len(tensors) - 3 * folded}
 
 
 # ---- roles that a file never has

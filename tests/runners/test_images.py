@@ -235,3 +235,22 @@ def test_a_file_that_cannot_be_an_image_is_found_before_the_first_batch(tmp_path
         PreparedImages([*sample_paths(), tmp_path / "absent.png"], "inception", 32)
     with pytest.raises(PorterError, match="is a folder: name image files"):
         PreparedImages([tmp_path], "inception", 32)
+
+
+def test_gray_images_are_those_of_slim(tf: Any) -> None:
+    """slim's use_grayscale: convert_image_dtype, rgb_to_grayscale, crop, resize (inception_preprocessing.py)."""
+    prepared = PreparedImages(sample_paths()[:1], "inception", 96, channels=1)[:]
+    assert prepared.shape == (1, 96, 96, 1)
+    unit = tf.image.convert_image_dtype(read_image(sample_paths()[0]), tf.float32)
+    cropped = tf.image.central_crop(tf.image.rgb_to_grayscale(unit), 0.875)
+    want = (tf.raw_ops.ResizeBilinear(images=cropped[None], size=(96, 96)) - 0.5) * 2.0
+    assert np.abs(prepared - want.numpy()).max() < 1e-6
+
+
+@pytest.mark.parametrize("preprocessing", ["inception", "vgg", "cifar", "identity"])
+def test_no_two_channels_of_other_images_are_equal(preprocessing: str) -> None:
+    path = sample_paths()[:1]
+    plain, six = (PreparedImages(path, preprocessing, 64, channels)[:] for channels in (3, 6))
+    assert six.shape == (*plain.shape[:3], 6)
+    assert np.array_equal(six[..., :3], plain)
+    assert len({six[..., channel].tobytes() for channel in range(6)}) == 6

@@ -56,10 +56,12 @@ def read_frozen(path: Path) -> Checkpoint:
     read = {node_of(node.input[0]) for node in graph.node if node.input and is_read(node.op, node.name)}
     packed = [node for node in graph.node if is_dequantized(node, nodes)]
     parts = {node_of(tensor) for node in packed for tensor in node.input[:3]}
-    entries: dict[str, Entry] = {node.name: dequantized_entry(path, node, nodes) for node in packed}
     data = pipeline_data((node.op, node_of(tensor)) for node in graph.node for tensor in node.input)
+    entries: dict[str, Entry] = {}
     asides: dict[str, str] = {}
     for node in graph.node:
+        if is_dequantized(node, nodes):
+            entries[node.name] = dequantized_entry(path, node, nodes)
         if node.op != "Const":
             continue
         proto = node.attr["value"].tensor
@@ -83,7 +85,8 @@ def read_frozen(path: Path) -> Checkpoint:
 
 
 def _on_quantized(count: int) -> str:
+    are, them = ("is", "it") if count == 1 else ("are", "them")
     return (
-        f"{plural(count, 'weight')} {'is' if count == 1 else 'are'} stored as integers behind Dequantize, and taken "
-        "as the floats that TensorFlow computes from them"
+        f"{plural(count, 'weight')} {are} stored as integers behind Dequantize, and taken as the floats that "
+        f"TensorFlow computes from {them}"
     )
