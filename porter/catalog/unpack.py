@@ -15,10 +15,12 @@ _CHUNK = 1 << 20
 def unpack(archive: Path, checkpoint: str, folder: Path) -> list[Path]:
     """Extract the files of ``archive`` whose names begin with ``checkpoint`` into ``folder``; return their paths.
 
-    The files lose their folders inside the archive. Raises FormatError if a member's path leaves the folder, if a
+    ``checkpoint`` may begin with folders, which the files then lie in. The files lose their folders. Raises FormatError if a member's path leaves the folder, if a
     member is a link or a device, if all members together exceed LARGEST, or if the checkpoint is missing.
     """
     written = []
+    wanted = PurePosixPath(checkpoint)
+    inside = wanted.parts[:-1]
     try:
         with tarfile.open(archive, "r:*") as tar:
             room = LARGEST
@@ -27,8 +29,9 @@ def unpack(archive: Path, checkpoint: str, folder: Path) -> list[Path]:
                 room -= member.size
                 if room < 0:
                     raise FormatError(f"{archive} unpacks to over {LARGEST} bytes: delete it, it is not the release")
-                name = PurePosixPath(member.name).name
-                if not member.isfile() or not name.startswith(checkpoint):
+                *folders, name = PurePosixPath(member.name).parts or ("",)
+                fits = name.startswith(wanted.name) and tuple(folders[len(folders) - len(inside) :]) == inside
+                if not member.isfile() or not fits:
                     continue
                 source = tar.extractfile(member)
                 assert source is not None  # tarfile returns None only for what is not a file

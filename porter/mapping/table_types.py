@@ -10,7 +10,16 @@ from porter.errors import MappingError
 from porter.mapping.dialects import DIALECTS
 
 ROW_KEYS = {
-    "layer": {"id": str, "kind": str, "over": list, "head": bool, "part": str, "sized": bool, "lacks": dict},
+    "layer": {
+        "id": str,
+        "kind": str,
+        "kinds": dict,
+        "over": list,
+        "head": bool,
+        "part": str,
+        "sized": bool,
+        "lacks": dict,
+    },
     "endpoint": {"name": str, "over": list, "logits": bool, "softmax": str},
 }
 """The keys of a row besides the dialects', with their types."""
@@ -80,6 +89,8 @@ def _check_row(section: str, row: Mapping[str, Any], path: Path) -> None:
         fits = _words(value) if kind is list else isinstance(value, kind)
         if key == "lacks":
             fits = fits and all(map(_words, value.values()))
+        if key == "kinds":
+            fits = fits and all(isinstance(other, str) for other in value.values())
         if section == "layer" and key in DIALECTS and isinstance(value, list):
             fits = _words(value)
         if not fits:
