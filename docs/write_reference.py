@@ -60,7 +60,8 @@ def model_table() -> str:
         shown = f"`{models[0].name}`"
         if len(models) > 1:
             shown += f" … `{models[-1].name}` ({len(models)} models)"
-        numbers = [" … ".join(dict.fromkeys(row)) for row in zip(*map(model_numbers, models[:: len(models) - 1 or 1]))]
+        ends = map(model_numbers, models[:: len(models) - 1 or 1])
+        numbers = [" … ".join(dict.fromkeys(row)) for row in zip(*ends, strict=True)]
         dots = ["yes" if dialect in Table.load(name).dialects else "" for dialect in dialects]
         rows.append(f"| {shown} | {' | '.join(numbers + dots)} |")
     return "\n".join(rows) + "\n"

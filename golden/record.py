@@ -31,7 +31,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tensorboard.compat.proto.graph_pb2 import GraphDef
 
 from porter.formats.tensorflow.graph_source import graph_source
 from porter.graph.analysis.analysis import Analysis
@@ -117,6 +116,8 @@ def multiply_adds(graph: Any) -> int | None:
     """Return the multiply-adds of a GraphDef for a batch of one, None if there is no graph or if data decides."""
     if graph is None:
         return None
+    from tensorboard.compat.proto.graph_pb2 import GraphDef
+
     ours = GraphDef.FromString(graph.SerializeToString())  # TensorFlow's own class has the same fields
     return Analysis(graph_source(Path("graph"), ours)).multiply_adds
 

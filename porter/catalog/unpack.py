@@ -15,8 +15,9 @@ _CHUNK = 1 << 20
 def unpack(archive: Path, checkpoint: str, folder: Path) -> list[Path]:
     """Extract the files of ``archive`` whose names begin with ``checkpoint`` into ``folder``; return their paths.
 
-    ``checkpoint`` may begin with folders, which the files then lie in. The files lose their folders. Raises FormatError if a member's path leaves the folder, if a
-    member is a link or a device, if all members together exceed LARGEST, or if the checkpoint is missing.
+    ``checkpoint`` may begin with folders, which the files then lie in. The files lose their folders. Raises FormatError
+    if a member's path leaves the folder, if a member is a link or a device, if all members together exceed LARGEST, or
+    if the checkpoint is missing.
     """
     written = []
     wanted = PurePosixPath(checkpoint)

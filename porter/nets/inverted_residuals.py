@@ -1,4 +1,4 @@
-"""Inverted residuals as numbers: what MobileNet V2 and V3 share in slim/nets/mobilenet/mobilenet.py and conv_blocks.py."""
+"""Inverted residuals as numbers, shared by MobileNet V2 and V3: mobilenet.py and conv_blocks.py in slim/nets/mobilenet."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ from typing import NamedTuple
 EPSILON = 1e-3  # slim.batch_norm's default, which training_scope leaves
 DECAY = 0.997  # bn_decay in training_scope
 DROPOUT = 1 - 0.8  # dropout_keep_prob there
+
+SIXTH = 0.1666666716337204
+"""The factor of hard_swish in mobilenet_v3.py, np.float32(1. / 6.): x * relu6(x + 3) * SIXTH."""
+GATE_SIXTH = 0.16667
+"""The factor of the gate of its squeeze_excite: relu6(x + 3) * GATE_SIXTH."""
 
 
 def make_divisible(channels: float, divisor: int = 8) -> int:

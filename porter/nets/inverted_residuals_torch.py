@@ -7,11 +7,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from porter.nets.inverted_residuals import DECAY, EPSILON, Block
+from porter.nets.inverted_residuals import DECAY, EPSILON, GATE_SIXTH, SIXTH, Block
 from porter.nets.layers_torch import BatchNormAct, Conv2dSame, relu6
-
-SIXTH = 0.1666666716337204  # np.float32(1. / 6.) in hard_swish of mobilenet_v3.py
-GATE_SIXTH = 0.16667  # in its squeeze_excite
 
 
 def hard_swish(x: Tensor) -> Tensor:
