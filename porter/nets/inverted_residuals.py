@@ -1,4 +1,4 @@
-"""Inverted residuals as numbers, shared by MobileNet V2 and V3: mobilenet.py and conv_blocks.py in slim/nets/mobilenet."""
+"""Inverted residuals as numbers, for MobileNet V2 and V3: mobilenet.py and conv_blocks.py of slim/nets/mobilenet."""
 
 from __future__ import annotations
 
