@@ -67,9 +67,9 @@ FAULTS = [
     Fault(
         "plain ReLU for an expansion's ReLU6",
         "torch",
-        "layer_6/expansion_output",
+        "layer_4/expansion_output",
         "ReLU6",
-        network=torch_forward(f"{BLOCK}.bn1", _plain_relu),
+        network=torch_forward("blocks.1.1.bn1", _plain_relu),
     ),
     Fault(
         "ReLU6 behind a linear projection",
@@ -119,9 +119,9 @@ FAULTS = [
     Fault(
         "plain ReLU for an expansion's ReLU6",
         "keras",
-        "layer_6/expansion_output",
+        "layer_4/expansion_output",
         "ReLU6",
-        network=keras_config("block_4_expand_relu", max_value=None),
+        network=keras_config("block_2_expand_relu", max_value=None),
     ),
     Fault(
         "two blocks' depthwise kernels swapped",

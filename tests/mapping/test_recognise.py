@@ -8,6 +8,7 @@ from helpers.checkpoints import Saver, seeded_variables
 from helpers.graphs import analysed, path_of, renamed
 from porter import inspect
 from porter.catalog.goldens import recorded
+from porter.catalog.models import ARCHS, find_arch
 from porter.formats.tensorflow.source import load_graph
 from porter.mapping.recognise import recognise, title
 from porter.verbs.inspect import GraphInspection, Inspection, inspect_graph
@@ -64,6 +65,23 @@ def test_what_is_not_whole_is_not_recognised(change: str) -> None:
     else:
         shapes[name] = (63,)
     assert recognise(shapes) == []
+
+
+# One model of each architecture: those of other sizes have the same variables.
+ARCHITECTURES = sorted({recorded(name).shared.name for name in ARCHS})
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_every_architecture_is_recognised_alone_and_inside_another_network(name: str) -> None:
+    golden, arch = recorded(name), find_arch(name)
+    graph = golden.load_graph()
+    found = inspect_graph(analysed(graph)).recognised
+    assert found is not None
+    assert found.sentence == title(arch, sized=True)
+    assert found.models == (name,)
+    inside = inspect_graph(analysed(renamed(graph, lambda node: f"Stranger/{node}"))).recognised
+    assert inside is not None
+    assert inside.sentence == f"contains {title(arch, sized=True)}, in the scope Stranger"
 
 
 def test_titles_are_spelled_as_in_the_papers() -> None:

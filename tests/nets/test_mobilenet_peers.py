@@ -178,7 +178,7 @@ def test_kerass_v2_computes_the_same_at_a_fixed_size(golden: str) -> None:
 
 
 def test_kerass_v2_is_another_network_at_odd_sizes_if_built_for_any() -> None:
-    """Without a size it pads as for an even one; a network of any size has no classifier. docs/zoo.md has this number."""
+    """Without a size it pads as for an even one, and has no classifier. docs/zoo.md has this number."""
     features = [
         np.asarray(kerass(ODD_V2, input_shape=(side, side, 3), include_top=False, pooling="avg")(golden_images(97)))
         for side in (97, None)
