@@ -14,7 +14,8 @@ from pathlib import Path
 
 import click
 
-from porter.catalog.models import ARCHS
+from porter.catalog.models import ARCHS, Arch
+from porter.cli.list import facts
 from porter.cli.main import cli
 from porter.mapping.table import Table
 
@@ -46,17 +47,32 @@ def module_table() -> str:
 
 
 def model_table() -> str:
-    """Return a table of the models, one row for each mapping table, with the dialects that the table has."""
+    """Return a table of the models, one row for each mapping table: accuracy, size, work and the table's dialects.
+
+    A row of several models has the numbers of the first and of the last.
+    """
     tables = {name: list(models) for name, models in groupby(ARCHS.values(), key=lambda arch: arch.table)}
     dialects = {name: record.title for table in tables for name, record in Table.load(table).records.items()}
     heads = [f"`{dialect}` ({title})" for dialect, title in dialects.items()]
-    rows = [f"| model | {' | '.join(heads)} |", f"| --- |{' :-: |' * len(heads)}"]
+    rows = [f"| model | top-1 | parameters | multiply-adds | {' | '.join(heads)} |"]
+    rows += [f"| --- | ---: | ---: | ---: |{' :-: |' * len(heads)}"]
     for name, models in tables.items():
         shown = f"`{models[0].name}`"
         if len(models) > 1:
             shown += f" … `{models[-1].name}` ({len(models)} models)"
-        rows.append(f"| {shown} | {' | '.join('yes' if d in Table.load(name).dialects else '' for d in dialects)} |")
+        ends = map(model_numbers, models[:: len(models) - 1 or 1])
+        numbers = [" … ".join(dict.fromkeys(row)) for row in zip(*ends, strict=True)]
+        dots = ["yes" if dialect in Table.load(name).dialects else "" for dialect in dialects]
+        rows.append(f"| {shown} | {' | '.join(numbers + dots)} |")
     return "\n".join(rows) + "\n"
+
+
+def model_numbers(arch: Arch) -> list[str]:
+    """Return a model's published top-1 in per cent, and the millions of its parameters and multiply-adds."""
+    found = facts(arch)
+    millions = [found["parameters"], found["multiply_adds"]]
+    top1 = "" if found["top1"] is None else f"{found['top1']}"
+    return [top1, *("" if count is None else f"{count / 1e6:,.2f} M" for count in millions)]
 
 
 def renewed(path: Path, name: str, table: str) -> str:

@@ -121,7 +121,13 @@ def build(recipe: Recipe, dtype: str = "float32", training: bool = False) -> Net
             tf.train.get_or_create_global_step()
         images = tf.placeholder(dtype, shape, name="input")
         logits, endpoints = function(images, **arguments)
-        return Network(graph, images, logits, endpoints, tf.global_variables())
+        return Network(graph, images, logits, _in_graph_order(graph, endpoints), tf.global_variables())
+
+
+def _in_graph_order(graph: tf.Graph, endpoints: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    """Sort the endpoints by the place of their ops: MobileNet V2 and V3 name a block's output before its insides."""
+    place = {op: index for index, op in enumerate(graph.get_operations())}
+    return dict(sorted(endpoints.items(), key=lambda endpoint: place[endpoint[1].op]))
 
 
 def _options(recipe: Recipe) -> tuple[str, dict[str, Any]]:

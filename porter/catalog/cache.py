@@ -78,12 +78,12 @@ def fetch_from(source: Source, model: str, cache: Path, track: Track[int]) -> Fe
         record = {
             "source": source.where,
             "sha256": sha256,
-            "checkpoint": source.checkpoint,
+            "checkpoint": source.prefix,
             "files": sorted(file.name for file in files),
             "ignore": list(source.ignore),
         }
         (temporary / _RECORD).write_text(to_json(record, indent=2) + "\n", encoding="utf-8")
-    return Fetched(model, folder / source.checkpoint, source.where, sha256, source.ignore)
+    return Fetched(model, folder / source.prefix, source.where, sha256, source.ignore)
 
 
 def _download(source: Source, cache: Path, room: Path, track: Track[int]) -> Path:

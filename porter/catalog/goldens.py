@@ -77,6 +77,11 @@ class Recorded:
         return self.variables | self.training_variables
 
     @property
+    def multiply_adds(self) -> int | None:
+        """The multiply-adds of the inference graph for one image, None where they were not recorded."""
+        return self.recipe.get("multiply_adds")
+
+    @property
     def endpoint_shapes(self) -> dict[str, tuple[int, ...]]:
         """The endpoints in graph order, without the batch."""
         return {name: tuple(shape) for name, shape in self.recipe["endpoints"].items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass
 from functools import cache
+from pathlib import PurePosixPath
 
 from porter.errors import PorterError
 from porter.files import package_data
@@ -14,7 +15,8 @@ from porter.files import package_data
 class Source:
     """One archive of a checkpoint: at ``url``, or in the source distribution ``package``.
 
-    ``hash`` is ``"algorithm:hexadecimal digest"``; it and ``bytes`` are None if unpublished. ``ignore`` lists patterns
+    ``checkpoint`` is a prefix of file names, behind their folder where the archive has several checkpoints. ``hash`` is
+    ``"algorithm:hexadecimal digest"``; it and ``bytes`` are None if unpublished. ``ignore`` lists patterns
     of tensors that are not the model's.
     """
 
@@ -26,6 +28,11 @@ class Source:
     ignore: tuple[str, ...] = ()
 
     @property
+    def prefix(self) -> str:
+        """The checkpoint's name outside of the archive, where it has no folder."""
+        return PurePosixPath(self.checkpoint).name
+
+    @property
     def where(self) -> str:
         """The source in words."""
         return self.url or f"the package {self.package}"
@@ -33,11 +40,14 @@ class Source:
 
 @dataclass(frozen=True)
 class Release:
-    """A model's released checkpoint: published top-1 and top-5 accuracy in per cent, licence, and sources."""
+    """A model's released checkpoint: published top-1 and top-5 accuracy in per cent, licence, and sources.
+
+    An accuracy that its authors did not publish is None.
+    """
 
     model: str
-    top1: float
-    top5: float
+    top1: float | None
+    top5: float | None
     licence: str
     sources: tuple[Source, ...]
 
@@ -49,8 +59,8 @@ def releases() -> dict[str, Release]:
     return {
         model: Release(
             model,
-            record["top1"],
-            record["top5"],
+            record.get("top1"),
+            record.get("top5"),
             record["licence"],
             tuple(Source(**source | {"ignore": tuple(source.get("ignore", ()))}) for source in record["sources"]),
         )

@@ -11,12 +11,17 @@ from porter.formats.archives import extract
 def unpack(archive: Path, checkpoint: str, folder: Path) -> list[Path]:
     """Extract the files of ``archive`` whose names begin with ``checkpoint`` into ``folder``; return their paths.
 
-    The files lose their folders inside the archive. Raises FormatError as `extract` does, and if the checkpoint is
-    missing.
+    ``checkpoint`` may begin with folders, which the files then lie in. The files lose their folders. Raises FormatError
+    as `extract` does, and if the checkpoint is missing.
     """
+    wanted = PurePosixPath(checkpoint)
 
     def keep(member: PurePosixPath) -> PurePosixPath | None:
-        return PurePosixPath(member.name) if member.name.startswith(checkpoint) else None
+        fits = (
+            member.name.startswith(wanted.name)
+            and member.parent.parts[-len(wanted.parts) + 1 or len(member.parts) :] == wanted.parent.parts
+        )
+        return PurePosixPath(member.name) if fits else None
 
     written = extract(archive, folder, keep)
     if not written:

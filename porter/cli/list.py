@@ -1,4 +1,4 @@
-"""`port list`: the models, their published accuracy and their released checkpoints."""
+"""`port list`: the models, their size and work, their published accuracy and their released checkpoints."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ def list_models(as_json: bool) -> None:
     if as_json:
         print_json(models)
         return
-    grid = new_grid("model", "input", "classes", "parameters", "top-1", "ported to", "checkpoint")
+    grid = new_grid("model", "input", "classes", "parameters", "multiply-adds", "top-1", "ported to", "checkpoint")
     for name, found in models.items():
         grid.add_row(
             " = ".join([name, *found["aliases"]]),
             f"{found['input_size']}x{found['input_size']}",
             str(found["num_classes"]),
             f"{found['parameters']:,}",
+            "" if found["multiply_adds"] is None else f"{found['multiply_adds']:,}",
             "" if found["top1"] is None else f"{found['top1']}",
             ", ".join(found["frameworks"]),
             "in the cache" if found["cached"] else "to fetch" if found["licence"] else "",
@@ -38,6 +39,7 @@ def list_models(as_json: bool) -> None:
 def facts(arch: Arch) -> dict[str, Any]:
     """Return what `port list` shows of a model, as JSON has it."""
     from porter.catalog.cache import cached
+    from porter.catalog.goldens import recorded
     from porter.catalog.releases import releases
 
     release, found = releases().get(arch.name), cached(arch.name)
@@ -47,6 +49,7 @@ def facts(arch: Arch) -> dict[str, Any]:
         "num_classes": arch.num_classes,
         "frameworks": list(arch.builders),
         "parameters": parameters(arch.name),
+        "multiply_adds": recorded(arch.name).multiply_adds,
         "top1": release.top1 if release else None,
         "top5": release.top5 if release else None,
         "licence": release.licence if release else None,

@@ -44,12 +44,15 @@ def check_rows(merged: Merged) -> None:
                 refuse(merged.path, f"has a {section} with unknown keys {unknown}")
             _check_over(merged, row)
     for row in merged.rows["layer"]:
-        if row.get("kind") not in KINDS:
-            refuse(merged.path, f"has a layer of unknown kind {row.get('kind')!r}; the kinds are {', '.join(KINDS)}")
+        for kind in (row.get("kind"), *row.get("kinds", {}).values()):
+            if kind not in KINDS:
+                refuse(merged.path, f"has a layer of unknown kind {kind!r}; the kinds are {', '.join(KINDS)}")
         if row.get("part") not in (None, *merged.parts):
             refuse(merged.path, f"has a layer of the part {row['part']!r}, which [part] does not declare")
         if wrong := sorted(row.get("lacks", {}).keys() - set(merged.dialects)):
             refuse(merged.path, f"has a layer that lacks roles in {wrong}, which are not its dialects")
+        if wrong := sorted(row.get("kinds", {}).keys() - set(merged.dialects)):
+            refuse(merged.path, f"has a layer of another kind in {wrong}, which are not its dialects")
     if any("name" not in row for row in merged.rows["endpoint"]):
         refuse(merged.path, "has an endpoint without a name")
     if twice := _repeated([row["id"] for row in merged.rows["layer"] if "id" in row]):

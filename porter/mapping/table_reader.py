@@ -55,7 +55,7 @@ def _layers(merged: Merged) -> Iterator[Layer]:
     for row, line in _lines(merged, "layer"):
         values = _values(merged, line)
         names = {name: _fill(names_of(row.get(name, ())), values, merged.path) for name in merged.dialects}
-        kinds: dict[str, str] = {}
+        kinds: dict[str, str] = dict(row.get("kinds", {}))
         lacks: dict[str, Sequence[str]] = dict(row.get("lacks", {}))
         row_id = merged.row_id(row)
         for dialect, overlay in merged.overlays.items():

@@ -13,6 +13,7 @@ ROW_KEYS = {
     "layer": {
         "id": str,
         "kind": str,
+        "kinds": dict,
         "over": list,
         "head": bool,
         "stem": bool,
@@ -97,6 +98,8 @@ def _check_row(section: str, row: Mapping[str, Any], path: Path) -> None:
         fits = _words(value) if kind is list else isinstance(value, kind)
         if key == "lacks":
             fits = fits and all(map(_words, value.values()))
+        if key == "kinds":
+            fits = fits and all(isinstance(other, str) for other in value.values())
         if section == "layer" and key in DIALECTS and isinstance(value, list):
             fits = _words(value)
         if not fits:

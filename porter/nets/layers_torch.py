@@ -6,6 +6,8 @@ All code that reads a map's size is therefore in functions under torch.fx.wrap, 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -141,11 +143,27 @@ class DropPath(nn.Module):
         return f"keep_prob={self.keep_prob:.4g}"
 
 
-class BatchNormReLU6(nn.BatchNorm2d):
-    """Batch norm and ReLU6 in one module, so that parameter names are those of timm's BatchNormAct2d."""
+class BatchNormAct(nn.BatchNorm2d):
+    """Batch norm and an activation in one module, so that parameter names are those of timm's BatchNormAct2d."""
+
+    def __init__(self, channels: int, act: Callable[[Tensor], Tensor], eps: float, momentum: float) -> None:
+        super().__init__(channels, eps=eps, momentum=momentum)
+        self.act = act
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.clamp(super().forward(x), 0, 6)
+        return self.act(super().forward(x))
 
     def _check_input_dim(self, input: Tensor) -> None:
         """Leave the number of axes to the convolution before: torch.fx cannot trace the check of nn.BatchNorm2d."""
+
+
+def relu6(x: Tensor) -> Tensor:
+    """Return ``x`` between 0 and 6."""
+    return torch.clamp(x, 0, 6)
+
+
+class BatchNormReLU6(BatchNormAct):
+    """Batch norm and ReLU6."""
+
+    def __init__(self, channels: int, eps: float, momentum: float) -> None:
+        super().__init__(channels, relu6, eps, momentum)

@@ -13,6 +13,8 @@ from porter.catalog.models import find_arch
 from porter.errors import PorterError
 from porter.files import package_data
 from porter.formats.checkpoint import Checkpoint, Entry
+from porter.formats.tensorflow.graph_source import graph_source
+from porter.graph.analysis.analysis import Analysis
 from porter.mapping.table import Table
 from porter.mapping.translate import translate
 from porter.parity.compare_runs import Subject, compare_runs
@@ -22,6 +24,7 @@ from porter.runners.open_side import network_runner
 from porter.verbs.seed import seed
 
 GOLDENS = sorted(path.parent.name for path in package_data.folder("golden").glob("*/golden.npz"))
+SIZES = (224, 192, 160, 128, 96)
 
 
 def attributes(name: str) -> dict[str, list[int]]:
@@ -50,6 +53,31 @@ def test_goldens_of_one_architecture_share_variables_and_graph() -> None:
     assert large.variables == other.variables
     aux = "aux_11/aux_logits/Conv/weights"  # covers the whole map, so its size follows from the input's
     assert (large.training_variables[aux][:2], other.training_variables[aux][:2]) == ((6, 6), (5, 5))
+
+
+# Millions, as slim/nets/mobilenet_v1.md, slim/nets/mobilenet/README.md and mobilenet_v3.py (Small) publish them.
+PUBLISHED = {
+    **{f"mobilenet_v2_1.0_{size}": work for size, work in zip(SIZES, (300, 221, 154, 99, 56), strict=True)},
+    **{f"mobilenet_v2_0.75_{size}": work for size, work in zip(SIZES, (209, 153, 107, 69, 39), strict=True)},
+    **{f"mobilenet_v2_0.5_{size}": work for size, work in zip(SIZES, (97, 71, 50, 32, 18), strict=True)},
+    **{f"mobilenet_v2_0.35_{size}": work for size, work in zip(SIZES, (59, 43, 30, 20, 11), strict=True)},
+    **{"mobilenet_v2_1.4_224": 582, "mobilenet_v2_1.3_224": 509, "mobilenet_v1_1.0_224": 569},
+    **{"mobilenet_v3_large_1.0_224": 217, "mobilenet_v3_large_0.75_224": 155, "mobilenet_v3_small_1.0_224": 56.5},
+    **{"mobilenet_v3_small_0.75_224": 44, "mobilenet_v3_large_minimalistic_1.0_224": 209},
+}
+
+
+@pytest.mark.parametrize(("name", "millions"), PUBLISHED.items())
+def test_multiply_adds_are_the_published_ones(name: str, millions: float) -> None:
+    work = recorded(name).multiply_adds
+    assert work is not None
+    assert abs(work / 1e6 - millions) < 1  # rounded up or down
+
+
+@pytest.mark.parametrize("name", GOLDENS)
+def test_multiply_adds_are_those_of_the_graph(name: str) -> None:
+    golden = recorded(name)
+    assert golden.multiply_adds == Analysis(graph_source(golden.graph, golden.load_graph())).multiply_adds
 
 
 def test_a_checkpoint_is_verified_at_its_own_size_with_the_shared_graph(tmp_path: Path) -> None:

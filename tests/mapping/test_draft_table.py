@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from helpers.checkpoints import Saver, training_checkpoint
 from helpers.graphs import analysis_of, path_of
+from porter.catalog.goldens import recorded
+from porter.catalog.models import ARCHS
 from porter.mapping.draft_table import draft_table, write_draft
 from porter.mapping.table import Table
 from porter.verbs.inspect import draft
@@ -38,6 +40,14 @@ def test_the_draft_covers_every_variable_in_its_axes(tmp_path: Path, name: str) 
 
     for variable in variables.values():
         assert len(parse_axes(pairs[variable.name].source_axes)) == len(variable.shape or ())
+
+
+@pytest.mark.parametrize("name", sorted({recorded(name).shared.name for name in ARCHS}))
+def test_the_draft_of_every_architecture_expands_to_its_names(tmp_path: Path, name: str) -> None:
+    golden = recorded(name)
+    drafted, names = draft(golden.graph)
+    write_draft(tmp_path / "draft.toml", drafted, names)
+    assert {pair.source for pair in Table.read(tmp_path / "draft.toml").pairs("tf", "tf")} == set(golden.variables)
 
 
 def test_numbers_become_axes_and_the_head_is_marked(tmp_path: Path) -> None:

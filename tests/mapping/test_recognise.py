@@ -9,7 +9,7 @@ from helpers.checkpoints import Saver, detector, seeded_variables
 from helpers.graphs import analysed, path_of, renamed
 from porter import inspect
 from porter.catalog.goldens import recorded
-from porter.catalog.models import find_arch
+from porter.catalog.models import ARCHS, find_arch
 from porter.formats.tensorflow.source import load_graph
 from porter.mapping.description import describe
 from porter.mapping.recognise import nearest, recognise, title
@@ -142,6 +142,23 @@ def test_a_head_of_ones_own_is_left_out_by_its_scope(save: Saver) -> None:
     assert isinstance(result, Inspection)
     assert result.recognised is not None
     assert "--ignore 'MobilenetV1/extra/*' --ignore 'head/*'" in str(result.recognised.command)
+
+
+# One model of each architecture: those of other sizes have the same variables.
+ARCHITECTURES = sorted({recorded(name).shared.name for name in ARCHS})
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_every_architecture_is_recognised_alone_and_inside_another_network(name: str) -> None:
+    golden, arch = recorded(name), find_arch(name)
+    graph = golden.load_graph()
+    found = inspect_graph(analysed(graph)).recognised
+    assert found is not None
+    assert found.sentence == title(arch, sized=True)
+    assert found.models == (name,)
+    inside = inspect_graph(analysed(renamed(graph, lambda node: f"Stranger/{node}"))).recognised
+    assert inside is not None
+    assert inside.sentence == f"contains {title(arch, sized=True)}, in the scope Stranger"
 
 
 def test_titles_are_spelled_as_in_the_papers() -> None:

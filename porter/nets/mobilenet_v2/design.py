@@ -1,0 +1,45 @@
+"""The numbers of MobileNet V2 (Sandler et al. 2018, arXiv:1801.04381), which every framework's network reads.
+
+A full 3x3 convolution, then 17 inverted residuals, each a 1x1 expansion, a 3x3 depthwise convolution and a linear 1x1
+projection; a 1x1 convolution; an average pool; a classifier. Batch norm follows every convolution, ReLU6 all but the
+projections. Numbers that the paper does not give are those of slim/nets/mobilenet/mobilenet_v2.py.
+"""
+
+from __future__ import annotations
+
+from porter.nets.inverted_residuals import Block, Row, make_divisible, plan
+
+STEM = 32
+"""Table 2: output channels of the first convolution, whose stride is 2."""
+
+STAGES = (
+    (Row(16, 1, 1),),
+    (Row(24, 2, 6), Row(24, 1, 6)),
+    (Row(32, 2, 6), Row(32, 1, 6), Row(32, 1, 6)),
+    (Row(64, 2, 6), Row(64, 1, 6), Row(64, 1, 6), Row(64, 1, 6)),
+    (Row(96, 1, 6), Row(96, 1, 6), Row(96, 1, 6)),
+    (Row(160, 2, 6), Row(160, 1, 6), Row(160, 1, 6)),
+    (Row(320, 1, 6),),
+)
+"""Table 2: output channels, stride and expansion of each inverted residual, grouped by stage as timm does."""
+
+LAST = 1280
+"""Table 2: output channels of the last convolution."""
+
+
+def stem(multiplier: float) -> int:
+    """Return the output channels of the first convolution."""
+    return make_divisible(STEM * multiplier)
+
+
+def stages(multiplier: float) -> list[list[Block]]:
+    """Return the inverted residuals, grouped as in STAGES."""
+    return list(plan(STAGES, stem(multiplier), multiplier))
+
+
+def last(multiplier: float) -> int:
+    """Return the output channels of the last convolution, which multipliers below 1 leave whole.
+
+    finegrain_classification_mode in mobilenet_v2.py: the released checkpoints below 1 have it.
+    """
+    return make_divisible(LAST * max(multiplier, 1.0))
