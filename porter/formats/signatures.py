@@ -76,7 +76,7 @@ def is_gzipped(head: bytes) -> bool:
 class Kind:
     """A kind of file.
 
-    ``holds`` is what a file of this kind is good for; a "pointer" names or needs another file of the same checkpoint.
+    ``holds`` says what a file of this kind contains; a "pointer" names or needs another file of the same checkpoint.
     ``reader`` reads its tensors: ``module:function`` within porter.formats, imported when it is first needed. It takes
     the file's path, and all files of a ``sharded`` kind. ``refusal`` is what `open_checkpoint` says of a kind without a
     reader.

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from porter.errors import FormatError, unreadable
+from porter.errors import FormatError, plural, unreadable
 from porter.formats.checkpoint import Checkpoint, Entry
 from porter.formats.dtypes import check_shape, unread
 from porter.formats.tensorflow import objects
@@ -195,7 +195,7 @@ class _Shards:
             return self.path(shard).open("rb")
         except FileNotFoundError:
             raise FormatError(
-                f"{self.path(shard)} is missing: by {self.index.name} the checkpoint has {self.count} data file(s); "
+                f"{self.path(shard)} is missing: {self.index.name} expects {plural(self.count, 'data file')}; "
                 "copy all of them beside it"
             ) from None
 
