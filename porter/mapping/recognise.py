@@ -59,7 +59,7 @@ def _match(arch: Arch, table: Table, pairs: Sequence[Pair], shapes: Shapes) -> M
 
 
 def _match_in(arch: Arch, table: Table, pairs: Sequence[Pair], prefix: str, shapes: Shapes) -> Match | None:
-    """Return the match of ``arch`` behind ``prefix``, None where a tensor of the body is missing or differs."""
+    """Return the match of ``arch`` with ``prefix``, None where a tensor of the body is missing or differs."""
     if any(prefix + pair.source not in shapes for pair in pairs if not pair.head):
         return None
     want = expected_shapes(arch, table, ORIGINAL)

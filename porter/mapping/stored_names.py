@@ -1,4 +1,4 @@
-"""Where a file has the table's names: unchanged, behind a prefix, without scopes, or as older files spell them."""
+"""Where a file has the table's names: unchanged, with a prefix, without scopes, or as older files spell them."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def resolve_names(
 ) -> tuple[dict[str, str], str]:
     """Return ``{table's name: stored name}`` and the prefix that stands before all of them.
 
-    Without ``prefix`` it is the one that most of ``names`` stand behind. Where a file has only the average of a
-    variable, the stored name is the variable's own. Raises MappingError where all names stand behind two prefixes.
+    Without ``prefix`` it is the one that most of ``names`` have. Where a file has only the average of a
+    variable, the stored name is the variable's own. Raises MappingError where all names have two prefixes.
     """
     if not dialect.scoped:
         if prefix:
@@ -65,7 +65,7 @@ def resolve_names(
         prefix = find_prefix(stored, names)
     elif not any(has_variable(prefix + name, stored) for name in names):
         found = ", ".join(repr(other) for other, tails in _behind(stored, names).items() if tails) or "nothing"
-        raise MappingError(f"none of the model's names stands behind {prefix!r}: they stand behind {found}")
+        raise MappingError(f"no name of the model follows the prefix {prefix!r}; the prefixes in the file are {found}")
     return stored_names(stored, names, dialect, prefix), prefix
 
 
@@ -113,14 +113,14 @@ def find_prefix(stored: Collection[str], names: Sequence[str]) -> str:
     whole = [repr(prefix) for prefix, tails in behind.items() if len(tails) == len(names)]
     if len(whole) > 1:
         raise MappingError(
-            f"the model is there {len(whole)} times, behind {', '.join(whole)}: "
-            "choose with `prefix` and leave the rest out with `ignore`"
+            f"the file holds the model {len(whole)} times, with the prefixes {', '.join(whole)}: "
+            "choose one with `prefix` and leave the others out with `ignore`"
         )
     return max(behind, key=lambda prefix: len(behind[prefix]))
 
 
 def _behind(stored: Collection[str], names: Sequence[str]) -> dict[str, set[str]]:
-    """Return which of ``names`` stand behind each prefix in ``stored``; ``""`` is the first."""
+    """Return the names among ``names`` that each prefix in ``stored`` has; ``""`` is the first."""
     wanted = set(names)
     behind: dict[str, set[str]] = {"": set()}
     for name in map(base_name, stored):

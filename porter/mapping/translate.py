@@ -211,7 +211,7 @@ def _remedy(missing: Sequence[Pair]) -> str:
 def _with_aside(checkpoint: Checkpoint, name: str) -> str:
     """Return the name of a missing variable, and the form in which the file has it, if any."""
     aside = checkpoint.asides.get(name)
-    return f"{name}, which is there as {aside}" if aside else name
+    return f"{name}, which the file has as {aside}" if aside else name
 
 
 # ---- shapes
@@ -245,7 +245,7 @@ def _check_tensor(job: _Job, pair: Pair, name: str, original: tuple[int, ...]) -
     if entry.shape != want:
         what = "the head has another shape than the target's" if pair.head else "a shape differs from the model's"
         raise MappingError(
-            f"{path}: {what}: {name} has shape {entry.shape}, {job.arch.name} wants {want}; "
+            f"{path}: {what}: {name} has shape {entry.shape}, {job.arch.name} expects {want}; "
             "name the model that the checkpoint belongs to"
         )
 

@@ -156,7 +156,7 @@ def test_a_table_that_extends_another_replaces_axes_and_adds_rows(tmp_path: Path
         (("logits = true", 'logits = true\nsoftmax = "Lojits"'), "softmax of 'Lojits'"),
         (('name = "Logits"', 'where = "Logits"'), "unknown keys ['where']"),
         (('name = "Logits"\n', ""), "has an endpoint without a name"),
-        (('kind = "conv"', 'kind = "conv"\nlacks = { tf = ["bias"] }'), "lack ['bias']: its roles are ['kernel']"),
+        (('kind = "conv"', 'kind = "conv"\nlacks = { tf = ["bias"] }'), "lacks ['bias']: its roles are ['kernel']"),
         (('kind = "conv"', 'kind = "conv"\nlacks = { tf = ["kernel"] }'), "every dialect needs the kernel of a layer"),
         (('kind = "conv"', 'kind = "conv"\nlacks = { keras = ["kernel"] }'), "['keras'], which are not its dialects"),
         (('kind = "conv"', 'kind = "conv"\nlacks = 3'), "whose lacks is 3, which has the wrong type"),
