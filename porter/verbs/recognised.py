@@ -53,7 +53,7 @@ def _sentence(best: Match, alike: list[Match], size: int | None, analysis: Analy
 
 
 def _head(best: Match, analysis: Analysis | None) -> str:
-    """Describe the layers behind the known network whose weights are not the network's."""
+    """Describe the layers after the known network, by the weights that the network does not have."""
     if not best.unknown:
         return ""
     unknown = set(best.unknown)

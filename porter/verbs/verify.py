@@ -1,4 +1,4 @@
-"""verify: does a port compute what the original computes?"""
+"""verify: compares what a port and the original compute."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def verify(
             raise PorterError("`graph` and `reference` both name the reference: give one of them")
         reference, checkpoint = f"tf:{graph}", checkpoint if checkpoint is not None or candidate is not None else graph
     if endpoint_map is not None and candidate is None and reference is None:
-        raise PorterError("`endpoint_map` needs a network of yours: name it by `candidate`, as module.py:function")
+        raise PorterError("`endpoint_map` needs a network of yours: name it in `candidate`, as module.py:function")
     if checkpoint is None and reference is None and candidate is None:
         given = {"images": images, "ignore": ignore, "prefix": prefix, "preprocessing": preprocessing}
         _refuse_unused(given | {"average": average != "auto"})
@@ -86,10 +86,10 @@ def verify(
         reference = "golden"
     if "golden" in (reference, candidate):
         if images:
-            raise PorterError("goldens hold the sample images' values only: leave `images` out beside golden")
+            raise PorterError("a golden holds the sample images' values only: leave `images` out")
         if opened is not None and reference == "golden" and not (candidate or "").startswith("tf:"):
             raise PorterError(
-                "beside the reference golden a port has name-seeded weights: leave `checkpoint` out, or give "
+                "a port gets name-seeded weights where the reference is golden: leave `checkpoint` out, or give "
                 '`candidate="golden"` to compare the original with it'
             )
         context = beside_golden(context)
@@ -103,10 +103,10 @@ def verify(
 
 
 def _refuse_unused(given: Mapping[str, object]) -> None:
-    """Raise PorterError for an argument that only a checkpoint gives a meaning."""
+    """Raise PorterError for an argument that has no meaning without a checkpoint."""
     for name, value in given.items():
         if value:
-            raise PorterError(f"without a checkpoint the goldens are compared: give `checkpoint` to use `{name}`")
+            raise PorterError(f"without `checkpoint` the reference is the golden: give `checkpoint` to use `{name}`")
 
 
 def _original(context: Context, translation: Translation | None = None) -> Side:
