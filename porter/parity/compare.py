@@ -230,7 +230,7 @@ class ErrorAccumulator:
 
 
 class _Sums:
-    """The sums behind one endpoint's numbers, over the images added so far."""
+    """The sums that one endpoint's numbers come from, over the images added so far."""
 
     def __init__(self, name: str) -> None:
         self.name = name

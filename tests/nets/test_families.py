@@ -160,8 +160,8 @@ GOOD = RECORDS.replace("copycat", "new")
         ("", r"new/models\.toml has no list of models: begin each with \[\[model\]\]"),
         (GOOD.replace("title", "titel"), r"the model 'new_0\.25_128' lacks title: add them"),
         (GOOD + "colour = 3\n", r"the model 'new_0\.25_128' has the unknown field colour"),
-        (GOOD.replace('"{size}"', '"large"'), r"has input_size = 'large', which is not of the type int"),
-        (GOOD.replace('"{size}"', "true"), r"has input_size = True, which is not of the type int"),
+        (GOOD.replace('"{size}"', '"large"'), r"has input_size = 'large', which must have the type int"),
+        (GOOD.replace('"{size}"', "true"), r"has input_size = True, which must have the type int"),
         (GOOD.replace('"{size}"', '"{side}"'), r"'\{side\}' has an unknown placeholder; known: multiplier, size, name"),
         (GOOD.replace("[128]", "128"), r"over must list the values of each placeholder"),
         (
