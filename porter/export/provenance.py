@@ -77,7 +77,7 @@ def gather(
             "labels": labels,
             "input_size": [arch.input_size, arch.input_size],
             "preprocessing": arch.preprocessing,
-            "dtype": dtype,
+            "save_dtype": dtype,
             "from": source,
             "source": {path.name: digest for path, digest in digests.items()},
             "source_format": checkpoint.format,

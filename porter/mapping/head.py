@@ -8,9 +8,9 @@ from functools import partial
 
 import numpy as np
 
+from porter.catalog.families import labels
 from porter.catalog.models import Arch
 from porter.errors import PorterError
-from porter.files import package_data
 from porter.formats.checkpoint import Entry
 from porter.mapping.shapes import Shape, class_axis, expected_shapes
 from porter.mapping.table import Pair, Table
@@ -63,7 +63,7 @@ class Head:
 
     def class_names(self, arch: Arch, num_classes: int) -> list[str]:
         """Return the labels of the port's ``num_classes``: the released ones, or none for any other head."""
-        names = package_data.labels(arch.labels)
+        names = labels(arch.labels)
         if self.num_classes is not None:
             return []
         if self.drop_background:
@@ -73,7 +73,7 @@ class Head:
 
 def has_background(arch: Arch) -> bool:
     """Tell whether the released classes begin with a background class."""
-    return package_data.labels(arch.labels)[0] == "background"
+    return labels(arch.labels)[0] == "background"
 
 
 def _with_fresh_head(translation: Translation, arch: Arch, target: str, num_classes: int) -> Translation:
