@@ -42,7 +42,7 @@ def load(
     With ``features_only`` the network has no classifier. It returns a list of feature maps, the last one at each
     stride, the largest first, in the framework's axis order. ``out_indices`` selects maps by position, in any order;
     negative positions count from the end. ``network.feature_info`` has timm's methods: channels(), reduction() and
-    module_name(). Parameter names stay. docs/features.md lists the maps.
+    module_name(). Parameter names stay. docs/guides/features.md lists the maps.
 
     Warns of weights that are not finite, and of negative variances. Raises PorterError where the weights are not the
     model's, the framework is not installed, or an argument contradicts ``features_only``.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch import nn
 from helpers import torchvision_stand_in
 from helpers.activations import nchw, nhwc
 from helpers.checkpoints import SMALL
+from helpers.places import ROOT
 from porter import endpoints, load, port
 from porter.catalog.goldens import recorded
 from porter.catalog.models import ARCHS, Arch, find_arch
@@ -25,6 +27,8 @@ from porter.nets.layers_torch import DropPath
 from porter.runners.golden import GoldenRunner, golden_images
 from porter.verbs.seed import seed
 from porter.verbs.verify import verify
+
+GUIDE = (ROOT / "docs/guides/features.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +97,14 @@ def test_every_model_has_a_map_at_each_stride(arch: Arch) -> None:
     assert list(maps) == [least * 2**power for power in range(len(maps))]
     assert len(maps) == (5 if least == 2 else 3)
     assert not any(endpoint.logits for endpoint in maps.values())
+
+
+@pytest.mark.parametrize("name", ["nasnet_large", "nasnet_mobile", "nasnet_cifar", SMALL])
+def test_the_guide_lists_the_maps(name: str) -> None:
+    title, maps = find_arch(name).title.removesuffix(" 0.25"), feature_maps(find_arch(name))
+    (row,) = re.findall(rf"^\| {re.escape(title)} \| ([\d, ]+) \| (.*) \|$", GUIDE, re.MULTILINE)
+    assert row[0] == ", ".join(map(str, maps))
+    assert re.findall(r"\w+_?\d+|Stem_Conv", row[1]) == [one.name.removesuffix("_pointwise") for one in maps.values()]
 
 
 @pytest.fixture(scope="module")
