@@ -25,8 +25,9 @@ from porter.mapping.table import Table
 class FeatureInfo:
     """The maps of a feature network, under the names of timm's FeatureInfo.
 
-    ``info`` has one entry per map of the network, the largest map first: ``num_chs`` (channels), ``reduction`` (the
-    input's side over the map's), ``module`` (the layer that computes it) and ``endpoint`` (slim's name).
+    ``info`` has one entry per map of the network, the largest map first: ``index``, ``num_chs`` (channels),
+    ``reduction`` (the input's side over the map's), ``module`` (the layer that computes it) and ``endpoint`` (the
+    table's name).
     ``out_indices`` are the positions in ``info`` of the maps that the network returns. Every method returns the values
     of these maps, or those at ``idx``: one position, or several.
     """
@@ -47,7 +48,7 @@ class FeatureInfo:
         return self._get("module", idx)
 
     def endpoint(self, idx: int | Sequence[int] | None = None) -> Any:
-        """Return slim's name of each map, as ``porter.endpoints`` has it."""
+        """Return the name of each map in ``porter.endpoints``."""
         return self._get("endpoint", idx)
 
     def get_dicts(self, keys: Sequence[str] | None = None, idx: Sequence[int] | None = None) -> list[dict[str, Any]]:
@@ -74,8 +75,8 @@ def feature_network(arch: Arch, framework: str, network: Any, out_indices: Seque
     cut, channels = module.cut(network, places, chosen, arch.input_size)
     cut.feature_info = FeatureInfo(
         tuple(
-            {"num_chs": count, "reduction": reduction, "module": place, "endpoint": endpoint.name}
-            for (reduction, endpoint), place, count in zip(maps.items(), places, channels, strict=True)
+            {"index": at, "num_chs": count, "reduction": reduction, "module": place, "endpoint": endpoint.name}
+            for at, ((reduction, endpoint), place, count) in enumerate(zip(maps.items(), places, channels, strict=True))
         ),
         chosen,
     )

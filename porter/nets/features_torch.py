@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import torch
@@ -18,6 +18,17 @@ class FeatureNetwork(fx.GraphModule):
         copied = cast(FeatureNetwork, super().__deepcopy__(memo))  # only with the attributes that torch.fx knows
         copied.feature_info = self.feature_info
         return copied
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return _unpickled, super().__reduce__()[:2]
+
+
+def _unpickled(build: Callable[..., fx.GraphModule], arguments: tuple[Any, ...]) -> FeatureNetwork:
+    """Return the pickled network: torch.fx alone would build a plain GraphModule."""
+    module: Any = build(*arguments)
+    features = FeatureNetwork(module, module.graph, "FeatureNetwork")
+    features.feature_info = module.feature_info
+    return features
 
 
 class _Tracer(fx.Tracer):

@@ -136,6 +136,16 @@ def test_timms_nasnet_has_the_same_channels_and_strides(timm: Any) -> None:
     assert [shapes[one.name][2] for one in list(ours.values())[2:]] == theirs.channels()[2:]
 
 
+@pytest.mark.parametrize("model", [SMALL, "nasnet_mobile", "nasnet_cifar"])
+def test_channels_and_strides_are_those_of_the_maps(model: str) -> None:
+    network = load(model, features_only=True)
+    maps, info = network(torch.zeros(1, 3, 64, 64)), network.feature_info
+    assert [each.shape[1] for each in maps] == info.channels()
+    for each, reduction in zip(maps, info.reduction(), strict=True):
+        assert 64 // reduction - 1 <= each.shape[2] == each.shape[3] <= 64 // reduction  # NASNet's stem is VALID
+    assert [entry["index"] for entry in info.get_dicts()] == list(info.out_indices)
+
+
 def test_indices_select_and_order_the_maps() -> None:
     torch.manual_seed(0)
     whole = load(SMALL, features_only=True)
@@ -174,13 +184,15 @@ def test_a_feature_network_is_a_module_like_any_other(way: str) -> None:
     x, larger = (torch.randn(1, 3, side, side + 1, dtype=torch.float64) for side in (64, 301))
     again: Any
     if way == "copied":
-        again = copy.deepcopy(network)
+        again = copy.deepcopy(network)  # as an average of weights does
         assert again.feature_info == network.feature_info
+        assert [name for name, _ in again.named_parameters()] == [name for name, _ in network.named_parameters()]
+        assert again.train().eval() is again
     elif way == "pickled":
         file = io.BytesIO()
         torch.save(network, file)
         file.seek(0)
-        again = torch.load(file, weights_only=False)
+        again = copy.deepcopy(torch.load(file, weights_only=False))
         assert again.feature_info == network.feature_info
     elif way == "traced":
         again = torch.fx.symbolic_trace(network)
