@@ -56,15 +56,13 @@ class Remembered(Runner):
 
     label = "the sound network"
 
-    def __init__(self, runner: Runner, pictures: np.ndarray) -> None:
-        self.pictures = pictures
-        self.outputs = run_all(runner, pictures)
+    def __init__(self, runner: Runner, images: np.ndarray) -> None:
+        self.images = images
+        self.outputs = run_all(runner, images)
 
-    def __call__(self, pictures: np.ndarray) -> dict[str, np.ndarray]:
-        chosen = [
-            next(n for n, known in enumerate(self.pictures) if np.array_equal(known, picture)) for picture in pictures
-        ]
-        return {name: values[chosen] for name, values in self.outputs[pictures.dtype.name].items()}
+    def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        chosen = [next(n for n, known in enumerate(self.images) if np.array_equal(known, image)) for image in images]
+        return {name: values[chosen] for name, values in self.outputs[images.dtype.name].items()}
 
 
 @cache
@@ -90,8 +88,8 @@ def drill(model: str, fault: Fault) -> Outcome:
         network = build(arch, fault.framework, Checkpoint(Path("drill"), "drill", entries))
         if fault.network is not None:
             network = fault.network(network) or network
-        pictures = golden_images(size)
-        report = compare_runs({"fault": runner_of(network, table)}, reference, pictures, Subject(arch, table))["fault"]
+        images = golden_images(size)
+        report = compare_runs({"fault": runner_of(network, table)}, reference, images, Subject(arch, table))["fault"]
     divergence = report.first_divergence
     return Outcome(fault, divergence.endpoint if divergence else None, report.cause)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from porter.catalog import families
 from porter.catalog.goldens import recorded
 from porter.catalog.models import ARCHS
 from porter.files import package_data
@@ -70,7 +71,7 @@ def test_a_wheel_verifies_a_model_without_the_checkout(wheel: Path, tmp_path: Pa
 
 
 def test_labels_are_the_1001_with_the_background_first() -> None:
-    names = package_data.labels("imagenet_1001")
+    names = families.labels("imagenet_1001")
     assert len(names) == 1001
     assert (names[0], names[1], names[282], names[968]) == (
         "background",

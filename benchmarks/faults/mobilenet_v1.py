@@ -306,7 +306,7 @@ FAULTS = [
         "float32",
         network=torch_forward(NORM, _in_float32),
     ),
-    Fault("pictures in [0, 1] for [-1, 1]", "torch", "Conv2d_0", "", network=_scaled_input),
+    Fault("images in [0, 1] for [-1, 1]", "torch", "Conv2d_0", "", network=_scaled_input),
     Fault("BGR for RGB", "torch", "Conv2d_0", "", network=_bgr),
     Fault("epsilon 1e-5 in every batch norm", "keras", "Conv2d_0", "epsilon", module={f"{M}.keras:EPSILON": 1e-5}),
     Fault(

@@ -1,8 +1,9 @@
-"""Families of networks, found as folders, and the places of their tables, goldens and code.
+"""Families of networks, found as folders, and the places of their tables, goldens, labels and code.
 
 A family is a folder with ``models.toml`` (see ``porter.catalog.models``), ``<framework>.py`` for each framework and
 usually ``design.py``. The folder stands in porter/nets/, or in a folder that the environment variable PORTER_FAMILIES
-lists (separated by os.pathsep). Mapping tables and goldens are in mappings/ and golden/ at the top or in the family.
+lists (separated by os.pathsep). Mapping tables, goldens and labels are in mappings/, golden/ and labels/, at the top or
+in the family.
 """
 
 from __future__ import annotations
@@ -80,6 +81,19 @@ def golden_path(name: str) -> Path:
     Without such a folder the path is the one at the top. Raises PorterError where there are several.
     """
     return _find("golden", name)
+
+
+def labels(name: str) -> list[str]:
+    """Return the class names of labels/<name>.txt, at the top or inside a family.
+
+    The file has one per line in class order; a line that begins with ``#`` is a comment. Raises PorterError where the
+    file is missing, or where there are several.
+    """
+    path = _find("labels", f"{Path(name).name}.txt")
+    if not path.is_file():
+        raise PorterError(f"{path} does not exist: add it, or name one of the files there as the model's labels")
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if not line.startswith("#")]
 
 
 def _find(kind: str, entry: str) -> Path:

@@ -229,7 +229,7 @@ def _check(record: Mapping[str, Any], family: Family) -> None:
             raise PorterError(f"{which} has the unknown field {key}; a record has {', '.join(_FIELDS)}")
         wanted = _TYPES.get(key, str)
         if not isinstance(value, wanted) or isinstance(value, bool):
-            raise PorterError(f"{which} has {key} = {value!r}, which is not of the type {wanted.__name__}")
+            raise PorterError(f"{which} has {key} = {value!r}, which must have the type {wanted.__name__}")
         if isinstance(value, int) and value < 1:
             raise PorterError(f"{which} has {key} = {value}: it must be at least 1")
     if not all(isinstance(function, str) for function in record["builders"].values()):

@@ -122,13 +122,13 @@ def verify(
 
 
 def refuse_file(model: str) -> None:
-    """Raise PorterError where a file was given in place of a model."""
+    """Raise PorterError where a file is given in place of a model."""
     if not is_model(model) and (Path(model).exists() or Path(f"{model}.index").is_file()):
         raise PorterError(f"{model} is a file, not a model: check its digests with `port check {model}`")
 
 
 def require_report(report: Path) -> None:
-    """Raise PorterError, before hours of work, where ``report`` could not be written after it."""
+    """Raise PorterError, before hours of work, if the folder of ``report`` does not exist."""
     from porter.files.installed import require_package
 
     require_package("jinja2", "report")

@@ -14,7 +14,7 @@ DTYPES = ("float16", "bfloat16")
 
 
 def round_to(name: str, entry: Entry, dtype: str | None) -> Entry:
-    """Return the entry ``name`` with its values rounded to ``dtype``; unchanged for None, and for tensors of no floats.
+    """Return the entry ``name`` with its values rounded to ``dtype``; unchanged for None, and if it has no floats.
 
     Rounding is to nearest, ties to even. For float16 the entry has that dtype. numpy has no bfloat16: its values stay
     float32 arrays. Reading the entry raises PorterError if a finite value overflows.

@@ -34,7 +34,9 @@ def _card(facts: Mapping[str, Any]) -> str:
     classes = f"{facts['num_classes']} classes" if facts["num_classes"] else "no classifier"
     labels = f", named in {LABELS}" if facts["labels"] else ""
     taken = "the exponential moving averages" if facts["average"] == "ema" else "the raw values"
-    rounded = f" Weights are rounded to {facts['dtype']}, after the parity was checked." if facts["dtype"] else ""
+    rounded = (
+        f" Weights are rounded to {facts['save_dtype']}, after the parity was checked." if facts["save_dtype"] else ""
+    )
     sources = "\n".join(f"- `{name}`, SHA-256 `{digest}`" for name, digest in facts["source"].items())
     return f"""# {facts["model"]} for {facts["framework"]}
 

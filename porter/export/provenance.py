@@ -79,7 +79,7 @@ def gather(
             "input_size": [arch.input_size, arch.input_size],
             "in_channels": translation.in_channels,
             "preprocessing": arch.preprocessing,
-            "dtype": dtype,
+            "save_dtype": dtype,
             "from": source,
             "source": {path.name: digest for path, digest in digests.items()},
             "source_format": checkpoint.format,

@@ -20,18 +20,9 @@ def folder(name: str) -> Path:
     """Return the folder ``mappings``, ``golden``, ``labels`` or ``released``.
 
     A checkout's own folder comes first, so that an editable install never reads a stale copy. Raises PorterError if
-    porter is not whole.
+    the folder is missing.
     """
     for root in (checkout(), PACKAGE):
         if root and (root / name).is_dir():
             return root / name
     raise PorterError(f"porter's data folder {name}/ is missing beside {PACKAGE}: install porter again")
-
-
-def labels(name: str) -> list[str]:
-    """Return the class names of ``labels/<name>.txt``: one per line in class order, comments behind ``#``."""
-    path = folder("labels") / f"{Path(name).name}.txt"
-    if not path.is_file():
-        raise PorterError(f"{path} does not exist: add it, or name one of the files there as the model's labels")
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return [line for line in lines if not line.startswith("#")]

@@ -36,7 +36,7 @@ def is_sealed(text: bytes) -> bool | None:
 
 
 def has_seal(text: bytes) -> bool:
-    """Tell whether ``text`` holds a seal, whole or broken."""
+    """Tell whether ``text`` holds a seal, valid or not."""
     return _SEAL.search(text) is not None
 
 

@@ -71,8 +71,8 @@ class Checkpoint(Mapping[str, np.ndarray]):
     def __getitem__(self, name: str) -> np.ndarray:
         if name in self.asides and name not in self.entries:
             raise FormatError(
-                f"{self.path}: {name} is there as {self.asides[name]}, which porter does not read yet: "
-                "save it as a float32"
+                f"{self.path}: {name} is stored as {self.asides[name]}, which porter does not read yet: "
+                "save it as float32"
             )
         return self.entries[name].load()
 

@@ -91,7 +91,7 @@ def _named_in_state(state: Path) -> Place:
 
 
 def _escaped(found: re.Match[bytes]) -> bytes:
-    """Return the byte behind a backslash in protobuf's text format: in octal, or itself."""
+    """Return the byte that follows a backslash in protobuf's text format: in octal, or itself."""
     return bytes([int(found[1], 8) & 0xFF]) if found[1][:1] in b"01234567" else found[1]
 
 

@@ -42,7 +42,7 @@ def _is_graph(head: bytes) -> bool:
 class Kind:
     """A kind of file.
 
-    ``holds`` is what a file of this kind is good for; a "pointer" names or needs another file of the same checkpoint.
+    ``holds`` says what a file of this kind contains; a "pointer" names or needs another file of the same checkpoint.
     ``reader`` reads its tensors: ``module:function`` within porter.formats, imported when it is first needed. It takes
     the file's path, and all files of a ``sharded`` kind. ``refusal`` is what `open_checkpoint` says of a kind without a
     reader. ``suffixes`` are those that a damaged file of this kind is known by in a folder.

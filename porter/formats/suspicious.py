@@ -66,7 +66,7 @@ def failed_check(values: np.ndarray, variance: bool = False) -> str | None:
     if variance and low < 0:
         return f"{_counted(int((values < 0).sum()), values.size)} below zero, where variances belong"
     if max(-low, high) > _LARGEST:
-        return f"values up to {max(-low, high):.3g}, which no training leaves behind"
+        return f"values up to {max(-low, high):.3g}, which no training produces"
     return None
 
 

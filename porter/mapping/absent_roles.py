@@ -32,7 +32,7 @@ def check_fills(tensors: Iterable[Lone], taken: Mapping[str, str], checkpoint: C
             raise MappingError(
                 f"{checkpoint.path}: {name} must be {lone.fill:g} everywhere, because {target} has no {lone.role} "
                 f"there, but {int(other.sum())} of its {values.size} values differ, such as {values[other][0]:g}: "
-                "take a `target` that has it"
+                "choose a `target` that has it"
             )
 
 

@@ -20,10 +20,10 @@ Leaves = Mapping[str, str | Mapping[str, str]]
 class Dialect:
     """One library's names.
 
-    ``separator`` stands between a layer's name and its tensor's. ``leaves`` holds the tensor names that differ from
-    the framework's: ``{role: name}``, or ``{kind: {role: name}}`` for one kind of layer. ``older_leaves`` lists the
-    names that older files have for a leaf. Files of a dialect that is not ``scoped`` drop the scopes before a layer's
-    name. ``title`` is the name that readers know.
+    ``separator`` is the text between a layer's name and its tensor's. ``leaves`` holds the tensor names that differ
+    from the framework's: ``{role: name}``, or ``{kind: {role: name}}`` for one kind of layer. ``older_leaves`` lists
+    the names that older files have for a leaf. Files of a dialect that is not ``scoped`` drop the scopes before a
+    layer's name. ``title`` is the name that readers know.
     """
 
     name: str
@@ -93,7 +93,7 @@ def _check_fields(name: str, fields: Mapping[str, Any], path: Path) -> None:
         raise MappingError(f"{path}: [dialect] has the unknown keys {unknown}: choose from {', '.join(_TYPES)}")
     for key, value in fields.items():
         if not isinstance(value, _TYPES[key]):
-            raise MappingError(f"{path}: [dialect] has {key} = {value!r}: expected a {_TYPES[key].__name__}")
+            raise MappingError(f"{path}: [dialect] has {key} = {value!r}: expected the type {_TYPES[key].__name__}")
     if not all(isinstance(leaf, str) or _is_names(leaf) for leaf in fields.get("leaves", {}).values()):
         raise MappingError(f"{path}: [dialect] has leaves that are not names: write role = 'name'")
     if not all(
@@ -102,7 +102,7 @@ def _check_fields(name: str, fields: Mapping[str, Any], path: Path) -> None:
     ):
         raise MappingError(f"{path}: [dialect] has older_leaves that are not lists of names")
     if not fields.get("separator", "/"):
-        raise MappingError(f"{path}: [dialect] has an empty separator: write what stands between layer and tensor")
+        raise MappingError(f"{path}: [dialect] has an empty separator: write the text between layer and tensor")
     known = DIALECTS.get(name)
     framework = fields.get("framework", known and known.framework)
     if framework not in FRAMEWORKS:

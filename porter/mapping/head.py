@@ -8,9 +8,9 @@ from functools import partial
 
 import numpy as np
 
+from porter.catalog.families import labels
 from porter.catalog.models import Arch
 from porter.errors import PorterError
-from porter.files import package_data
 from porter.files.labels import Labels
 from porter.formats.checkpoint import Entry
 from porter.mapping.shapes import Shape, class_axis, expected_shapes
@@ -76,7 +76,7 @@ class Head:
         if self.labels is not None:
             self.labels.check(num_classes)
             return list(self.labels.names)
-        names = package_data.labels(arch.labels)
+        names = labels(arch.labels)
         if self.num_classes is not None:
             return []
         if self.drop_background:
@@ -93,7 +93,7 @@ def head_beside(backbone: bool, head: Head | None) -> Head:
 
 def has_background(arch: Arch) -> bool:
     """Tell whether the released classes begin with a background class."""
-    return package_data.labels(arch.labels)[0] == "background"
+    return labels(arch.labels)[0] == "background"
 
 
 def _with_fresh_head(translation: Translation, arch: Arch, target: str, num_classes: int) -> Translation:

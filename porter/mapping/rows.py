@@ -22,7 +22,7 @@ class Named(NamedTuple):
 class Layer:
     """One layer. ``id`` is that of its row, which several layers share where the row goes over axes.
 
-    ``names`` holds each dialect's name and, behind it, the names that older files have. ``kinds`` holds the dialects
+    ``names`` holds each dialect's name, followed by the names that older files have. ``kinds`` holds the dialects
     in which the layer has another kind than ``kind``, ``lacks`` the roles that a dialect's layer does not have. A
     ``head`` has the classes as its axis O. ``part`` is the optional part that the layer belongs to. A ``sized`` kernel
     covers a whole map: its H and W follow from the size of the images. The ``stem`` reads the images: its axis I has

@@ -146,7 +146,7 @@ def _check_roles(merged: Merged, records: Mapping[str, Dialect], layer: Layer) -
     for dialect, lacking in layer.lacks.items():
         known = {tensor.role for tensor in KINDS[layer.kind_in(dialect)]}
         if unknown := sorted(set(lacking) - known):
-            refuse(merged.file_of(dialect), f"has the layer {layer.id} lack {unknown}: its roles are {sorted(known)}")
+            refuse(merged.file_of(dialect), f"says that {layer.id} lacks {unknown}: its roles are {sorted(known)}")
     every = set().union(*roles.values())
     for dialect, found in roles.items():
         for role in sorted(every - found):

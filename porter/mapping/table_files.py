@@ -21,7 +21,7 @@ class Source(NamedTuple):
 
 
 def read_sources(path: Path, seen: tuple[Path, ...] = ()) -> tuple[Source, ...]:
-    """Return the files of the table in ``path``, behind those of the table that it extends. Raises MappingError."""
+    """Return the files of the table in ``path``, after those of the table that it extends. Raises MappingError."""
     if path in seen:
         raise MappingError(f"{path} extends itself: name another table in extends")
     text = _text(path)
@@ -34,7 +34,7 @@ def read_sources(path: Path, seen: tuple[Path, ...] = ()) -> tuple[Source, ...]:
 
 
 def dialect_of(overlay: Path) -> str:
-    """Return the dialect of an overlay file, which stands behind the table's name: ``mobilenet_v1.timm.toml``."""
+    """Return the dialect of an overlay file, which follows the table's name: ``mobilenet_v1.timm.toml``."""
     return overlay.stem.rpartition(".")[2]
 
 

@@ -278,7 +278,7 @@ def _check_complete(job: _Job, located: Located, wanted: Sequence[Pair], left_ov
 def _with_aside(checkpoint: Checkpoint, name: str) -> str:
     """Return the name of a missing variable, and the form in which the file has it, if any."""
     aside = checkpoint.asides.get(name)
-    return f"{name}, which is there as {aside}" if aside else name
+    return f"{name}, which the file has as {aside}" if aside else name
 
 
 # ---- shapes

@@ -4,7 +4,7 @@
   original's values. An epsilon rounded to float32 already shows 1e-9, a wrong pad 1e-3.
 - rounding: in float32, the port's distance from the float64 truth is at most 4 times (root mean square) and
   16 times (largest) that of the original's own float32 run. A softmax has few values, and the original's may be right
-  by luck, so its rounding counts as at least what its logits' rounding makes one expect.
+  by luck, so its rounding counts as at least what its logits' rounding predicts.
 
 Where only one side has float64, its values are the truth, and the other side is judged by its rounding. Where neither
 has, float32 is compared with float32 by a stated bound, and smaller differences are not detected.
@@ -230,7 +230,7 @@ class ErrorAccumulator:
 
 
 class _Sums:
-    """The sums behind one endpoint's numbers, over the images added so far."""
+    """The sums that one endpoint's numbers come from, over the images added so far."""
 
     def __init__(self, name: str) -> None:
         self.name = name

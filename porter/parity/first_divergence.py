@@ -51,7 +51,7 @@ class Rerun:
         return self._shared[at - 1] if at else None
 
     def _skipped(self, endpoint: str) -> str | None:
-        """Return the cause where the candidate lacks the endpoint just before."""
+        """Return the cause where the candidate lacks the endpoint before this one."""
         order = list(self.want)
         upstream = order[: order.index(endpoint)]
         gone = [name for name in upstream if name not in self.got]

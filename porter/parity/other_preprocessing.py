@@ -37,7 +37,7 @@ def preprocessing_drift(
     """
     if images.preset.torch is None or images.channels != IMAGE_CHANNELS:
         return ()
-    sides = [_Drift("PyTorch", "resize and crop, by Pillow and antialiased as torchvision's", with_pillow)]
+    sides = [_Drift("PyTorch", "resize and crop, with Pillow and antialiased as in torchvision", with_pillow)]
     if images.preset.tensorflow is not None and find_spec("tensorflow") is not None:
         sides.insert(0, _Drift("TensorFlow", "decode, crop and resize", with_tensorflow))
     for number in track(range(min(len(images), IMAGES)), "preprocessing"):
@@ -50,7 +50,7 @@ def preprocessing_drift(
 
 @dataclass
 class _Drift:
-    """What is known of one side's preparation: sums over the images, and both logits of each."""
+    """One side's preparation: sums of differences over the images, and both logits of each image."""
 
     side: str
     how: str

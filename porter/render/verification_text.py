@@ -71,7 +71,7 @@ def _show_endpoints(out: Console, report: Report, name: str) -> None:
 
 
 def has_ratios(report: Report) -> bool:
-    """Tell whether a report measures float32 in multiples of the reference's rounding."""
+    """Return whether a report measures float32 in multiples of the reference's rounding."""
     return any(row.rounding_rms is not None for row in report.rows)
 
 

@@ -59,5 +59,5 @@ class Context:
         if self.golden is not None:
             return seeded_checkpoint(self.golden), Options()
         if self.checkpoint is None:
-            raise PorterError("there are no weights to port: give `checkpoint`, or name the other side by `candidate`")
+            raise PorterError("there are no weights to port: give `checkpoint`, or name the other side in `candidate`")
         return self.checkpoint, self.options

@@ -33,7 +33,7 @@ class Preset:
 
     ``prepare`` is porter's, ``(uint8 image, side) -> float32 input``. ``tensorflow`` does the same with TensorFlow's
     ops, ``(the tensorflow module, decoded uint8 image, side) -> float32 tensor``. ``torch`` are PyTorch users'
-    transforms. The last two are None where porter compares with no others. With ``own_size`` images keep their size.
+    transforms. Either is None where porter has nothing to compare with. With ``own_size`` images keep their size.
     """
 
     prepare: Callable[[np.ndarray, int], np.ndarray]

@@ -1,4 +1,4 @@
-"""softmax, and the float32 error that rounding of its logits makes one expect."""
+"""softmax, and the float32 error that the rounding of its logits predicts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""user_runner: runs the user's own network, which a function of a Python file is or builds.
+"""user_runner: runs the user's own network: a function of a Python file, or what that function builds.
 
 The function is one of three:
 
@@ -48,7 +48,7 @@ def user_runner(path: Path, function: str, context: Context) -> Runner:
     names = _names(context)
     if framework is None:
         if not callable(network):
-            raise PorterError(f"{where} returns a {type(network).__name__}: build a module or a callable")
+            raise PorterError(f"{where} returns the type {type(network).__name__}: build a module or a callable")
         return CallableRunner(function, where, network, context, names)
     table = _renamed(context.table, framework, names)
     if framework == "torch":
@@ -115,7 +115,7 @@ class CallableRunner(Runner):
         with _one_sentence(self.where):
             given = self.function(images)
         if not isinstance(given, Mapping):
-            raise PorterError(f"{self.where} returns a {type(given).__name__}: return {{endpoint: array}}")
+            raise PorterError(f"{self.where} returns the type {type(given).__name__}: return {{endpoint: array}}")
         with _one_sentence(self.where):
             outputs = {name: _array(given[key]) for name, key in self.keys.items() if key in given}
         self._check(outputs, len(images))
@@ -150,7 +150,7 @@ def read_names(given: Mapping[str, str] | str | Path) -> dict[str, str]:
     try:
         names = tomllib.loads(path.read_text(encoding="utf-8")).get("endpoints")
     except FileNotFoundError:
-        raise PorterError(f"{path} does not exist: name a TOML file by `endpoint_map`") from None
+        raise PorterError(f"{path} does not exist: name a TOML file in `endpoint_map`") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise PorterError(f"{path} is not valid TOML: {error}; correct it there") from None
     if not isinstance(names, dict) or not all(isinstance(value, str) for value in names.values()):

@@ -1,4 +1,4 @@
-"""check: whether a file still is as porter wrote it, by its digests, or a TensorFlow checkpoint, by its checksums.
+"""check: finds damage in what porter wrote, by digests, and in TensorFlow checkpoints, by checksums.
 
 It imports no framework.
 """
@@ -56,9 +56,9 @@ class Checked:
     def __str__(self) -> str:
         if self and self.by == "checksums":
             but = f", but porter cannot check{listing(summary(self.unchecked))}" if self.unchecked else ""
-            return f"{self.path} is whole: {self.tensors} tensors match their checksums{but}"
+            return f"{self.path} is intact: {self.tensors} tensors match their checksums{but}"
         if self:
-            return f"{self.path} is whole: {self.tensors} tensors and everything else are as porter wrote them"
+            return f"{self.path} is intact: {self.tensors} tensors and everything else are as porter wrote them"
         return f"{self.path} is damaged: port it again or copy it again; these parts differ{listing(self.damaged)}"
 
     def as_dict(self) -> dict[str, Any]:
@@ -228,7 +228,7 @@ def _safetensors(path: Path, file: BinaryIO) -> tuple[int, list[str]]:
         if _digest(file, after - begin) != want:
             damaged.append(name)
     if size > end:
-        damaged.append(f"{plural(size - end, 'byte')} behind the last tensor")
+        damaged.append(f"{plural(size - end, 'byte')} after the last tensor")
     return len(digests), damaged
 
 

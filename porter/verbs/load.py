@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from porter.catalog.models import find_arch
+from porter.catalog.models import Arch, find_arch
+from porter.errors import PorterError
 from porter.formats.checkpoint import Checkpoint
 from porter.formats.open import open_checkpoint
 from porter.formats.suspicious import Findings, watch
 from porter.mapping.dialects import DIALECTS, Dialect
 from porter.mapping.kinds import statistic_leaves
+from porter.mapping.table import Table
 from porter.nets.build import build, require_framework
+from porter.nets.features import feature_network
 
 
 def load(
@@ -23,34 +27,66 @@ def load(
     num_classes: int | None = None,
     dtype: str | None = None,
     in_channels: int | None = None,
+    *,
+    features_only: bool = False,
+    out_indices: Sequence[int] | None = None,
     **options: Any,
 ) -> Any:
     """Return ``model`` in ``framework`` as a plain module in eval mode: logits out.
 
-    ``torch`` takes NCHW, ``keras`` NHWC, of ``input_size`` if that is given. ``weights`` is a file or folder that
-    porter wrote; ``dtype`` is the file's where it is left out, and its head gives the number of classes. A file
-    without a head gives the features, or a fresh head of ``num_classes``. The network reads images of ``in_channels``
-    channels, by default those that the file's weights are for, or three. Other ``options`` go to the network's builder,
-    such as ``global_pool=True`` of MobileNet V1, or ``aux=True`` of NASNet, which then returns its auxiliary head's
-    logits too.
+    ``torch`` takes NCHW images. ``keras`` takes NHWC images of side ``input_size``, by default the model's own.
+    ``weights`` is a file or folder that porter wrote. Its head gives the number of classes; without a head, the network
+    ends at the features or has a fresh head of ``num_classes``. ``dtype`` is by default the file's. The network reads
+    images of ``in_channels`` channels, by default those that the file's weights are for, or three. Other ``options``
+    go to the network's builder, such as ``multiplier=0.35`` of MobileNet V1. With ``aux=True`` NASNet returns its
+    auxiliary head's logits too.
 
-    Warns of weights that are not finite, or that are no variances where those belong. Raises PorterError where the
-    weights are not the model's, or the framework is not installed.
+    With ``features_only`` the network has no classifier. It returns a list of feature maps, the last one at each
+    stride, the largest first, in the framework's axis order. ``out_indices`` selects maps by position, in any order;
+    negative positions count from the end. ``network.feature_info`` has timm's methods: channels(), reduction() and
+    module_name(). Parameter names stay. docs/guides/features.md lists the maps.
+
+    Warns of weights that are not finite, and of negative variances. Raises PorterError where the weights are not the
+    model's, the framework is not installed, or an argument contradicts ``features_only``.
     """
     arch = find_arch(model)
+    _refuse_contradictions(arch, features_only, out_indices, {"num_classes": num_classes, **options})
     if weights is None:
-        return build(arch, framework, None, num_classes, dtype=dtype, in_channels=in_channels, **options)
+        classes = 0 if features_only else num_classes
+        network = build(arch, framework, None, classes, dtype=dtype, in_channels=in_channels, **options)
+    else:
+        network = _filled(
+            arch, framework, weights, num_classes=num_classes, dtype=dtype, in_channels=in_channels, **options
+        )
+    return feature_network(arch, framework, network, out_indices) if features_only else network
+
+
+def _refuse_contradictions(
+    arch: Arch, features_only: bool, out_indices: Sequence[int] | None, given: Mapping[str, Any]
+) -> None:
+    """Raise PorterError for an argument that has no meaning with or without ``features_only``."""
+    if not features_only:
+        if out_indices is not None:
+            raise PorterError("`out_indices` selects feature maps: add `features_only=True`")
+        return
+    for name in ("num_classes", *Table.load(arch.table).parts):
+        if given.get(name):
+            raise PorterError(f"`features_only` leaves all classifiers out: leave `{name}` out too")
+
+
+def _filled(arch: Arch, framework: str, weights: str | Path, **options: Any) -> Any:
+    """Return the network with the weights of a file, and warn of suspicious ones."""
     require_framework(arch, framework)
     suspicious = Findings()
     checkpoint = _watched(open_checkpoint(weights), DIALECTS[framework], suspicious)
-    network = build(arch, framework, checkpoint, num_classes, dtype=dtype, in_channels=in_channels, **options)
+    network = build(arch, framework, checkpoint, **options)
     for sentence in suspicious.values():
-        warnings.warn(f"{checkpoint.path}: {sentence}", stacklevel=2)
+        warnings.warn(f"{checkpoint.path}: {sentence}", stacklevel=3)
     return network
 
 
 def _watched(checkpoint: Checkpoint, dialect: Dialect, suspicious: Findings) -> Checkpoint:
-    """Return ``checkpoint``, which leaves in ``suspicious`` what is suspicious about the tensors that are read."""
+    """Return ``checkpoint``; reading a tensor that fails a sanity check adds a sentence to ``suspicious``."""
     statistics = statistic_leaves(dialect)
     watched = {}
     for name, entry in checkpoint.entries.items():

@@ -312,7 +312,7 @@ def _check_rounded(plan: Plan, written: Checkpoint) -> None:
 
 
 def _verify(plan: Plan, tensors: Checkpoint) -> Verification | None:
-    """Compare a port that has ``tensors`` with the original in TensorFlow; return None where nobody asked for it."""
+    """Compare a port that has ``tensors`` with the original in TensorFlow; return None unless the plan asks for it."""
     if not plan.verify:
         return None
     ports = {plan.target: tensors}
@@ -328,5 +328,5 @@ def _verify(plan: Plan, tensors: Checkpoint) -> Verification | None:
 
 
 def _holds(verification: Verification | None) -> bool:
-    """Tell whether nothing speaks against the port: parity holds, or nobody asked."""
+    """Return whether parity holds, or was not checked."""
     return verification is None or bool(verification)

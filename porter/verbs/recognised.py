@@ -64,7 +64,7 @@ def of_checkpoint(checkpoint: Checkpoint, shapes: Mapping[str, tuple[int, ...]])
 
 
 def _head(best: Match, analysis: Analysis | None) -> str:
-    """Describe the layers behind the known network whose weights are not the network's."""
+    """Describe the layers after the known network, by the weights that the network does not have."""
     if not best.unknown:
         return ""
     unknown = set(best.unknown)

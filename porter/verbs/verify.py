@@ -1,4 +1,4 @@
-"""verify: does a port compute what the original computes?"""
+"""verify: compares what a port and the original compute."""
 
 from __future__ import annotations
 
@@ -104,10 +104,10 @@ def verify(
         reference = "golden"
     if "golden" in (reference, candidate):
         if images:
-            raise PorterError("goldens hold the sample images' values only: leave `images` out beside golden")
+            raise PorterError("a golden holds the sample images' values only: leave `images` out")
         if opened is not None and reference == "golden" and not (candidate or "").startswith("tf:"):
             raise PorterError(
-                "beside the reference golden a port has name-seeded weights: leave `checkpoint` out, or give "
+                "a port gets name-seeded weights where the reference is golden: leave `checkpoint` out, or give "
                 '`candidate="golden"` to compare the original with it'
             )
         context = beside_golden(context)
@@ -133,7 +133,7 @@ def _is_graph(opened: Checkpoint | None) -> bool:
 
 
 def _refuse_unused(given: Mapping[str, object]) -> None:
-    """Raise PorterError for an argument that only a checkpoint gives a meaning."""
+    """Raise PorterError for an argument that has no meaning without a checkpoint."""
     for name, value in given.items():
         if value:
             raise PorterError(f"without a checkpoint `{name}` has no effect: give `checkpoint`, or leave `{name}` out")

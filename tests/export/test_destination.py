@@ -22,7 +22,7 @@ FACTS = Facts(
         "labels": None,
         "input_size": [8, 8],
         "preprocessing": "inception",
-        "dtype": None,
+        "save_dtype": None,
         "source": {},
         "source_format": "V2 checkpoint",
         "average": "raw",

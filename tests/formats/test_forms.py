@@ -162,7 +162,7 @@ def test_a_dtype_that_numpy_lacks_is_an_aside(tf: Any, save: Saver) -> None:
     checkpoint = open_checkpoint(save({"w": WHOLE, **odd}))
     assert checkpoint.asides == {"int4": "tensor of dtype int4", "float8": "tensor of dtype float8_e5m2"}
     with pytest.raises(
-        FormatError, match="int4 is there as tensor of dtype int4, which porter does not read yet: save"
+        FormatError, match="int4 is stored as tensor of dtype int4, which porter does not read yet: save"
     ):
         checkpoint["int4"]
 
@@ -462,7 +462,7 @@ def test_a_slice_in_anothers_place_is_refused(tmp_path: Path) -> None:
     path.write_bytes(
         tables.table([(b"", tables.message(1, tables.message(1, meta))), (slice_key("w", GOOD[0]), first)])
     )
-    with pytest.raises(FormatError, match=r"w cannot be read: in its place are the values of v \(0,2:0,6\)"):
+    with pytest.raises(FormatError, match=r"w cannot be read: the values of v \(0,2:0,6\) are stored in its place"):
         open_checkpoint(path)["w"]
     path.unlink()
     path.write_bytes(tables.table([(b"", tables.message(1, tables.message(1, meta)))]))
@@ -476,10 +476,13 @@ GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 @pytest.mark.parametrize(
     ("graph", "reason"),
     [
-        (tables.message(1, tables.message(1, tables.number(1, 7))), "points behind its end"),
-        (tables.message(1, tables.message(1, tables.number(1, tables.MINUS_ONE))), "points behind its end"),
+        (tables.message(1, tables.message(1, tables.number(1, 7))), "refers to a missing object"),
+        (
+            tables.message(1, tables.message(1, tables.number(1, tables.MINUS_ONE))),
+            "refers to a missing object",
+        ),
         (tables.message(1, tables.message(2, tables.number(3, 7))), "a number instead of a message"),
-        (b"\x0a\x7f", "ends behind its message"),
+        (b"\x0a\x7f", "ends beyond its message"),
     ],
     ids=["a child that is missing", "a negative child", "a key that is a number", "cut"],
 )

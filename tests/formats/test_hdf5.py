@@ -232,7 +232,7 @@ def test_a_text_that_claims_more_than_the_file(tmp_path: Path, version: str, oth
         assert claimed_by_texts(lambda at, size, raw=damaged: raw[at : at + size], address, "name") == claimed
         # The newer layout has a checksum for it.
         newer = raw[address : address + 4] == b"OHDR"
-        checked = f"vars: name brings the texts to {claimed} bytes, more" if claimed > 1000 else "size does not match"
+        checked = f"vars: with name, the texts claim {claimed} bytes, more" if claimed > 1000 else "size does not match"
         says = "incorrect metadata checksum" if newer else checked
         with pytest.raises(FormatError, match=rf"model.h5.*{says}.*; copy or download it again"):
             open_checkpoint(path)
@@ -252,7 +252,7 @@ def test_texts_that_are_the_same_bytes(tmp_path: Path) -> None:
     for text in short:
         raw = raw.replace(text, long)
     path.write_bytes(raw)
-    with pytest.raises(FormatError, match=f"layer_names brings the texts to {400 * length} bytes, more than the file"):
+    with pytest.raises(FormatError, match=f"with layer_names, the texts claim {400 * length} bytes, more than"):
         open_checkpoint(path)
 
 
@@ -272,7 +272,7 @@ def test_heaps_that_share_bytes_or_leave_the_file(tmp_path: Path) -> None:
     raw[heap + 8 : heap + 16] = claimed.to_bytes(8, "little")
     raw[free + 8 : free + 16] = (claimed - 40).to_bytes(8, "little")
     path.write_bytes(raw)
-    says = f"the heap at byte {heap} brings the heaps to {claimed} bytes, but the file has {len(raw)}; copy"
+    says = f"with the heap at byte {heap}, the heaps claim {claimed} bytes, but the file has {len(raw)}; copy"
     with pytest.raises(FormatError, match=says):
         open_checkpoint(path)
 

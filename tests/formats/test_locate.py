@@ -324,7 +324,7 @@ def test_a_tensor_that_numpy_cannot_hold_is_an_aside(tmp_path: Path, tensor: tor
     checkpoint = open_checkpoint(path)
     assert_holds(checkpoint, {"fine": np.zeros(2, np.float32)})
     assert checkpoint.asides == {"odd": role}
-    with pytest.raises(FormatError, match=f"odd is there as {role}, which porter does not read yet: save it as"):
+    with pytest.raises(FormatError, match=f"odd is stored as {role}, which porter does not read yet: save it as"):
         checkpoint["odd"]
 
 

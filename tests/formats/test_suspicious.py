@@ -125,7 +125,7 @@ def test_the_models_pass_every_check(save: Saver, tmp_path: Path) -> None:
     [
         (np.float16([np.inf]), False, "1 of 1 values not finite"),
         (np.float32([1, np.nan, 2]), True, "1 of 3 values not finite"),
-        (np.float64([-1e9, 0]), False, "values up to 1e+09, which no training leaves behind"),
+        (np.float64([-1e9, 0]), False, "values up to 1e+09, which no training produces"),
         (np.float32([-1e-9]), True, "1 of 1 values below zero, where variances belong"),
         (np.float32([-1e-9]), False, None),
         (np.float32([0, 1e4]), True, None),

@@ -21,6 +21,16 @@ REFUSED = (
     "no float64 that proves",
     "a name is data",
     "departs",
+    "stand behind",
+    "stands behind",
+    "points behind",
+    "ends behind",
+    "brings its",
+    "brings the",
+    "makes one expect",
+    "is whole",
+    "than before",
+    "without a word",
 )
 """Phrases that no text of porter uses, in lower case; CONTRIBUTING.md has a plain one for each."""
 

@@ -199,5 +199,5 @@ def test_shapes_follow_the_original_where_it_lacks_the_tensor() -> None:
         "fc.bias": (5,),
     }
     wrong = values(translated(original(), "tf", "timm")) | {"stem.bias": np.zeros(3, np.float32)}
-    with pytest.raises(MappingError, match=r"stem.bias has shape \(3,\), small wants \(4,\)"):
+    with pytest.raises(MappingError, match=r"stem.bias has shape \(3,\), small expects \(4,\)"):
         translated(wrong, "timm", "tf")

@@ -104,7 +104,7 @@ def test_a_missing_variable_is_named(save: Saver) -> None:
 
 
 def test_another_models_shape_is_refused(save: Saver) -> None:
-    with pytest.raises(MappingError, match=r"has shape \(3, 3, 3, 16\), mobilenet_v1_0.25_128 wants \(3, 3, 3, 8\)"):
+    with pytest.raises(MappingError, match=r"has shape \(3, 3, 3, 16\), mobilenet_v1_0.25_128 expects \(3, 3, 3, 8\)"):
         translated(save, seeded_variables("mobilenet_v1_0.5_128"))
 
 

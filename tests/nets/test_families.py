@@ -25,7 +25,7 @@ RECORDS = f"""
 table = "copycat"
 num_classes = 1001
 preprocessing = "inception"
-labels = "imagenet_1001"
+labels = "cats"
 builders = {{ torch = "MobileNetV1", keras = "mobilenet_v1" }}
 aliases = {{ copycat = "{COPY}" }}
 
@@ -48,7 +48,7 @@ imported = [name for name in sys.modules if name.startswith(nets)]
 seed("{COPY}", "seeded.ckpt")
 found = porter.inspect("seeded.ckpt").recognised
 ported = {{}}
-for target, name in (("torch", "m.safetensors"), ("keras", "m.keras")):
+for target, name in (("torch", "m/"), ("keras", "m.keras")):
     result = porter.port("{COPY}", target=target, checkpoint="seeded.ckpt", out=name)
     ported[target] = len(result.translation.entries)
     porter.load("{COPY}", target, weights=name)
@@ -57,6 +57,7 @@ print(json.dumps({{
     "listed": listed, "imported": imported, "models": found.models, "ported": ported,
     "verified": {{name: bool(report) for name, report in reports.items()}},
     "endpoints": [len(report.rows) for report in reports.values()],
+    "labels": sorted(set(open("m/labels.txt").read().split())),
     "modules": [name for name in sys.modules if name.startswith("porter.nets.copycat")],
 }}))
 """
@@ -79,6 +80,8 @@ def copied(tmp_path: Path) -> Path:
     for file in (table, *table.parent.glob("mobilenet_v1.*.toml")):  # the table and its overlays
         shutil.copy(file, family / "mappings" / file.name.replace("mobilenet_v1", "copycat"))
     shutil.copytree(recorded(SMALL).path, family / "golden" / COPY)
+    (family / "labels").mkdir()
+    (family / "labels/cats.txt").write_text("# a comment\nbackground\n" + "cat\n" * 1000, encoding="utf-8")
     return family.parent
 
 
@@ -94,6 +97,7 @@ def test_a_copied_family_ports_verifies_and_is_recognised(copied: Path, tmp_path
     assert result["ported"]["torch"] == result["ported"]["keras"] == 137
     assert result["verified"] == {"torch": True, "keras": True}
     assert result["endpoints"] == [30, 30]
+    assert result["labels"] == ["background", "cat"]  # the family's own
     assert set(result["modules"]) >= {f"porter.nets.copycat.{name}" for name in ("design", "torch", "keras")}
 
 
@@ -160,8 +164,8 @@ GOOD = RECORDS.replace("copycat", "new")
         ("", r"new/models\.toml has no list of models: begin each with \[\[model\]\]"),
         (GOOD.replace("title", "titel"), r"the model 'new_0\.25_128' lacks title: add them"),
         (GOOD + "colour = 3\n", r"the model 'new_0\.25_128' has the unknown field colour"),
-        (GOOD.replace('"{size}"', '"large"'), r"has input_size = 'large', which is not of the type int"),
-        (GOOD.replace('"{size}"', "true"), r"has input_size = True, which is not of the type int"),
+        (GOOD.replace('"{size}"', '"large"'), r"has input_size = 'large', which must have the type int"),
+        (GOOD.replace('"{size}"', "true"), r"has input_size = True, which must have the type int"),
         (GOOD.replace('"{size}"', '"{side}"'), r"'\{side\}' has an unknown placeholder; known: multiplier, size, name"),
         (GOOD.replace("[128]", "128"), r"over must list the values of each placeholder"),
         (
@@ -230,15 +234,25 @@ def test_a_damaged_golden_is_one_sentence_and_blocks_no_other_family(family: Pat
     assert [match.arch.name for match in recognise(shapes, 128)][:1] == [SMALL]
 
 
+def test_missing_labels_are_one_sentence(family: Path) -> None:
+    (family / "models.toml").write_text(GOOD, encoding="utf-8")
+    with pytest.raises(PorterError, match=r"labels/cats\.txt does not exist: add it, or name one of the files there"):
+        families.labels("cats")
+
+
 def test_two_tables_or_goldens_of_one_name_are_refused(family: Path) -> None:
     (family / "models.toml").write_text(GOOD, encoding="utf-8")
     (family / "mappings").mkdir()
     (family / "mappings/mobilenet_v1.toml").touch()
     (family / "golden" / SMALL).mkdir(parents=True)
+    (family / "labels").mkdir()
+    (family / "labels/imagenet_1001.txt").touch()
     with pytest.raises(PorterError, match="have the same name: rename one of them"):
         table_path("mobilenet_v1")
     with pytest.raises(PorterError, match="have the same name: rename one of them"):
         golden_path(SMALL)
+    with pytest.raises(PorterError, match="have the same name: rename one of them"):
+        families.labels("imagenet_1001")
 
 
 def test_missing_code_is_one_sentence(family: Path) -> None:

@@ -70,7 +70,7 @@ def test_300_of_300_changed_bits_of_a_checkpoint_are_found(tf: Any, tmp_path: Pa
         tf.raw_ops.Save(filename=str(prefix), tensor_names=list(stored), data=list(stored.values()))
     files = sorted(tmp_path.glob(f"{prefix.name}*"))
     assert len(files) == {"V2": 2, "V1": 1}[form]
-    assert str(check(prefix)) == f"{prefix} is whole: 137 tensors match their checksums"
+    assert str(check(prefix)) == f"{prefix} is intact: 137 tensors match their checksums"
     assert all(check(path) for path in (*files, tmp_path) if form == "V2" or path != tmp_path)
     draw = random.Random(form)
     found, named = 0, 0
@@ -188,7 +188,7 @@ def test_cut_longer_missing_and_swapped_files_are_found(small: Path, tmp_path: P
     port(SMALL, checkpoint=small, out=f"{folder}/")
     raw = out.read_bytes()
     out.write_bytes(raw + b"\0")
-    assert check(out).damaged == ("1 byte behind the last tensor",)
+    assert check(out).damaged == ("1 byte after the last tensor",)
     out.write_bytes(raw[:-1])
     assert len(check(out).damaged) == 1
     out.write_bytes(raw[:100])
@@ -208,7 +208,7 @@ def test_what_is_cut_empty_or_missing_is_told(tmp_path: Path) -> None:
     index = tmp_path / "s.ckpt.index"
     data.rename(tmp_path / "away")
     (told,) = check(prefix).damaged
-    assert told.startswith(f"{data} is missing: by s.ckpt.index the checkpoint has 1 data file(s)")
+    assert told.startswith(f"{data} is missing: s.ckpt.index expects 1 data file;")
     (tmp_path / "away").rename(data)
     assert check(prefix)
     index.write_bytes(index.read_bytes()[:-1])
@@ -321,7 +321,7 @@ def test_the_command_line(small: Path, tmp_path: Path, capsys: pytest.CaptureFix
             main(["check", *map(str, args)])
         return ended.value.code, *capsys.readouterr()
 
-    assert run(out) == (0, f"{out} is whole: 137 tensors and everything else are as porter wrote them\n", "")
+    assert run(out) == (0, f"{out} is intact: 137 tensors and everything else are as porter wrote them\n", "")
     digest = hashlib.sha256(out.read_bytes()).hexdigest()
     code, said, _ = run(out, "--json", "--expect-sha256", digest)
     assert (code, json.loads(said)["sha256"]) == (0, {str(out): digest})
@@ -335,7 +335,7 @@ def test_the_command_line(small: Path, tmp_path: Path, capsys: pytest.CaptureFix
     code, said, _ = run(out, "--json")
     assert (code, json.loads(said)["ok"], len(json.loads(said)["damaged"])) == (1, False, 1)
     assert "absent.safetensors does not exist" in run("absent.safetensors")[2]
-    assert run(small) == (0, f"{small} is whole: 137 tensors match their checksums\n", "")
+    assert run(small) == (0, f"{small} is intact: 137 tensors match their checksums\n", "")
     assert json.loads(run(small, "--json")[1])["by"] == "checksums"
 
 

@@ -16,11 +16,11 @@ from safetensors.numpy import load_file
 
 from helpers.checkpoints import Saver, seeded_variables, training_checkpoint
 from porter import load, port
+from porter.catalog import families
 from porter.catalog.models import find_arch
 from porter.cli.main import main
 from porter.errors import MappingError, PorterError
 from porter.export.casting import bfloat16_bits
-from porter.files import package_data
 from porter.formats.checkpoint import Checkpoint
 from porter.formats.open import open_checkpoint
 from porter.mapping.head import Head
@@ -114,7 +114,7 @@ def test_classes_1000_drops_the_background_and_nothing_else(
     original = seeded_variables()[f"{HEAD}/biases"]
     (bias,) = (value for name, value in load_file(out).items() if value.shape == (1000,))
     assert np.array_equal(bias, original[1:])
-    labels = package_data.labels("imagenet_1001")
+    labels = families.labels("imagenet_1001")
     shown = {label for picture in result.verification.images for label, _ in picture.reference}
     assert shown <= set(labels[1:])
 
@@ -166,9 +166,10 @@ def test_a_folder_has_weights_facts_labels_and_a_card(tf: Any, save: Saver, tmp_
     assert config["source"]["model.ckpt.index"] == hashlib.sha256(index.read_bytes()).hexdigest()
     assert set(config["source"]) == {"model.ckpt.index", "model.ckpt.data-00000-of-00001"}
     assert (config["model"], config["average"], config["num_classes"]) == (NAME, "ema", 1001)
+    assert config["save_dtype"] is None
     assert config["parity"]["ok"]
     assert config["parity"]["verdict"].startswith("parity holds at 30 endpoints")
-    assert (out / "labels.txt").read_text().splitlines() == package_data.labels("imagenet_1001")
+    assert (out / "labels.txt").read_text().splitlines() == families.labels("imagenet_1001")
     card = (out / "README.md").read_text()
     assert "the exponential moving averages" in card
     assert "274 × optimizer slot" in card

@@ -88,6 +88,6 @@ def test_a_needed_tensor_of_an_unread_dtype_is_named(tf: Any, save: Saver) -> No
     name = "MobilenetV1/Conv2d_0/weights"
     tensors[name] = tf.cast(tensors[name], tf.dtypes.experimental.float8_e5m2)
     with pytest.raises(
-        MappingError, match=rf"lacks 1 of the 137 .*\n  {name}, which is there as tensor of dtype float8"
+        MappingError, match=rf"lacks 1 of the 137 .*\n  {name}, which the file has as tensor of dtype float8"
     ):
         port(NAME, checkpoint=save(tensors))

@@ -98,7 +98,7 @@ class H5:
             if dtype.is_variable_str():
                 self._claimed += claimed_by_texts(self._read, h5py.h5o.get_info(group.id).addr, name)
                 if self._claimed > group.file.id.get_filesize():
-                    raise FormatError(f"{name} brings the texts to {self._claimed} bytes, more than the file has")
+                    raise FormatError(f"with {name}, the texts claim {self._claimed} bytes, more than the file has")
         except FormatError as error:
             raise FormatError(
                 f"{self.path}: {group.name}: {error}; copy or download it again, or save the model again"

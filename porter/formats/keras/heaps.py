@@ -46,7 +46,7 @@ def check_heaps(buffer: bytes | mmap.mmap) -> None:
         claimed += size
         if claimed > len(buffer):
             raise FormatError(
-                f"the heap at byte {at} brings the heaps to {claimed} bytes, but the file has {len(buffer)}"
+                f"with the heap at byte {at}, the heaps claim {claimed} bytes, but the file has {len(buffer)}"
             )
         end, entry = at + size, at + _HEADER
         while entry + _HEADER <= min(end, len(buffer)):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from porter.errors import FormatError, unreadable
+from porter.errors import FormatError, plural, unreadable
 from porter.formats.checkpoint import Checkpoint, Entry
 from porter.formats.dtypes import check_shape, unread
 from porter.formats.signatures import stand_in
@@ -224,7 +224,7 @@ class _Shards:
                     f"{self.path(shard)} is missing: rename {near[0]} if that is the data file of {self.index.name}"
                 ) from None
             raise FormatError(
-                f"{self.path(shard)} is missing: by {self.index.name} the checkpoint has {self.count} data file(s); "
+                f"{self.path(shard)} is missing: {self.index.name} expects {plural(self.count, 'data file')}; "
                 "copy all of them beside it"
             ) from None
 

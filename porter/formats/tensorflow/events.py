@@ -68,7 +68,7 @@ def read_logs(path: Path) -> list[EventFile]:
 
 
 def read_events(path: Path) -> EventFile:
-    """Read one event file up to and behind any damage."""
+    """Read one event file, also past any damage."""
     found = EventFile(path)
     for event in _events(path, found):
         if not found.records:
@@ -107,7 +107,7 @@ def _events(path: Path, found: EventFile) -> Iterator[Any]:
                 try:
                     yield Event.FromString(data)
                 except DecodeError:
-                    found.damage.append(f"The record at byte {offset} is whole but not an event.")
+                    found.damage.append(f"The record at byte {offset} is intact but not an event.")
         finally:
             records.close()  # type: ignore[attr-defined]
             view.release()
@@ -119,7 +119,7 @@ def _add_graph(found: EventFile, event: Any, name: str, message: Any, raw: bytes
         parsed = message.FromString(raw)
         source = graph_source(found.path, parsed) if message is GraphDef else meta_source(found.path, parsed, name)
     except (DecodeError, FormatError):
-        found.damage.append(f"The {name} of step {event.step} is not a whole graph and is left out.")
+        found.damage.append(f"The {name} of step {event.step} is incomplete and is left out.")
         return
     found.graphs.append(LoggedGraph(event.step, name, source, event.wall_time))
 
@@ -132,7 +132,7 @@ def _add_traced(found: EventFile, event: Any) -> None:
     try:
         metadata = RunMetadata.FromString(tagged.run_metadata)
     except DecodeError:
-        found.damage.append(f"The trace {tagged.tag} of step {event.step} is not whole and is left out.")
+        found.damage.append(f"The trace {tagged.tag} of step {event.step} is incomplete and is left out.")
         return
     _add_functions(found, event, tagged.tag, (function.pre_optimization_graph for function in metadata.function_graphs))
 
@@ -181,7 +181,7 @@ def _add_trace_summary(found: EventFile, event: Any, value: Any) -> None:
         try:
             metadata = RunMetadata.FromString(raw)
         except DecodeError:
-            found.damage.append(f"The graph {value.tag} of step {event.step} is not whole and is left out.")
+            found.damage.append(f"The graph {value.tag} of step {event.step} is incomplete and is left out.")
             continue
         graphs = [function.pre_optimization_graph for function in metadata.function_graphs]
         _add_functions(found, event, value.tag, graphs or metadata.partition_graphs)

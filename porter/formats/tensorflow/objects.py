@@ -1,4 +1,4 @@
-"""The object graph of a tf.train.Checkpoint: the names and roles of the variables behind its keys.
+"""The object graph of a tf.train.Checkpoint: the names and roles of the variables that its keys stand for.
 
 Keys are paths through Python objects, as in ``model/layer_with_weights-0/kernel/.ATTRIBUTES/VARIABLE_VALUE``; the graph
 has each variable's own name. Source: tensorflow/core/protobuf/trackable_object_graph.proto.
@@ -48,7 +48,7 @@ class Objects:
 
 
 def read_objects(message: Buffer) -> Objects:
-    """Read a TrackableObjectGraph: repeated node (1). Raises FormatError if it points behind its end."""
+    """Read a TrackableObjectGraph: repeated node (1). Raises FormatError if it refers to a missing object."""
     nodes = [_node(nested(value)) for number, value in fields(message) if number == 1]
     names = {key: name for node in nodes for key, name in node.variables}
     return Objects(names, _roles(nodes), _containers(nodes))
@@ -96,7 +96,7 @@ def _node(message: Buffer) -> _Node:
 def _roles(nodes: list[_Node]) -> dict[str, str]:
     """Return the role of every value that only optimizers and metrics refer to."""
     if any(number >= len(nodes) for node in nodes for number in (*node.children.values(), *node.slots)):
-        raise FormatError("its object graph points behind its end")
+        raise FormatError("its object graph refers to a missing object")
     weights = _reached(nodes) if nodes else set()
     roles: dict[str, str] = {}
     for number, node in enumerate(nodes):

@@ -17,7 +17,7 @@ from porter.formats.tensorflow.wire import Buffer, varint
 MAGIC = (0xDB4775248B80FB57).to_bytes(8, "little")
 FOOTER = 48
 _TRAILER = 5
-"""The bytes behind each block: one for its compression, four for the masked CRC-32C of both."""
+"""The bytes after each block: one for its compression, four for the masked CRC-32C of both."""
 _LONGEST_COPY = 64
 """The most bytes that one byte of Snappy unpacks to."""
 _LONGEST_KEYS = 1 << 26
@@ -60,7 +60,7 @@ class Table:
                 last = key
                 keys += len(key)
                 if keys > _LONGEST_KEYS:
-                    raise FormatError(f"the block at byte {block[0]} brings its keys beyond {_LONGEST_KEYS} bytes")
+                    raise FormatError(f"up to the block at byte {block[0]}, keys take more than {_LONGEST_KEYS} bytes")
                 yield key, value
 
     def get(self, key: bytes) -> Buffer | None:
@@ -81,7 +81,7 @@ def _within(entries: Iterator[tuple[bytes, Buffer]], offset: int) -> Iterator[tu
     for key, value in entries:
         keys += len(key)
         if keys > _LONGEST_KEYS:
-            raise FormatError(f"the block at byte {offset} brings its keys beyond {_LONGEST_KEYS} bytes")
+            raise FormatError(f"in the block at byte {offset}, keys take more than {_LONGEST_KEYS} bytes")
         yield key, value
 
 
@@ -96,7 +96,7 @@ def _block(buffer: Buffer, offset: int, size: int) -> Buffer:
     """Return a block's contents, checked and decompressed."""
     end = offset + size
     if end + _TRAILER > len(buffer) - FOOTER:
-        raise FormatError(f"the block at byte {offset} ends behind the file")
+        raise FormatError(f"the block at byte {offset} ends beyond the end of the file")
     stored = int.from_bytes(buffer[end + 1 : end + _TRAILER], "little")
     if masked_crc32c(buffer[offset : end + 1]) != stored:
         raise FormatError(f"the block at byte {offset} does not match its checksum")
@@ -126,7 +126,7 @@ def _entries(block: Buffer, offset: int) -> Iterator[tuple[bytes, Buffer]]:
         unshared, at = varint(block, at)
         size, at = varint(block, at)
         if shared > len(key) or at + unshared + size > end:
-            raise FormatError(f"the block at byte {offset} has an entry that ends behind it")
+            raise FormatError(f"the block at byte {offset} has an entry that ends beyond the block")
         key = key[:shared] + bytes(block[at : at + unshared])
         yield key, block[at + unshared : at + unshared + size]
         at += unshared + size

@@ -14,7 +14,7 @@ from porter.formats.tensorflow.crc import masked_crc32c
 
 _HEADER, _FOOTER = 12, 4
 _SEARCHED = 1 << 22
-"""The number of bytes behind a damaged length in which to search for the next record."""
+"""How many bytes after a damaged length are searched for the next record."""
 
 
 class Record(NamedTuple):
@@ -52,7 +52,7 @@ def read_records(buffer: bytes | memoryview) -> Iterator[Record]:
             return
         if not _header_fits(view, at):
             found = _next_header(view, at + 1)
-            beyond = "nothing behind it can be read" if found is None else f"reading goes on at byte {found}"
+            beyond = "nothing after it can be read" if found is None else f"reading goes on at byte {found}"
             yield Record(at, b"", f"the length at byte {at} does not match its checksum: {beyond}")
             if found is None:
                 return

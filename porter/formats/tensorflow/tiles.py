@@ -1,4 +1,4 @@
-"""The layout of tensors in a data file: one behind the other, with nothing between them but padding.
+"""The layout of tensors in a data file: one after another, with only padding between them.
 
 TensorFlow's writer begins each tensor at the end of the last, or at the next multiple of
 BundleWriter::Options::data_alignment (tensorflow/core/util/tensor_bundle/tensor_bundle.h).

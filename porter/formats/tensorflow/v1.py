@@ -62,7 +62,7 @@ class _File:
                 raise FormatError("its values are missing")
             held, its, message = _slice(entry)
             if (held, its) != (name, extents):
-                raise FormatError(f"in its place are the values of {held} ({shown(its)})")
+                raise FormatError(f"the values of {held} ({shown(its)}) are stored in its place")
             return message
         except FormatError as error:
             raise unreadable(self.path, name, error) from None
@@ -144,7 +144,7 @@ def _collect_tensor(tensors: dict[str, _Tensor], message: Buffer, file: _File) -
                 slices.append(read_extents(nested(value)))
     tensor = tensors.setdefault(name, _Tensor(dtype, shape))
     if (tensor.dtype, tensor.shape) != (dtype, shape):
-        raise FormatError(f"it has {name} with another shape or dtype than before")
+        raise FormatError(f"it lists {name} twice, with different shapes or dtypes")
     tensor.slices += [(extents, file) for extents in slices]
 
 

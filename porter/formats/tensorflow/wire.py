@@ -18,7 +18,7 @@ Buffer = bytes | memoryview
 
 
 def varint(buffer: Buffer, at: int) -> tuple[int, int]:
-    """Return the unsigned integer at ``at`` and the offset behind it. Raises FormatError if it does not end."""
+    """Return the unsigned integer at ``at`` and the offset after it. Raises FormatError if it does not end."""
     value = 0
     for position in range(at, min(at + 10, len(buffer))):
         byte = buffer[position]
@@ -89,7 +89,7 @@ def fields(message: Buffer) -> Iterator[tuple[int, int | Buffer]]:
         else:
             raise FormatError(f"field {number} has the unknown wire type {kind}")
         if at + size > len(message):
-            raise FormatError(f"field {number} ends behind its message")
+            raise FormatError(f"field {number} ends beyond its message")
         chunk = message[at : at + size]
         yield number, chunk if kind == BYTES else int.from_bytes(chunk, "little")
         at += size

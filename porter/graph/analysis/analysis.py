@@ -156,7 +156,7 @@ def scope_of(name: str, depth: int) -> str:
 
 
 def producer_text(producer: int) -> str:
-    """Return which TensorFlow wrote graphs of version ``producer``.
+    """Return the TensorFlow that wrote graphs of version ``producer``.
 
     Since 2019 the version increases by one a day; 440 is that of 23 June 2020 (TensorFlow 2.3.0's
     tensorflow/core/public/version.h). Before, it increased with the format, a few times a year.

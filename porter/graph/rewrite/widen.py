@@ -23,7 +23,7 @@ DIGITS = 6
 def shortest(value: float) -> float:
     """Return the float64 that a float32 stands for: 0.001, not 0.0010000000474974513.
 
-    A longer decimal is a rounded result, so its float32 value is all that the graph tells.
+    A longer decimal is a rounded result: the graph does not state the exact value.
     """
     decimal = str(np.float32(value))
     return float(decimal) if is_short(value) else float(np.float32(value))

@@ -1,0 +1,85 @@
+"""Cuts a PyTorch network to its feature maps with torch.fx."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import torch
+from torch import fx, nn
+
+
+class FeatureNetwork(fx.GraphModule):
+    """(N, 3, H, W) in, a list of (N, C, h, w) maps out. ``feature_info`` describes the maps."""
+
+    feature_info: Any
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> FeatureNetwork:
+        copied = cast(FeatureNetwork, super().__deepcopy__(memo))  # only with the attributes that torch.fx knows
+        copied.feature_info = self.feature_info
+        return copied
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return _unpickled, super().__reduce__()[:2]
+
+
+def _unpickled(build: Callable[..., fx.GraphModule], arguments: tuple[Any, ...]) -> FeatureNetwork:
+    """Return the pickled network: torch.fx alone would build a plain GraphModule."""
+    module: Any = build(*arguments)
+    features = FeatureNetwork(module, module.graph, "FeatureNetwork")
+    features.feature_info = module.feature_info
+    return features
+
+
+class _Tracer(fx.Tracer):
+    """Keeps modules without children whole, so that training mode stays as it is, and every module's output."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.outputs: dict[str, fx.Proxy] = {}
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return next(m.children(), None) is None
+
+    def call_module(self, m: nn.Module, *call: Any) -> Any:
+        output = super().call_module(m, *call)
+        self.outputs[self.path_of_module(m)] = output
+        return output
+
+
+def cut(
+    network: nn.Module, places: Sequence[str], chosen: Sequence[int], size: int
+) -> tuple[FeatureNetwork, list[int]]:
+    """Return ``network`` with the outputs of the modules ``places`` that are ``chosen``, and the channels of all.
+
+    ``size`` is a side of images that the network takes, in pixels: the channels are read off a run without values.
+    """
+    tracer = _Tracer()
+    graph = tracer.trace(network)
+    for node in graph.nodes:
+        node.type = None  # torch.fx does not pickle types that are text, as `from __future__ import annotations` makes
+    features = FeatureNetwork(network, graph, "FeatureNetwork")
+    nodes = [tracer.outputs[place].node for place in places]
+    _return(features, nodes)
+    channels = [each.shape[1] for each in _run_without_values(features, size)]
+    _return(features, [nodes[at] for at in chosen])
+    return features, channels
+
+
+def _return(module: fx.GraphModule, nodes: list[fx.Node]) -> None:
+    """Make ``module`` return ``nodes``, and remove what they do not need."""
+    graph = module.graph
+    graph.erase_node(next(node for node in reversed(graph.nodes) if node.op == "output"))
+    graph.output(nodes)
+    graph.eliminate_dead_code()
+    module.delete_all_unused_submodules()
+    module.recompile()
+
+
+def _run_without_values(module: nn.Module, size: int) -> list[torch.Tensor]:
+    """Return the outputs of ``module`` on the meta device, for one image of side ``size``."""
+    state = {name: value.to("meta") for name, value in module.state_dict().items()}
+    images = torch.empty(1, 3, size, size, dtype=next(module.parameters()).dtype, device="meta")
+    with torch.no_grad():
+        maps: list[torch.Tensor] = torch.func.functional_call(module, state, (images,))
+    return maps
