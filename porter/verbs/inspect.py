@@ -93,7 +93,7 @@ def compare(
     graph: int | None = None,
     track: Track[str] = untracked,
 ) -> Difference | WeightsDifference:
-    """Return how two files differ: two graphs node by node, two files of which one is a checkpoint by their weights.
+    """Return how two files differ: two graphs node by node, two files by their weights if either is a checkpoint.
 
     ``size``, ``tag`` and ``graph`` are those of inspect; the latter two choose the graph in ``path``. Raises
     PorterError, FormatError.

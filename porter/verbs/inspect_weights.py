@@ -31,7 +31,7 @@ SAME = (RAW, AVERAGE, BOTH, ALONE)
 """The results of tensors whose values are the same."""
 _VARIANCES = ("moving_variance", "running_var", "moving_var", "variance")
 _LEVELS, _FEW = 256, 1024
-"""A tensor of more than ``_FEW`` values, of which 3 to ``_LEVELS`` differ, was quantized; an initial one has fewer."""
+"""A quantized tensor has more than ``_FEW`` values, and 3 to ``_LEVELS`` different ones; an initial one has fewer."""
 _COMPANY = 4
 """A name's end that more tensors share than this says nothing about the scope in front of it."""
 

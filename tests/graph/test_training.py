@@ -91,7 +91,7 @@ SWITCHES = {
 
 
 def sentence(part: str) -> str:
-    """Return the whole sentence of which ``part`` comes last."""
+    """Return the whole sentence that ends in ``part``."""
     if not part:
         return ""
     return f"a training graph{' and an inference graph in one' if 'switch' in part else ''}: {part}"

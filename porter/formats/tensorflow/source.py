@@ -58,7 +58,7 @@ def read_graph(path: Path, *, tag: str | None = None, graph: int | None = None) 
     """Read the graph in ``path``, a file or a SavedModel folder, which the result names as it was given.
 
     ``tag`` chooses among a SavedModel's graphs, by all its tags with commas between them; ``graph`` among the graphs
-    of event files, of which 1 was written last. Raises FormatError, PorterError.
+    of event files, where 1 was written last. Raises FormatError, PorterError.
     """
     file = graph_file(path)
     raw, zipped = _contents(file)
