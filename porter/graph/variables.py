@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from porter.formats.tensorflow.dequantize import is_dequantized
 from porter.formats.tensorflow.dtypes import TYPES
-from porter.formats.tensorflow.frozen import is_read, was_variable
+from porter.formats.tensorflow.frozen import is_read, pipeline_data, was_variable
 from porter.graph.graph import VARIABLE_OPS, Graph, Node
 from porter.graph.shapes import Shape, proto_shape
 
@@ -65,6 +65,7 @@ def _frozen_variables(graph: Graph) -> dict[str, Variable]:
     protos = {node.name: node.proto for node in nodes}
     packed = {node.name: node for node in nodes if is_dequantized(node.proto, protos)}
     parts = {ref.node for node in packed.values() for ref in node.inputs}
+    others = parts | pipeline_data((node.op, ref.node) for node in nodes for ref in node.inputs)
     found: dict[str, Variable] = {}
     for node in nodes:
         if node.name in packed:
@@ -72,7 +73,7 @@ def _frozen_variables(graph: Graph) -> dict[str, Variable]:
             proto = protos[node.inputs[0].node].attr["value"].tensor
             shape = tuple(dim.size for dim in proto.tensor_shape.dim)
             found[node.name] = Variable(node.name, shape, TYPES[proto.dtype].name)
-        elif node.op == "Const" and node.name not in parts and node.attr("value") is not None:
+        elif node.op == "Const" and node.name not in others and node.attr("value") is not None:
             proto = node.attr("value").tensor
             shape = tuple(dim.size for dim in proto.tensor_shape.dim)
             if was_variable(node.name, proto.dtype, shape, reads):

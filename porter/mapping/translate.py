@@ -182,6 +182,9 @@ def translate(
 
 def _check_options(job: _Job) -> None:
     check_average(job.options.average)
+    for pattern in job.options.ignore:
+        if not any(fnmatchcase(base_name(name), pattern) for name in job.checkpoint.entries):
+            raise MappingError(f"`ignore={pattern!r}` matches nothing in {job.checkpoint.path}: leave it out")
     for part in job.options.parts:
         if part not in job.table.parts:
             raise PorterError(f"{job.arch.name} has no part {part!r}: leave `{part}` out")

@@ -69,6 +69,27 @@ class OwnInput:
 
 
 @dataclass(frozen=True)
+class GraphInput:
+    """What a graph does to images before its network. It is judged apart from the network.
+
+    ``graph`` names the file, and ``behind`` the op of a queue whose images go in. ``found`` compares with the preset,
+    or says why it could not; ``ok`` is whether they agree. ``logits`` is how far the graph's logits move by the
+    difference, in their standard deviation.
+    """
+
+    graph: str
+    behind: str
+    found: str
+    ok: bool = False
+    logits: float | None = None
+
+    def __str__(self) -> str:
+        where = f"{self.graph} behind {self.behind}" if self.behind else self.graph
+        moved = f"; moves logits by up to {self.logits:.2g} of their deviation" if self.logits is not None else ""
+        return f"the graph's own preprocessing ({where}): {self.found}{moved}"
+
+
+@dataclass(frozen=True)
 class Verification:
     """The result of verify, true where parity holds for every candidate.
 
@@ -83,7 +104,7 @@ class Verification:
     inputs: str
     ports: dict[str, Report]
     images: tuple[ImageResult, ...] = ()
-    preprocessing: tuple[OwnInput, ...] = ()
+    preprocessing: tuple[OwnInput | GraphInput, ...] = ()
     reference_label: str = "TensorFlow"
     labels: Mapping[str, str] = field(default_factory=dict)
     titles: Mapping[str, str] = field(default_factory=dict)

@@ -43,10 +43,20 @@ class GoldenProbes:
             if flat.shape[1] != want:
                 raise PorterError(
                     f"{name} has {flat.shape[1]} values per image, but {want} in {self.golden.path}: "
-                    f"build the network of {self.golden.name}"
+                    f"{self._remedy(name, flat.shape[1])}"
                 )
             reduced[name] = flat[:, self.indices(name, want)]
         return reduced
+
+    def _remedy(self, name: str, count: int) -> str:
+        """Say what to do with an activation of ``count`` values."""
+        if name == self.logits and count == self.golden.num_classes - 1:
+            return (
+                f"return all {self.golden.num_classes} classes, the background first, or give `checkpoint`: then the "
+                "classes without the background are compared"
+            )
+        classes = f" with {self.golden.num_classes} classes" if name == self.logits else ""
+        return f"build the network of {self.golden.name}{classes}"
 
 
 class GoldenRunner(Runner):

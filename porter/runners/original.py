@@ -14,6 +14,7 @@ from porter.catalog.goldens import Recorded, recorded
 from porter.errors import PorterError
 from porter.files.installed import require_package
 from porter.formats.checkpoint import Checkpoint
+from porter.formats.roles import base_name
 from porter.formats.tensorflow.frozen import FORMAT
 from porter.mapping.stored_names import find_prefix
 from porter.mapping.table import Table
@@ -31,7 +32,7 @@ from porter.runners.side import Side
 
 @dataclass(frozen=True)
 class _Graph:
-    """A graph in floats, and how many FakeQuant nodes it lost.
+    """A graph in floats without calls, and how many FakeQuant nodes it lost.
 
     ``golden`` is set for the recorded graph, which a checkpoint with another head may fill.
     """
@@ -55,23 +56,28 @@ def original_side(context: Context, path: Path | None = None, translation: Trans
     checkpoint runs itself where it is a frozen inference graph; otherwise it fills the model's recorded graph.
     ``translation`` says which entries of the checkpoint a port takes, by default those of the context's options.
 
-    FakeQuant nodes pass their input through. Raises PorterError where the graph is not the model's, its variables
-    have no values, or the graph's dtype cannot hold them.
+    Images enter at the network, whatever the graph does to images before; see porter.runners.entered. FakeQuant nodes
+    pass their input through. Raises PorterError where the graph is not the model's, its variables have no values, or
+    the graph's dtype cannot hold them.
     """
     require_package("tensorflow", "tf")
     from porter.graph.rewrite.freeze import variables
     from porter.graph.rewrite.prune import prune
+    from porter.runners.entered import Entered, enter, find_endpoints
+    from porter.runners.own_preprocessing import GraphPreprocessing
     from porter.runners.tensorflow import VERSION, TFRunner
 
     if path is None or (context.checkpoint is not None and path == context.checkpoint.path):
         assert context.checkpoint is not None
         translation = translation or translate(context.checkpoint, context.arch, "tf", "tf", context.options)
     graph = _open_graph(path, context)
-    nodes = {node.name for node in graph.definition.node}
-    ops = {endpoint.name: endpoint.where["tf"] for endpoint in context.table.endpoints if "tf" in endpoint.where}
-    prefix = _prefix(nodes, list(ops.values()), context, translation)
-    where = {endpoint: prefix + op for endpoint, op in ops.items() if prefix + op in nodes}
-    pruned = prune(graph.definition, where.values(), graph.path) if where else graph.definition
+    prefix = _prefix({node.name for node in graph.definition.node}, context, translation)
+    if graph.golden is None:
+        network = enter(graph.definition, context, prefix, translation, graph.path)
+    else:
+        network = Entered(graph.definition, find_endpoints(graph.definition, context, prefix))
+    definition, where = network.graph, network.where
+    pruned = prune(definition, where.values(), graph.path) if where else definition
     title, judged = f"{graph.title}{'' if graph.fake_quants else ' itself'}", None
     if graph.golden is None and where:
         _refuse_training(graph, where.values(), context)
@@ -82,10 +88,15 @@ def original_side(context: Context, path: Path | None = None, translation: Trans
         if graph.golden:
             where = _with_this_head(where, values, context.table, graph.golden)
             judged = list(where)[-1]
-        pruned = _filled(graph, where, prefix, values, checkpoint, context)
+        # The graph's variables have the checkpoint's names, or the table's behind the prefix.
+        names = {base_name(entry): name for name, entry in translation.taken.items() if translation.source == "tf"}
+        names |= {prefix + name: name for name in values}
+        pruned = _filled(prune(definition, where.values(), graph.path), graph.path, names, values, checkpoint, context)
         whose = "its own" if graph.golden or checkpoint.opens_as else "porter's"
         title = f"{graph.title}, filled by {whose} reader of {checkpoint.path.name}"
-    runner = TFRunner(pruned, context.table, graph.path, prefix, context.trust_graph, judged)
+    runner = TFRunner(pruned, context.table, graph.path, where, context.trust_graph, judged)
+    runner.lacking = network.lacking
+    runner.preprocessing = None if network.own is None else GraphPreprocessing(network.own, graph.path)
     return Side("tf", f"TensorFlow {VERSION} running {title}", runner)
 
 
@@ -94,6 +105,7 @@ def _open_graph(path: Path | None, context: Context) -> _Graph:
     from porter.formats.tensorflow import frozen
     from porter.formats.tensorflow.source import graph_file, read_graph
     from porter.graph.analysis.training import training_of
+    from porter.graph.rewrite.inline import inlined
     from porter.graph.rewrite.prune import prune
     from porter.graph.rewrite.quantized import without_fake_quant
     from porter.graph.rewrite.safety import check_ops
@@ -116,7 +128,7 @@ def _open_graph(path: Path | None, context: Context) -> _Graph:
         needed = f"{source.init_ops[0]} needs, which TensorFlow runs when it loads the model,"
         check_ops(prune(source.graph, source.init_ops, path), path, needed)
     definition, fake_quants = without_fake_quant(
-        golden.load_graph(context.size, context.channels) if golden else source.graph
+        golden.load_graph(context.size, context.channels) if golden else inlined(source.graph)
     )
     return _Graph(path, definition, fake_quants, golden)
 
@@ -138,8 +150,9 @@ def _refuse_training(graph: _Graph, outputs: Iterable[str], context: Context) ->
         )
 
 
-def _prefix(nodes: Collection[str], ops: list[str], context: Context, translation: Translation | None) -> str:
+def _prefix(nodes: Collection[str], context: Context, translation: Translation | None) -> str:
     """Return the prefix of the table's ops: the user's or the variables' where it fits, else the one found."""
+    ops = [endpoint.where["tf"] for endpoint in context.table.endpoints if "tf" in endpoint.where]
     for prefix in (context.options.prefix, translation.prefix if translation else None):
         if prefix is not None and any(prefix + op in nodes for op in ops):
             return prefix
@@ -198,34 +211,35 @@ def _with_this_head(
 
 
 def _filled(
-    graph: _Graph,
-    where: Mapping[str, str],
-    prefix: str,
+    graph: Any,
+    path: Path,
+    names: Mapping[str, str],
     values: Mapping[str, np.ndarray],
     checkpoint: Checkpoint,
     context: Context,
 ) -> Any:
-    """Return what the endpoints ``where`` need of ``graph``, frozen with ``values`` in each variable's dtype."""
+    """Return ``graph``, which ``path`` has, frozen with ``values`` in each variable's dtype.
+
+    ``names`` maps its variables to the table's names.
+    """
     from porter.formats.tensorflow.dtypes import TYPES
     from porter.graph.rewrite.freeze import freeze, variables
-    from porter.graph.rewrite.prune import prune
 
-    pruned = prune(graph.definition, where.values(), graph.path) if where else graph.definition
-    names = set(variables(pruned))
+    own = set(variables(graph))
     found = {}
-    for node in pruned.node:
-        if node.name not in names:
+    for node in graph.node:
+        if node.name not in own:
             continue
-        name = node.name.removeprefix(prefix)
+        name = names.get(node.name, node.name)
         if name not in values:
             raise PorterError(
-                f"{graph.path}: its variable {node.name} does not belong to {context.arch.name}: name the model's own "
+                f"{path}: its variable {node.name} does not belong to {context.arch.name}: name the model's own "
                 "inference graph"
             )
         kind = TYPES.get(node.attr["dtype"].type)
         dtype = kind.loaded if kind else values[name].dtype
         found[node.name] = _in_dtype(values[name], dtype, checkpoint.path, name)
-    return freeze(pruned, found)
+    return freeze(graph, found)
 
 
 def _in_dtype(values: np.ndarray, dtype: np.dtype, path: Path, name: str) -> np.ndarray:

@@ -41,6 +41,11 @@ class Preset:
     torch: TorchTransforms | None = None
     own_size: bool = False
 
+    @property
+    def scale(self) -> Callable[[np.ndarray], np.ndarray] | None:
+        """Map float32 pixels, 0 to 255, to the network's input; None where that depends on the whole image."""
+        return self.torch.scale if self.torch is not None else None
+
 
 def resize_bilinear(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """Resize float HWC as TensorFlow 1's ``resize_bilinear(align_corners=False)``.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -28,6 +29,23 @@ class Probes(Protocol):
         """Return the kept values of whole activations. Raises PorterError where an activation has another size."""
 
 
+class Preprocessing(Protocol):
+    """What a graph does to images before its network; porter.runners.own_preprocessing documents the fields."""
+
+    path: Path
+    behind: str
+    refused: str | None
+    encoded: bool
+    floats: bool
+
+    @property
+    def pixels(self) -> tuple[int | None, int | None]:
+        """Return the height and width of its input, None for an open side."""
+
+    def __call__(self, image: np.ndarray | bytes) -> np.ndarray:
+        """Return what the network gets of one image. Raises PorterError where it cannot be run."""
+
+
 class Runner(ABC):
     """Computes a table's endpoints.
 
@@ -36,6 +54,7 @@ class Runner(ABC):
     - ``strict``: every endpoint of the reference must be there, otherwise parity fails.
     - ``partial``: an absent endpoint may only be unnamed, so it does not suggest a skipped layer.
     - ``probes`` reduces the other side's outputs to what this runner keeps; None where it returns whole activations.
+    - ``preprocessing`` is what a graph does to images before its network; None for every other runner.
     - ``notes`` are sentences that the report shows.
     """
 
@@ -44,6 +63,7 @@ class Runner(ABC):
     strict: bool = False
     partial: bool = False
     probes: Probes | None = None
+    preprocessing: Preprocessing | None = None
 
     @property
     def notes(self) -> Sequence[str]:

@@ -6,14 +6,18 @@ from porter.runners.tensorflow_settings import before_tensorflow
 
 before_tensorflow()
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from porter.errors import FormatError
+from porter.errors import FormatError, plural
+from porter.graph.functions import build_graph
+from porter.graph.graph import Ref
+from porter.graph.rewrite.channels_last import channels_last
 from porter.graph.rewrite.prune import prune
 from porter.graph.rewrite.safety import check_ops
 from porter.graph.rewrite.widen import rounded_constants, widen
@@ -41,12 +45,27 @@ def read_variables(prefix: str | Path, names: Iterable[str]) -> dict[str, np.nda
     return {name: tensor.numpy() for name, tensor in zip(names, wide, strict=True)}
 
 
+def run_steps(graph: Any, feed: str, output: Ref, value: np.ndarray, path: Path | str) -> np.ndarray:
+    """Return the tensor ``output`` of the checked GraphDef ``graph``, fed with ``value``. Raises FormatError."""
+    with tf.Graph().as_default() as imported:
+        try:
+            definition = tf.compat.v1.GraphDef.FromString(graph.SerializeToString())
+            tf.graph_util.import_graph_def(definition, name="")
+            with tf.compat.v1.Session(graph=imported) as session:
+                return np.asarray(session.run(f"{output.node}:{output.slot}", {feed: value}))
+        except (tf.errors.OpError, ValueError, TypeError) as error:
+            raise FormatError(f"TensorFlow cannot run the preprocessing of {path}: {_reason(error)}") from None
+
+
 class TFRunner(Runner):
     """Feeds a frozen graph's one image input and fetches its endpoints.
 
-    ``graph`` is a GraphDef of the tensorboard package, and ``path`` names it in errors. ``prefix`` stands before the
-    table's names. ``judged`` is the endpoint that must be there, the logits by default. The runner prunes the graph to
-    what the endpoints need, and checks these ops unless ``trust`` is set.
+    ``graph`` is a GraphDef of the tensorboard package, and ``path`` names it in errors. ``where`` maps endpoints to
+    their nodes, by default those that the table names. ``judged`` is the endpoint that must be there, the logits by
+    default; ``lacking`` are endpoints that the graph lost. The runner prunes the graph to what the endpoints need, and
+    checks these ops unless ``trust`` is set.
+    NCHW ops compute in NHWC; inputs with a default keep it. Where the graph computes with a fixed batch, images are
+    run in such batches, the last one filled up with its last image.
     Raises FormatError where the graph is not the table's network, or has ops that could do more than compute.
     """
 
@@ -58,43 +77,60 @@ class TFRunner(Runner):
         graph: Any,
         table: Table,
         path: Path | str,
-        prefix: str = "",
+        where: Mapping[str, str] | None = None,
         trust: bool = False,
         judged: str | None = None,
     ) -> None:
         names = {node.name for node in graph.node}
         self.table = table
         self.path = path
-        ops = {e.name: prefix + e.where["tf"] for e in table.endpoints if "tf" in e.where}
+        ops = {e.name: e.where["tf"] for e in table.endpoints if "tf" in e.where} if where is None else where
         self.where = {endpoint: op for endpoint, op in ops.items() if op in names}
         judged = judged or table.logits
         if judged not in self.where:
-            wanted = ops[judged]
-            raise FormatError(f"{path} has no node {wanted}, the logits: name a graph of {table.name}")
-        self.graph = prune(graph, self.where.values(), path)
+            raise FormatError(f"{path} has no node {ops.get(judged, judged)}, the logits: name a graph of {table.name}")
+        pruned = prune(graph, self.where.values(), path)
         if not trust:
-            check_ops(self.graph, path)
-        inputs = [node for node in self.graph.node if node.op.startswith("Placeholder")]
+            check_ops(pruned, path)
+        self.graph, self.channels_first = channels_last(pruned, path)
+        placeholder = self._placeholder()
+        self.input = placeholder.name
+        sizes = [dim.size for dim in placeholder.attr["shape"].shape.dim]
+        self.stated_batch = sizes[0] if sizes else -1
+        self.sides = tuple(sizes[1:3])
+        if sizes:
+            placeholder.attr["shape"].shape.dim[0].size = -1
+        self.defaults = [node.name for node in self.graph.node if node.op == "PlaceholderWithDefault"]
+        self.lacking: Sequence[str] = ()
+        self.sessions: dict[str, Any] = {}
+        self.batch: int | None = None
+
+    def _placeholder(self) -> Any:
+        """Return the node that images are fed to. Raises FormatError where it is not the only input without a value."""
+        inputs = [node for node in self.graph.node if node.op in ("Placeholder", "PlaceholderV2")]
+        inputs = inputs or [node for node in self.graph.node if node.op == "PlaceholderWithDefault"]
         if len(inputs) != 1:
             found = ", ".join(node.name for node in inputs) or "none"
-            raise FormatError(f"{path} must have one input for its logits, but has {found}: freeze the network alone")
-        self.input = inputs[0].name
-        sizes = [dim.size for dim in inputs[0].attr["shape"].shape.dim]
-        self.one_by_one = bool(sizes) and sizes[0] == 1
-        self.sides = tuple(sizes[1:3])
-        self.sessions: dict[str, Any] = {}
+            raise FormatError(
+                f"{self.path} must have one input for its logits, but has {found}: freeze the network alone"
+            )
+        return inputs[0]
 
     @property
     def notes(self) -> list[str]:
-        """Name the graph's constants that were rounded to float32, and are used so in float64 too."""
-        rounded = rounded_constants(self.graph, self.path)
-        if not rounded:
-            return []
-        return [
-            f"{Path(self.path).name} contains {len(rounded)} constant{'' if len(rounded) == 1 else 's'} that float32 "
-            f"rounded: float64 uses the graph's own values ({', '.join(rounded[:3])}"
-            f"{', …' if len(rounded) > 3 else ''})"
-        ]
+        """Name the endpoints that the graph lacks, the inputs that keep their defaults, and rounded constants."""
+        name, notes = Path(self.path).name, []
+        if self.lacking:
+            count = sum("tf" in endpoint.where for endpoint in self.table.endpoints)
+            notes.append(f"{name} lacks {len(self.lacking)} of {count} endpoints{_more(self.lacking)}")
+        if options := [option for option in self.defaults if option != self.input]:
+            notes.append(f"{name} runs with the defaults of inputs{_more(options)}")
+        if rounded := rounded_constants(self.graph, self.path):
+            notes.append(
+                f"{name} contains {plural(len(rounded), 'constant')} that float32 rounded: float64 uses the graph's "
+                f"own values ({', '.join(rounded[:3])}{', …' if len(rounded) > 3 else ''})"
+            )
+        return notes
 
     def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:
         if any(0 < side != given for side, given in zip(self.sides, images.shape[1:3], strict=False)):
@@ -104,16 +140,27 @@ class TFRunner(Runner):
             )
         session = self._session(images.dtype.name)
         fetches = {name: f"{node}:0" for name, node in self.where.items()}
-        step = 1 if self.one_by_one else len(images)
+        step = self.batch or len(images)
+        parts = [images[at : at + step] for at in range(0, len(images), step)]
         try:
-            runs: list[Mapping[str, np.ndarray]] = [
-                session.run(fetches, {f"{self.input}:0": images[at : at + step]}) for at in range(0, len(images), step)
-            ]
+            runs = [self._run(session, fetches, part, step) for part in parts]
         except (tf.errors.OpError, ValueError) as error:
             raise FormatError(
-                f"TensorFlow cannot run {self.path} on images of shape {images.shape[1:]}: {str(error).splitlines()[0]}"
+                f"TensorFlow cannot run {self.path} on images of {'x'.join(map(str, images.shape[1:]))}: "
+                f"{_reason(error)}; name the model, and the image size, that the graph was built for"
             ) from None
         return in_graph_order({name: np.concatenate([run[name] for run in runs]) for name in fetches}, self.table)
+
+    def _run(self, session: Any, fetches: Mapping[str, str], images: np.ndarray, step: int) -> dict[str, np.ndarray]:
+        """Run a batch, filled up to ``step`` images, and return the endpoints of ``images``, channels last."""
+        spare = np.repeat(images[-1:], step - len(images), axis=0)
+        values = session.run(fetches, {f"{self.input}:0": np.concatenate([images, spare])})
+        outputs, flat = {}, {e.name for e in self.table.endpoints if e.logits or e.softmax}
+        for name, found in values.items():
+            turned = found.ndim == 4 and self.where[name] in self.channels_first
+            whole = (found.transpose(0, 2, 3, 1) if turned else found)[: len(images)]
+            outputs[name] = whole.reshape(len(images), -1) if name in flat else whole
+        return outputs
 
     def _session(self, precision: str) -> Any:
         if precision not in self.sessions:
@@ -123,6 +170,32 @@ class TFRunner(Runner):
                 try:
                     tf.graph_util.import_graph_def(definition, name="")
                 except ValueError as error:
-                    raise FormatError(f"TensorFlow cannot import {self.path}: {str(error).splitlines()[0]}") from None
+                    raise FormatError(f"TensorFlow cannot import {self.path}: {_reason(error)}") from None
                 self.sessions[precision] = tf.compat.v1.Session(graph=imported)
+            self.batch = self._fixed_batch(imported)
         return self.sessions[precision]
+
+    def _fixed_batch(self, imported: Any) -> int | None:
+        """Return the batch that the graph computes with whatever it is fed, as a Reshape to [32, 1001] does."""
+        if self.stated_batch < 1:
+            return None
+        fed = build_graph(self.graph).reached([self.input])
+        shapes = [output.shape for op in imported.get_operations() if op.name in fed for output in op.outputs]
+        fixed = any(shape.rank and shape.rank > 1 and shape[0] == self.stated_batch for shape in shapes)
+        return self.stated_batch if fixed else None
+
+
+def _more(names: Sequence[str]) -> str:
+    return f": {', '.join(names[:3])}{', …' if len(names) > 3 else ''}"
+
+
+def _reason(error: Exception) -> str:
+    """Return the line of TensorFlow's message that says what is wrong."""
+    text = error.message if isinstance(error, tf.errors.OpError) else str(error)
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith("[[")]
+    said = [
+        line for line in lines if not re.match(r"Graph execution error|Detected at node|Node: |\(\d+\) |Errors? ", line)
+    ]
+    reason = (said or lines or ["no reason given"])[0]
+    # Messages name nodes as {{node x}}, and begin with a place in TensorFlow's own code.
+    return re.sub(r"\{\{node (\S+?)\}\}", r"\1", re.sub(r"^\{\{function_node .*?\}\} ", "", reason)).rstrip(".")

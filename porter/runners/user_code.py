@@ -201,7 +201,7 @@ def _attribute(path: Path, name: str) -> Any:
 
 
 class _one_sentence:
-    """Turns an exception of the user's code into a PorterError that says where it was raised."""
+    """Turns an exception of the user's code into a PorterError that says where it was raised, sys.exit included."""
 
     def __init__(self, where: str) -> None:
         self.where = where
@@ -210,6 +210,8 @@ class _one_sentence:
         return None
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        if isinstance(error, SystemExit):
+            raise PorterError(f"{self.where} ends the program (sys.exit): return the network instead") from None
         if isinstance(error, Exception) and not isinstance(error, PorterError):
             last = traceback.extract_tb(trace)[-1]
             what = str(error).splitlines()[0] if str(error) else ""

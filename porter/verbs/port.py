@@ -186,6 +186,11 @@ def port(
     framework = table.record(target).framework
     _validate(source, checkpoint, head, aux, save_dtype, verify, images)
     destination = find_destination(out, framework)
+    if verify and framework not in arch.builders:
+        raise PorterError(
+            f"`verify=True` runs porter's own network, and {arch.name} has none in {framework}: port to "
+            f'`target="{next(iter(arch.builders))}"` to verify the values'
+        )
     if target != framework:
         _refuse_network(target, framework, destination, verify)
     if verify:

@@ -20,9 +20,10 @@ from porter.mapping.table import Table
 from porter.mapping.translate import Options, Translation, translate
 from porter.nets.build import require_framework
 from porter.parity.compare_runs import Settings, Subject, compare_runs
+from porter.parity.graph_preprocessing import graph_preprocessing
 from porter.parity.other_preprocessing import preprocessing_drift
 from porter.parity.per_image import ImageResults
-from porter.parity.result import Verification
+from porter.parity.result import GraphInput, OwnInput, Verification
 from porter.runners.context import Context
 from porter.runners.images import Images, PreparedImages, sample_paths
 from porter.runners.open_side import beside_golden, golden_side, open_side, port_side
@@ -75,15 +76,19 @@ def verify(
         if reference is not None:
             raise PorterError("`graph` and `reference` both name the reference: give one of them")
         reference, checkpoint = f"tf:{graph}", checkpoint if checkpoint is not None or candidate is not None else graph
-    if tag is not None and not any((side or "").startswith("tf:") for side in (reference, candidate)):
+    sides = [side for side in (reference, candidate) if side is not None]
+    if tag is not None and not any(side.startswith("tf:") for side in sides):
         raise PorterError("`tag` chooses among the graphs of a SavedModel: name that by `graph`")
-    if endpoint_map is not None and candidate is None and reference is None:
+    if endpoint_map is not None and not any(side.rpartition(":")[0].endswith(".py") for side in sides):
         raise PorterError("`endpoint_map` needs a network of yours: name it by `candidate`, as module.py:function")
-    if checkpoint is None and reference is None and candidate is None:
-        given = {"images": images, "ignore": ignore, "prefix": prefix, "preprocessing": preprocessing}
-        average_given = average != "auto"
-        _refuse_unused({**given, "rename": rename, "backbone": backbone, "labels": labels, "average": average_given})
+    if checkpoint is None and not sides:
+        _refuse_unused({"images": images, "preprocessing": preprocessing, "backbone": backbone, "labels": labels})
     opened = inputs.open(checkpoint) if checkpoint is not None else None
+    runs_graph = any(side.startswith("tf:") for side in sides) or _is_graph(opened)
+    if trust_graph and not runs_graph:
+        raise PorterError("no graph of yours runs here: leave `trust_graph` out, or name the graph by `graph`")
+    if opened is None and not runs_graph:
+        _refuse_unused({"ignore": ignore, "prefix": prefix, "rename": rename, "average": average != "auto"})
     context = Context(
         replace(arch, preprocessing=preprocessing) if preprocessing else arch,
         Table.load(arch.table),
@@ -110,19 +115,28 @@ def verify(
         raise PorterError("goldens have no labels of yours: leave `labels` out beside golden")
     prepared = _images(context, images)
     against = open_side(reference, context) if reference is not None else _original(context)
-    sides = [open_side(candidate, context)] if candidate is not None else _ports(context, frameworks)
+    ports = [open_side(candidate, context)] if candidate is not None else _ports(context, frameworks)
     inputs.close()
     head = replace(head_beside(backbone, None), labels=read_labels(labels) if labels is not None else None)
-    result = _compared(context, against, sides, prepared, settings, head, track)
+    result = _compared(context, against, ports, prepared, settings, head, track)
     inputs.add(map(Path, images), compare=False)
     return replace(result, digests=inputs.digests)
+
+
+def _is_graph(opened: Checkpoint | None) -> bool:
+    """Tell whether the checkpoint is a frozen graph, which runs itself."""
+    if opened is None:
+        return False
+    from porter.formats.tensorflow import frozen
+
+    return opened.format == frozen.FORMAT
 
 
 def _refuse_unused(given: Mapping[str, object]) -> None:
     """Raise PorterError for an argument that only a checkpoint gives a meaning."""
     for name, value in given.items():
         if value:
-            raise PorterError(f"without a checkpoint the goldens are compared: give `checkpoint` to use `{name}`")
+            raise PorterError(f"without a checkpoint `{name}` has no effect: give `checkpoint`, or leave `{name}` out")
 
 
 def _original(context: Context, translation: Translation | None = None) -> Side:
@@ -215,13 +229,18 @@ def _compared(
     collected = ImageResults(subject, files.paths if files else None)
     runners = {side.name: side.runner for side in candidates}
     reports = compare_runs(runners, reference.runner, images, subject, settings, track, collected)
+    drift: list[OwnInput | GraphInput] = []
+    if files:
+        drift += preprocessing_drift(files, reference.runner, context.table.logits, track)
+        both = (reference.runner, *runners.values())
+        drift += filter(None, (graph_preprocessing(files, runner, context.table.logits) for runner in both))
     return Verification(
         context.arch.name,
         reference.title,
         _described(context, images),
         reports,
         tuple(collected.images),
-        preprocessing_drift(files, reference.runner, context.table.logits, track) if files else (),
+        tuple(drift),
         reference.runner.label,
         {side.name: side.runner.label for side in candidates},
         {side.name: side.title for side in candidates if side.title},

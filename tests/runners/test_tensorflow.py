@@ -81,17 +81,30 @@ def test_a_checkpoint_of_other_classes_is_verified_too(tf: Any, save: Saver) -> 
     assert result.images[0].ports["torch"][0][0].startswith("class ")
 
 
-def test_a_graph_of_one_image_is_fed_one_by_one(tf: Any) -> None:
+@pytest.mark.parametrize(("stated", "fixed"), [(1, False), (2, True), (1, True), (32, True)])
+def test_a_fixed_batch_is_filled_up_where_the_graph_computes_with_it(tf: Any, stated: int, fixed: bool) -> None:
+    """A constant Reshape to (32, 1001) needs 32 images; a placeholder's batch alone does not."""
     graph = frozen()
-    whole = TFRunner(graph, TABLE, "frozen.pb")
-    single = frozen()
-    next(n for n in single.node if n.name == "input").attr["shape"].shape.dim[0].size = 1
-    images = golden_images(128)
-    one_by_one = TFRunner(single, TABLE, "frozen.pb")
-    assert one_by_one.one_by_one
-    assert not whole.one_by_one
-    for name, values in whole(images.astype(np.float64)).items():
-        np.testing.assert_allclose(one_by_one(images.astype(np.float64))[name], values, rtol=0, atol=1e-12)
+    nodes = {node.name: node for node in graph.node}
+    nodes["input"].attr["shape"].shape.dim[0].size = stated
+    if fixed:
+        shape = nodes["MobilenetV1/Predictions/Shape"]
+        shape.Clear()
+        shape.CopyFrom(tf_constant(tf, "MobilenetV1/Predictions/Shape", [stated, 1001]))
+    images = golden_images(128).astype(np.float64)
+    runner = TFRunner(graph, TABLE, "frozen.pb")
+    got, want = runner(images), TFRunner(frozen(), TABLE, "frozen.pb")(images)
+    assert runner.batch == (stated if fixed else None)
+    for name, values in want.items():
+        assert got[name].shape == values.shape
+        np.testing.assert_allclose(got[name], values, rtol=0, atol=1e-12)
+
+
+def tf_constant(tf: Any, name: str, value: list[int]) -> Any:
+    """Return a Const node as tensorboard's message."""
+    with tf.Graph().as_default() as graph:
+        tf.constant(value, tf.int32, name=name)
+    return type(frozen()).FromString(graph.as_graph_def().SerializeToString()).node[0]
 
 
 def test_pruning_leaves_out_what_the_logits_do_not_need(tf: Any) -> None:
@@ -109,15 +122,76 @@ def test_an_op_that_could_touch_the_machine_is_named_and_refused(tf: Any, op: st
         TFRunner(graph, TABLE, "strange.pb")
 
 
+@pytest.mark.parametrize(
+    ("op", "does"),
+    [
+        ("ReadFile", "read or write files"),
+        ("WholeFileReaderV2", "read or write files"),
+        ("TFRecordDatasetV2", "read or write files"),
+        ("SaveV2", "read or write files"),
+        ("RestoreV2", "read or write files"),
+        ("InitializeTableFromTextFileV2", "read or write files"),
+        ("Recv", "use the network"),
+        ("RpcCall", "use the network"),
+        ("PyFunc", "run code from outside the graph"),
+        ("EagerPyFunc", "run code from outside the graph"),
+        ("RandomUniform", "draw random numbers"),
+        ("StatelessRandomUniformV2", "draw random numbers"),
+        ("QueueDequeueManyV2", "take tensors from a queue or an iterator"),
+        ("RandomShuffleQueueV2", "take tensors from a queue or an iterator"),
+        ("IteratorGetNext", "take tensors from a queue or an iterator"),
+        ("Enter", "loop"),
+        ("TensorArrayReadV3", "loop"),
+        ("StatefulPartitionedCall", "call functions that porter does not open"),
+        ("ReadVariableOp", "hold state between runs"),
+        ("SomeCustomOp", "are not known as pure tensor ops"),
+    ],
+)
+def test_what_an_op_does_is_said_as_it_is(op: str, does: str) -> None:
+    from tensorboard.compat.proto.graph_pb2 import GraphDef
+
+    graph = GraphDef()
+    graph.node.add(name="here", op=op)
+    with pytest.raises(
+        FormatError, match=rf"x.pb is not run: 1 of the nodes .* are not pure tensor ops: they {does}; "
+    ):
+        check_ops(graph, "x.pb")
+
+
+def test_only_ops_that_could_touch_the_machine_need_trust() -> None:
+    from tensorboard.compat.proto.graph_pb2 import GraphDef
+
+    graph = GraphDef()
+    for op in (
+        "ReverseV2",
+        "DecodeJpeg",
+        "DecodePng",
+        "ResizeArea",
+        "AdjustContrastv2",
+        "Assert",
+        "Merge",
+        "Dequantize",
+    ):
+        graph.node.add(name=op, op=op)
+    check_ops(graph, "x.pb")
+    graph.node.add(name="dropout", op="RandomUniform")
+    with pytest.raises(FormatError, match="set `trust_graph=True` to run them all the same:") as caught:
+        check_ops(graph, "x.pb")
+    assert "file" not in str(caught.value)
+    assert "network" not in str(caught.value)
+
+
 def test_the_listed_ops_exist_and_have_no_side_effects(tf: Any) -> None:
     from tensorflow.python.framework import op_def_registry
 
-    from porter.graph.rewrite.safety import PURE_OPS
+    from porter.graph.rewrite.safety import CHECKS, PURE_OPS
 
     for name in PURE_OPS:
         definition = op_def_registry.get(name)
         assert definition is not None, name
         assert not definition.is_stateful, name
+    for name in CHECKS:
+        assert not op_def_registry.get(name).output_arg or name == "CheckNumerics"
 
 
 def test_a_graph_that_lacks_a_node_is_refused(tf: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from functools import partial
 from pathlib import Path
 
@@ -37,6 +37,15 @@ def was_variable(name: str, dtype: int, shape: Collection[int], read: Collection
     return kind is not None and (name in read or (bool(shape) and kind.loaded.kind == "f"))
 
 
+def pipeline_data(reads: Iterable[tuple[str, str]]) -> set[str]:
+    """Return the nodes that datasets alone read: images, not weights. ``reads`` are pairs (op, node that it reads)."""
+    data: set[str] = set()
+    others: set[str] = set()
+    for op, name in reads:
+        (data if "Dataset" in op else others).add(name)
+    return data - others
+
+
 def read_frozen(path: Path) -> Checkpoint:
     """Read a frozen graph's variables; its other constants become asides. Raises FormatError.
 
@@ -48,6 +57,7 @@ def read_frozen(path: Path) -> Checkpoint:
     packed = [node for node in graph.node if is_dequantized(node, nodes)]
     parts = {node_of(tensor) for node in packed for tensor in node.input[:3]}
     entries: dict[str, Entry] = {}
+    data = pipeline_data((node.op, node_of(tensor)) for node in graph.node for tensor in node.input)
     asides: dict[str, str] = {}
     for node in graph.node:
         if is_dequantized(node, nodes):
@@ -58,6 +68,8 @@ def read_frozen(path: Path) -> Checkpoint:
         shape = tuple(dim.size for dim in proto.tensor_shape.dim)
         if node.name in parts:
             asides[node.name] = "quantized constant"
+        elif node.name in data:
+            asides[node.name] = "constant of the input pipeline"
         elif was_variable(node.name, proto.dtype, shape, read):
             load = partial(tensor_values, path, node.name, proto)
             entries[node.name] = Entry(shape, TYPES[proto.dtype].loaded, load)

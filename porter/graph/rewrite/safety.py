@@ -1,10 +1,14 @@
-"""check_ops: refuses to run an untrusted graph with ops that are not pure functions of their inputs.
+"""check_ops: refuses to run an untrusted graph with ops that do more than compute.
 
-A GraphDef can read and write files, open sockets and call Python. porter therefore runs listed ops only.
+A GraphDef can read and write files, open sockets and call Python. porter therefore runs listed ops only, and says of
+the others what they do: only some of them touch the machine.
 """
 
 from __future__ import annotations
 
+import re
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,28 +16,84 @@ from porter.errors import FormatError, listing
 
 PURE_OPS = frozenset(
     """
-    Abs Add AddN AddV2 All Any ArgMax AvgPool BatchMatMul BatchMatMulV2 BatchToSpaceND BiasAdd BroadcastTo Cast Ceil
-    ClipByValue Concat ConcatV2 Const Conv2D DepthwiseConv2dNative Dequantize Div Elu Equal Exp ExpandDims
+    Abs Add AddN AddV2 AdjustContrastv2 AdjustHue AdjustSaturation All Any ArgMax ArgMin AvgPool BatchMatMul
+    BatchMatMulV2 BatchToSpaceND BiasAdd Bitcast BroadcastArgs BroadcastTo Cast Ceil ClipByValue Concat
+    ConcatV2 Const Conv2D CropAndResize Cumsum DecodeBmp DecodeImage DecodeJpeg DecodePng DecodeRaw
+    DepthToSpace DepthwiseConv2dNative Dequantize Div DivNoNan Elu EnsureShape Equal Erf Exp ExpandDims
     FakeQuantWithMinMaxArgs FakeQuantWithMinMaxVars FakeQuantWithMinMaxVarsPerChannel Fill Floor FloorDiv FloorMod
-    FusedBatchNorm FusedBatchNormV2 FusedBatchNormV3 GatherV2 Greater GreaterEqual Identity IdentityN LRN LeakyRelu
-    Less LessEqual Log LogSoftmax LogicalAnd LogicalNot LogicalOr MatMul Max MaxPool Maximum Mean Min Minimum
-    MirrorPad Mul Neg NoOp NotEqual Pack Pad PadV2 Placeholder PlaceholderV2 PlaceholderWithDefault Pow Prod Range
-    Rank RealDiv Reciprocal Relu Relu6 Reshape ResizeBilinear ResizeNearestNeighbor Rsqrt Select SelectV2 Selu Shape
-    Sigmoid Size Slice Softmax Softplus SpaceToBatchND Split SplitV Sqrt Square SquaredDifference Squeeze
-    StopGradient StridedSlice Sub Sum Tanh Tile TopKV2 Transpose TruncateDiv Unpack ZerosLike
+    FusedBatchNorm FusedBatchNormV2 FusedBatchNormV3 FusedPadConv2D FusedResizeAndPadConv2D Gather GatherNd GatherV2
+    Greater GreaterEqual HSVToRGB Identity IdentityN InvertPermutation LRN LeakyRelu Less LessEqual Log LogSoftmax
+    LogicalAnd LogicalNot LogicalOr MatMul Max MaxPool Maximum Mean Merge Min Minimum MirrorPad Mod Mul MulNoNan Neg
+    NoOp NotEqual OneHot Pack Pad PadV2 Placeholder PlaceholderV2 PlaceholderWithDefault Pow Prod RGBToHSV Range Rank
+    RealDiv Reciprocal Relu Relu6 Reshape ResizeArea ResizeBicubic ResizeBilinear ResizeNearestNeighbor Reverse
+    ReverseV2 Rint Round Rsqrt ScaleAndTranslate Select SelectV2 Selu Shape ShapeN Sigmoid Sign Size Slice Softmax
+    Softplus SpaceToBatchND SpaceToDepth Split SplitV Sqrt Square SquaredDifference Squeeze StopGradient StridedSlice
+    Sub Sum Switch Tanh Tile TopKV2 Transpose TruncateDiv Unpack Where Xdivy Xlogy ZerosLike OnesLike
+    _FusedBatchNormEx _FusedConv2D _FusedDepthwiseConv2dNative _FusedMatMul
     """.split()
 )
 
+CHECKS = frozenset({"Assert", "CheckNumerics"})
+"""Ops that only stop a run: TensorFlow counts them as stateful, so that it does not prune them."""
+
+RANDOM = "draw random numbers"
+FEEDS = "take tensors from a queue or an iterator"
+_LOOPS = "loop"
+_STATE = "hold state between runs"
+_CALLS = "call functions that porter does not open"
+_FILES, _NETWORK, _CODE = "read or write files", "use the network", "run code from outside the graph"
+_UNKNOWN = "are not known as pure tensor ops"
+
+_KINDS = {
+    _FILES: r"(Read|Write|Matching)Files?|(Save|Restore|Merge)(V2|V2Checkpoints|Slices?)?|LoadAndRemap\w+|"
+    r"ImmutableConst|(?!Reader|Identity)\w*Reader(V2)?|\w*(TextLine|Record|FixedLength|LMDB|Cache|Snapshot|Sql|CSV|MatchingFiles|"
+    r"Save|Load)\w*Dataset\w*|InitializeTableFromTextFile\w*|\w*Summary\w*|Debug\w+",
+    _NETWORK: r"_?(Host)?(Send|Recv)|Collective\w+|Rpc\w*|\w*TPU\w*|\w*DataService\w*|\w*Nccl\w*",
+    _CODE: r"(Eager)?PyFunc(Stateless)?|_?Xla\w+|TRTEngineOp|\w*Generator\w*Dataset|RemoteFusedGraphExecute",
+    FEEDS: r"\w*Queue\w*|\w*Iterator\w*|\w*Dataset\w*|(Ordered)?(Map)?(Un)?[Ss]tage\w*|\w*Barrier\w*|\w*Reader\w*",
+    RANDOM: r"\w*Random\w*|TruncatedNormal|ParameterizedTruncatedNormal|Multinomial|SampleDistortedBoundingBox\w*",
+    _LOOPS: r"(Ref)?(Enter|Exit|NextIteration)|LoopCond|(Stateless)?While|TensorArray\w*|TensorList\w*",
+    _CALLS: r"(Stateful)?PartitionedCall|(Stateless)?(If|Case)|SymbolicGradient|RemoteCall|MapDefun",
+    _STATE: r"\w*Variable\w*|VarHandleOp|(Ref)?Assign\w*|\w*Table\w*|TemporaryVariable|Stack\w+|Mutex\w*|Print(V2)?",
+}
+"""What ops outside PURE_OPS do, and patterns of their names, in the order in which they are tried."""
+
+
+def what_ops_do(graph: Any) -> dict[str, list[str]]:
+    """Return the ops of ``graph`` outside PURE_OPS as ``op at node``, by what they do."""
+    found: dict[str, list[str]] = {}
+    for node in graph.node:
+        if node.op not in PURE_OPS | CHECKS:
+            found.setdefault(_what(node.op), []).append(f"{node.op} at {node.name}")
+    return {what: sorted(found[what]) for what in (*_KINDS, _UNKNOWN) if what in found}
+
+
+def ops_of(places: Iterable[str]) -> str:
+    """Return the distinct ops among ``what_ops_do``'s places, the most frequent first."""
+    return ", ".join(op for op, _ in Counter(place.partition(" at ")[0] for place in places).most_common())
+
+
+def _what(op: str) -> str:
+    return next((what for what, pattern in _KINDS.items() if re.fullmatch(pattern, op)), _UNKNOWN)
+
 
 def check_ops(graph: Any, path: Path | str, needed: str = "its logits need") -> None:
-    """Raise FormatError, which names the nodes, if ``graph`` contains an op outside ``PURE_OPS``.
+    """Raise FormatError, which names the nodes and what they do, if ``graph`` contains an op outside ``PURE_OPS``.
 
     ``needed`` completes "the nodes that …" in the message.
     """
-    others = sorted(f"{node.op} at {node.name}" for node in graph.node if node.op not in PURE_OPS)
-    if others:
-        raise FormatError(
-            f"{path} is not run: {len(others)} of the nodes that {needed} are not pure tensor ops and could touch "
-            "files or the network; freeze the inference graph alone, or set `trust_graph=True` if you trust its "
-            f"author:{listing(others)}"
-        )
+    found = what_ops_do(graph)
+    if not found:
+        return
+    places = [place for what in found for place in found[what]]
+    # All but random numbers may hide more: a dataset, for example, calls functions.
+    trust = "to run them all the same" if list(found) == [RANDOM] else "if you trust its author"
+    raise FormatError(
+        f"{path} is not run: {len(places)} of the nodes that {needed} are not pure tensor ops: they {_listed(found)}; "
+        f"freeze the inference graph alone, or set `trust_graph=True` {trust}:{listing(places)}"
+    )
+
+
+def _listed(found: Iterable[str]) -> str:
+    *others, last = found
+    return f"{', '.join(others)} and {last}" if others else last

@@ -57,7 +57,7 @@ def widen(graph: Any, path: Path | str) -> Any:
     """Return ``graph`` in float64: dtypes and constants are widened, fused batch norms split into their pieces.
 
     TensorFlow has no fused batch norm in float64. ``shortest`` says how scalar constants are widened. Raises
-    FormatError, which names ``path``, if a batch norm is in training mode or in NCHW.
+    FormatError, which names ``path``, if a batch norm is in training mode or in NCHW (see channels_last).
     """
     wide = GraphDef(versions=graph.versions)
     nodes = {node.name: node for node in graph.node}

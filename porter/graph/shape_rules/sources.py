@@ -66,6 +66,15 @@ def iterator(s: Shapes, node: Node) -> None:
         s.set(node, batch_of_one(proto_shape(shape)), index)
 
 
+@RULES.of("QueueDequeue QueueDequeueV2 QueueDequeueMany QueueDequeueManyV2 QueueDequeueUpTo QueueDequeueUpToV2")
+def dequeued(s: Shapes, node: Node) -> None:
+    shapes = s.graph.nodes[node.inputs[0].node].attr("shapes")
+    many = len(node.inputs) > 1
+    for index, proto in enumerate(shapes.list.shape if shapes is not None else ()):
+        shape = proto_shape(proto)
+        s.set(node, (s.ints(node, 1)[0], *shape) if many and shape is not None else shape, index)
+
+
 @RULES.of("DecodeJpeg DecodePng DecodeImage DecodeBmp")
 def decoded_image(s: Shapes, node: Node) -> None:
     s.set(node, (s.size, s.size, node.integer("channels") or None))
