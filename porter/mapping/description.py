@@ -28,7 +28,7 @@ def alike(matches: Sequence[Match], size: int | None) -> list[Match]:
 
 
 def _kind(match: Match) -> tuple[object, ...]:
-    """Return what matches share that a file cannot tell apart: a file that fits none exactly is one network's at most."""
+    """Return what matches share that a file cannot tell apart; where none is exact, they share the title too."""
     return match.dialect, match.place, match.whole, match.exact, match.exact or match.arch.title
 
 
