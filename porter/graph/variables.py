@@ -65,7 +65,7 @@ def _frozen_variables(graph: Graph) -> dict[str, Variable]:
     protos = {node.name: node.proto for node in nodes}
     packed = {node.name: node for node in nodes if is_dequantized(node.proto, protos)}
     parts = {ref.node for node in packed.values() for ref in node.inputs}
-    parts |= pipeline_data((node.op, ref.node) for node in nodes for ref in node.inputs)
+    others = parts | pipeline_data((node.op, ref.node) for node in nodes for ref in node.inputs)
     found: dict[str, Variable] = {}
     for node in nodes:
         if node.name in packed:
@@ -73,7 +73,7 @@ def _frozen_variables(graph: Graph) -> dict[str, Variable]:
             proto = protos[node.inputs[0].node].attr["value"].tensor
             shape = tuple(dim.size for dim in proto.tensor_shape.dim)
             found[node.name] = Variable(node.name, shape, TYPES[proto.dtype].name)
-        elif node.op == "Const" and node.name not in parts and node.attr("value") is not None:
+        elif node.op == "Const" and node.name not in others and node.attr("value") is not None:
             proto = node.attr("value").tensor
             shape = tuple(dim.size for dim in proto.tensor_shape.dim)
             if was_variable(node.name, proto.dtype, shape, reads):

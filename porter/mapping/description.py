@@ -19,15 +19,17 @@ from porter.mapping.table import Table
 def alike(matches: Sequence[Match], size: int | None) -> list[Match]:
     """Return the matches that the file cannot tell from the first: those of the input ``size``, otherwise all."""
     best = matches[0]
-    same = [match for match in matches if _kind(match) == _kind(best) and match.exact == best.exact]
-    if size is None:
-        return same
+    same = [match for match in matches if _kind(match) == _kind(best)]
+    fitting = [match for match in same if match.arch.input_size == size]
+    if size is None or fitting:
+        return fitting or same
     other = replace(best, arch=at_size(best.arch, size))
-    return [match for match in (*same, other) if match.arch.input_size == size][:1] or same
+    return [other] if other.arch.input_size == size else same
 
 
 def _kind(match: Match) -> tuple[object, ...]:
-    return match.arch.title, match.dialect, match.place, match.whole
+    """Return what matches share that a file cannot tell apart; where none is exact, they share the title too."""
+    return match.dialect, match.place, match.whole, match.exact, match.exact or match.arch.title
 
 
 def size_in_name(path: Path, sizes: Collection[int]) -> int | None:

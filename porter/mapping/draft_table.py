@@ -88,11 +88,11 @@ def _layers(shapes: Sized, heads: set[str]) -> list[_Layer]:
             if kind is None:
                 leaf, name = next(iter(leaves.items()))
                 shape = tuple(shapes[name] or ())
-                found.append(_Layer(_unnamed(shape), name, name in heads, shape))
+                found.append(_Layer(_unnamed(shape), name, name in heads and _counts(_unnamed(shape)), shape))
                 del leaves[leaf]
                 continue
             parts = [leaf.name for leaf in _leaves(kind)]
-            found.append(_Layer(kind, scope, head, tuple(shapes[leaves[parts[0]]] or ())))
+            found.append(_Layer(kind, scope, head and _counts(kind), tuple(shapes[leaves[parts[0]]] or ())))
             for part in parts:
                 del leaves[part]
     return found
@@ -101,6 +101,11 @@ def _layers(shapes: Sized, heads: set[str]) -> list[_Layer]:
 def _leaves(kind: str) -> list[Leaf]:
     """Return the original's leaf names and axes of a layer of ``kind``."""
     return [tensor.leaf(DIALECTS[ORIGINAL], kind) for tensor in KINDS[kind]]
+
+
+def _counts(kind: str) -> bool:
+    """Tell whether each tensor of a layer of ``kind`` has an axis for the classes, which a head's must have."""
+    return all("O" in parse_axes(leaf.axes) for leaf in _leaves(kind))
 
 
 def _kind(leaves: Mapping[str, str], shapes: Sized, head: bool) -> str | None:

@@ -110,8 +110,8 @@ def nearest(shapes: Shapes, size: int | None = None) -> list[Match]:
             if arch.table not in tables:
                 tables[arch.table] = list(_in_dialects(Table.load(arch.table), shapes))
             found += [_judged(arch, names, shapes) for names in tables[arch.table]]
-    if found and not any(match.exact for match in found):
-        best = max(found, key=lambda match: match.named)
+    best = max(found, key=lambda match: match.fitting, default=None)
+    if best is not None and not best.missing and best.fitting < KNOWN:
         names = next(each for each in tables[best.arch.table] if each.dialect == best.dialect)
         found += _of_other_widths(names, shapes)
     return sorted(found, key=lambda match: (*match.rank, match.arch.input_size != size))

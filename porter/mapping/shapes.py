@@ -39,12 +39,6 @@ def image_channels(stem: Iterable[tuple[str, Shape]]) -> int:
     return next((channels for channels in found if channels), IMAGE_CHANNELS)
 
 
-def with_image_channels(axes: str, shape: Shape, channels: int) -> Shape:
-    """Return the shape of a stem's kernel that reads images of ``channels`` channels."""
-    at = image_axis(axes)
-    return (*shape[:at], channels, *shape[at + 1 :])
-
-
 def letter_sizes(axes: str, shape: Sequence[int]) -> dict[str, int]:
     """Return the size of each letter that is an axis by itself; of a merged axis only the product is known."""
     return {letters: size for letters, size in zip(parse_axes(axes), shape, strict=True) if len(letters) == 1}
@@ -118,7 +112,8 @@ def with_free_axes(pair: Pair, original: Shape, given: Sequence[int | None]) -> 
     free = ("O" if pair.head else "") + ("HW" if pair.sized else "") + ("I" if pair.stem else "")
     axes = parse_axes(pair.source_axes)
     return tuple(
-        size if axis and axis in free else wanted for size, wanted, axis in zip(given, original, axes, strict=True)
+        size if axis and axis in free and size != 0 else wanted
+        for size, wanted, axis in zip(given, original, axes, strict=True)
     )
 
 

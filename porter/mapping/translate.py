@@ -27,7 +27,6 @@ from porter.mapping.shapes import (
     expected_shapes,
     image_channels,
     with_free_axes,
-    with_image_channels,
 )
 from porter.mapping.stored_names import Located, Wanted, locate
 from porter.mapping.table import Pair, Table
@@ -291,8 +290,6 @@ def _check_shapes(job: _Job, wanted: Sequence[Pair], taken: Mapping[str, str]) -
     stem = [pair for pair in wanted if pair.stem]
     entries = job.checkpoint.entries
     in_channels = image_channels((pair.source_axes, entries[taken[pair.source]].shape) for pair in stem)
-    for pair in stem:
-        shapes[pair.source] = with_image_channels(pair.source_axes, shapes[pair.source], in_channels)
     for pair in wanted:
         _check_tensor(job, pair, taken[pair.source], shapes[pair.source])
     classes: dict[int, str] = {}

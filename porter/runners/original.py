@@ -127,8 +127,9 @@ def _open_graph(path: Path | None, context: Context) -> _Graph:
         # porter does not run these ops, but a model with impure ones deserves no trust.
         needed = f"{source.init_ops[0]} needs, which TensorFlow runs when it loads the model,"
         check_ops(prune(source.graph, source.init_ops, path), path, needed)
-    recorded_graph = golden.load_graph(context.size, context.channels) if golden else inlined(source.graph)
-    definition, fake_quants = without_fake_quant(recorded_graph)
+    definition, fake_quants = without_fake_quant(
+        golden.load_graph(context.size, context.channels) if golden else inlined(source.graph)
+    )
     return _Graph(path, definition, fake_quants, golden)
 
 

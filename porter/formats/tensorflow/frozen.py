@@ -56,8 +56,8 @@ def read_frozen(path: Path) -> Checkpoint:
     read = {node_of(node.input[0]) for node in graph.node if node.input and is_read(node.op, node.name)}
     packed = [node for node in graph.node if is_dequantized(node, nodes)]
     parts = {node_of(tensor) for node in packed for tensor in node.input[:3]}
-    data = pipeline_data((node.op, node_of(tensor)) for node in graph.node for tensor in node.input)
     entries: dict[str, Entry] = {}
+    data = pipeline_data((node.op, node_of(tensor)) for node in graph.node for tensor in node.input)
     asides: dict[str, str] = {}
     for node in graph.node:
         if is_dequantized(node, nodes):
