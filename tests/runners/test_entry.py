@@ -531,4 +531,6 @@ def test_another_network_and_another_preset(tf: Any, tmp_path: Path) -> None:
 def test_inspect_names_the_size_that_a_graph_resizes_to(tf: Any, tmp_path: Path) -> None:
     path = tmp_path / "graph.pb"
     path.write_bytes(behind(tf, whole_jpeg).SerializeToString())
-    assert MODEL in str(inspect(path).recognised)
+    known = inspect(path).recognised
+    assert known.sentence == "MobileNet V1 0.25 at 128"
+    assert f"port {MODEL} " in known.command
