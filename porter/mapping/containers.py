@@ -61,13 +61,13 @@ def _deepest(found: Candidates, wanted: Mapping[str, str], prefix: str, dialect:
 
 
 def check_container(stored: Collection[str], names: Sequence[str], dialect: Dialect, prefix: str) -> None:
-    """Raise MappingError where none of ``names`` stands behind ``prefix``."""
+    """Raise MappingError where ``prefix`` precedes none of ``names``."""
     wanted = {tail_of(name, dialect) for name in names}
     found = {tail: where for tail, where in _candidates(stored, dialect).items() if tail in wanted}
     if not any(name.startswith(prefix) for where in found.values() for name in where):
         heads = {name.removesuffix(tail) for tail, where in found.items() for name in where}
         shown = ", ".join(repr(head) for head in sorted(heads)[:5]) or "nothing"
-        raise MappingError(f"none of the model's names stands behind {prefix!r}: they stand behind {shown}")
+        raise MappingError(f"the prefix {prefix!r} precedes none of the model's names: they follow {shown}")
 
 
 def tail_of(name: str, dialect: Dialect) -> str:
@@ -119,7 +119,7 @@ def _tied(found: Candidates, wanted: Mapping[str, str], prefix: str, dialect: Di
 
 
 def outside(stored: Collection[str], names: Sequence[str], dialect: Dialect, prefix: str) -> set[str]:
-    """Return the tensors with the layers and leaves of ``names`` that do not stand behind ``prefix``."""
+    """Return the tensors with the layers and leaves of ``names`` that do not follow ``prefix``."""
     wanted = {tail_of(name, dialect) for name in names}
     found = _candidates([name for name in stored if not name.startswith(prefix)], dialect)
     return {name for tail, candidates in found.items() if tail in wanted for name in candidates}

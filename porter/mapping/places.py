@@ -90,7 +90,7 @@ def places(stored: Collection[str], names: Sequence[str], separator: str) -> dic
 
 
 def spread_place(found: Mapping[Place, set[str]], body: Sequence[str], separator: str) -> Place | None:
-    """Return the place of a ``body`` whose names stand behind several prefixes, each name behind one of them alone.
+    """Return the place of a ``body`` whose names follow several prefixes, each name one of them alone.
 
     A two-stage detector has a network like this: FirstStageFeatureExtractor/ and SecondStageFeatureExtractor/.
     None where a name is not there, or more than once.

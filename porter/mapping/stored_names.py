@@ -127,14 +127,14 @@ def _is_copy(place: Place, names: Collection[str], body: Sequence[str], fits: Fi
 
 
 def _most_names(found: Mapping[Place, set[str]], prefix: str | None, separator: str) -> Place:
-    """Return the ``prefix``, or the one of most names. Raises MappingError where no name stands behind ``prefix``."""
+    """Return the ``prefix``, or the one of most names. Raises MappingError where ``prefix`` precedes no name."""
     behind = {place.prefix: names for place, names in found.items() if not place.renamed}
     if prefix is None:
         return Place(max(behind, key=lambda each: len(behind[each])), (), separator)
     if not behind.get(prefix):
         others = ", ".join(repr(other) for other, names in behind.items() if names) or "nothing"
         raise MappingError(
-            f"none of the model's names stands behind {prefix!r}: they stand behind {others}; give another `prefix`"
+            f"the prefix {prefix!r} precedes none of the model's names: they follow {others}; give another `prefix`"
         )
     return Place(prefix, (), separator)
 
@@ -144,7 +144,7 @@ def given_place(
 ) -> Place:
     """Return the place that a user names by ``rename`` = {the file's scope: the table's}, behind ``prefix``.
 
-    Without ``prefix`` it is the one that most of the renamed names stand behind. Raises MappingError where a scope is
+    Without ``prefix`` it is the one that most of the renamed names follow. Raises MappingError where a scope is
     not there, or where a renaming only puts scopes before the names.
     """
     renamed = tuple((theirs.strip(separator), ours.strip(separator)) for theirs, ours in rename.items())

@@ -41,7 +41,7 @@ def show_weights(out: Console, result: WeightsDifference) -> None:
     for label, path, kind, prefix in zip(
         "ab", (result.first, result.second), result.formats, result.prefixes, strict=True
     ):
-        scope = f", whose names stand behind {prefix}" if prefix else ""
+        scope = f", whose names begin with {prefix}" if prefix else ""
         print_line(out, printable(f"{label} = {path} ({kind}){scope}"))
     print_line(out, printable(answer(result)))
     for name, value in _remarks(result):

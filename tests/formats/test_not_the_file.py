@@ -46,7 +46,7 @@ def test_what_a_failed_download_leaves(tmp_path: Path, what: str, name: str) -> 
 
 @pytest.mark.parametrize("what", [*STAND_INS, "a cut", "a cut behind the network", "another checkpoint's"])
 def test_a_data_file_that_is_not_the_one_behind_its_index(save: Saver, small: Path, tmp_path: Path, what: str) -> None:
-    """Every one of these was ported without a word, as long as nothing was written."""
+    """Every one of these was once ported silently, because nothing was written."""
     index, data = (tmp_path / f"m.ckpt{suffix}" for suffix in (".index", ".data-00000-of-00001"))
     for path in (index, data):
         shutil.copy(small.with_name(path.name.replace("m.ckpt", small.name)), path)

@@ -97,7 +97,9 @@ def test_a_pickle_of_python_2(tmp_path: Path) -> None:
 def test_arrays_without_names_are_named_by_their_place_and_not_ported(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", values=row(ARRAYS["f4"], ARRAYS["f8"]))
     assert_holds(tmp_path / "a.npz", {"values[0]": ARRAYS["f4"], "values[1]": ARRAYS["f8"]})
-    with pytest.raises(MappingError, match=r"has none of the tensors of mobilenet_v1_0.25_128 .*: the file holds another network"):
+    with pytest.raises(
+        MappingError, match=r"has none of the tensors of mobilenet_v1_0.25_128 .*: the file holds another network"
+    ):
         port("mobilenet_v1_0.25_128", "torch", "keras", checkpoint=tmp_path / "a.npz")
 
 

@@ -108,7 +108,7 @@ def test_each_of_two_backbones_ports_as_itself(towers: tuple[Path, dict[str, Any
 
 
 def test_a_prefix_that_holds_nothing_names_those_that_do(towers: tuple[Path, dict[str, Any]]) -> None:
-    says = re.escape("none of the model's names stands behind 'tower_a/': they stand behind 'left/tower_a/'")
+    says = re.escape("the prefix 'tower_a/' precedes none of the model's names: they follow 'left/tower_a/'")
     with pytest.raises(MappingError, match=says):
         port(SMALL, "keras", "torch", checkpoint=towers[0], prefix="tower_a/", backbone=True)
 

@@ -114,7 +114,10 @@ def test_a_chosen_tower_leaves_out_only_the_other_towers() -> None:
         ({"rename": {"net": "MobileNet"}}, r"names the scope 'MobileNet', which the model does not have: its scope is"),
         ({"rename": {"nobody": ROOT}}, r"no tensor stands in the scope 'nobody/', which `rename` names"),
         ({"rename": {"tower/MobilenetV1": ROOT}}, r"only puts scopes before the names: take `prefix='tower/'`"),
-        ({"prefix": "nobody/"}, r"behind 'nobody/': they stand behind '', 'tower/'; give another `prefix`"),
+        (
+            {"prefix": "nobody/"},
+            r"'nobody/' precedes none of the model's names: they follow '', 'tower/'; give another `prefix`",
+        ),
     ],
 )
 def test_scopes_that_are_not_there_are_refused(options: dict[str, object], message: str) -> None:

@@ -63,7 +63,9 @@ def test_two_copies_of_a_model_need_a_prefix(save: Saver) -> None:
     assert chosen.translation.other_scopes == {"teacher": 137}
     ignoring = port(NAME, checkpoint=prefix, prefix="student/", ignore=["teacher/*"])
     assert len(ignoring.translation.ignored) == 137
-    with pytest.raises(MappingError, match="behind 'nobody/': they stand behind 'student/', 'teacher/'"):
+    with pytest.raises(
+        MappingError, match="'nobody/' precedes none of the model's names: they follow 'student/', 'teacher/'"
+    ):
         port(NAME, checkpoint=prefix, prefix="nobody/")
 
 

@@ -140,7 +140,7 @@ class _Finder:
         if not self.data:  # a graph without inputs: all but constants and variables counts as data
             named = self.graph.nodes.items()
             self.data = {name for name, node in named if node.op not in {"Const", *VARIABLE_OPS}}
-        # An input may be augmented at random too; what stands behind a convolution is the network's.
+        # An input may be augmented at random too; all that a convolution feeds is the network's.
         nodes = self.graph.nodes
         self.network = self.graph.reached(name for name in self.data if nodes[name].op in CONVOLUTION_OPS)
 
