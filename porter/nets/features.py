@@ -90,7 +90,7 @@ def feature_maps(arch: Arch) -> dict[int, Endpoint]:
     smaller. A map of 1x1 is pooled, and no feature map.
     """
     table = Table.load(arch.table)
-    size, shapes = recorded(arch.name).input_size, _endpoint_shapes(arch, table)
+    size, shapes = recorded(arch.golden).input_size, _endpoint_shapes(arch, table)
     maps = {}
     for endpoint in table.endpoints:
         shape = shapes.get(endpoint.name, ())
@@ -101,7 +101,7 @@ def feature_maps(arch: Arch) -> dict[int, Endpoint]:
 
 def _endpoint_shapes(arch: Arch, table: Table) -> dict[str, tuple[int, ...]]:
     """Return the endpoints' shapes without the batch; those that slim does not name follow from the golden's graph."""
-    golden = recorded(arch.name)
+    golden = recorded(arch.golden)
     shapes = golden.endpoint_shapes
     others = {one.name: one.where["tf"] for one in table.endpoints if one.name not in shapes and "tf" in one.where}
     if others:

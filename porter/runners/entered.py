@@ -61,7 +61,7 @@ def enter(graph: Any, context: Context, prefix: str, translation: Translation | 
     stem = find_stem(built, names, where.values() or built.nodes)
     if stem is None:
         return Entered(graph, where)
-    original = build_graph(recorded(context.arch.name).load_graph())
+    original = build_graph(recorded(context.arch.golden).load_graph())
     first = find_stem(original, {kernel}, original.nodes)
     assert first is not None
     entry = find_entry(built, stem, steps_before(original, first), path)
