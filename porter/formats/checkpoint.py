@@ -44,7 +44,8 @@ class Checkpoint(Mapping[str, np.ndarray]):
     cannot open it. ``stored_as`` maps entries to their names in the file if those differ. ``notes`` are sentences on
     how the file stores its tensors, and on what it leaves open. ``convolutions`` are those of a file that is a graph.
     ``unpacked`` is where the file lies if ``path`` is in an archive. ``layers`` are the names of all its layers, those
-    without weights too, None if it does not list them. ``require_whole`` raises FormatError if a file of values is
+    without weights too, None if it does not list them. ``named`` is False if the file states no names of some layers,
+    so that names cannot tell what it holds. ``require_whole`` raises FormatError if a file of values is
     missing or cut off, even behind the last entry; it reads none of them. Other readers find that when they open the
     file.
     """
@@ -61,6 +62,7 @@ class Checkpoint(Mapping[str, np.ndarray]):
     convolutions: tuple[Convolution, ...] = ()
     unpacked: Path | None = None
     layers: frozenset[str] | None = None
+    named: bool = True
     require_whole: Callable[[], None] = lambda: None
 
     @property

@@ -5,13 +5,14 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
 from porter.catalog.families import labels
 from porter.catalog.models import Arch
 from porter.errors import PorterError
-from porter.files.labels import Labels
+from porter.files.labels import Labels, read_labels
 from porter.formats.checkpoint import Entry
 from porter.mapping.shapes import Shape, class_axis, expected_shapes
 from porter.mapping.table import Pair, Table
@@ -84,11 +85,18 @@ class Head:
         return names if num_classes == len(names) else []
 
 
-def head_beside(backbone: bool, head: Head | None) -> Head:
-    """Return the head of a port: ``head``, the original by default, or none if the ``backbone`` is taken alone."""
+def head_beside(backbone: bool, head: Head | None, labels: str | Path | None = None) -> Head:
+    """Return the head of a port: ``head``, the original by default, or none if the ``backbone`` is taken alone.
+
+    ``labels`` is the file that names its classes.
+    """
     if backbone and head is not None and head.drop_background:
         raise PorterError("`backbone` leaves the classifier out and `drop_background` needs it: choose one of them")
-    return Head(no_head=True) if backbone and (head is None or head.is_original) else head or Head()
+    bare = backbone and (head is None or head.is_original)
+    if bare and labels is not None:
+        raise PorterError("`backbone` leaves the classifier out and `labels` names its classes: choose one of them")
+    chosen = Head(no_head=True) if bare else head or Head()
+    return chosen if labels is None else replace(chosen, labels=read_labels(labels))
 
 
 def has_background(arch: Arch) -> bool:

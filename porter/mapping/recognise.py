@@ -20,6 +20,7 @@ from porter.formats.checkpoint import Entry
 from porter.formats.roles import SHADOW, VARIABLE, base_name, roles
 from porter.mapping.containers import find_container
 from porter.mapping.dialects import Dialect
+from porter.mapping.folded import bias_beside
 from porter.mapping.places import Place, places, spread_place
 from porter.mapping.rows import Pair, pair
 from porter.mapping.shapes import class_axis, expected_shapes, image_channels, with_free_axes
@@ -216,6 +217,8 @@ def _judged(arch: Arch, found: _Found, shapes: Shapes) -> Match:
     copies = tuple(place for place in found.copies if _is_copy(place, body, want, shapes))
     names, record = _all_names(found), found.table.record(found.dialect)
     known = {name for place in (found.place, *copies) for name in stored_names(shapes, names, record, place).values()}
+    if folded:
+        known |= {bias_beside(row.stored, record) for row in body if row.pair.kind != BATCH_NORM}
     return Match(
         arch,
         found.dialect,

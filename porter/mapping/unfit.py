@@ -11,6 +11,7 @@ from porter.formats.checkpoint import Checkpoint
 from porter.mapping.description import alike, describe, size_in_name
 from porter.mapping.places import by_scope
 from porter.mapping.recognise import Match, nearest, variable_shapes
+from porter.mapping.variants import original_shapes
 
 MOST_SCOPES = 5
 REMEDY = "save the whole network, unchanged, or download the checkpoint again"
@@ -24,10 +25,12 @@ def unfit(
     ``finding`` says where they differ and names the file; ``shown`` lists tensors, a line each. The recogniser adds
     what the file is and, where another call takes it, that call. A call that ``loads`` takes one dialect alone.
     """
-    shapes = variable_shapes(checkpoint.entries)
+    shapes = original_shapes(variable_shapes(checkpoint.entries), checkpoint.convolutions)
     size = size_in_name(checkpoint.path, {other.input_size for other in ARCHS.values()})
     size = size or (arch.input_size if arch else None)
     notes = "".join(f"; {note}" for note in checkpoint.notes)
+    if not checkpoint.named:  # the note on it ends in the remedy
+        return MappingError(f"{finding}{shown}{notes}")
     said = f"{finding}{shown}{notes}" + ("\n  " if shown else ": ")
     try:
         matches = nearest(shapes, size)

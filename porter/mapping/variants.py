@@ -6,16 +6,18 @@ may have lost their variables' names.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from porter.catalog.families import is_outside
 from porter.catalog.goldens import recorded
-from porter.catalog.models import Arch
+from porter.catalog.models import ARCHS, Arch
 from porter.formats.checkpoint import Checkpoint, Convolution, Entry
 from porter.formats.roles import SHADOW_SUFFIX, has_variable
 from porter.mapping.absent_roles import created, never_there
 from porter.mapping.dialects import ORIGINAL
 from porter.mapping.folded import bias_beside, folded_norms, original_convolutions, original_names, sentence, unfolded
+from porter.mapping.recognise import Shapes
 from porter.mapping.shapes import axis_sizes
 from porter.mapping.table import Table
 
@@ -48,6 +50,23 @@ def named_as_original(checkpoint: Checkpoint, arch: Arch, table: Table, dialect:
     made = {name: entries[there] for name, there in renamed.items() if there in entries}
     entries = {name: entry for name, entry in entries.items() if name not in renamed.values()} | made
     return Completed(replace(checkpoint, entries=entries), found.notes, made)
+
+
+def original_shapes(shapes: Shapes, convolutions: Sequence[Convolution]) -> Shapes:
+    """Return the ``shapes`` of a frozen graph under the names that the closest original's variables have.
+
+    Constants that lost these are found by the ops around them. The shapes stay as they are where no original is close.
+    """
+    tables = {arch.table: arch for arch in ARCHS.values() if not is_outside(arch.family)}
+    best, most = shapes, 0
+    for name, arch in tables.items() if convolutions else ():
+        originals = original_convolutions(recorded(arch.golden))
+        renamed = original_names(convolutions, originals, Table.load(name).record(ORIGINAL))
+        if len(renamed) > max(most, len(originals) // 2):
+            kept = {name: shape for name, shape in shapes.items() if name not in renamed.values()}
+            found = {ours: shapes[theirs] for ours, theirs in renamed.items() if theirs in shapes}
+            best, most = kept | found, len(renamed)
+    return best
 
 
 def complete(found: Completed, arch: Arch, table: Table, dialect: str, names: Mapping[str, str]) -> Completed:

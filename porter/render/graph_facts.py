@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 from porter.errors import plural
@@ -110,13 +111,15 @@ def _work(analysis: Analysis) -> Iterator[Fact]:
         yield "work", f"{some}: the shapes of {layers} are unknown{_size_advice(analysis)}"
     else:
         sized = f" and images of {analysis.size}x{analysis.size}" if analysis.shapes.assumed else ""
-        yield "work", f"{amount(known)} multiply-adds, for a batch of one{sized}"
+        batch = "a batch of one" if analysis.batch == 1 else f"the graph's fixed batch of {analysis.batch}"
+        yield "work", f"{amount(known)} multiply-adds, for {batch}{sized}"
 
 
 def _size_advice(analysis: Analysis) -> str:
     shapes = [analysis.shapes.of(name) for name in analysis.paths.inputs]
     if analysis.size is None and any(shape is None or None in shape for shape in shapes):
-        return as_called("; `port inspect PATH --size N` sets the images' height and width")
+        path = shlex.quote(str(analysis.source.path))
+        return as_called(f"; `port inspect {path} --size N` sets the images' height and width")
     return ""
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from porter.catalog.goldens import recorded
 from porter.catalog.models import ARCHS
-from porter.errors import FormatError
+from porter.errors import MappingError
 from porter.graph.functions import build_graph
 from porter.graph.graph import Graph, Node
 from porter.graph.rewrite.alike import find_alike
@@ -50,7 +50,8 @@ def enter(graph: Any, context: Context, prefix: str, translation: Translation | 
 
     Endpoints have the table's names behind ``prefix``; those whose names are gone are found by their place in the
     recorded graph. A graph in which no first layer is found stays as it is.
-    Raises FormatError as porter.graph.rewrite.entry does, and where the shapes prove that the graph takes other images.
+    Raises FormatError as porter.graph.rewrite.entry does, and MappingError where the shapes prove that the graph takes
+    other images.
     """
     where = find_endpoints(graph, context, prefix)
     kernel = context.table.pairs("tf", "tf")[0].source
@@ -81,14 +82,16 @@ def enter(graph: Any, context: Context, prefix: str, translation: Translation | 
 
 
 def _check_size(graph: Graph, logits: str, context: Context, path: Path) -> None:
-    """Raise FormatError where a graph that leaves the image size open fits another model's size only."""
+    """Raise MappingError where a graph that leaves the image size open fits another model's size only."""
     arch = context.arch
     if _fits(graph, logits, context.size):
         return
     for other in ARCHS.values():
         if (other.table, other.options) == (arch.table, arch.options) and _fits(graph, logits, other.input_size):
             size, ours = (f"{side}x{side}" for side in (other.input_size, context.size))
-            raise FormatError(f"{path} takes images of {size}, as its shapes prove, not {ours}: name {other.name}")
+            raise MappingError(
+                f"{path} takes images of {size}, as its shapes prove, not {ours}", [{"model": other.name}]
+            )
 
 
 def _fits(graph: Graph, logits: str, size: int) -> bool:

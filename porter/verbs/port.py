@@ -16,7 +16,6 @@ from porter.export.casting import DTYPES
 from porter.export.destination import Destination, find_destination
 from porter.export.output import Output
 from porter.export.provenance import Facts, gather
-from porter.files.labels import read_labels
 from porter.files.progress import Track, untracked
 from porter.formats.checkpoint import Checkpoint
 from porter.formats.input_digests import Inputs
@@ -178,9 +177,7 @@ def port(
 
     Raises PorterError, and writes no file, if the checkpoint is not the model's.
     """
-    arch, head = find_arch(model), head_beside(backbone, head)
-    if labels is not None:
-        head = replace(head, labels=read_labels(labels))
+    arch, head = find_arch(model), head_beside(backbone, head, labels)
     table = Table.load(arch.table)
     table.record(source)
     framework = table.record(target).framework

@@ -19,6 +19,7 @@ from porter.mapping.dialects import DIALECTS
 from porter.mapping.places import by_scope
 from porter.mapping.recognise import Match, recognise, title
 from porter.mapping.table import Table
+from porter.mapping.variants import original_shapes
 from porter.verbs.inspection import Recognised
 
 if TYPE_CHECKING:
@@ -34,7 +35,12 @@ def recognised(
     ``size`` is the height and width of the images that the file takes, None if it does not say. ``analysis`` is that of
     the file's graph, if it has one.
     """
+    from porter.formats.tensorflow.convolutions import find_convolutions
+
     matches = recognise(shapes, size)
+    if not matches and analysis is not None and analysis.frozen:
+        shapes = original_shapes(shapes, find_convolutions(analysis.source.graph))
+        matches = recognise(shapes, size)
     if not matches:
         return None
     chosen = alike(matches, size)

@@ -10,7 +10,6 @@ from porter.catalog.goldens import Recorded
 from porter.catalog.models import Arch, find_arch
 from porter.errors import PorterError
 from porter.files.installed import require_package
-from porter.files.labels import read_labels
 from porter.files.progress import Track, untracked
 from porter.formats.checkpoint import Checkpoint
 from porter.formats.input_digests import Inputs
@@ -113,11 +112,11 @@ def verify(
         context = beside_golden(context)
     if labels is not None and context.golden:
         raise PorterError("goldens have no labels of yours: leave `labels` out beside golden")
+    head = head_beside(backbone, None, labels)
     prepared = _images(context, images)
     against = open_side(reference, context) if reference is not None else _original(context)
     ports = [open_side(candidate, context)] if candidate is not None else _ports(context, frameworks)
     inputs.close()
-    head = replace(head_beside(backbone, None), labels=read_labels(labels) if labels is not None else None)
     result = _compared(context, against, ports, prepared, settings, head, track)
     inputs.add(map(Path, images), compare=False)
     return replace(result, digests=inputs.digests)

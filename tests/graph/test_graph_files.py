@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import re
 from pathlib import Path
 from typing import Any
 
@@ -312,7 +311,7 @@ def test_the_graph_written_last_is_shown_and_the_others_are_chosen(
     assert "first/Conv2D" in open_graph(path, graph=2).graph.nodes
     assert result.graph is not None
     note = result.graph.analysis.source.notes[0]
-    assert re.search(r"written last of 2\. `port inspect PATH --graph 2` shows another", note)
+    assert f"written last of 2. `port inspect {tmp_path} --graph 2` shows another" in note
     with pytest.raises(PorterError, match="holds 2 graphs: `graph` must be 1 to 2, got 3"):
         inspect(tmp_path, graph=3)
 
@@ -367,8 +366,8 @@ def test_a_tag_that_no_graph_has_names_those_that_are_there(tmp_path: Path) -> N
     source = read_graph(tmp_path)
     assert source.path == tmp_path
     assert source.notes == (
-        "It holds 3 graphs; this is the one tagged gpu,serve. `port inspect PATH --tag train` shows another: tagged "
-        "train, without tags.",
+        f"It holds 3 graphs; this is the one tagged gpu,serve. `port inspect {tmp_path}/saved_model.pb --tag train` shows another: "
+        "tagged train, without tags.",
     )
 
 

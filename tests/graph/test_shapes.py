@@ -13,8 +13,10 @@ from helpers.graphs import Maker, analysed, analysis_of
 from porter.catalog.goldens import recorded
 from porter.catalog.models import ARCHS, find_arch
 from porter.cli.main import main
+from porter.graph.analysis.as_dict import overview_dict
 from porter.graph.shapes import broadcast
 from porter.nets.build_torch import build
+from porter.render.graph_facts import graph_facts
 
 # Millions of multiply-adds, rounded as published; Inception V3 includes its auxiliary head.
 WORK = {
@@ -116,6 +118,15 @@ def test_unknown_sizes_stay_unknown_until_size_says_them() -> None:
     sized = analysed(make.graph, size=33)
     assert sized.shapes.of("conv/Conv2D") == (1, 17, 17, 8)
     assert sized.multiply_adds == 17 * 17 * 8 * 27
+
+
+def test_the_work_of_a_fixed_batch_is_not_said_to_be_that_of_one_image() -> None:
+    make = Maker()
+    make.conv("conv", make.placeholder("input", 32, 4, 4, 3), 1, 1, 3, 8)
+    analysis = analysed(make.graph)
+    assert (analysis.batch, analysis.multiply_adds) == (32, 32 * 4 * 4 * 8 * 3)
+    assert dict(graph_facts(analysis))["work"] == "12,288 multiply-adds, for the graph's fixed batch of 32"
+    assert overview_dict(analysis)["batch"] == 32
 
 
 def test_a_reshape_takes_its_shape_from_the_graph() -> None:

@@ -10,11 +10,14 @@ from helpers.graphs import analysed, path_of, renamed
 from porter import inspect
 from porter.catalog.goldens import recorded
 from porter.catalog.models import ARCHS, find_arch
+from porter.formats.checkpoint import Convolution
 from porter.formats.tensorflow.source import load_graph
 from porter.mapping.description import describe
+from porter.mapping.folded import original_convolutions
 from porter.mapping.recognise import nearest, recognise, title
 from porter.mapping.shapes import expected_shapes
 from porter.mapping.table import Table
+from porter.mapping.variants import original_shapes
 from porter.verbs.inspect import GraphInspection, Inspection, inspect_graph
 
 NAME = "mobilenet_v1_0.25_128"
@@ -163,3 +166,25 @@ def test_every_architecture_is_recognised_alone_and_inside_another_network(name:
 
 def test_titles_are_spelled_as_in_the_papers() -> None:
     assert title(recognise(SHAPES, 128)[0].arch, sized=True) == "MobileNet V1 0.25 at 128"
+
+
+@pytest.mark.parametrize("prefix", ["", "import/"])
+def test_a_folded_graph_whose_constants_lost_their_names_is_recognised(prefix: str) -> None:
+    """As optimize_for_inference writes it: kernels and biases are named by their ops."""
+    graph, shapes = [], {}
+    for original in original_convolutions(recorded(NAME)):
+        kernel, bias = f"{prefix}{original.op}_weights", f"{prefix}{original.op}_bn_offset"
+        shape = SHAPES[original.kernel]
+        shapes |= {kernel: shape, bias: (shape[2] if "depthwise" in original.kernel else shape[-1],)}
+        graph.append(Convolution(prefix + original.op, kernel, bias))
+    assert recognise(shapes) == []
+    (match, *_) = recognise(original_shapes(shapes, graph), 128)
+    assert match.folded
+    assert match.arch.name == NAME
+    assert match.prefix == prefix
+    assert not [name for name in match.unknown if "Logits" not in name]
+
+
+def test_convolutions_of_no_known_network_keep_their_names() -> None:
+    shapes = {"stranger/weights": (3, 3, 3, 8)}
+    assert original_shapes(shapes, [Convolution("stranger/Conv2D", "stranger/weights")]) == shapes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -76,6 +77,15 @@ def test_a_file_of_no_known_network_is_said_to_be_unknown() -> None:
         "holds another network, which porter does not know, with variables in the scopes resnet_v1_50", str(error)
     )
     assert re.search("look at it with `port inspect model.ckpt`", str(error))
+
+
+def test_names_that_a_file_does_not_state_do_not_make_it_another_network() -> None:
+    note = "the file states no name of 2 layers: save it as .h5"
+    checkpoint = replace(in_memory({"layers/dense/vars/0": np.zeros((2, 2))}), named=False, notes=(note,))
+    with pytest.raises(MappingError) as error:
+        translate(checkpoint, ARCH, "keras", "torch")
+    assert str(error.value).endswith(note)
+    assert "another network" not in str(error.value)
 
 
 def test_without_any_variable_the_error_says_so() -> None:

@@ -19,7 +19,7 @@ from helpers.graphs import renamed
 from porter import inspect, port, verify
 from porter.catalog.goldens import recorded, seeded_checkpoint
 from porter.catalog.models import find_arch
-from porter.errors import FormatError, PorterError
+from porter.errors import FormatError, MappingError, PorterError
 from porter.formats.open import open_checkpoint
 from porter.formats.tensorflow.source import load_graph
 from porter.graph.rewrite.freeze import freeze
@@ -208,11 +208,11 @@ CASES: dict[Make, str] = {
     whole_jpeg: r"differs from inception: it resizes the whole image, without a crop; moves logits by .*",
     inception_jpeg: r"agrees with inception to 2e-7",
     bilinear_of_centres: r"differs from inception by at most 1.1, 0.037 on average; moves logits by .*",
-    queue: r"not run: its images come out of QueueDequeueV2: nothing lies behind it",
+    queue: r"not run: nothing stands between QueueDequeueV2 and the network",
     behind_queue: r"agrees with inception to 1e-7",
     shuffled: r"agrees with inception to 1e-7",
-    one_shot: r"not run: its images come out of IteratorGetNext: nothing lies behind it",
-    iterator: r"not run: its images come out of IteratorGetNext: nothing lies behind it",
+    one_shot: r"not run: nothing stands between IteratorGetNext and the network",
+    iterator: r"not run: nothing stands between IteratorGetNext and the network",
     from_file: r"not run: some ops read or write files \(ReadFile\)",
     augmented: r"not run: some ops draw random numbers \(RandomUniform\)",
     mapped: r"not run: some ops loop \(.*\)",
@@ -416,10 +416,10 @@ def test_an_open_image_size_is_what_the_shapes_prove(tf: Any, tmp_path: Path) ->
     graph = behind(tf, lambda tf: placeholder(tf, [None, None, None, 3]))
     next(node for node in graph.node if node.op == "AvgPool").attr["ksize"].list.i[1:3] = [7, 7]
     with pytest.raises(
-        FormatError,
-        match=r"graph.pb takes images of 224x224, as its shapes prove, not 128x128: name mobilenet_v1_0.25_224",
-    ):
+        MappingError, match=r"graph.pb takes images of 224x224, as its shapes prove, not 128x128"
+    ) as error:
         side(graph, tmp_path)
+    assert error.value.ways == ({"model": "mobilenet_v1_0.25_224"},)
 
 
 def test_a_graph_of_another_fixed_size_says_its_size(tf: Any, tmp_path: Path) -> None:

@@ -62,3 +62,9 @@ def test_verify_compares_the_count(tf: object, small: Path, tmp_path: Path) -> N
         verify(SMALL, small, labels=tmp_path / "two.txt")
     with pytest.raises(PorterError, match=r"the goldens are compared: give `checkpoint` to use `labels`"):
         verify(SMALL, labels=tmp_path / "two.txt")
+
+
+def test_labels_beside_a_backbone_name_what_was_asked_for(small: Path, mine: Path) -> None:
+    for call in (port, verify):
+        with pytest.raises(PorterError, match=r"`backbone` leaves the classifier out and `labels` names its classes"):
+            call(SMALL, checkpoint=small, labels=mine, backbone=True)

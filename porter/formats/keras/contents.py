@@ -72,6 +72,7 @@ class Contents:
             self.asides,
             notes=notes,
             layers=None if self.unnamed else frozenset(self.layers) or None,
+            named=not self.unnamed,
         )
 
     def _notes(self, twice: Collection[str]) -> Iterable[str]:

@@ -6,6 +6,7 @@ It checks every record's checksums. tensorboard's own loader stops silently at a
 from __future__ import annotations
 
 import mmap
+import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -223,7 +224,7 @@ def newest_graph(path: Path, number: int | None = None, files: Iterable[EventFil
         which = "written last" if at == 1 else f"number {at}"
         note = (
             f"The {chosen.name} of step {chosen.step}, {which} of {len(graphs)}. "
-            f"`port inspect PATH --graph {2 if at == 1 else 1}` shows another."
+            f"`port inspect {shlex.quote(str(path))} --graph {2 if at == 1 else 1}` shows another."
         )
     found = next(file for file in files if any(graph is chosen for graph in file.graphs))
     return replace(

@@ -5,6 +5,7 @@ It reads binary files and text, gzipped or not, and imports nothing of TensorFlo
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -140,16 +141,16 @@ def _chosen(path: Path, metas: list[Any], tag: str | None) -> Source:
             raise PorterError(f"{path} has no graph {_tagged(wanted)}: choose {named}")
         at = tags.index(wanted)
     others = tuple(_joined(other) for number, other in enumerate(tags) if number != at)
-    notes = () if not others else (_others_note(tags, at),)
+    notes = () if not others else (_others_note(path, tags, at),)
     source = meta_source(path, metas[at], "TensorFlow SavedModel")
     chosen = ("tag", _joined(tags[at])) if tag is not None and others else None
     return replace(source, tags=tuple(sorted(tags[at])), others=others, notes=notes, chosen=chosen)
 
 
-def _others_note(tags: list[frozenset[str]], at: int) -> str:
+def _others_note(path: Path, tags: list[frozenset[str]], at: int) -> str:
     others = [other for number, other in enumerate(tags) if number != at]
     listed = ", ".join(map(_tagged, others))
-    command = f"port inspect PATH --tag {_joined(others[0]) or repr('')}"
+    command = f"port inspect {shlex.quote(str(path))} --tag {shlex.quote(_joined(others[0]))}"
     return f"It holds {len(tags)} graphs; this is the one {_tagged(tags[at])}. `{command}` shows another: {listed}."
 
 

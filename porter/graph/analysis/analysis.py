@@ -110,8 +110,15 @@ class Analysis:
         return {node.name: node.op for node in self.graph.nodes.values() if node.op.startswith(QUANTIZING)}
 
     @cached_property
+    def batch(self) -> int:
+        """The number of images in the graph's fixed batch, 1 where the batch is open."""
+        shapes = [self.shapes.of(name) for name in self.paths.inputs]
+        sizes = {shape[0] for shape in shapes if shape is not None and len(shape) == 4 and shape[0]}
+        return (sizes.pop() or 1) if len(sizes) == 1 else 1
+
+    @cached_property
     def multiply_adds(self) -> int | None:
-        """The inference path's multiply-adds for a batch of one, or None if a shape is unknown."""
+        """The inference path's multiply-adds for a ``batch``, or None if a shape is unknown."""
         return total(self.layers)[1]
 
     def dtype(self, name: str) -> str:

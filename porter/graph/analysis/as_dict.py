@@ -10,7 +10,7 @@ from porter.graph.analysis.layers import Layer
 
 
 def overview_dict(analysis: Analysis) -> dict[str, Any]:
-    """Return a graph's overview; multiply-adds are for a batch of one, and None if a shape is unknown."""
+    """Return a graph's overview; multiply-adds are for its ``batch``, and None if a shape is unknown."""
     graph, paths, source = analysis.graph, analysis.paths, analysis.source
     return {
         "format": source.format,
@@ -37,7 +37,7 @@ def overview_dict(analysis: Analysis) -> dict[str, Any]:
         "parameters": sum(variable.size for variable in analysis.variables.values()),
         "bytes": sum(variable.bytes for variable in analysis.variables.values()),
         "object_names": {n: analysis.object_name(n) for n in analysis.variables if analysis.object_name(n)},
-        "batch": 1,
+        "batch": analysis.batch,
         "multiply_adds": analysis.multiply_adds,
         "quantizing": analysis.quantizing,
         "blocks": [group_dict(group) for group in analysis.groups],

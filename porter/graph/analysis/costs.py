@@ -1,4 +1,4 @@
-"""multiply_adds: the products that a convolution or matrix product computes for a batch of one.
+"""multiply_adds: the products that a convolution or matrix product computes for a graph's batch: one where it is open.
 
 Products with padding count, as in torch.utils.flop_counter, whose FLOPs are twice the multiply-adds.
 """

@@ -59,7 +59,7 @@ def own_steps(graph: Any, entry: Entry, path: Path | str) -> OwnSteps | None:
     node = built.nodes[source.node]
     placeholder = node.op in (*_PLACEHOLDERS, _DEFAULTED)
     if source == entry.tensor:
-        return None if placeholder else _refused(steps, f"its images come out of {node.op}: nothing lies behind it")
+        return None if placeholder else _refused(steps, f"nothing stands between {node.op} and the network")
     shape = infer_shapes(built)[source]
     name, dtype = free_name(graph, "own_input"), _dtype(node, source.slot)
     cut = prune(_cut(pruned, source, name, dtype, shape), [entry.tensor.node], path)
