@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from porter.catalog.families import is_outside
-from porter.catalog.models import ARCHS, Arch, widths
+from porter.catalog.models import ARCHS, Arch, full_width, widths
 from porter.errors import MappingError, PorterError
 from porter.formats.checkpoint import Entry
 from porter.formats.roles import SHADOW, VARIABLE, base_name, roles
@@ -33,8 +33,8 @@ KNOWN = 0.5
 """A file holds something of an architecture if this share of its layers' names is there."""
 
 BATCH_NORM = "batch_norm"
-ROUNDED_TO = 8
-"""Networks round their channels to multiples of at most this number: _make_divisible of slim's MobileNet V2."""
+ROUNDED_BY = 0.1
+"""Networks round the channels of wide layers by at most this share: _make_divisible of slim's MobileNet V2."""
 
 
 @dataclass(frozen=True)
@@ -110,31 +110,36 @@ def nearest(shapes: Shapes, size: int | None = None) -> list[Match]:
             if arch.table not in tables:
                 tables[arch.table] = list(_in_dialects(Table.load(arch.table), shapes))
             found += [_judged(arch, names, shapes) for names in tables[arch.table]]
-    best = max(found, key=lambda match: match.fitting, default=None)
-    if best is not None and not best.missing and best.fitting < KNOWN:
-        names = next(each for each in tables[best.arch.table] if each.dialect == best.dialect)
-        found += _of_other_widths(names, shapes)
+    if not any(match.exact for match in found):
+        whole = sorted((match for match in found if not match.missing), key=lambda match: match.rank)
+        for table, dialect in dict.fromkeys((match.arch.table, match.dialect) for match in whole):
+            names = next(each for each in tables[table] if each.dialect == dialect)
+            if others := _of_other_widths(names, shapes):
+                found += others
+                break
     return sorted(found, key=lambda match: (*match.rank, match.arch.input_size != size))
 
 
 def _of_other_widths(found: _Found, shapes: Shapes) -> list[Match]:
     """Return the matches of a width that was not released, at the released sizes of the images.
 
-    The widest layer gives the multiplier, up to the rounding of its channels; the shortest number that fits is it.
+    The widest layer that is not of the full width gives the multiplier, up to the rounding of its channels. The
+    shortest number that fits is it.
     """
     archs = [arch for arch in ARCHS.values() if arch.table == found.table.name]
-    want = expected_shapes(archs[0], found.table, found.dialect)
-    body = [row for row in found.rows if not row.pair.head and row.pair.kind != BATCH_NORM]
-    widest = max(body, key=lambda row: max(want[row.pair.source]))
-    shape = shapes.get(widest.stored)
-    if not shape or len(shape) != len(want[widest.pair.source]):
+    full = full_width(archs[0])
+    if full is None:
         return []
-    size = max(want[widest.pair.source])
-    stored = shape[want[widest.pair.source].index(size)] or 0
-    for value in _short_numbers((stored - ROUNDED_TO) / size, (stored + ROUNDED_TO) / size):
-        matches = [_judged(each, found, shapes) for each in widths(archs[0], [value])]
+    want = expected_shapes(full, found.table, found.dialect)
+    body = [row.pair.source for row in found.rows if not row.pair.head and row.pair.kind != BATCH_NORM]
+    stored = {row.pair.source: shapes.get(row.stored) or () for row in found.rows}
+    pairs = [zip(want[name], stored[name], strict=True) for name in body if len(want[name]) == len(stored[name])]
+    other = [(whole, size or 0) for sizes in pairs for whole, size in sizes if whole != size]
+    whole, size = max(other, default=(1, 0))
+    for value in _short_numbers(size * (1 - ROUNDED_BY) / whole, size * (1 + ROUNDED_BY) / whole):
+        matches = [_judged(each, found, shapes) for each in widths(full, [value])]
         if any(match.exact for match in matches):
-            like = [arch for arch in archs if arch.title == archs[0].title]
+            like = [arch for arch in archs if arch.title == full.title]
             return [_judged(each, found, shapes) for arch in like for each in widths(arch, [value])]
     return []
 
