@@ -21,6 +21,7 @@ from porter.formats.roles import SHADOW, VARIABLE, base_name, roles
 from porter.mapping.containers import find_container
 from porter.mapping.dialects import Dialect
 from porter.mapping.places import Place, places, spread_place
+from porter.mapping.relayout import parse_axes
 from porter.mapping.rows import Pair, pair
 from porter.mapping.shapes import class_axis, expected_shapes, image_channels, with_free_axes
 from porter.mapping.stored_names import stored_names
@@ -84,6 +85,7 @@ class _Row(NamedTuple):
     pair: Pair
     role: str
     stored: str
+    layer: str
 
 
 class _Found(NamedTuple):
@@ -123,25 +125,33 @@ def nearest(shapes: Shapes, size: int | None = None) -> list[Match]:
 def _of_other_widths(found: _Found, shapes: Shapes) -> list[Match]:
     """Return the matches of a width that was not released, at the released sizes of the images.
 
-    The widest layer that is not of the full width gives the multiplier, up to the rounding of its channels. The
+    The widest axis that is not of the full width gives the multiplier, up to the rounding of its channels. The
     shortest number that fits is it.
     """
     archs = [arch for arch in ARCHS.values() if arch.table == found.table.name]
     full = full_width(archs[0])
-    if full is None:
+    if full is None or not (scaled := _scaled_axes(found, full, shapes)):
         return []
-    want = expected_shapes(full, found.table, found.dialect)
-    body = [row.pair.source for row in found.rows if not row.pair.head and row.pair.kind != BATCH_NORM]
-    stored = {row.pair.source: shapes.get(row.stored) or () for row in found.rows}
-    pairs = [zip(want[name], stored[name], strict=True) for name in body if len(want[name]) == len(stored[name])]
-    other = [(whole, size or 0) for sizes in pairs for whole, size in sizes if whole != size]
-    whole, size = max(other, default=(1, 0))
+    whole, size, layer, axis = max(scaled)
     for value in _short_numbers(size * (1 - ROUNDED_BY) / whole, size * (1 + ROUNDED_BY) / whole):
-        matches = [_judged(each, found, shapes) for each in widths(full, [value])]
-        if any(match.exact for match in matches):
+        fitting = (arch for arch in widths(full, [value]) if arch.scaled(layer, axis, whole) == size)
+        if any(_judged(arch, found, shapes).exact for arch in fitting):
             like = [arch for arch in archs if arch.title == full.title]
             return [_judged(each, found, shapes) for arch in like for each in widths(arch, [value])]
     return []
+
+
+def _scaled_axes(found: _Found, full: Arch, shapes: Shapes) -> list[tuple[int, int, str, str]]:
+    """Return the size in ``full``, the size in the file, the row and the letter of each axis where the sizes differ."""
+    want = expected_shapes(full, found.table, found.dialect)
+    axes = []
+    for row in found.rows:
+        stored, whole, letters = shapes.get(row.stored), want[row.pair.source], parse_axes(row.pair.source_axes)
+        if not row.pair.head and stored is not None and len(stored) == len(whole):
+            sizes = zip(whole, stored, letters, strict=True)
+            scaled = ("O", "C") if row.pair.stem else ("I", "O", "C")
+            axes += [(w, s, row.layer, axis) for w, s, axis in sizes if s and s != w and axis in scaled]
+    return axes
 
 
 def _short_numbers(low: float, high: float) -> Iterator[float]:
@@ -171,25 +181,25 @@ def _in_dialects(table: Table, shapes: Shapes) -> Iterator[_Found]:
     seen = set[tuple[str, ...]]()
     for dialect, record in table.records.items():
         listed = list(_listed(table, record))
-        names = [each.source for each, _ in listed]
+        names = [each.source for each, _, _ in listed]
         if tuple(names) in seen:
             continue
         seen.add(tuple(names))
-        body = [each.source for each, _ in listed if not each.head]
+        body = [each.source for each, _, _ in listed if not each.head]
         place, copies = _places(shapes, names, body, record)
         stored = stored_names(shapes, names, record, place)
-        rows = [_Row(each, role, stored[each.source]) for each, role in listed]
+        rows = [_Row(each, role, stored[each.source], layer) for each, role, layer in listed]
         layers = [row for row in rows if row.pair.kind != BATCH_NORM and not row.pair.head]
         if sum(row.stored in shapes for row in layers) >= KNOWN * len(layers):
             yield _Found(table, dialect, rows, place, copies)
 
 
-def _listed(table: Table, record: Dialect) -> Iterator[tuple[Pair, str]]:
-    """Yield each tensor of ``record`` that every network of the table has, with its role."""
+def _listed(table: Table, record: Dialect) -> Iterator[tuple[Pair, str, str]]:
+    """Yield each tensor of ``record`` that every network of the table has, with its role and its layer's id."""
     for layer in table.layers:
         if layer.part is None:
             for role, named in layer.tensors(record).items():
-                yield pair(layer, named, named, record.name), role
+                yield pair(layer, named, named, record.name), role, layer.id
 
 
 def _places(
