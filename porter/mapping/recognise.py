@@ -132,25 +132,27 @@ def _of_other_widths(found: _Found, shapes: Shapes) -> list[Match]:
     full = full_width(archs[0])
     if full is None or not (scaled := _scaled_axes(found, full, shapes)):
         return []
-    whole, size, layer, axis = max(scaled)
+    whole, size, _, _ = max(scaled)
     for value in _short_numbers(size * (1 - ROUNDED_BY) / whole, size * (1 + ROUNDED_BY) / whole):
-        fitting = (arch for arch in widths(full, [value]) if arch.scaled(layer, axis, whole) == size)
+        fitting = (
+            arch for arch in widths(full, [value]) if all(arch.scaled(row, axis, w) == s for w, s, row, axis in scaled)
+        )
         if any(_judged(arch, found, shapes).exact for arch in fitting):
             like = [arch for arch in archs if arch.title == full.title]
             return [_judged(each, found, shapes) for arch in like for each in widths(arch, [value])]
     return []
 
 
-def _scaled_axes(found: _Found, full: Arch, shapes: Shapes) -> list[tuple[int, int, str, str]]:
+def _scaled_axes(found: _Found, full: Arch, shapes: Shapes) -> set[tuple[int, int, str, str]]:
     """Return the size in ``full``, the size in the file, the row and the letter of each axis where the sizes differ."""
     want = expected_shapes(full, found.table, found.dialect)
-    axes = []
+    axes = set[tuple[int, int, str, str]]()
     for row in found.rows:
         stored, whole, letters = shapes.get(row.stored), want[row.pair.source], parse_axes(row.pair.source_axes)
         if not row.pair.head and stored is not None and len(stored) == len(whole):
             sizes = zip(whole, stored, letters, strict=True)
             scaled = ("O", "C") if row.pair.stem else ("I", "O", "C")
-            axes += [(w, s, row.layer, axis) for w, s, axis in sizes if s and s != w and axis in scaled]
+            axes |= {(w, s, row.layer, axis) for w, s, axis in sizes if s and s != w and axis in scaled}
     return axes
 
 

@@ -101,7 +101,7 @@ def test_channels_are_scaled_as_slim_scales_them(arch: Arch) -> None:
     [
         ("mobilenet_v2_0.9_96", "MobileNetV2"),
         ("mobilenet_v2_1.15_96", "MobileNetV2"),
-        ("mobilenet_v3_small_0.8_96", "MobileNetV3Small"),
+        ("mobilenet_v3_small_0.833_96", "MobileNetV3Small"),
         ("mobilenet_v3_large_0.6_96", "MobileNetV3Large"),
         ("mobilenet_v3_large_minimalistic_0.6_96", "MobileNetV3Large"),
     ],
