@@ -6,6 +6,8 @@ Reading records imports no framework and no network. Code is imported by name wh
 defaults of every model. ``over`` lists the values of placeholders and stands for one model per combination. In any
 text, ``{placeholder}`` or ``{name}`` is replaced; a text that is one placeholder becomes its value. ``open`` lists the
 placeholders of ``over`` that may have any other number: such a model was not released, and is known by its name alone.
+Where the width decides more than numbers of channels, the family's design.py has ``wiring(**options)``, which returns
+that; a width whose wiring is not the base's is refused.
 ``[aliases]`` maps another name to a model.
 """
 
@@ -69,6 +71,14 @@ class Arch:
             return size
         return int(import_net(self.family, "design").channels(layer, axis, size, **self.options))
 
+    @property
+    def wired_as_base(self) -> bool:
+        """Whether the graph of the golden and the table's endpoints are this model's, but for numbers of channels."""
+        if not self.base or self.options == self.base_options:
+            return True
+        wiring = getattr(import_net(self.family, "design"), "wiring", None)
+        return wiring is None or bool(wiring(**self.options) == wiring(**self.base_options))
+
     def builder(self, framework: str) -> Callable[..., Any]:
         """Import the family's module for ``framework`` and return the function that builds the network."""
         module, function = import_net(self.family, framework), self.builders[framework]
@@ -125,18 +135,24 @@ class _Block(NamedTuple):
         if not self.open:
             return None
         parts = re.split(r"\{(\w+)\}", self.fields["name"])
-        pattern = "".join(f"({_NUMBER})" if at % 2 else re.escape(part) for at, part in enumerate(parts))
+        pattern = "".join(self._pattern(part) if at % 2 else re.escape(part) for at, part in enumerate(parts))
         found = re.fullmatch(pattern, name)
         if found is None:
             return None
         values = dict[str, Any]()
         for placeholder, text in zip(parts[1::2], found.groups(), strict=True):
             kind = type(self.over[placeholder][0])
-            value = kind(text) if kind is float or "." not in text else 0
+            value = kind(text) if kind is not int or "." not in text else 0
             if not value or (placeholder not in self.open and value not in self.over[placeholder]):
                 return None
             values[placeholder] = value
         return values
+
+    def _pattern(self, placeholder: str) -> str:
+        """Return a group that matches the values of ``placeholder``: any number where its values are numbers."""
+        values = self.over[placeholder]
+        words = [re.escape(value) for value in values if isinstance(value, str)]
+        return f"({'|'.join(words) or _NUMBER})"
 
 
 _NUMBER = r"[0-9]{1,4}(?:\.[0-9]{1,6})?"
@@ -238,7 +254,8 @@ def _check(record: Mapping[str, Any], family: Family) -> None:
 
 def is_model(name: str) -> bool:
     """Tell whether ``name`` is a model's name or alias."""
-    return name in _names() or _unreleased(name) is not None
+    unreleased = None if name in _names() else _unreleased(name)
+    return name in _names() or (unreleased is not None and unreleased.wired_as_base)
 
 
 def _names() -> dict[str, Arch]:
@@ -248,15 +265,25 @@ def _names() -> dict[str, Arch]:
 def find_arch(name: str) -> Arch:
     """Return the record of the model with this name or alias: a released one, or one of an open placeholder's values.
 
-    Raises PorterError, which suggests similar names.
+    Raises PorterError, which suggests similar names, and for a width whose network is wired in another way.
     """
     names = _names()
     found = names.get(name) or _unreleased(name)
+    if found is not None and not found.wired_as_base:
+        raise PorterError(
+            f"{found.name} connects its layers in another way than {found.base}, whose graph porter has: choose "
+            f"another width, or build the network without weights with load({found.base!r}) and `{_changed(found)}`"
+        )
     if found is not None:
         return found
     close = difflib.get_close_matches(name, names, n=3)
     hint = f"did you mean {' or '.join(close)}? " if close else ""
     raise PorterError(f"porter knows no model {name!r}: {hint}`port list` shows the models")
+
+
+def _changed(arch: Arch) -> str:
+    """Return the options of ``arch`` that its base has not, as arguments."""
+    return ", ".join(f"{key}={value!r}" for key, value in arch.options.items() if value != arch.base_options[key])
 
 
 def _unreleased(name: str) -> Arch | None:
@@ -295,11 +322,28 @@ def at_size(arch: Arch, size: int) -> Arch:
 
 
 def widths(arch: Arch, values: Iterable[float]) -> Iterator[Arch]:
-    """Yield the models like ``arch`` with another number in its name, for each of ``values`` and each open float."""
+    """Yield the models like ``arch`` with another number in its name, for each of ``values`` and each open float.
+
+    Left out are those that are wired in another way.
+    """
+    for block, own, placeholder in _open_floats(arch):
+        for value in values:
+            found = _of_values(block, {**own, placeholder: value}, ARCHS)
+            if found.wired_as_base:
+                yield found
+
+
+def full_width(arch: Arch) -> Arch | None:
+    """Return the released model whose channels the other widths of ``arch`` scale, None where it has none."""
+    for block, own, placeholder in _open_floats(arch):
+        return _of_values(block, {**own, placeholder: block.over[placeholder][0]}, ARCHS)
+    return None
+
+
+def _open_floats(arch: Arch) -> Iterator[tuple[_Block, dict[str, Any], str]]:
+    """Yield the blocks that ``arch`` is a model of, its values there, and each open placeholder of a float."""
     for blocks in _blocks(families()):
         for block in blocks:
             own = block.values_in(arch.name)
-            for placeholder in block.open if own is not None else ():
-                if own is not None and isinstance(own[placeholder], float):
-                    for value in values:
-                        yield _of_values(block, {**own, placeholder: value}, ARCHS)
+            if own is not None:
+                yield from ((block, own, each) for each in block.open if isinstance(own[each], float))

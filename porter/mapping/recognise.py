@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from porter.catalog.families import is_outside
-from porter.catalog.models import ARCHS, Arch, widths
+from porter.catalog.models import ARCHS, Arch, full_width, widths
 from porter.errors import MappingError, PorterError
 from porter.formats.checkpoint import Entry
 from porter.formats.roles import SHADOW, VARIABLE, base_name, roles
@@ -22,6 +22,7 @@ from porter.mapping.containers import find_container
 from porter.mapping.dialects import Dialect
 from porter.mapping.folded import bias_beside
 from porter.mapping.places import Place, places, spread_place
+from porter.mapping.relayout import parse_axes
 from porter.mapping.rows import Pair, pair
 from porter.mapping.shapes import class_axis, expected_shapes, image_channels, with_free_axes
 from porter.mapping.stored_names import stored_names
@@ -34,8 +35,8 @@ KNOWN = 0.5
 """A file holds something of an architecture if this share of its layers' names is there."""
 
 BATCH_NORM = "batch_norm"
-ROUNDED_TO = 8
-"""Networks round their channels to multiples of at most this number: _make_divisible of slim's MobileNet V2."""
+ROUNDED_BY = 0.1
+"""Networks round the channels of wide layers by at most this share: _make_divisible of slim's MobileNet V2."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ class _Row(NamedTuple):
     pair: Pair
     role: str
     stored: str
+    layer: str
 
 
 class _Found(NamedTuple):
@@ -111,33 +113,48 @@ def nearest(shapes: Shapes, size: int | None = None) -> list[Match]:
             if arch.table not in tables:
                 tables[arch.table] = list(_in_dialects(Table.load(arch.table), shapes))
             found += [_judged(arch, names, shapes) for names in tables[arch.table]]
-    best = max(found, key=lambda match: match.fitting, default=None)
-    if best is not None and not best.missing and best.fitting < KNOWN:
-        names = next(each for each in tables[best.arch.table] if each.dialect == best.dialect)
-        found += _of_other_widths(names, shapes)
+    if not any(match.exact for match in found):
+        whole = sorted((match for match in found if not match.missing), key=lambda match: match.rank)
+        for table, dialect in dict.fromkeys((match.arch.table, match.dialect) for match in whole):
+            names = next(each for each in tables[table] if each.dialect == dialect)
+            if others := _of_other_widths(names, shapes):
+                found += others
+                break
     return sorted(found, key=lambda match: (*match.rank, match.arch.input_size != size))
 
 
 def _of_other_widths(found: _Found, shapes: Shapes) -> list[Match]:
     """Return the matches of a width that was not released, at the released sizes of the images.
 
-    The widest layer gives the multiplier, up to the rounding of its channels; the shortest number that fits is it.
+    The widest axis that is not of the full width gives the multiplier, up to the rounding of its channels. The
+    shortest number that fits is it.
     """
     archs = [arch for arch in ARCHS.values() if arch.table == found.table.name]
-    want = expected_shapes(archs[0], found.table, found.dialect)
-    body = [row for row in found.rows if not row.pair.head and row.pair.kind != BATCH_NORM]
-    widest = max(body, key=lambda row: max(want[row.pair.source]))
-    shape = shapes.get(widest.stored)
-    if not shape or len(shape) != len(want[widest.pair.source]):
+    full = full_width(archs[0])
+    if full is None or not (scaled := _scaled_axes(found, full, shapes)):
         return []
-    size = max(want[widest.pair.source])
-    stored = shape[want[widest.pair.source].index(size)] or 0
-    for value in _short_numbers((stored - ROUNDED_TO) / size, (stored + ROUNDED_TO) / size):
-        matches = [_judged(each, found, shapes) for each in widths(archs[0], [value])]
-        if any(match.exact for match in matches):
-            like = [arch for arch in archs if arch.title == archs[0].title]
+    whole, size, _, _ = max(scaled)
+    for value in _short_numbers(size * (1 - ROUNDED_BY) / whole, size * (1 + ROUNDED_BY) / whole):
+        fitting = (
+            arch for arch in widths(full, [value]) if all(arch.scaled(row, axis, w) == s for w, s, row, axis in scaled)
+        )
+        if any(_judged(arch, found, shapes).exact for arch in fitting):
+            like = [arch for arch in archs if arch.title == full.title]
             return [_judged(each, found, shapes) for arch in like for each in widths(arch, [value])]
     return []
+
+
+def _scaled_axes(found: _Found, full: Arch, shapes: Shapes) -> set[tuple[int, int, str, str]]:
+    """Return the size in ``full``, the size in the file, the row and the letter of each axis where the sizes differ."""
+    want = expected_shapes(full, found.table, found.dialect)
+    axes = set[tuple[int, int, str, str]]()
+    for row in found.rows:
+        stored, whole, letters = shapes.get(row.stored), want[row.pair.source], parse_axes(row.pair.source_axes)
+        if not row.pair.head and stored is not None and len(stored) == len(whole):
+            sizes = zip(whole, stored, letters, strict=True)
+            scaled = ("O", "C") if row.pair.stem else ("I", "O", "C")
+            axes |= {(w, s, row.layer, axis) for w, s, axis in sizes if s and s != w and axis in scaled}
+    return axes
 
 
 def _short_numbers(low: float, high: float) -> Iterator[float]:
@@ -167,25 +184,25 @@ def _in_dialects(table: Table, shapes: Shapes) -> Iterator[_Found]:
     seen = set[tuple[str, ...]]()
     for dialect, record in table.records.items():
         listed = list(_listed(table, record))
-        names = [each.source for each, _ in listed]
+        names = [each.source for each, _, _ in listed]
         if tuple(names) in seen:
             continue
         seen.add(tuple(names))
-        body = [each.source for each, _ in listed if not each.head]
+        body = [each.source for each, _, _ in listed if not each.head]
         place, copies = _places(shapes, names, body, record)
         stored = stored_names(shapes, names, record, place)
-        rows = [_Row(each, role, stored[each.source]) for each, role in listed]
+        rows = [_Row(each, role, stored[each.source], layer) for each, role, layer in listed]
         layers = [row for row in rows if row.pair.kind != BATCH_NORM and not row.pair.head]
         if sum(row.stored in shapes for row in layers) >= KNOWN * len(layers):
             yield _Found(table, dialect, rows, place, copies)
 
 
-def _listed(table: Table, record: Dialect) -> Iterator[tuple[Pair, str]]:
-    """Yield each tensor of ``record`` that every network of the table has, with its role."""
+def _listed(table: Table, record: Dialect) -> Iterator[tuple[Pair, str, str]]:
+    """Yield each tensor of ``record`` that every network of the table has, with its role and its layer's id."""
     for layer in table.layers:
         if layer.part is None:
             for role, named in layer.tensors(record).items():
-                yield pair(layer, named, named, record.name), role
+                yield pair(layer, named, named, record.name), role, layer.id
 
 
 def _places(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 EPSILON = 1e-3  # slim.batch_norm's default, which training_scope leaves
@@ -78,3 +78,44 @@ def plan(stages: Iterable[Iterable[Row]], channels: int, multiplier: float) -> I
             blocks.append(Block(channels, inner, out_channels, row.stride, row.kernel, row.act, squeezed))
             channels = out_channels
         yield blocks
+
+
+_AXES = {
+    "expand": ("channels", "inner"),
+    "depthwise": ("inner", "inner"),
+    "gate_reduce": ("inner", "squeezed"),
+    "gate_expand": ("squeezed", "inner"),
+    "project": ("inner", "out_channels"),
+    "last": ("out_channels", ""),
+}
+"""The numbers of a Block that count a layer's input and output channels, by the id of its row in the table.
+
+Rows of the first block begin with first_, and a batch norm's end with _bn. ``last`` is behind the last block.
+"""
+
+Stages = Sequence[Sequence[Block]]
+
+
+def is_of_blocks(layer: str, axis: str) -> bool:
+    """Tell whether the blocks' numbers count the channels of an axis: I, O or C of the row ``layer``."""
+    return bool(_counted(layer, axis))
+
+
+def block_channels(layer: str, axis: str, released: int, whole: Stages, scaled: Stages) -> int:
+    """Return the channels of an axis that has ``released`` ones in the ``whole`` network, in the ``scaled`` one.
+
+    Blocks with the same number of channels have the same at every width: each comes from its own row of the paper.
+    """
+    counted = _counted(layer, axis)
+    blocks = zip((b for stage in whole for b in stage), (b for stage in scaled for b in stage), strict=True)
+    return next(getattr(here, counted) for there, here in blocks if getattr(there, counted) == released)
+
+
+def _counted(layer: str, axis: str) -> str:
+    inputs, outputs = _AXES.get(layer.removeprefix("first_").removesuffix("_bn"), ("", ""))
+    return inputs if axis == "I" else outputs
+
+
+def residuals(stages: Stages) -> tuple[bool, ...]:
+    """Tell for each block whether it adds its input. At some widths rounding makes the channels of two rows equal."""
+    return tuple(block.residual for stage in stages for block in stage)

@@ -103,11 +103,23 @@ def test_missing_batch_norms_and_gammas_are_said(lost: str, said: str) -> None:
     assert said in describe([match], 128)
 
 
-def test_an_unreleased_width_is_recognised_and_an_impossible_one_is_not() -> None:
-    arch = find_arch("mobilenet_v1_0.35_128")
-    shapes = dict(expected_shapes(arch, Table.load(arch.table), "tf"))
-    assert {match.arch.title for match in recognise(shapes)} == {"MobileNet V1 0.35"}
-    shapes["MobilenetV1/Conv2d_5_depthwise/BatchNorm/beta"] = (63,)
+@pytest.mark.parametrize(
+    ("name", "dialect"),
+    [
+        ("mobilenet_v1_0.35_128", "tf"),
+        ("mobilenet_v2_0.9_224", "torch"),
+        ("mobilenet_v2_1.1_224", "tf"),
+        ("mobilenet_v3_large_0.6_224", "keras"),
+        ("mobilenet_v3_small_0.8_224", "tf"),
+        ("mobilenet_v3_large_minimalistic_2.0_224", "torch"),
+    ],
+)
+def test_an_unreleased_width_is_recognised_and_an_impossible_one_is_not(name: str, dialect: str) -> None:
+    arch = find_arch(name)
+    shapes = dict(expected_shapes(arch, Table.load(arch.table), dialect))
+    assert {match.arch.title for match in recognise(shapes)} == {arch.title}
+    vector = next(name for name, shape in shapes.items() if len(shape) == 1)
+    shapes[vector] = (63,)
     assert recognise(shapes) == []
 
 

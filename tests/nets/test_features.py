@@ -59,7 +59,8 @@ def assert_is_the_golden(name: str, maps: dict[str, np.ndarray]) -> None:
         assert np.abs(values - want[endpoint]).max() <= 1e-9 * want[endpoint].std(), endpoint
 
 
-GOLDENS = [SMALL, f"{SMALL}@97", f"{SMALL}@129", "nasnet_cifar@33", "nasnet_mobile@225"]
+V2, V3 = "mobilenet_v2_0.35_96", "mobilenet_v3_small_0.75_224"
+GOLDENS = [SMALL, f"{SMALL}@97", f"{SMALL}@129", "nasnet_cifar@33", "nasnet_mobile@225", V2, V3]
 
 
 @pytest.mark.parametrize("name", GOLDENS)
@@ -71,7 +72,7 @@ def test_torchs_maps_are_the_originals(ported: Any, name: str) -> None:
     assert_is_the_golden(name, dict(zip(network.feature_info.endpoint(), map(nhwc, maps), strict=True)))
 
 
-@pytest.mark.parametrize("name", [f"{SMALL}@97", pytest.param("nasnet_cifar@33", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", [f"{SMALL}@97", V2, V3, pytest.param("nasnet_cifar@33", marks=pytest.mark.slow)])
 def test_keras_maps_are_the_originals(tf: Any, ported: Any, name: str) -> None:
     model, size = recorded(name).model, recorded(name).input_size
     file = ported(model, "keras")
@@ -136,7 +137,7 @@ def test_timms_nasnet_has_the_same_channels_and_strides(timm: Any) -> None:
     assert [shapes[one.name][2] for one in list(ours.values())[2:]] == theirs.channels()[2:]
 
 
-@pytest.mark.parametrize("model", [SMALL, "nasnet_mobile", "nasnet_cifar"])
+@pytest.mark.parametrize("model", [SMALL, "nasnet_mobile", "nasnet_cifar", V2, V3])
 def test_channels_and_strides_are_those_of_the_maps(model: str) -> None:
     network = load(model, features_only=True)
     maps, info = network(torch.zeros(1, 3, 64, 64)), network.feature_info

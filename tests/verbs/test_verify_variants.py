@@ -125,14 +125,16 @@ def test_a_checkpoint_of_gray_images_and_one_without_gamma(save: Saver, tmp_path
         assert port(SMALL, checkpoint=save(tensors), out=out, verify=True, images=sample_paths()[:1])
 
 
-@pytest.mark.parametrize("model", ["mobilenet_v1_0.35_128"])
-def test_a_width_that_was_not_released(tmp_path: Path, model: str) -> None:
+@pytest.mark.parametrize(
+    ("model", "rows"), [("mobilenet_v1_0.35_128", 30), ("mobilenet_v2_0.6_96", 72), ("mobilenet_v3_small_0.6_224", 50)]
+)
+def test_a_width_that_was_not_released(tmp_path: Path, model: str, rows: int) -> None:
     """slim's depth_multiplier takes any number; a bug report: Zehaos/MobileNet#4."""
     prefix = seed(model, tmp_path / "narrow.ckpt").out
     result = port(model, checkpoint=prefix, out=tmp_path / "o.safetensors", verify=True, images=sample_paths()[:1])
     assert result
     assert result.verification is not None
-    assert len(result.verification.ports["torch"].rows) == 30
+    assert len(result.verification.ports["torch"].rows) == rows
 
 
 def test_a_size_that_was_not_released_needs_its_own_graph(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ projections. Numbers that the paper does not give are those of slim/nets/mobilen
 
 from __future__ import annotations
 
-from porter.nets.inverted_residuals import Block, Row, make_divisible, plan
+from porter.nets.inverted_residuals import Block, Row, block_channels, is_of_blocks, make_divisible, plan, residuals
 
 STEM = 32
 """Table 2: output channels of the first convolution, whose stride is 2."""
@@ -43,3 +43,15 @@ def last(multiplier: float) -> int:
     finegrain_classification_mode in mobilenet_v2.py: the released checkpoints below 1 have it.
     """
     return make_divisible(LAST * max(multiplier, 1.0))
+
+
+def channels(layer: str, axis: str, released: int, multiplier: float) -> int:
+    """Return the channels of an axis that has ``released`` ones at multiplier 1, for the row ``layer`` of the table."""
+    if is_of_blocks(layer, axis):
+        return block_channels(layer, axis, released, stages(1.0), stages(multiplier))
+    return stem(multiplier) if layer.startswith("stem") else last(multiplier)
+
+
+def wiring(multiplier: float) -> tuple[bool, ...]:
+    """Return what of the graph the width decides: the blocks that add their input, more of them up to 0.275."""
+    return residuals(stages(multiplier))

@@ -19,8 +19,9 @@ def mobilenet_v2(
     input_size: int = 224,
     multiplier: float = 1.0,
     dtype: str = "float32",
+    in_channels: int = 3,
 ) -> keras.Model:
-    """Return MobileNet V2: (N, input_size, input_size, 3) in [-1, 1] in, (N, num_classes) logits out.
+    """Return MobileNet V2: (N, input_size, input_size, in_channels) in [-1, 1] in, (N, num_classes) logits out.
 
     With 0 classes the network ends at the (N, channels) features. ``multiplier`` scales every number of channels, the
     last convolution's from 1 upwards (``design``).
@@ -44,7 +45,7 @@ def mobilenet_v2(
         out = norm(conv(block.out_channels, 1, name=f"{scope}_project")(out), f"{scope}_project_BN")
         return layers.Add(dtype=dtype, name=f"{scope}_add")([x, out]) if block.residual else out
 
-    images = keras.Input((input_size, input_size, 3), dtype=dtype, name="images")
+    images = keras.Input((input_size, input_size, in_channels), dtype=dtype, name="images")
     x = relu6(norm(conv(stem(multiplier), 3, 2, name="Conv1")(images), "bn_Conv1"), "Conv1_relu")
     for i, block in enumerate(block for stage in stages(multiplier) for block in stage):
         x = inverted_residual(x, block, f"block_{i}" if i else "expanded_conv")

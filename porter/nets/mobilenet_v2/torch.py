@@ -11,16 +11,16 @@ from porter.nets.mobilenet_v2.design import last, stages, stem
 
 
 class MobileNetV2(nn.Module):
-    """MobileNet V2: (N, 3, H, W) in [-1, 1] in, (N, num_classes) logits out.
+    """MobileNet V2: (N, in_channels, H, W) in [-1, 1] in, (N, num_classes) logits out.
 
     With 0 classes the network ends at the (N, channels) features. ``multiplier`` scales every number of channels, the
     last convolution's from 1 upwards (``design``).
     """
 
-    def __init__(self, num_classes: int = 1001, multiplier: float = 1.0) -> None:
+    def __init__(self, num_classes: int = 1001, multiplier: float = 1.0, in_channels: int = 3) -> None:
         super().__init__()
         channels, planned = stem(multiplier), stages(multiplier)
-        self.conv_stem = Conv2dSame(3, channels, 3, stride=2, bias=False)
+        self.conv_stem = Conv2dSame(in_channels, channels, 3, stride=2, bias=False)
         self.bn1 = norm_act(channels, "relu6")
         self.blocks = nn.Sequential(*build_stages(planned))
         channels = last(multiplier)

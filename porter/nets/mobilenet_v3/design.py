@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from porter.nets.inverted_residuals import Block, Row, make_divisible, plan
+from porter.nets.inverted_residuals import Block, Row, block_channels, is_of_blocks, make_divisible, plan, residuals
 
 STEM = 16
 """Tables 1 and 2: output channels of the first convolution, whose stride is 2."""
@@ -94,3 +94,19 @@ DESIGNS = {
     "small_minimalistic": minimalistic(SMALL),
 }
 """The networks by their name in the release."""
+
+
+def channels(layer: str, axis: str, released: int, variant: str, multiplier: float) -> int:
+    """Return the channels of an axis that has ``released`` ones at multiplier 1, for the row ``layer`` of the table."""
+    design = DESIGNS[variant]
+    if is_of_blocks(layer, axis):
+        return block_channels(layer, axis, released, design.blocks(1.0), design.blocks(multiplier))
+    if layer.startswith("stem"):
+        return design.stem(multiplier)
+    before = layer.startswith("last") or (layer == "features" and axis == "I")
+    return design.before_pool(multiplier) if before else design.behind_pool(multiplier)
+
+
+def wiring(variant: str, multiplier: float) -> tuple[bool, ...]:
+    """Return what of the graph the width decides: the blocks that add their input, more of them in Small at 0.5."""
+    return residuals(DESIGNS[variant].blocks(multiplier))

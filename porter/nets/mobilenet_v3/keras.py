@@ -69,14 +69,15 @@ def mobilenet_v3(
     variant: str = "large",
     multiplier: float = 1.0,
     dtype: str = "float32",
+    in_channels: int = 3,
 ) -> keras.Model:
-    """Return MobileNet V3: (N, input_size, input_size, 3) in [-1, 1] in, (N, num_classes) logits out.
+    """Return MobileNet V3: (N, input_size, input_size, in_channels) in [-1, 1] in, (N, num_classes) logits out.
 
     With 0 classes the network ends at the (N, channels) features. ``variant`` names one of ``design.DESIGNS``,
     ``multiplier`` scales every number of channels, that of the features from 1 upwards.
     """
     design, of = DESIGNS[variant], _Layers(dtype)
-    images = keras.Input((input_size, input_size, 3), dtype=dtype, name="images")
+    images = keras.Input((input_size, input_size, in_channels), dtype=dtype, name="images")
     x = of.conv(design.stem(multiplier), 3, 2, use_bias=False, name="conv")(images)
     x = of.act(of.norm(x, "conv"), design.act, "conv")
     for i, block in enumerate(block for stage in design.blocks(multiplier) for block in stage):

@@ -23,7 +23,7 @@ class ConvNormAct(nn.Module):
 
 
 class MobileNetV3(nn.Module):
-    """MobileNet V3: (N, 3, H, W) in [-1, 1] in, (N, num_classes) logits out.
+    """MobileNet V3: (N, in_channels, H, W) in [-1, 1] in, (N, num_classes) logits out.
 
     With 0 classes the network ends at the (N, channels) features. ``variant`` names one of ``design.DESIGNS``,
     ``multiplier`` scales every number of channels, that of the features from 1 upwards.
@@ -31,11 +31,13 @@ class MobileNetV3(nn.Module):
     The pool averages the whole last map. slim does so for square maps; of others it pools windows of 7x7.
     """
 
-    def __init__(self, num_classes: int = 1001, variant: str = "large", multiplier: float = 1.0) -> None:
+    def __init__(
+        self, num_classes: int = 1001, variant: str = "large", multiplier: float = 1.0, in_channels: int = 3
+    ) -> None:
         super().__init__()
         design = DESIGNS[variant]
         channels, planned = design.stem(multiplier), design.blocks(multiplier)
-        self.conv_stem = Conv2dSame(3, channels, 3, stride=2, bias=False)
+        self.conv_stem = Conv2dSame(in_channels, channels, 3, stride=2, bias=False)
         self.bn1 = norm_act(channels, design.act)
         channels, features = design.before_pool(multiplier), design.behind_pool(multiplier)
         last = nn.Sequential(ConvNormAct(planned[-1][-1].out_channels, channels, design.act))
