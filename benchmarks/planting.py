@@ -83,6 +83,17 @@ def both(*plants: Callable[[Tensors], None]) -> Callable[[Tensors], None]:
     return plant
 
 
+def swap_scopes(one: str, other: str) -> Callable[[Tensors], None]:
+    """Swap all tensors of two scopes with the same tensors."""
+
+    def plant(tensors: Tensors) -> None:
+        for name in [name for name in tensors if name.startswith(one)]:
+            twin = other + name.removeprefix(one)
+            tensors[name], tensors[twin] = tensors[twin], tensors[name]
+
+    return plant
+
+
 # ---- PyTorch
 
 
@@ -102,6 +113,36 @@ def torch_forward(name: str, forward: Callable[..., Any]) -> Callable[[Network],
         layer = network.get_submodule(name)
         original = layer.forward
         layer.forward = lambda x: forward(layer, original, x)
+
+    return plant
+
+
+def without(name: str) -> Callable[[Network], None]:
+    """Leave out a layer."""
+
+    def plant(network: Network) -> None:
+        from torch import nn
+
+        network.set_submodule(name, nn.Identity())
+
+    return plant
+
+
+def rewire(cell: str, change: Callable[[Any], Any]) -> Callable[[Network], None]:
+    """Change the wiring of one cell."""
+
+    def plant(network: Network) -> None:
+        module = network.get_submodule(cell)
+        module.wiring = change(module.wiring)
+
+    return plant
+
+
+def unshifted(path: str) -> Callable[[Network], None]:
+    """Leave out the shift of a factorized reduction's second path."""
+
+    def plant(network: Network) -> None:
+        network.get_submodule(path).pixels.offset = 0
 
     return plant
 

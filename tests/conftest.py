@@ -59,7 +59,7 @@ def tf() -> Any:
 
 @pytest.fixture(scope="session")
 def slim(tf: Any) -> SimpleNamespace:
-    """slim's NASNet, importable through the recorder's stand-ins."""
+    """slim's NASNet and PNASNet, importable through the recorder's stand-ins."""
     pytest.importorskip("tf_slim", reason="needs golden/requirements.txt")
     recorder = importlib.import_module("recorders.slim")
     recorder.nets_factory()
@@ -67,6 +67,7 @@ def slim(tf: Any) -> SimpleNamespace:
         tf=tf.compat.v1,
         layers=importlib.import_module("tf_slim"),
         nasnet=importlib.import_module("nets.nasnet.nasnet"),
+        pnasnet=importlib.import_module("nets.nasnet.pnasnet"),
         utils=importlib.import_module("nets.nasnet.nasnet_utils"),
         unfused_batch_norm=recorder.unfused_batch_norm,
     )

@@ -3,33 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from planting import Fault, Network, Tensors, both, change, keras_config, padded, swap, torch_epsilon, torch_forward
-
-
-def _swap_scopes(one: str, other: str) -> Callable[[Tensors], None]:
-    """Swap all tensors of two scopes with the same tensors."""
-
-    def plant(tensors: Tensors) -> None:
-        for name in [name for name in tensors if name.startswith(one)]:
-            twin = other + name.removeprefix(one)
-            tensors[name], tensors[twin] = tensors[twin], tensors[name]
-
-    return plant
-
-
-def _rewire(cell: str, change: Callable[[Any], Any]) -> Callable[[Network], None]:
-    """Change the wiring of one cell."""
-
-    def plant(network: Network) -> None:
-        module = network.get_submodule(cell)
-        module.wiring = change(module.wiring)
-
-    return plant
+from planting import (
+    Fault,
+    Network,
+    Tensors,
+    both,
+    change,
+    keras_config,
+    padded,
+    rewire,
+    swap,
+    swap_scopes,
+    torch_epsilon,
+    torch_forward,
+    unshifted,
+    without,
+)
 
 
 def _swapped_inputs(wiring: Any) -> Any:
@@ -42,10 +35,6 @@ def _swapped_inputs(wiring: Any) -> Any:
 def _cell_before_last(network: Network) -> None:
     """Give cell_3 a second input from one cell too far back."""
     network.steps["cell_3"] = network.steps["cell_3"]._replace(previous=-3)
-
-
-def _unshifted(network: Network) -> None:
-    network.get_submodule("cell_6.path_2.pixels").offset = 0
 
 
 def _counted(layer: Any, _original: Any, x: Any) -> Any:
@@ -78,12 +67,6 @@ def _without_relu(layer: Any, _original: Any, x: Any) -> Any:
 
 def _nothing(_layer: Any, original: Any, x: Any) -> Any:
     return original(x) * 0
-
-
-def _no_last_relu(network: Network) -> None:
-    from torch import nn
-
-    network.relu = nn.Identity()
 
 
 def _swap_keras_cells(tensors: Tensors) -> None:
@@ -131,19 +114,17 @@ FAULTS = [
         "torch",
         "Cell_2",
         "branch",
-        weights=_swap_scopes("cell_2.comb_iter_0_left.", "cell_2.comb_iter_1_left."),
+        weights=swap_scopes("cell_2.comb_iter_0_left.", "cell_2.comb_iter_1_left."),
     ),
     Fault(
         "a branch's first and second separable swapped",
         "torch",
         "Cell_2",
         "branch",
-        weights=_swap_scopes(f"{LEFT}.separable_1.", f"{LEFT}.separable_2."),
+        weights=swap_scopes(f"{LEFT}.separable_1.", f"{LEFT}.separable_2."),
     ),
-    Fault("two cells swapped", "torch", "Cell_2", "", weights=_swap_scopes("cell_2.", "cell_3.")),
-    Fault(
-        "a combination's two inputs swapped", "torch", "Cell_2", "branch", network=_rewire("cell_2", _swapped_inputs)
-    ),
+    Fault("two cells swapped", "torch", "Cell_2", "", weights=swap_scopes("cell_2.", "cell_3.")),
+    Fault("a combination's two inputs swapped", "torch", "Cell_2", "branch", network=rewire("cell_2", _swapped_inputs)),
     Fault("the wrong cell before", "torch", "Cell_3", "", network=_cell_before_last),
     Fault(
         "an add skipped: the right branch left out",
@@ -164,9 +145,9 @@ FAULTS = [
         "torch",
         "Cell_2",
         "other places",
-        network=_rewire("cell_2", lambda wiring: wiring._replace(output=(*wiring.output[1:], wiring.output[0]))),
+        network=rewire("cell_2", lambda wiring: wiring._replace(output=(*wiring.output[1:], wiring.output[0]))),
     ),
-    Fault("factorized reduction without its shift", "torch", "Cell_6", "", network=_unshifted),
+    Fault("factorized reduction without its shift", "torch", "Cell_6", "", network=unshifted("cell_6.path_2")),
     Fault(
         "factorized reduction's paths swapped",
         "torch",
@@ -222,9 +203,9 @@ FAULTS = [
         "torch",
         "Cell_2",
         "",
-        weights=_swap_scopes("cell_2.conv_1x1.bn.", "cell_2.conv_prev_1x1.bn."),
+        weights=swap_scopes("cell_2.conv_1x1.bn.", "cell_2.conv_prev_1x1.bn."),
     ),
-    Fault("the last ReLU left out", "torch", "global_pool", "", network=_no_last_relu),
+    Fault("the last ReLU left out", "torch", "global_pool", "", network=without("relu")),
     Fault(
         "NASNet's classes off by one",
         "torch",

@@ -1,4 +1,4 @@
-"""slim's own NASNet, run by TensorFlow: its cells on random maps, its stack of them, its numbers."""
+"""slim's own NASNet and PNASNet, run by TensorFlow: its cells on random maps, its stack of them, its numbers."""
 
 from __future__ import annotations
 
@@ -38,6 +38,13 @@ CASES = {
     "reduction behind a reduction": Case("nasnet_large", "cell_stem_1", "reduction", "larger"),
     "reduction": Case("nasnet_large", "reduction_cell_0", "reduction", "same"),
 }
+PNASNETS_CASES = {
+    "first": Case("pnasnet_large", "cell_stem_0", "reduction", "none"),
+    "reduction behind a reduction": Case("pnasnet_large", "cell_stem_1", "reduction", "larger"),
+    "normal behind a reduction": Case("pnasnet_large", "cell_0", "normal", "larger"),
+    "normal": Case("pnasnet_large", "cell_1", "normal", "same"),
+    "reduction": Case("pnasnet_large", "cell_4", "reduction", "same"),
+}
 
 
 def slims_cell(
@@ -46,7 +53,8 @@ def slims_cell(
     """Return what slim's cell computes in float64, and its name-seeded variables. ``drop`` stands in for drop_path."""
     tf, x = slim.tf, case.maps(size)
     kinds = {"normal": slim.utils.NasNetANormalCell, "reduction": slim.utils.NasNetAReductionCell}
-    cell = kinds[case.kind](case.filters, 1.0 if drop is None else 0.5, total_num_cells=4, total_training_steps=100)
+    kind = slim.pnasnet.PNasNetNormalCell if case.table.startswith("pnasnet") else kinds[case.kind]
+    cell = kind(case.filters, 1.0 if drop is None else 0.5, total_num_cells=4, total_training_steps=100)
     channels_last = [
         *(slim.layers.avg_pool2d, slim.layers.max_pool2d, slim.layers.conv2d),
         *(slim.layers.batch_norm, slim.layers.separable_conv2d),
@@ -97,12 +105,14 @@ SlimCell = tuple[str, int, int, str | None, Any]
 """A cell's scope, stride, filters and the op of its second input, if it has one."""
 
 
-def slims_plan(slim: SimpleNamespace, name: str) -> tuple[list[SlimCell], dict[int, list[float]]]:
+def slims_plan(
+    slim: SimpleNamespace, name: str, family: str = "nasnet"
+) -> tuple[list[SlimCell], dict[int, list[float]]]:
     """Return slim's cells in their order, and each one's probability to keep a path after some steps of training.
 
     Each cell is replaced by a map of its shape.
     """
-    tf = slim.tf
+    tf, module = slim.tf, getattr(slim, family)
     calls: list[tuple[str, int, int, str | None, Any]] = []
 
     def call(self: Any, net: Any, scope: str, **how: Any) -> Any:
@@ -113,24 +123,25 @@ def slims_plan(slim: SimpleNamespace, name: str) -> tuple[list[SlimCell], dict[i
         filters = int(self._num_conv_filters * how["filter_scaling"])
         keep = 1.0 if keep is net else keep
         calls.append((scope, how["stride"], filters, None if previous is None else previous.op.name, keep))
-        blocks = 4 if isinstance(self, slim.utils.NasNetAReductionCell) else 6
+        blocks = list(self._used_hiddenstates).count(0)
         sides = [-(-side // how["stride"]) for side in net.shape.as_list()[1:3]]
         return tf.zeros([1, *sides, blocks * filters], name=scope)
 
     with tf.Graph().as_default(), mock.patch.object(slim.utils.NasNetABaseCell, "__call__", call):
-        step, size = tf.placeholder(tf.float32), recorded(f"nasnet_{name}").input_size
-        with slim.layers.arg_scope(getattr(slim.nasnet, f"nasnet_{name}_arg_scope")()):
-            getattr(slim.nasnet, f"build_nasnet_{name}")(tf.zeros([1, size, size, 3]), 10)
+        step, size = tf.placeholder(tf.float32), recorded(f"{family}_{name}").input_size
+        with slim.layers.arg_scope(getattr(module, f"{family}_{name}_arg_scope")()):
+            getattr(module, f"build_{family}_{name}")(tf.zeros([1, size, size, 3]), 10)
         with tf.Session() as session:
             tensors = [tf.convert_to_tensor(keep) for *_, keep in calls]
             keeps = {at: session.run(tensors, {step: at}) for at in (0, 1000, 200_000, 2_000_000)}
     return calls, keeps
 
 
-def slims_numbers(slim: SimpleNamespace, name: str) -> dict[str, Any]:
+def slims_numbers(slim: SimpleNamespace, name: str, family: str = "nasnet") -> dict[str, Any]:
     """Return slim's configuration of ``name``: large, mobile or cifar; batch norm's numbers among the rest."""
-    numbers = vars(getattr(slim.nasnet, f"{name}_config" if name == "cifar" else f"{name}_imagenet_config")())
-    scope = inspect.signature(inspect.unwrap(getattr(slim.nasnet, f"nasnet_{name}_arg_scope"))).parameters
+    module = getattr(slim, family)
+    numbers = vars(getattr(module, f"{name}_config" if name == "cifar" else f"{name}_imagenet_config")())
+    scope = inspect.signature(inspect.unwrap(getattr(module, f"{family}_{name}_arg_scope"))).parameters
     return numbers | {key: p.default for key, p in scope.items() if key.startswith("batch_norm_")}
 
 

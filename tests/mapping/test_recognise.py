@@ -76,7 +76,7 @@ def test_what_is_not_whole_is_not_recognised(change: str) -> None:
 
 
 @pytest.mark.parametrize("dialect", ["tf", "torch", "keras"])
-@pytest.mark.parametrize("golden", [NAME, "nasnet_mobile"])
+@pytest.mark.parametrize("golden", [NAME, "nasnet_mobile", "pnasnet_mobile"])
 def test_every_dialect_is_recognised(golden: str, dialect: str) -> None:
     arch = find_arch(golden)
     shapes = expected_shapes(arch, Table.load(arch.table), dialect)

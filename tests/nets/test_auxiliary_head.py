@@ -1,4 +1,7 @@
-"""NASNet's auxiliary head, compared with slim's training graph with frozen statistics, and ported through files."""
+"""The auxiliary head of NASNet and PNASNet, compared with slim's training graph, and ported through files.
+
+The training graph runs with frozen statistics.
+"""
 
 from __future__ import annotations
 
@@ -48,13 +51,13 @@ def slims(name: str, size: int) -> tuple[list[np.ndarray], dict[str, np.ndarray]
     """
     pytest.importorskip("tf_slim", reason="needs golden/requirements.txt")
     slim.nets_factory()
-    from nets.nasnet import nasnet
+    from nets.nasnet import nasnet, pnasnet
 
     def frozen(functions: Any, **options: Any) -> Any:
         return arg_scope(functions, **{**options, **({"is_training": False} if "is_training" in options else {})})
 
     arg_scope, recipe = nasnet.arg_scope, replace(recipes()[name], input_size=size)
-    with mock.patch.object(nasnet, "arg_scope", frozen):
+    with mock.patch.object(nasnet, "arg_scope", frozen), mock.patch.object(pnasnet, "arg_scope", frozen):
         network = slim.build(recipe, "float64", training=True)
     variables = [variable for variable in network.variables if variable.op.name != "global_step"]
     logits, endpoints = slim.run(recipe, replace(network, variables=variables), golden_images(size)[:1])
@@ -118,8 +121,9 @@ def test_the_head_alone_is_slims(
 
 
 @pytest.mark.slow  # building slim's training graph takes half a minute, of Large minutes
-def test_both_logits_are_those_of_slims_training_graph() -> None:
-    name, size = "nasnet_mobile", 224
+@pytest.mark.parametrize("name", ["nasnet_mobile", "pnasnet_mobile"])
+def test_both_logits_are_those_of_slims_training_graph(name: str) -> None:
+    size = 224
     want, weights = slims(name, size)
     model = ours(name, weights, size)
     pictures = nchw(golden_images(size)[:1].astype(np.float64))

@@ -100,7 +100,9 @@ def test_every_model_has_a_map_at_each_stride(arch: Arch) -> None:
     assert not any(endpoint.logits for endpoint in maps.values())
 
 
-@pytest.mark.parametrize("name", ["nasnet_large", "nasnet_mobile", "nasnet_cifar", SMALL])
+@pytest.mark.parametrize(
+    "name", ["nasnet_large", "nasnet_mobile", "nasnet_cifar", "pnasnet_large", "pnasnet_mobile", SMALL]
+)
 def test_the_guide_lists_the_maps(name: str) -> None:
     title, maps = find_arch(name).title.removesuffix(" 0.25"), feature_maps(find_arch(name))
     (row,) = re.findall(rf"^\| {re.escape(title)} \| ([\d, ]+) \| (.*) \|$", GUIDE, re.MULTILINE)

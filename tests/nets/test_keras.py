@@ -35,7 +35,10 @@ keras: Any = pytest.importorskip("keras")
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=pytest.mark.slow if name.startswith("nasnet_large") else ()) for name in GOLDENS],
+    [
+        pytest.param(name, marks=pytest.mark.slow if name.startswith(("nasnet_large", "pnasnet_large")) else ())
+        for name in GOLDENS
+    ],
 )
 def test_keras_on_tensorflow_computes_what_the_original_computes(name: str) -> None:
     golden = recorded(name)

@@ -1,4 +1,4 @@
-"""Other ports of NASNet-A, filled by name and compared with the original in float64."""
+"""Other ports of NASNet-A and PNASNet-5, filled by name and compared with the original in float64."""
 
 from __future__ import annotations
 
@@ -66,9 +66,13 @@ def first_divergence(apart: dict[str, float]) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("file", "builder"), [("nasnet", "NASNetALarge"), ("nasnet_mobile", "NASNetAMobile")])
+@pytest.mark.parametrize(
+    ("file", "builder"),
+    [("nasnet", "NASNetALarge"), ("nasnet_mobile", "NASNetAMobile"), ("pnasnet", "PNASNet5Large")],
+)
 def test_cadenes_take_the_port_strictly_and_compute_the_same(file: str, builder: str) -> None:
-    name = {"NASNetALarge": "nasnet_large", "NASNetAMobile": "nasnet_mobile"}[builder]
+    names = {"NASNetALarge": "nasnet_large", "NASNetAMobile": "nasnet_mobile", "PNASNet5Large": "pnasnet_large"}
+    name = names[builder]
     model = filled(getattr(peer(file), builder)(num_classes=1001), name)
     assert max(divergences(model, name, without="global_pool").values()) < 1e-12  # not flattened there
 

@@ -98,7 +98,8 @@ class Branch(NamedTuple):
 class Wiring(NamedTuple):
     """A cell. Each combination adds its two branches and makes the next state: the first one makes state 2.
 
-    The cell concatenates the states ``output``. Operations on the first two states have the ``stride``.
+    ``kind`` is its word in Keras' names. The cell concatenates the states ``output``. Operations on the first two
+    states have the ``stride``.
     """
 
     kind: Literal["normal", "reduction"]
@@ -144,9 +145,9 @@ REDUCTION = Wiring(
 class Step(NamedTuple):
     """A cell's place in the network.
 
-    ``number`` counts the cells of one role from 0, as slim's scopes do. ``stage`` is 0, 1 or 2; a reduction opens its
-    stage. ``previous`` is the place of the second input, counted back from the last output, which is -1. Drop path
-    keeps a path with probability ``keep_prob`` at the end of training.
+    ``number`` counts the cells of one role from 0, as slim's scopes do. ``stage`` is 0, 1 or 2; a cell with stride 2
+    opens its stage. ``previous`` is the place of the second input, counted back from the last output, which is -1. Drop
+    path keeps a path with probability ``keep_prob`` at the end of training.
     """
 
     role: Literal["stem", "normal", "reduction"]
@@ -175,7 +176,12 @@ def plan(config: Config) -> list[Step]:
         for i in range(repeats):
             skip = stage > 0 and i == 0 and config.skip_reduction_layer_input
             steps.append(Step("normal", stage * repeats + i, stage, NORMAL, scaled, -3 if skip else -2))
-    dropped = 1 - config.drop_path_keep_prob
+    return scheduled(steps, config.drop_path_keep_prob)
+
+
+def scheduled(steps: Sequence[Step], keep_prob: float) -> list[Step]:
+    """Return ``steps`` with drop path: the probability falls linearly from the first cell to ``keep_prob``."""
+    dropped = 1 - keep_prob
     return [step._replace(keep_prob=1 - position / len(steps) * dropped) for position, step in enumerate(steps, 1)]
 
 
@@ -185,5 +191,5 @@ AUX_POOL, AUX_STRIDE, AUX_FILTERS = 5, 3, (128, 768)
 
 def auxiliary_step(steps: Sequence[Step]) -> Step:
     """Return the cell whose output the auxiliary head reads: the last one before the second reduction."""
-    at = next(at for at, step in enumerate(steps) if (step.role, step.number) == ("reduction", 1))
-    return steps[at - 1]
+    reductions = [at for at, step in enumerate(steps) if step.role != "stem" and step.wiring.stride == 2]
+    return steps[reductions[1] - 1]

@@ -1,4 +1,4 @@
-"""NASNet-A in Keras, built from ``design``. Layer names are those of keras.applications.
+"""Networks of cells in Keras, and NASNet-A, built from ``design``. Layer names are those of keras.applications.
 
 keras.applications has the same layers with other arithmetic. Its reduction cells pad with zeros and then pool, so that
 averages count the padding and maxima may be padding. docs/nasnet.md has the measurements.
@@ -6,7 +6,7 @@ averages count the padding and maxima may be padding. docs/nasnet.md has the mea
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias
@@ -84,13 +84,17 @@ class Layers:
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell. ``id`` is keras.applications' number or word for it. Without ``keep_prob`` it has no drop path."""
+    """One cell. ``id`` is keras.applications' number or word for it. Without ``keep_prob`` it has no drop path.
+
+    ``letter`` is the family's in the name of the cell's scope.
+    """
 
     make: Layers
     wiring: Wiring
     id: str
     filters: int
     keep_prob: float | None = None
+    letter: str = "A"
 
     def __call__(self, x: Map, previous: Map | None = None) -> Map:
         """Return the (N, h, w, len(output) * filters) output for the outputs of the last cell and the one before it.
@@ -98,7 +102,7 @@ class Cell:
         ``previous`` may be twice as large as ``x``. A first cell has none and takes ``x`` for both.
         """
         kind, make = self.wiring.kind, self.make
-        with keras.name_scope(f"{kind}_A_block_{self.id}"):
+        with keras.name_scope(f"{kind}_{self.letter}_block_{self.id}"):
             with keras.name_scope("adjust_block"):
                 fitted = x if previous is None else self.fit_previous(previous, x)
             states = [self._fit(make.relu(x, self._name("relu_1")), "1"), fitted]
@@ -192,13 +196,6 @@ OPERATIONS: dict[str, Callable[[Cell, Map, int, str], Map]] = {
 # ---- the network
 
 
-def cell_id(step: Step, config: Config) -> str:
-    """Return keras.applications' number or word for a cell. It skips one number after the first reduction."""
-    if step.role == "normal":
-        return str(step.number + (step.stage > 0))
-    return {"stem": f"stem_{step.number + 1}", "reduction": f"reduce_{step.stage * config.cells_per_stage}"}[step.role]
-
-
 def auxiliary_head(make: Layers, x: Map, num_classes: int) -> Map:
     """Return the logits of a second classifier on a cell's output, for training. Its names are keras-contrib's.
 
@@ -216,6 +213,59 @@ def auxiliary_head(make: Layers, x: Map, num_classes: int) -> Map:
         return layers.Dense(num_classes, dtype=make.dtype, name="aux_predictions")(x)
 
 
+def cell_network(
+    config: Config,
+    cells: Iterable[tuple[str, Step]],
+    num_classes: int,
+    input_size: int,
+    dtype: str,
+    drop_path: bool,
+    aux: bool,
+    name: str,
+    in_channels: int,
+    letter: str = "A",
+) -> keras.Model:
+    """Return a stack of cells: (N, input_size, input_size, in_channels) in, (N, num_classes) logits out.
+
+    ``cells`` are the cells with their ids; ``letter`` goes to ``Cell``. With 0 classes the network ends at the
+    (N, channels) features. With ``aux`` the outputs are both logits, the auxiliary head's second; training adds their
+    losses with weight 0.4 (nasnet.py). Every layer is Keras' own, so that a saved model loads without porter. Training
+    mode has dropout and, only with ``drop_path``, scheduled drop path. That needs porter's ``DropPath`` and the
+    callback ``DropPathSchedule(config.total_training_steps)``.
+    """
+    make = Layers(config, dtype)
+    images = keras.Input((input_size, input_size, in_channels), dtype=dtype, name="images")
+    stride, pad = (2, "valid") if config.stem == "imagenet" else (1, "same")
+    x = make.convolution(images, config.stem_filters, "stem_conv1", kernel=3, stride=stride, pad=pad)
+
+    outputs = [None, make.norm(x, "stem_bn1")]  # before the first cell there is only the stem's
+    cells, aux_logits = list(cells), []
+    aux_step = auxiliary_step([step for _, step in cells]) if aux else None
+    for id, step in cells:
+        keep_prob = step.keep_prob if drop_path and step.keep_prob < 1 else None
+        cell = Cell(make, step.wiring, id, step.filters, keep_prob, letter)
+        outputs.append(cell(outputs[-1], outputs[step.previous]))
+        if step == aux_step:
+            aux_logits.append(auxiliary_head(make, outputs[-1], num_classes))
+
+    x = make.relu(outputs[-1], "relu")
+    x = layers.GlobalAveragePooling2D("channels_last", dtype=dtype, name="global_average_pooling2d")(x)
+    if num_classes:
+        x = layers.Dropout(1 - config.dense_dropout_keep_prob, dtype=dtype, name="dropout")(x)
+        x = layers.Dense(num_classes, dtype=dtype, name="predictions")(x)
+    return keras.Model(images, [x, *aux_logits] if aux_logits else x, name=name)
+
+
+# ---- NASNet-A
+
+
+def cell_id(step: Step, config: Config) -> str:
+    """Return keras.applications' number or word for a cell. It skips one number after the first reduction."""
+    if step.role == "normal":
+        return str(step.number + (step.stage > 0))
+    return {"stem": f"stem_{step.number + 1}", "reduction": f"reduce_{step.stage * config.cells_per_stage}"}[step.role]
+
+
 def nasnet(
     config: Config,
     num_classes: int,
@@ -226,34 +276,9 @@ def nasnet(
     name: str = "nasnet",
     in_channels: int = 3,
 ) -> keras.Model:
-    """Return NASNet-A: (N, input_size, input_size, in_channels) in, (N, num_classes) logits out.
-
-    With 0 classes the network ends at the (N, channels) features. With ``aux`` the outputs are both logits, the
-    auxiliary head's second; training adds their losses with weight 0.4 (nasnet.py). Every layer is Keras' own, so that
-    a saved model loads without porter. Training mode has dropout and, only with ``drop_path``, scheduled drop path.
-    That needs porter's ``DropPath`` and the callback ``DropPathSchedule(config.total_training_steps)``.
-    """
-    make = Layers(config, dtype)
-    images = keras.Input((input_size, input_size, in_channels), dtype=dtype, name="images")
-    stride, pad = (2, "valid") if config.stem == "imagenet" else (1, "same")
-    x = make.convolution(images, config.stem_filters, "stem_conv1", kernel=3, stride=stride, pad=pad)
-
-    outputs = [None, make.norm(x, "stem_bn1")]  # before the first cell there is only the stem's
-    steps = plan(config)
-    aux_logits = []
-    for step in steps:
-        keep_prob = step.keep_prob if drop_path and step.keep_prob < 1 else None
-        cell = Cell(make, step.wiring, cell_id(step, config), step.filters, keep_prob)
-        outputs.append(cell(outputs[-1], outputs[step.previous]))
-        if aux and step == auxiliary_step(steps):
-            aux_logits.append(auxiliary_head(make, outputs[-1], num_classes))
-
-    x = make.relu(outputs[-1], "relu")
-    x = layers.GlobalAveragePooling2D("channels_last", dtype=dtype, name="global_average_pooling2d")(x)
-    if num_classes:
-        x = layers.Dropout(1 - config.dense_dropout_keep_prob, dtype=dtype, name="dropout")(x)
-        x = layers.Dense(num_classes, dtype=dtype, name="predictions")(x)
-    return keras.Model(images, [x, *aux_logits] if aux_logits else x, name=name)
+    """Return NASNet-A. The arguments are those of ``cell_network``."""
+    cells = [(cell_id(step, config), step) for step in plan(config)]
+    return cell_network(config, cells, num_classes, input_size, dtype, drop_path, aux, name, in_channels)
 
 
 def nasnet_large(

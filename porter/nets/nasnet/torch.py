@@ -1,9 +1,9 @@
-"""NASNet-A in PyTorch, built from ``design``. Parameter names are Cadene's, which timm has too."""
+"""Networks of cells in PyTorch, and NASNet-A, built from ``design``. Parameter names are Cadene's, which are timm's."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import torch
@@ -105,11 +105,37 @@ def _path(offset: int, channels: int, filters: int) -> nn.Sequential:
     return nn.Sequential(OrderedDict(pixels=EverySecond(offset), relu=nn.ReLU(), conv=convolution))
 
 
-class Cell(nn.Module):
+class Halving(nn.Module):
+    """A module with the layers of factorized reduction, which halves a map."""
+
+    def add_halving(self, channels: int, filters: int, norm: Norm) -> None:
+        """Add the layers: half of the filters come from the even pixels, half (or one more) from the odd ones."""
+        self.path_1 = _path(0, channels, filters // 2)
+        self.path_2 = _path(1, channels, filters - filters // 2)
+        self.final_path_bn = norm(filters)
+
+    def halved(self, x: Tensor) -> Tensor:
+        """Return the (N, channels, H, W) map ``x`` as (N, filters, ceil(H / 2), ceil(W / 2))."""
+        return self.final_path_bn(torch.cat([self.path_1(x), self.path_2(x)], 1))
+
+
+class FactorizedReduction(Halving):
+    """Factorized reduction as a module of its own."""
+
+    def __init__(self, channels: int, filters: int, norm: Norm) -> None:
+        super().__init__()
+        self.add_halving(channels, filters, norm)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.halved(x)
+
+
+class Cell(Halving):
     """One cell: (N, channels, H, W) and the output of the cell before in, (N, len(output) * filters, ...) out.
 
     ``previous_channels`` is None in a first cell, which takes ``x`` for both inputs. With ``halve`` the previous
-    output is twice as large as ``x``. ``keep_prob`` belongs to drop path.
+    output is twice as large as ``x``. ``keep_prob`` belongs to drop path. Names differ between networks: the layers
+    that halve are the cell's own or, with ``nested``, those of its ``conv_prev_1x1``.
     """
 
     def __init__(
@@ -121,22 +147,21 @@ class Cell(nn.Module):
         halve: bool,
         norm: Norm,
         keep_prob: float = 1.0,
+        nested: bool = False,
     ) -> None:
         super().__init__()
         self.wiring = wiring
-        self.halve = halve
-        self.project = not halve and previous_channels not in (None, filters)
+        self.halve = halve and not nested
+        self.project = previous_channels is not None and not self.halve and (halve or previous_channels != filters)
         self.conv_1x1 = _fit(channels, filters, norm, relu=nn.ReLU())
         if previous_channels is None:
             previous_channels = channels
-        elif halve:
-            # Factorized reduction: half of the filters from the even pixels, half (or one more) from the odd ones.
-            self.path_1 = _path(0, previous_channels, filters // 2)
-            self.path_2 = _path(1, previous_channels, filters - filters // 2)
-            self.final_path_bn = norm(filters)
+        elif self.halve:
+            self.add_halving(previous_channels, filters, norm)
             previous_channels = filters
         elif self.project:
-            self.conv_prev_1x1 = _fit(previous_channels, filters, norm, relu=nn.ReLU())
+            fit = FactorizedReduction if halve else partial(_fit, relu=nn.ReLU())
+            self.conv_prev_1x1 = fit(previous_channels, filters, norm)
             previous_channels = filters
 
         state_channels = [filters, previous_channels] + [filters] * len(wiring.combinations)
@@ -162,7 +187,7 @@ class Cell(nn.Module):
     def fit_previous(self, previous: Tensor) -> Tensor:
         """Return the previous output, brought to the cell's filters and, where it is twice as large, halved."""
         if self.halve:
-            return self.final_path_bn(torch.cat([self.path_1(previous), self.path_2(previous)], 1))
+            return self.halved(previous)
         return self.conv_prev_1x1(previous) if self.project else previous
 
     def _branch(self, name: str, branch: Branch, states: list[Tensor]) -> Tensor:
@@ -171,13 +196,6 @@ class Cell(nn.Module):
 
 
 # ---- the network
-
-
-def cell_name(step: Step, config: Config) -> str:
-    """Return Cadene's name of a cell. He kept the numbers of Large, six cells a stage, for the four of Mobile."""
-    if step.role == "normal":
-        return f"cell_{step.number + step.stage * max(0, 6 - config.cells_per_stage)}"
-    return {"stem": f"cell_stem_{step.number}", "reduction": f"reduction_cell_{step.number}"}[step.role]
 
 
 class AuxiliaryHead(nn.Module):
@@ -201,37 +219,44 @@ class AuxiliaryHead(nn.Module):
         return self.last_linear(F.relu(self.bn_1(self.conv(x))).flatten(1))
 
 
-class NASNet(nn.Module):
-    """NASNet-A: (N, in_channels, H, W) in, (N, num_classes) logits out; 0 classes end at the (N, channels) features.
+class CellNetwork(nn.Module):
+    """A stack of cells: (N, in_channels, H, W) in, (N, num_classes) logits out; 0 classes end at the features.
 
+    ``steps`` are its cells by name, ``stem`` is the name of the first convolution, and ``nested`` goes to ``Cell``.
     With ``aux`` it has the auxiliary head for images of ``input_size`` and returns both logits, the head's second.
     Training adds their losses with weight 0.4 (nasnet.py). Training mode has dropout, and drop path after the first
     ``set_step``.
     """
 
     def __init__(
-        self, config: Config, num_classes: int, aux: bool = False, input_size: int = 0, in_channels: int = 3
+        self,
+        config: Config,
+        steps: Mapping[str, Step],
+        num_classes: int,
+        aux: bool,
+        input_size: int,
+        in_channels: int,
+        stem: str = "conv0",
+        nested: bool = False,
     ) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.steps, self.stem = config, steps, stem
         norm = partial(nn.BatchNorm2d, eps=config.batch_norm_epsilon, momentum=1 - config.batch_norm_decay)
         channels = config.stem_filters
         if config.stem == "imagenet":
-            stem, size = nn.Conv2d(in_channels, channels, 3, stride=2, bias=False), (input_size - 1) // 2
+            convolution, size = nn.Conv2d(in_channels, channels, 3, stride=2, bias=False), (input_size - 1) // 2
         else:
-            stem, size = Conv2dSame(in_channels, channels, 3, bias=False), input_size
-        self.conv0 = nn.Sequential(OrderedDict(conv=stem, bn=norm(channels)))
+            convolution, size = Conv2dSame(in_channels, channels, 3, bias=False), input_size
+        self.add_module(stem, nn.Sequential(OrderedDict(conv=convolution, bn=norm(channels))))
 
-        steps = plan(config)
-        self.steps = {cell_name(step, config): step for step in steps}
-        self.aux_step = auxiliary_step(steps) if aux else None
+        self.aux_step = auxiliary_step(list(steps.values())) if aux else None
         halvings = 0
         # (channels, halvings) of every output so far; before the first cell there is only the stem's.
         outputs: list[tuple[int | None, int]] = [(None, halvings), (channels, halvings)]
-        for name, step in self.steps.items():
+        for name, step in steps.items():
             previous_channels, previous_halvings = outputs[step.previous]
             halve = previous_halvings < halvings
-            cell = Cell(step.wiring, channels, previous_channels, step.filters, halve, norm, step.keep_prob)
+            cell = Cell(step.wiring, channels, previous_channels, step.filters, halve, norm, step.keep_prob, nested)
             self.add_module(name, cell)
             channels = len(step.wiring.output) * step.filters
             halvings += step.wiring.stride == 2
@@ -245,7 +270,7 @@ class NASNet(nn.Module):
         self.last_linear = nn.Linear(channels, num_classes) if num_classes else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        outputs = [None, self.conv0(x)]
+        outputs = [None, self.get_submodule(self.stem)(x)]
         aux_logits = None
         for name, step in self.steps.items():
             outputs.append(self.get_submodule(name)(outputs[-1], outputs[step.previous]))
@@ -260,6 +285,26 @@ class NASNet(nn.Module):
         for module in self.modules():
             if isinstance(module, DropPath):
                 module.progress = min(1.0, step / self.config.total_training_steps)
+
+
+# ---- NASNet-A
+
+
+def cell_name(step: Step, config: Config) -> str:
+    """Return Cadene's name of a cell. He kept the numbers of Large, six cells a stage, for the four of Mobile."""
+    if step.role == "normal":
+        return f"cell_{step.number + step.stage * max(0, 6 - config.cells_per_stage)}"
+    return {"stem": f"cell_stem_{step.number}", "reduction": f"reduction_cell_{step.number}"}[step.role]
+
+
+class NASNet(CellNetwork):
+    """NASNet-A."""
+
+    def __init__(
+        self, config: Config, num_classes: int, aux: bool = False, input_size: int = 0, in_channels: int = 3
+    ) -> None:
+        steps = {cell_name(step, config): step for step in plan(config)}
+        super().__init__(config, steps, num_classes, aux, input_size, in_channels)
 
 
 def nasnet_large(num_classes: int = 1001, aux: bool = False, input_size: int = 331, in_channels: int = 3) -> NASNet:
