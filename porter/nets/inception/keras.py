@@ -203,9 +203,11 @@ def inception_v1(
     return inception(design.V1, Scoped(), "inception_v1", num_classes, input_size, dtype, in_channels)
 
 
-def inception_v2(num_classes: int = 1001, input_size: int = 224, dtype: str = "float32") -> keras.Model:
+def inception_v2(
+    num_classes: int = 1001, input_size: int = 224, dtype: str = "float32", in_channels: int = 3
+) -> keras.Model:
     """Return Inception V2."""
-    return inception(design.V2, Scoped(), "inception_v2", num_classes, input_size, dtype, 3)
+    return inception(design.V2, Scoped(), "inception_v2", num_classes, input_size, dtype, in_channels)
 
 
 def inception_v3(

@@ -181,9 +181,9 @@ def inception_v1(num_classes: int = 1001, in_channels: int = 3) -> Inception:
     return Inception(design.V1, _slims, "fc", num_classes, in_channels)
 
 
-def inception_v2(num_classes: int = 1001) -> Inception:
+def inception_v2(num_classes: int = 1001, in_channels: int = 3) -> Inception:
     """Return Inception V2, which slim trains on 224x224 images."""
-    return Inception(design.V2, _slims, "fc", num_classes, 3)
+    return Inception(design.V2, _slims, "fc", num_classes, in_channels)
 
 
 V3_POOLS = {"MaxPool_3a_3x3": "Pool1", "MaxPool_5a_3x3": "Pool2"}
