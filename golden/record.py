@@ -5,7 +5,7 @@
 
 A golden is a folder that is named after its record in models.toml:
 
-golden.json     the recipe, every endpoint's shape, and the graph's multiply-adds for one image
+golden.json     the recipe, every endpoint's shape, and the multiply-adds for the logits of one image
 golden.npz      the logits of the sample images and 32 values of each endpoint (`probe_indices` says which):
                 `logits_float32` and `endpoint_float32:NAME`, in the precision of the release;
                 `logits_float64` and `endpoint:NAME`, as the truth for both sides
@@ -34,6 +34,7 @@ import numpy as np
 
 from porter.formats.tensorflow.graph_source import graph_source
 from porter.graph.analysis.analysis import Analysis
+from porter.graph.rewrite.prune import prune
 from recorders import Description, Recipe, RecordError, find_recorder
 
 MODELS = Path(__file__).resolve().parent / "models.toml"
@@ -97,7 +98,7 @@ def shared_files(described: Description) -> dict[str, bytes]:
 
 def golden_fields(recipe: Recipe, described: Description) -> dict[str, Any]:
     """Return golden.json's fields, without those that name an architecture."""
-    work = multiply_adds(described.graph)
+    work = multiply_adds(described.graph, described.logits_tensor)
     return {
         "origin": described.origin,
         "recorder": recipe.recorder,
@@ -112,14 +113,17 @@ def golden_fields(recipe: Recipe, described: Description) -> dict[str, Any]:
     }
 
 
-def multiply_adds(graph: Any) -> int | None:
-    """Return the multiply-adds of a GraphDef for a batch of one, None if there is no graph or if data decides."""
+def multiply_adds(graph: Any, logits: str) -> int | None:
+    """Return the multiply-adds of a GraphDef for the logits of one image, None if there is no graph or if data decides.
+
+    An auxiliary head does not count.
+    """
     if graph is None:
         return None
     from tensorboard.compat.proto.graph_pb2 import GraphDef
 
     ours = GraphDef.FromString(graph.SerializeToString())  # TensorFlow's own class has the same fields
-    return Analysis(graph_source(Path("graph"), ours)).multiply_adds
+    return Analysis(graph_source(Path("graph"), prune(ours, [logits], Path("graph")))).multiply_adds
 
 
 def differences(name: str, own: Description, architecture: str, shared: Description) -> dict[str, Any]:

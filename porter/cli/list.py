@@ -10,6 +10,7 @@ import click
 from porter.catalog.models import ARCHS, Arch
 from porter.cli.command import Command
 from porter.cli.options import json_option
+from porter.mapping.dialects import ORIGINAL
 from porter.render.text import console, new_grid, print_json
 
 
@@ -58,7 +59,11 @@ def facts(arch: Arch) -> dict[str, Any]:
 
 
 def parameters(model: str) -> int:
-    """Return the number of values in the original's variables, statistics included."""
+    """Return the number of values in the original's variables, statistics included, without optional parts."""
     from porter.catalog.goldens import recorded
+    from porter.catalog.models import find_arch
+    from porter.mapping.table import Table
 
-    return sum(math.prod(shape) for shape in recorded(model).variables.values())
+    wanted = Table.load(find_arch(model).table).pairs(ORIGINAL, ORIGINAL)
+    variables = recorded(model).variables
+    return sum(math.prod(variables[pair.source]) for pair in wanted)

@@ -58,6 +58,26 @@ def _vector(tf: str, torch: str, keras: str, axes: str = "O") -> dict[str, Leaf]
 _KERNEL = Tensor("kernel", _leaves(Leaf("weights", "HWIO"), Leaf("weight", "OIHW"), Leaf("kernel", "HWIO")))
 _BIAS = Tensor("bias", _vector("biases", "bias", "bias"), fill=0)
 
+# slim.separable_conv2d and keras' SeparableConv2D are one layer each, in PyTorch two convolutions.
+_SEPARABLE = (
+    Tensor(
+        "depthwise_kernel",
+        _leaves(
+            Leaf("depthwise_weights", "HWCM"),
+            Leaf("depthwise_conv2d.weight", "(CM)1HW"),
+            Leaf("depthwise_kernel", "HWCM"),
+        ),
+    ),
+    Tensor(
+        "pointwise_kernel",
+        _leaves(
+            Leaf("pointwise_weights", "HWIO"),
+            Leaf("pointwise_conv2d.weight", "OIHW"),
+            Leaf("pointwise_kernel", "HWIO"),
+        ),
+    ),
+)
+
 KINDS: dict[str, tuple[Tensor, ...]] = {
     "conv": (_KERNEL,),
     "conv_bias": (_KERNEL, _BIAS),
@@ -67,24 +87,10 @@ KINDS: dict[str, tuple[Tensor, ...]] = {
             _leaves(Leaf("depthwise_weights", "HWCM"), Leaf("weight", "(CM)1HW"), Leaf("kernel", "HWCM")),
         ),
     ),
-    # slim.separable_conv2d and keras' SeparableConv2D are one layer each, in PyTorch two convolutions.
-    "separable": (
-        Tensor(
-            "depthwise_kernel",
-            _leaves(
-                Leaf("depthwise_weights", "HWCM"),
-                Leaf("depthwise_conv2d.weight", "(CM)1HW"),
-                Leaf("depthwise_kernel", "HWCM"),
-            ),
-        ),
-        Tensor(
-            "pointwise_kernel",
-            _leaves(
-                Leaf("pointwise_weights", "HWIO"),
-                Leaf("pointwise_conv2d.weight", "OIHW"),
-                Leaf("pointwise_kernel", "HWIO"),
-            ),
-        ),
+    "separable": _SEPARABLE,
+    "separable_bias": (
+        *_SEPARABLE,
+        Tensor("bias", _vector("biases", "pointwise_conv2d.bias", "bias"), fill=0),
     ),
     "batch_norm": (
         Tensor("gamma", _vector("gamma", "weight", "gamma"), fill=1),

@@ -63,13 +63,15 @@ class Layer:
 class Endpoint(NamedTuple):
     """A named activation: slim's name, and where each dialect computes it.
 
-    ``softmax`` names the endpoint whose softmax this is, for dialects that do not compute it.
+    ``logits`` marks the output of a classifier. ``softmax`` names the endpoint whose softmax this is, for dialects that
+    do not compute it. ``part`` is the optional part that computes it.
     """
 
     name: str
     where: Mapping[str, str]
     logits: bool = False
     softmax: str | None = None
+    part: str | None = None
 
 
 class Pair(NamedTuple):

@@ -118,7 +118,12 @@ class Table:
     @property
     def logits(self) -> str:
         """The name of the endpoint that holds the logits."""
-        return next(endpoint.name for endpoint in self.endpoints if endpoint.logits)
+        return next(endpoint.name for endpoint in self.endpoints if endpoint.logits and endpoint.part is None)
+
+    @property
+    def optional(self) -> dict[str, str]:
+        """Each endpoint that an optional part computes, with the part."""
+        return {endpoint.name: endpoint.part for endpoint in self.endpoints if endpoint.part}
 
     @property
     def softmaxes(self) -> dict[str, str]:

@@ -42,13 +42,13 @@ def check_rows(merged: Merged) -> None:
             unknown = sorted(row.keys() - ROW_KEYS[section].keys() - set(merged.dialects))
             if unknown:
                 refuse(merged.path, f"has a {section} with unknown keys {unknown}")
+            if row.get("part") not in (None, *merged.parts):
+                refuse(merged.path, f"has a {section} of the part {row['part']!r}, which [part] does not declare")
             _check_over(merged, row)
     for row in merged.rows["layer"]:
         for kind in (row.get("kind"), *row.get("kinds", {}).values()):
             if kind not in KINDS:
                 refuse(merged.path, f"has a layer of unknown kind {kind!r}; the kinds are {', '.join(KINDS)}")
-        if row.get("part") not in (None, *merged.parts):
-            refuse(merged.path, f"has a layer of the part {row['part']!r}, which [part] does not declare")
         if wrong := sorted(row.get("lacks", {}).keys() - set(merged.dialects)):
             refuse(merged.path, f"has a layer that lacks roles in {wrong}, which are not its dialects")
         if wrong := sorted(row.get("kinds", {}).keys() - set(merged.dialects)):
@@ -204,8 +204,8 @@ def check_endpoints(path: Path, endpoints: Sequence[Endpoint]) -> None:
     """Raise MappingError unless names are unique, one endpoint holds the logits, and softmaxes name endpoints."""
     names = [endpoint.name for endpoint in endpoints]
     _check_unique(path, names, "endpoint")
-    if sum(endpoint.logits for endpoint in endpoints) != 1:
-        refuse(path, "does not mark exactly one endpoint with logits = true")
+    if sum(endpoint.logits and endpoint.part is None for endpoint in endpoints) != 1:
+        refuse(path, "does not mark exactly one endpoint with logits = true, besides those of optional parts")
     for endpoint in endpoints:
         if endpoint.softmax is not None and endpoint.softmax not in names:
             refuse(path, f"has {endpoint.name}, the softmax of {endpoint.softmax!r}, which is not an endpoint")

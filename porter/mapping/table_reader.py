@@ -83,7 +83,7 @@ def _endpoints(merged: Merged) -> Iterator[Endpoint]:
         softmax = row.get("softmax")
         if softmax is not None:
             (softmax,) = _fill([softmax], values, merged.path)
-        yield Endpoint(name, where, row.get("logits", False), softmax)
+        yield Endpoint(name, where, row.get("logits", False), softmax, row.get("part"))
 
 
 def _lines(merged: Merged, section: str) -> Iterator[tuple[Row, dict[str, int]]]:

@@ -21,7 +21,7 @@ ROW_KEYS = {
         "sized": bool,
         "lacks": dict,
     },
-    "endpoint": {"name": str, "over": list, "logits": bool, "softmax": str},
+    "endpoint": {"name": str, "over": list, "logits": bool, "softmax": str, "part": str},
 }
 """The keys of a row besides the dialects', with their types."""
 TABLE_KEYS = {"source", "dialects", "ignore", "part", "axis", "layer", "endpoint", "differs"}

@@ -58,6 +58,13 @@ def image_options(table: Table, dialect: str, tensors: Checkpoint | None, asked:
     return {} if found == IMAGE_CHANNELS else {"in_channels": found}
 
 
+def parts_to_compare(table: Table, dialect: str, tensors: Checkpoint) -> list[str]:
+    """Return the optional parts that ``tensors`` have and that compute an endpoint of ``table``."""
+    pairs = [pair for pair in table.pairs(dialect, dialect, table.parts) if pair.part in table.optional.values()]
+    stored = stored_names(tensors.entries, [pair.source for pair in pairs], table.record(dialect))
+    return table.parts_in(dialect, [name for name, there in stored.items() if there in tensors])
+
+
 def fitting(table: Table, dialect: str, tensors: Checkpoint, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, str]:
     """Return ``{network's name: stored name}`` of the tensors to fill the network with, without the ignored ones.
 

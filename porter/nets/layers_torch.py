@@ -68,12 +68,18 @@ class Conv2dSame(nn.Conv2d):
 
 
 class SeparableConv2d(nn.Module):
-    """slim.separable_conv2d without biases: a depthwise convolution with SAME padding, then a 1x1 convolution."""
+    """slim.separable_conv2d: a depthwise convolution with SAME padding and without a bias, then a 1x1 convolution.
 
-    def __init__(self, channels: int, out_channels: int, kernel: int, stride: int = 1) -> None:
+    The depthwise convolution has ``multiplier`` outputs for each channel; ``bias`` is the 1x1 convolution's.
+    """
+
+    def __init__(
+        self, channels: int, out_channels: int, kernel: int, stride: int = 1, multiplier: int = 1, bias: bool = False
+    ) -> None:
         super().__init__()
-        self.depthwise_conv2d = Conv2dSame(channels, channels, kernel, stride, groups=channels, bias=False)
-        self.pointwise_conv2d = nn.Conv2d(channels, out_channels, 1, bias=False)
+        inner = channels * multiplier
+        self.depthwise_conv2d = Conv2dSame(channels, inner, kernel, stride, groups=channels, bias=False)
+        self.pointwise_conv2d = nn.Conv2d(inner, out_channels, 1, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.pointwise_conv2d(self.depthwise_conv2d(x))

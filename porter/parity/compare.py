@@ -15,7 +15,7 @@ Values are pooled over the images. Top-1 accuracy plays no part.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -179,7 +179,8 @@ class ErrorAccumulator:
     """Pools differences over batches of images: add each batch's runs, then read the report.
 
     ``softmaxes`` maps each softmax endpoint to its logits' endpoint. ``endpoints`` selects the judged ones, see
-    ``select``. The other arguments are as in ``compare`` and ``Report``.
+    ``select``. A port may leave out ``optional`` endpoints: a part of the network computes them. The other arguments
+    are as in ``compare`` and ``Report``.
     """
 
     def __init__(
@@ -189,8 +190,10 @@ class ErrorAccumulator:
         strict: bool = True,
         softmaxes: Mapping[str, str] | None = None,
         endpoints: str | None = None,
+        optional: Collection[str] = (),
     ) -> None:
         self.strict = strict
+        self.optional = optional
         self.endpoints = endpoints or ""
         self.softmaxes = softmaxes or {}
         self.logits = logits
@@ -208,7 +211,7 @@ class ErrorAccumulator:
                     "`endpoints`"
                 )
         chosen = select(theirs, self.endpoints)
-        self.missing = tuple(name for name in chosen if name not in ours)
+        self.missing = tuple(name for name in chosen if name not in ours and name not in self.optional)
         for name in chosen:
             if name in ours:
                 pair = ({p: run[name] for p, run in runs.items()} for runs in (got, want))

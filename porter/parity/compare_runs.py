@@ -148,6 +148,7 @@ class _Comparer:
                 self.candidates[name].strict,
                 self.subject.table.softmaxes,
                 self.settings.endpoints,
+                self.subject.table.optional,
             )
         self.accumulators[name].add(got, want)
 

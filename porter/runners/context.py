@@ -57,7 +57,8 @@ class Context:
         Raises PorterError where there are none.
         """
         if self.golden is not None:
-            return seeded_checkpoint(self.golden), Options()
+            parts = self.table.parts_in(ORIGINAL, self.golden.variables)
+            return seeded_checkpoint(self.golden), Options(parts=parts)
         if self.checkpoint is None:
             raise PorterError("there are no weights to port: give `checkpoint`, or name the other side in `candidate`")
         return self.checkpoint, self.options

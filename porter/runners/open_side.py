@@ -82,10 +82,15 @@ def port_side(framework: str, tensors: Checkpoint, context: Context) -> Side:
 
 
 def network_runner(framework: str, tensors: Checkpoint, context: Context) -> Runner:
-    """Return the runner of porter's own network, which must compute every endpoint of the reference."""
+    """Return the runner of porter's own network, which must compute every endpoint of the reference.
+
+    It has the optional parts that compute an endpoint, where ``tensors`` have them.
+    """
     from porter.nets.build import build
+    from porter.nets.filling import parts_to_compare
     from porter.runners.runner_of import runner_of
 
     before_tensorflow()
-    network = build(context.arch, framework, tensors, input_size=context.size)
+    parts = parts_to_compare(context.table, framework, tensors)
+    network = build(context.arch, framework, tensors, input_size=context.size, **dict.fromkeys(parts, True))
     return runner_of(network, context.table, strict=True)

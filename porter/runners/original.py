@@ -85,6 +85,8 @@ def original_side(context: Context, path: Path | None = None, translation: Trans
         checkpoint = _checkpoint_for(graph, count, context)
         translation = translation or _translation(checkpoint, context)
         values = reference_weights(translation, context.table, _reader(graph, checkpoint))
+        asked = context.table.parts_in("tf", values)
+        where = {name: op for name, op in where.items() if context.table.optional.get(name) in (None, *asked)}
         if graph.golden:
             where = _with_this_head(where, values, context.table, graph.golden)
             judged = list(where)[-1]

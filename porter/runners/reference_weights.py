@@ -22,7 +22,7 @@ def reference_weights(translation: Translation, table: Table, read: Reader) -> d
     The arrays have TensorFlow's axis order and the dtypes of the checkpoint.
     """
     taken = translation.taken
-    pairs = [pair for pair in table.pairs(translation.source, "tf") if pair.source in taken]
+    pairs = [pair for pair in table.pairs(translation.source, "tf", table.parts) if pair.source in taken]
     made = {name: translation.made[name].load() for name in taken.values() if name in translation.made}
     values = {**read([taken[pair.source] for pair in pairs if taken[pair.source] not in made]), **made}
     return {pair.target: relayout(values[taken[pair.source]], pair.source_axes, pair.target_axes) for pair in pairs}

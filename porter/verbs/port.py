@@ -319,7 +319,7 @@ def _verify(plan: Plan, tensors: Checkpoint) -> Verification | None:
     notes = [found.inputs]
     if plan.save_dtype:
         notes.append(f"weights as they are before {plan.save_dtype}")
-    if plan.aux:
+    if plan.aux and not Table.load(plan.arch.table).optional:
         notes.append("the auxiliary head was not run, which the original has in training alone")
     return replace(found, digests=plan.digests, inputs="; ".join(notes))
 

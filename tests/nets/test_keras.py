@@ -30,15 +30,14 @@ GOLDENS = sorted(path.parent.name for path in package_data.folder("golden").glob
 NAME = "mobilenet_v1_0.25_128"
 TABLE = Table.load("mobilenet_v1")
 
+LARGE = ("nasnet_large", "inception_v4", "inception_resnet_v2")
+
 keras: Any = pytest.importorskip("keras")
 
 
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(name, marks=pytest.mark.slow if name.startswith(("nasnet_large", "pnasnet_large")) else ())
-        for name in GOLDENS
-    ],
+    [pytest.param(name, marks=pytest.mark.slow if name.startswith(LARGE) else ()) for name in GOLDENS],
 )
 def test_keras_on_tensorflow_computes_what_the_original_computes(name: str) -> None:
     golden = recorded(name)

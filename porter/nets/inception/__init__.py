@@ -1,0 +1,1 @@
+"""Inception V1 to V4 and Inception-ResNet V2."""
