@@ -16,11 +16,12 @@ def outputs_with(head: Head, outputs: Mapping[str, np.ndarray], table: Table) ->
 
     A dropped background class leaves the logits, and a softmax over the remaining classes takes the original's place.
     """
-    logits = table.logits
-    derived = {endpoint.name for endpoint in table.endpoints if endpoint.softmax == logits}
-    kept = {name: values for name, values in outputs.items() if name not in {logits, *derived}}
+    logits = table.all_logits
+    derived = {endpoint.name for endpoint in table.endpoints if endpoint.softmax in logits}
+    kept = {name: values for name, values in outputs.items() if name not in {*logits, *derived}}
     if not head.is_original:
         return kept
     if not head.drop_background:
         return dict(outputs)
-    return in_graph_order(kept | {logits: outputs[logits][..., 1:]}, table)
+    cut = {name: outputs[name][..., 1:] for name in logits if name in outputs}
+    return in_graph_order(kept | cut, table)
