@@ -69,15 +69,17 @@ class Remembered(Runner):
 def sound(model: str, framework: str) -> tuple[dict[str, np.ndarray], Remembered]:
     """Return the ported tensors, and the runner of the network without a mistake."""
     before_tensorflow()
-    arch, seeds = find_arch(model), seeded_checkpoint(recorded(model))
+    golden = recorded(model)
+    arch, seeds = find_arch(golden.model), seeded_checkpoint(golden)
     translated = translate(seeds, arch, "tf", framework).as_checkpoint(seeds)
-    runner = runner_of(build(arch, framework, translated), Table.load(arch.table))
-    return dict(translated), Remembered(runner, golden_images(recorded(model).input_size))
+    runner = runner_of(build(arch, framework, translated, input_size=golden.input_size), Table.load(arch.table))
+    return dict(translated), Remembered(runner, golden_images(golden.input_size))
 
 
 def drill(model: str, fault: Fault) -> Outcome:
     """Plant ``fault`` in ``model`` and return what verify reports."""
-    arch, size = find_arch(model), recorded(model).input_size
+    golden = recorded(model)
+    arch, size = find_arch(golden.model), golden.input_size
     table = Table.load(arch.table)
     tensors, reference = sound(model, fault.framework)
     tensors = dict(tensors)
@@ -85,7 +87,7 @@ def drill(model: str, fault: Fault) -> Outcome:
         fault.weights(tensors)
     entries = {name: Entry(v.shape, v.dtype, lambda v=v: v) for name, v in tensors.items()}  # type: ignore[misc]
     with planted(fault):
-        network = build(arch, fault.framework, Checkpoint(Path("drill"), "drill", entries))
+        network = build(arch, fault.framework, Checkpoint(Path("drill"), "drill", entries), input_size=size)
         if fault.network is not None:
             network = fault.network(network) or network
         images = golden_images(size)

@@ -1,7 +1,7 @@
 """The faults that the drill plants: one file of this folder for each family, found by listing the folder.
 
-A file has ``MODEL``, the model that is changed, and ``FAULTS``, its list of ``Fault``. The drill, the table in
-docs/verify.md and the tests take every file up.
+A file has ``MODEL``, the golden whose model is changed, at that golden's size, and ``FAULTS``, its list of ``Fault``.
+The drill, the table in docs/verify.md and the tests take every file up.
 """
 
 from __future__ import annotations

@@ -32,7 +32,8 @@ class Arch:
 
     ``family`` is its folder's name. ``title`` is its name as a paper writes it, without the input size. ``table`` is
     its mapping table. ``input_size`` is the side of its square training images in pixels. ``num_classes`` counts the
-    released classes, background included, and ``labels`` names their file in labels/. ``preprocessing`` names a preset.
+    released classes, background included, and ``labels`` names their file in labels/; with one class fewer than the
+    file, the model has no background. ``preprocessing`` names a preset.
 
     ``builders`` maps a framework to a function in the family's ``<framework>.py``. The function takes ``num_classes``
     (0 for the features alone), ``in_channels`` (of the images, 3 by default), the ``options``, and the name of every

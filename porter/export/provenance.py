@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from porter.catalog import families
 from porter.catalog.models import Arch
 from porter.files import installed
 from porter.files.json import to_json
 from porter.formats.checkpoint import Checkpoint
 from porter.mapping.dialects import Dialect
-from porter.mapping.head import Head
+from porter.mapping.head import Head, released_labels
 from porter.mapping.translate import Translation
 from porter.parity.result import Verification
 
@@ -63,7 +64,8 @@ def gather(
     """
     framework = dialect.framework
     named = bool(head.class_names(arch, translation.num_classes))
-    released = arch.labels + (" without the background" if head.drop_background else "")
+    without = head.drop_background or len(released_labels(arch)) < len(families.labels(arch.labels))
+    released = arch.labels + (" without the background" if without else "")
     labels = None if not named else head.labels.path.name if head.labels else released
     return Facts(
         {

@@ -21,6 +21,8 @@ from porter.mapping.translate import Translation
 FRESH_DEVIATION = 0.01
 """Standard deviation of a fresh head's kernel; its biases are zero."""
 MOST_CLASSES = 1_000_000
+BACKGROUND = "background"
+"""The label of a class that no image has, the first where there is one."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ class Head:
         if self.labels is not None:
             self.labels.check(num_classes)
             return list(self.labels.names)
-        names = labels(arch.labels)
+        names = released_labels(arch)
         if self.num_classes is not None:
             return []
         if self.drop_background:
@@ -99,9 +101,15 @@ def head_beside(backbone: bool, head: Head | None, labels: str | Path | None = N
     return chosen if labels is None else replace(chosen, labels=read_labels(labels))
 
 
+def released_labels(arch: Arch) -> list[str]:
+    """Return the names of the released classes: those of the file, or those behind its background class."""
+    names = labels(arch.labels)
+    return names[1:] if names[0] == BACKGROUND and len(names) == arch.num_classes + 1 else names
+
+
 def has_background(arch: Arch) -> bool:
     """Tell whether the released classes begin with a background class."""
-    return labels(arch.labels)[0] == "background"
+    return released_labels(arch)[0] == BACKGROUND
 
 
 def _with_fresh_head(translation: Translation, arch: Arch, target: str, num_classes: int) -> Translation:

@@ -116,5 +116,5 @@ def pair(layer: Layer, source: Named, target: Named, dialect: str) -> Pair:
         source.tensor.variance,
         layer.part,
         layer.sized,
-        layer.stem,
+        layer.stem and "I" in source.axes,  # of the stem's tensors, the kernel reads the images
     )

@@ -119,6 +119,20 @@ class MaxPool2dSame(_Pool2dSame):
         return F.max_pool2d(padded, self.kernel, self.stride)
 
 
+class Every(nn.Module):
+    """One pixel in ``stride``, the first one included: slim's subsample, a max pool of 1x1."""
+
+    def __init__(self, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        return every(x, self.stride)
+
+    def extra_repr(self) -> str:
+        return f"stride={self.stride}"
+
+
 class GlobalAveragePool(nn.Module):
     """The mean of each channel's map: (N, C, H, W) in, (N, C) out."""
 

@@ -23,13 +23,13 @@ def golden_images(size: int) -> np.ndarray:
 class GoldenProbes:
     """The values that a golden keeps: all logits, and a few values of every other endpoint."""
 
-    def __init__(self, golden: Recorded, logits: str) -> None:
+    def __init__(self, golden: Recorded, table: Table) -> None:
         self.golden = golden
-        self.logits = logits
+        self.logits = table.all_logits
 
     def indices(self, endpoint: str, count: int) -> np.ndarray:
         """Return the flat positions of the kept values in an activation of ``count`` values."""
-        return np.arange(count) if endpoint == self.logits else probe_indices(endpoint, count)
+        return np.arange(count) if endpoint in self.logits else probe_indices(endpoint, count)
 
     def reduce(self, outputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Return the kept values of whole activations, (images, values).
@@ -50,12 +50,12 @@ class GoldenProbes:
 
     def _remedy(self, name: str, count: int) -> str:
         """Say what to do with an activation of ``count`` values."""
-        if name == self.logits and count == self.golden.num_classes - 1:
+        if name in self.logits and count == self.golden.num_classes - 1:
             return (
                 f"return all {self.golden.num_classes} classes, the background first, or give `checkpoint`: then the "
                 "classes without the background are compared"
             )
-        classes = f" with {self.golden.num_classes} classes" if name == self.logits else ""
+        classes = f" with {self.golden.num_classes} classes" if name in self.logits else ""
         return f"build the network of {self.golden.name}{classes}"
 
 
@@ -68,15 +68,14 @@ class GoldenRunner(Runner):
         self.golden = golden
         self.table = table
         self.values = golden.values()
-        self.probes: GoldenProbes = GoldenProbes(golden, table.logits)
+        self.probes: GoldenProbes = GoldenProbes(golden, table)
 
     def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:
         chosen = self._numbers(images)
         precision = images.dtype.name
         prefix = {"float64": "endpoint:", "float32": "endpoint_float32:"}[precision]
         outputs = {name: self.values[prefix + name][chosen] for name in self.golden.endpoint_shapes}
-        outputs[self.table.logits] = self.values[f"logits_{precision}"][chosen]
-        return outputs
+        return outputs | dict.fromkeys(self.table.all_logits, self.values[f"logits_{precision}"][chosen])
 
     def _numbers(self, images: np.ndarray) -> list[int]:
         """Return the sample number of each image."""

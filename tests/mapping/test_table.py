@@ -155,7 +155,7 @@ def test_a_table_that_extends_another_replaces_axes_and_adds_rows(tmp_path: Path
         (('"tf", "torch"', '"tf", "jax"'), "dialect 'jax', which porter does not know"),
         (('over = ["block"]', 'over = ["block"]\npart = "aux"'), "the part 'aux', which [part] does not declare"),
         (('torch = "b.{i}"', 'torch = ["b.{i}", "b.1"]'), "has the torch name 'b.1.weight' more than once"),
-        (("logits = true", ""), "exactly one endpoint with logits = true"),
+        (("logits = true", ""), "an endpoint with logits = true"),
         (('kind = "conv"', 'kind = "depthwise"\nhead = true'), "its tensors have no axis O for the classes"),
         (('kind = "conv"', 'kind = "batch_norm"\nstem = true'), "no tensor has an axis I for the images' channels"),
         (('kind = "conv"', 'kind = "batch_norm"\nsized = true'), "with sized = true, but without axes H and W"),

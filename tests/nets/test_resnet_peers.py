@@ -1,0 +1,212 @@
+"""ResNet V1 and V2 beside timm and keras.applications: names by strict loading, and by how much they differ."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from helpers import torchvision_stand_in
+from porter import load
+from porter.catalog.goldens import recorded, seeded_checkpoint
+from porter.catalog.models import ARCHS, find_arch
+from porter.errors import MappingError
+from porter.files import package_data
+from porter.formats.checkpoint import Checkpoint
+from porter.mapping.table import Table
+from porter.mapping.translate import translate
+from porter.nets.layers_torch import Every, MaxPool2dSame
+from porter.parity.compare import compare
+from porter.runners.golden import GoldenRunner, golden_images
+from porter.runners.runner import Runner, run_all
+from porter.runners.torch import TorchRunner
+
+V1, V2 = "resnet_v1_50@75", "resnet_v2_50@75"
+DEPTHS = (50, 101, 152)
+
+
+@pytest.fixture(scope="module")
+def timm() -> Any:
+    torchvision_stand_in.install()
+    return pytest.importorskip("timm")
+
+
+def ported(golden: str, framework: str) -> Checkpoint:
+    seeds = seeded_checkpoint(recorded(golden))
+    return translate(seeds, find_arch(recorded(golden).model), "tf", framework).as_checkpoint(seeds)
+
+
+def divergence(golden: str, logits: Any) -> float:
+    """Return the largest difference of the logits, in standard deviations of the original's."""
+    want = recorded(golden).values()["logits_float64"]
+    return float(np.abs(np.asarray(logits) - want).max() / want.std())
+
+
+def shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(value.shape) for name, value in model.state_dict().items()}
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_timm_has_v1s_names_and_shapes(timm: Any, depth: int) -> None:
+    with torch.device("meta"):
+        theirs, ours = timm.create_model(f"resnet{depth}"), load(f"resnet_v1_{depth}", "torch")
+    assert shapes(theirs) == shapes(ours)
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_timm_has_v2s_names_and_shapes_but_for_biases(timm: Any, depth: int) -> None:
+    with torch.device("meta"):
+        theirs = shapes(timm.create_model(f"resnetv2_{depth}", num_classes=1001))
+        ours = shapes(load(f"resnet_v2_{depth}", "torch"))
+    biases = ours.keys() - theirs.keys()
+    assert {name: shape for name, shape in ours.items() if name not in biases} == theirs
+    assert len(biases) == 5 + {50: 16, 101: 33, 152: 50}[depth]  # the stem, four shortcuts, and each unit's last
+    assert all(re.search(r"(stem\.conv|downsample\.conv|conv3)\.bias$", name) for name in biases)
+
+
+def timms_v1(timm: Any, golden: str) -> Any:
+    """Return timm's network with the port of ``golden``, loaded strictly, in float64."""
+    model = timm.create_model(recorded(golden).model.replace("_v1_", ""))
+    counters = {name: value for name, value in model.state_dict().items() if name.endswith("num_batches_tracked")}
+    tensors = {name: torch.from_numpy(np.array(value)) for name, value in ported(golden, "torch").items()}
+    model.load_state_dict(tensors | counters)
+    return model.double().eval()
+
+
+def run(model: nn.Module, golden: str) -> np.ndarray:
+    images = golden_images(recorded(golden).input_size).transpose(0, 3, 1, 2).astype(np.float64)
+    with torch.inference_mode():
+        return np.asarray(model(torch.from_numpy(images)))
+
+
+def with_slims_strides_and_pool(model: Any) -> nn.Module:
+    """Move each stride of timm's V1 to the last unit of the block before, and pad the pool by SAME."""
+    model.maxpool = MaxPool2dSame(3, 2)
+    for block, after in ((model.layer1, model.layer2), (model.layer2, model.layer3), (model.layer3, model.layer4)):
+        after[0].conv2.stride = after[0].downsample[0].stride = (1, 1)
+        block[-1].conv2.stride, block[-1].downsample = (2, 2), Every(2)
+    return model
+
+
+def test_timms_v1_computes_the_same_with_slims_strides_and_pool(timm: Any) -> None:
+    model, found = with_slims_strides_and_pool(timms_v1(timm, V1)), recorded(V1)
+    table = Table.load(find_arch(found.model).table)
+    reference, images = GoldenRunner(found, table), golden_images(found.input_size)
+    runner: Runner = TorchRunner(model.float(), table)
+    got = {p: reference.probes.reduce(outputs) for p, outputs in run_all(runner, images).items()}
+    report = compare(got, run_all(reference, images), table.logits)
+    assert report, str(report)
+    assert len(report.rows) == 77
+
+
+def keras_network(golden: str) -> Any:
+    """Return keras.applications' network with the port of ``golden``; V1's biases, which slim lacks, are zero."""
+    keras: Any = pytest.importorskip("keras")
+    found, tensors = recorded(golden), ported(golden, "keras")
+    depth = found.model.rpartition("_")[2]
+    builder = getattr(keras.applications, f"ResNet{depth}" + ("V2" if "_v2_" in golden else ""))
+    side = found.input_size
+    model = builder(weights=None, classes=found.num_classes, classifier_activation=None, input_shape=(side, side, 3))
+    used = set()
+    for layer in model.layers:
+        for weight in layer.weights:
+            name = f"{layer.name}/{weight.name}"
+            if name in tensors:
+                weight.assign(tensors[name])
+                used.add(name)
+            else:
+                assert "_v1_" in golden
+                assert weight.name == "bias"
+    assert used == set(tensors)
+    return model
+
+
+NUMBERS = {
+    (entry.measured, entry.library): entry
+    for arch in ARCHS.values()
+    if arch.family in ("resnet_v1", "resnet_v2")
+    for entry in Table.load(arch.table).differs
+}
+
+
+@pytest.mark.parametrize(
+    ("golden", "library"),
+    [pytest.param(*key, marks=() if key[0].endswith("_50@75") else pytest.mark.slow) for key in NUMBERS],
+)
+def test_a_library_differs_by_the_number_of_the_table(timm: Any, golden: str, library: str) -> None:
+    if library.startswith("timm"):
+        logits = run(timms_v1(timm, golden), golden)
+    else:
+        logits = np.asarray(keras_network(golden)(golden_images(recorded(golden).input_size), training=False))
+    assert divergence(golden, logits) == pytest.approx(NUMBERS[golden, library].logits, abs=0.001)
+
+
+def test_kerass_v2_differs_by_its_pool_and_epsilon_alone() -> None:
+    """Its pool takes in zeros, and its epsilon is 1.001e-5. docs/zoo.md has these numbers."""
+    keras: Any = pytest.importorskip("keras")
+    model = keras_network(V2)
+    config = model.get_config()
+    for layer in config["layers"]:
+        settings = layer["config"]
+        if settings["name"] == "pool1_pad":
+            settings["padding"] = ((0, 0), (0, 0))
+        elif settings["name"] == "pool1_pool":
+            settings["padding"] = "same"
+        elif "epsilon" in settings:
+            settings["epsilon"] = 1e-5
+    sound = keras.Model.from_config(config)
+    sound.set_weights(model.get_weights())
+    noise = divergence(V2, recorded(V2).values()["logits_float32"])
+    assert divergence(V2, sound(golden_images(75), training=False)) < 16 * noise
+
+
+# timm's names for ResNet V2, whose convolutions have no biases.
+TIMM = """
+[dialect]
+framework = "torch"
+
+[layer]
+stem = { name = "stem.conv", lacks = ["bias"] }
+postnorm = "norm"
+classifier = "head.fc"
+""" + "".join(
+    f"""
+block{i + 1}_shortcut = {{ name = "stages.{i}.blocks.0.downsample.conv", lacks = ["bias"] }}
+block{i + 1}_preact = "stages.{i}.blocks.{{torch}}.norm1"
+block{i + 1}_conv = "stages.{i}.blocks.{{torch}}.conv{{i}}"
+block{i + 1}_bn = "stages.{i}.blocks.{{torch}}.norm{{next}}"
+block{i + 1}_last = {{ name = "stages.{i}.blocks.{{torch}}.conv3", lacks = ["bias"] }}
+"""
+    for i in range(4)
+)
+
+
+@pytest.fixture
+def with_timm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give ResNet V2 50 the dialect ``timm``, in a copy of the tables."""
+    folder = package_data.folder
+    shutil.copytree(folder("mappings"), tmp_path / "mappings")
+    (tmp_path / "mappings/resnet_v2_50.timm.toml").write_text(TIMM, encoding="utf-8")
+    monkeypatch.setattr(
+        package_data, "folder", lambda name: tmp_path / "mappings" if name == "mappings" else folder(name)
+    )
+
+
+def test_biases_that_timms_v2_lacks_are_refused_by_name(with_timm: None) -> None:
+    seeds = seeded_checkpoint(recorded("resnet_v2_50"))
+    arch = find_arch("resnet_v2_50")
+    with pytest.raises(MappingError, match=r"resnet_v2_50/conv1/biases.*timm"):
+        list(translate(seeds, arch, "tf", "timm").as_checkpoint(seeds).items())
+
+
+def test_other_classes_images_and_features_go_through_the_same_builders() -> None:
+    for version, features in ((1, 2048), (2, 2048)):
+        name = f"resnet_v{version}_50"
+        assert load(name, "torch", num_classes=7)(torch.zeros(1, 3, 70, 97)).shape == (1, 7)
+        assert load(name, "torch", num_classes=0, in_channels=1)(torch.zeros(1, 1, 33, 40)).shape == (1, features)
