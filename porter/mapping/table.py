@@ -118,7 +118,12 @@ class Table:
     @property
     def logits(self) -> str:
         """The name of the endpoint that holds the logits: the last one, if the original names them twice."""
-        return [endpoint.name for endpoint in self.endpoints if endpoint.logits and endpoint.part is None][-1]
+        return self.all_logits[-1]
+
+    @property
+    def all_logits(self) -> tuple[str, ...]:
+        """The names of every endpoint that holds the logits, such as slim's before and after a squeeze."""
+        return tuple(endpoint.name for endpoint in self.endpoints if endpoint.logits and endpoint.part is None)
 
     @property
     def optional(self) -> dict[str, str]:
