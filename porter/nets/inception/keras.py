@@ -12,20 +12,9 @@ from typing import TypeAlias
 import keras
 from keras import layers
 
-from porter.nets.inception import design
-from porter.nets.inception.design import (
-    AUX_CHANNELS,
-    AUX_POOL,
-    AUX_STRIDE,
-    DECAY,
-    DROPOUT,
-    EPSILON,
-    Conv,
-    Mixed,
-    Pool,
-    Residual,
-    Separable,
-)
+from porter.nets.inception import blocks, design
+from porter.nets.inception.blocks import Conv, Mixed, Pool, Residual, Separable
+from porter.nets.inception.design import AUX_CHANNELS, AUX_POOL, AUX_STRIDE, DECAY, DROPOUT, EPSILON
 from porter.nets.layers_keras import average_pool_same
 
 Map: TypeAlias = keras.KerasTensor
@@ -81,7 +70,7 @@ class Builder:
         self.names = names
         self.dtype = dtype
 
-    def step(self, x: Map, step: design.Step, scope: str) -> Map:
+    def step(self, x: Map, step: blocks.Step, scope: str) -> Map:
         """Apply one step of a design."""
         if isinstance(step, Pool):
             return self.pool(x, step, self.names.pool(scope, step.kind))
@@ -124,7 +113,7 @@ class Builder:
 
     def pool(self, x: Map, step: Pool, name: str) -> Map:
         """Apply a pool."""
-        if step.kind == "average" and step.padding == design.SAME:
+        if step.kind == "average" and step.padding == blocks.SAME:
             return average_pool_same(x, step.stride, self.dtype, name)
         kind = {"max": layers.MaxPooling2D, "average": layers.AveragePooling2D}[step.kind]
         return kind(step.side, step.stride, step.padding, "channels_last", dtype=self.dtype, name=name)(x)
@@ -132,14 +121,14 @@ class Builder:
     def mixed(self, x: Map, block: Mixed | Residual, scope: str, name: str) -> Map:
         """Apply a block's branches and concatenate their outputs; ``name`` is the concatenation's."""
         outputs = []
-        for branch in design.placed(block):
+        for branch in blocks.placed(block):
             out = x
             for stage in branch:
                 out = self.stage(out, stage, scope)
             outputs.append(out)
         return layers.Concatenate(-1, dtype=self.dtype, name=name)(outputs)
 
-    def stage(self, x: Map, stage: list[design.Placed], scope: str) -> Map:
+    def stage(self, x: Map, stage: list[blocks.Placed], scope: str) -> Map:
         """Apply one layer of a branch, or a fork."""
         outputs = [self.step(x, step, f"{scope}_{place.replace('.', '_')}") for place, step in stage]
         if len(outputs) == 1:
@@ -162,7 +151,7 @@ class Builder:
             AUX_POOL, AUX_STRIDE, "valid", "channels_last", dtype=self.dtype, name="aux_pool"
         )
         x = self.conv(pool(x), Conv(first), "aux_conv0", "aux_bn0", "aux_relu0")
-        whole = Conv(second, (x.shape[1], x.shape[2]), 1, design.VALID)
+        whole = Conv(second, (x.shape[1], x.shape[2]), 1, blocks.VALID)
         x = self.conv(x, whole, "aux_conv1", "aux_bn1", "aux_relu1")
         x = layers.Flatten("channels_last", dtype=self.dtype, name="aux_flatten")(x)
         return layers.Dense(num_classes, dtype=self.dtype, name="aux_logits")(x)
@@ -218,8 +207,8 @@ def inception_v3(
     in_channels: int = 3,
 ) -> keras.Model:
     """Return Inception V3."""
-    blocks = [scope for scope in design.V3.steps if scope.startswith("Mixed")]
-    given = {scope: f"mixed{number}" for number, scope in enumerate(blocks)}
+    mixed = [scope for scope in design.V3.steps if scope.startswith("Mixed")]
+    given = {scope: f"mixed{number}" for number, scope in enumerate(mixed)}
     given |= {"Mixed_7b_branch3x3_2": "mixed9_0", "Mixed_7c_branch3x3_2": "mixed9_1"}
     return inception(design.V3, Numbered(given), "inception_v3", num_classes, input_size, dtype, in_channels, aux)
 

@@ -10,8 +10,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from porter.nets.inception import design
-from porter.nets.inception.design import AUX_CHANNELS, AUX_POOL, AUX_STRIDE, DECAY, DROPOUT, EPSILON, SAME
+from porter.nets.inception import blocks, design
+from porter.nets.inception.blocks import SAME
+from porter.nets.inception.design import AUX_CHANNELS, AUX_POOL, AUX_STRIDE, DECAY, DROPOUT, EPSILON
 from porter.nets.layers_torch import (
     AvgPool2dSame,
     BatchNormAct,
@@ -25,7 +26,7 @@ from porter.nets.layers_torch import (
 class ConvNormAct(nn.Module):
     """A convolution, batch norm and ReLU: NCHW in, NCHW out."""
 
-    def __init__(self, channels: int, conv: design.Conv) -> None:
+    def __init__(self, channels: int, conv: blocks.Conv) -> None:
         super().__init__()
         kind = Conv2dSame if conv.padding == SAME else nn.Conv2d
         self.conv = kind(channels, conv.channels, conv.kernel, conv.stride, bias=False)
@@ -35,7 +36,7 @@ class ConvNormAct(nn.Module):
         return self.bn(self.conv(x))
 
 
-def pool(step: design.Pool) -> nn.Module:
+def pool(step: blocks.Pool) -> nn.Module:
     """Return a pool with a square window."""
     if step.padding == SAME:
         return {"max": MaxPool2dSame, "average": AvgPool2dSame}[step.kind](step.side, step.stride)
@@ -45,7 +46,7 @@ def pool(step: design.Pool) -> nn.Module:
 class SeparableStem(SeparableConv2d):
     """A depthwise convolution, a 1x1 convolution with a bias, and ReLU: V2's first layer."""
 
-    def __init__(self, channels: int, step: design.Separable) -> None:
+    def __init__(self, channels: int, step: blocks.Separable) -> None:
         super().__init__(channels, step.channels, step.kernel[0], step.stride, step.multiplier, bias=True)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -55,16 +56,16 @@ class SeparableStem(SeparableConv2d):
 class Mixed(nn.Module):
     """Branches of one map, whose outputs are concatenated: NCHW in, NCHW out."""
 
-    def __init__(self, channels: int, block: design.Mixed | design.Residual) -> None:
+    def __init__(self, channels: int, block: blocks.Mixed | blocks.Residual) -> None:
         super().__init__()
-        branches = design.placed(block)
+        branches = blocks.placed(block)
         self.branches = [[[layer.place for layer in stage] for stage in branch] for branch in branches]
         for branch in branches:
             inner = channels
             for stage in branch:
                 for place, step in stage:
                     put(self, place, build(inner, step))
-                inner = sum(design.out_channels(step, inner) for _, step in stage)
+                inner = sum(blocks.out_channels(step, inner) for _, step in stage)
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.cat([self._branch(stages, x) for stages in self.branches], 1)
@@ -79,9 +80,9 @@ class Mixed(nn.Module):
 class Residual(Mixed):
     """Branches and a 1x1 convolution, scaled and added to the input: NCHW in, NCHW out."""
 
-    def __init__(self, channels: int, block: design.Residual) -> None:
+    def __init__(self, channels: int, block: blocks.Residual) -> None:
         super().__init__(channels, block)
-        inner = design.out_channels(design.Mixed(block.branches), channels)
+        inner = blocks.out_channels(blocks.Mixed(block.branches), channels)
         self.conv2d = nn.Conv2d(inner, channels, 1)
         self.scale = block.scale
         self.act = nn.ReLU() if block.relu else nn.Identity()
@@ -90,15 +91,15 @@ class Residual(Mixed):
         return self.act(x + self.conv2d(super().forward(x)) * self.scale)
 
 
-def build(channels: int, step: design.Step) -> nn.Module:
+def build(channels: int, step: blocks.Step) -> nn.Module:
     """Return the module of one step for an input of ``channels``."""
-    if isinstance(step, design.Pool):
+    if isinstance(step, blocks.Pool):
         return pool(step)
     kinds: dict[type, Callable[..., nn.Module]] = {
-        design.Conv: ConvNormAct,
-        design.Separable: SeparableStem,
-        design.Mixed: Mixed,
-        design.Residual: Residual,
+        blocks.Conv: ConvNormAct,
+        blocks.Separable: SeparableStem,
+        blocks.Mixed: Mixed,
+        blocks.Residual: Residual,
     }
     return kinds[type(step)](channels, step)
 
@@ -121,8 +122,8 @@ class AuxiliaryHead(nn.Module):
         super().__init__()
         first, second = AUX_CHANNELS
         self.pool = nn.AvgPool2d(AUX_POOL, AUX_STRIDE)
-        self.conv0 = ConvNormAct(channels, design.Conv(first))
-        self.conv1 = ConvNormAct(first, design.Conv(second, (side, side), 1, design.VALID))
+        self.conv0 = ConvNormAct(channels, blocks.Conv(first))
+        self.conv1 = ConvNormAct(first, blocks.Conv(second, (side, side), 1, blocks.VALID))
         self.flatten = nn.Flatten()
         self.fc = nn.Linear(second, num_classes)
 
@@ -155,7 +156,7 @@ class Inception(nn.Module):
         self.aux_path = name(network.aux) if aux and network.aux else None
         for path, step in zip(self.paths, network.steps.values(), strict=True):
             put(self, path, build(channels, step))
-            channels = design.out_channels(step, channels)
+            channels = blocks.out_channels(step, channels)
             if path == self.aux_path:
                 self.AuxLogits = AuxiliaryHead(channels, num_classes, design.aux_side(network, input_size))
         self.global_pool = GlobalAveragePool()
