@@ -104,6 +104,11 @@ KINDS: dict[str, tuple[Tensor, ...]] = {
         Tensor("kernel", _leaves(Leaf("weights", "IO"), Leaf("weight", "OI"), Leaf("kernel", "IO"))),
         _BIAS,
     ),
+    # A dense layer over a whole map, flattened in the framework's axis order: where others have a convolution as large.
+    "flattened": (
+        Tensor("kernel", _leaves(Leaf("weights", "(HWI)O"), Leaf("weight", "O(IHW)"), Leaf("kernel", "(HWI)O"))),
+        _BIAS,
+    ),
     # A 1x1 convolution in TensorFlow and Keras, a Linear in PyTorch.
     "classifier_conv": (
         Tensor("kernel", _leaves(Leaf("weights", "HWIO"), Leaf("weight", "OI"), Leaf("kernel", "HWIO"))),

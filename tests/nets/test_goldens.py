@@ -16,7 +16,11 @@ from porter.verbs.verify import verify_golden
 GOLDENS = sorted(path.parent.name for path in package_data.folder("golden").glob("*/golden.npz"))
 
 
-@pytest.mark.parametrize("name", GOLDENS)
+COSTLY = {"resnet_v1_101", "resnet_v1_152", "resnet_v2_101", "resnet_v2_152", "vgg_16@255", "vgg_19", "vgg_19@225"}
+"""Goldens of seconds each, whose layers all stand in a shallower network or at a smaller size too."""
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n in COSTLY else ()) for n in GOLDENS])
 def test_torch_computes_what_the_original_computes(name: str) -> None:
     golden = recorded(name)
     result = verify_golden(find_arch(golden.model), ["torch"], golden).ports["torch"]

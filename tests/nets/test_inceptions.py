@@ -139,7 +139,9 @@ def test_a_v1_with_the_papers_5x5_kernels_is_refused(save: Saver) -> None:
     tensors = seeded_variables("inception_v1")
     name = "InceptionV1/Mixed_3b/Branch_2/Conv2d_0b_3x3/weights"
     tensors[name] = np.ones((5, 5, 16, 32), np.float32)
-    with pytest.raises(MappingError, match=rf"{name} has shape \(5, 5, 16, 32\), inception_v1 wants \(3, 3, 16, 32\)"):
+    with pytest.raises(
+        MappingError, match=rf"{name} has shape \(5, 5, 16, 32\), inception_v1 expects \(3, 3, 16, 32\)"
+    ):
         port("inception_v1", checkpoint=save(tensors))
 
 
