@@ -114,11 +114,11 @@ def golden_fields(recipe: Recipe, described: Description) -> dict[str, Any]:
 
 
 def multiply_adds(graph: Any, logits: str) -> int | None:
-    """Return the multiply-adds of a GraphDef for the logits of one image, None if there is no graph or if data decides.
+    """Return the multiply-adds of a GraphDef for the logits of one image, None if no graph computes them or data decides.
 
     An auxiliary head does not count.
     """
-    if graph is None:
+    if graph is None or logits not in {node.name for node in graph.node}:
         return None
     from tensorboard.compat.proto.graph_pb2 import GraphDef
 
