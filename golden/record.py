@@ -114,7 +114,7 @@ def golden_fields(recipe: Recipe, described: Description) -> dict[str, Any]:
 
 
 def multiply_adds(graph: Any, logits: str) -> int | None:
-    """Return the multiply-adds of a GraphDef for the logits of one image, None if no graph computes them or data decides.
+    """Return the multiply-adds for the logits of one image, None if no GraphDef computes them or data decides.
 
     An auxiliary head does not count.
     """

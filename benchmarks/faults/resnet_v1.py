@@ -104,11 +104,11 @@ FAULTS = [
         module={"porter.nets.resnet_v1.keras:EPSILON": 1e-3},
     ),
     Fault(
-        "the first pool without padding",
+        "epsilon 1e-3 in a unit's batch norm",
         "keras",
-        "resnet_v1_50/block1/unit_1/bottleneck_v1/shortcut",
-        "",
-        network=keras_config("pool1_pool", padding="valid"),
+        f"{SCOPE}/conv2",
+        "epsilon",
+        network=keras_config("conv4_block2_2_bn", epsilon=1e-3),
     ),
     Fault(
         "two units' kernels swapped",

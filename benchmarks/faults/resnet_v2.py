@@ -104,11 +104,11 @@ FAULTS = [
         weights=both(*(change(f"head.fc.{leaf}", lambda v: np.roll(v, -1, axis=0)) for leaf in ("weight", "bias"))),
     ),
     Fault(
-        "the first pool without padding",
+        "epsilon 1e-3 in a unit's batch norm",
         "keras",
-        "resnet_v2_50/block1/unit_1/bottleneck_v2/shortcut",
-        "",
-        network=keras_config("pool1_pool", padding="valid"),
+        f"{SCOPE}/conv2",
+        "epsilon",
+        network=keras_config("conv4_block2_2_bn", epsilon=1e-3),
     ),
     Fault(
         "a convolution's bias left out",

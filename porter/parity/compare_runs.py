@@ -214,7 +214,8 @@ class _Comparer:
             whole[1][precision],
             precision == "float64",
         )
-        return rerun.cause(endpoint, self.subject.table.logits)
+        table = self.subject.table
+        return rerun.cause(endpoint, endpoint if endpoint in table.all_logits else table.logits)
 
 
 def _precision_notes(reference: Runner, candidate: Runner, settings: Settings) -> list[str]:

@@ -55,10 +55,10 @@ class ResNetV1(nn.Module):
         self.bn1 = _norm(STEM)
         self.act1 = nn.ReLU()
         self.maxpool = MaxPool2dSame(3, 2)
-        plan = list(blocks(depth))
-        self.layer1, self.layer2, self.layer3, self.layer4 = (nn.Sequential(*map(Bottleneck, units)) for units in plan)
+        planned = list(blocks(depth))
+        self.layer1, self.layer2, self.layer3, self.layer4 = (nn.Sequential(*map(Bottleneck, one)) for one in planned)
         self.global_pool = GlobalAveragePool()
-        self.fc = nn.Linear(plan[-1][-1].out_channels, num_classes) if num_classes else nn.Identity()
+        self.fc = nn.Linear(planned[-1][-1].out_channels, num_classes) if num_classes else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.maxpool(self.act1(self.bn1(self.conv1(x))))

@@ -1,6 +1,6 @@
 """The numbers of ResNet V2 (He et al. 2016, arXiv:1603.05027), which every framework's network reads.
 
-The units of ResNet V1 with batch norm and ReLU before each convolution, not behind it: Fig. 1(b). One more batch norm
+The units of ResNet V1 with batch norm and ReLU before each convolution, not after it: Fig. 1(b). One more batch norm
 follows the last unit. The convolutions that no batch norm follows have biases: slim/nets/resnet_v2.py.
 """
 
