@@ -56,7 +56,8 @@ def test_goldens_of_one_architecture_share_variables_and_graph() -> None:
     assert (large.training_variables[aux][:2], other.training_variables[aux][:2]) == ((6, 6), (5, 5))
 
 
-# Millions, as slim/nets/mobilenet_v1.md, slim/nets/mobilenet/README.md and mobilenet_v3.py (Small) publish them.
+# Millions, as slim/nets/mobilenet_v1.md, slim/nets/mobilenet/README.md, mobilenet_v3.py (Small) and arXiv:1712.00559
+# (PNASNet-5) publish them.
 PUBLISHED = {
     **{f"mobilenet_v2_1.0_{size}": work for size, work in zip(SIZES, (300, 221, 154, 99, 56), strict=True)},
     **{f"mobilenet_v2_0.75_{size}": work for size, work in zip(SIZES, (209, 153, 107, 69, 39), strict=True)},
@@ -64,7 +65,7 @@ PUBLISHED = {
     **{f"mobilenet_v2_0.35_{size}": work for size, work in zip(SIZES, (59, 43, 30, 20, 11), strict=True)},
     **{"mobilenet_v2_1.4_224": 582, "mobilenet_v2_1.3_224": 509, "mobilenet_v1_1.0_224": 569},
     **{"mobilenet_v3_large_1.0_224": 217, "mobilenet_v3_large_0.75_224": 155, "mobilenet_v3_small_1.0_224": 56.5},
-    **{"mobilenet_v3_small_0.75_224": 44, "mobilenet_v3_large_minimalistic_1.0_224": 209},
+    **{"mobilenet_v3_small_0.75_224": 44, "mobilenet_v3_large_minimalistic_1.0_224": 209, "pnasnet_mobile": 588},
 }
 
 
