@@ -366,8 +366,8 @@ def test_a_tag_that_no_graph_has_names_those_that_are_there(tmp_path: Path) -> N
     source = read_graph(tmp_path)
     assert source.path == tmp_path
     assert source.notes == (
-        f"It holds 3 graphs; this is the one tagged gpu,serve. `port inspect {tmp_path}/saved_model.pb --tag train` shows another: "
-        "tagged train, without tags.",
+        "It holds 3 graphs; this is the one tagged gpu,serve. "
+        f"`port inspect {tmp_path}/saved_model.pb --tag train` shows another: tagged train, without tags.",
     )
 
 
