@@ -51,7 +51,8 @@ def test_a_wheel_carries_what_porter_reads_and_no_more(wheel: Path) -> None:
         (name, path.name) for name, folder in own.items() for path in folder.iterdir()
     }
     assert all(name.startswith("porter/") for name in names)
-    assert wheel.stat().st_size < 2_500_000
+    # Code, tables and sample images take 1.1 MB; a golden is mostly logits and probes, which do not compress.
+    assert wheel.stat().st_size < 1_100_000 + 105_000 * len(own)
 
 
 @pytest.mark.slow

@@ -171,8 +171,6 @@ def test_other_widths_of_a_model() -> None:
 def test_a_wrong_record_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: str, new: str, complaint: str
 ) -> None:
-    own = next(iter(ARCHS.values()))
-    assert own.family == "mobilenet_v1"
     import porter.nets.mobilenet_v1 as family
 
     text = (Path(str(family.__file__)).parent / "models.toml").read_text(encoding="utf-8")

@@ -192,7 +192,7 @@ def test_both_commands_are_installed_and_show_the_distributions_version(run: Any
 
 
 MISTAKES = [
-    (("mobilenet_v9", "--from", "tf", "--to", "torch", "--checkpoint", "x"), "did you mean mobilenet_v1"),
+    (("mobilenet_v9", "--from", "tf", "--to", "torch", "--checkpoint", "x"), "did you mean mobilenet_v2"),
     (
         (MODEL, "--from", "tf", "--to", "torch", "--checkpoint", "absent"),
         "absent does not exist, nor does absent.index",
@@ -200,7 +200,7 @@ MISTAKES = [
     ((MODEL, "--from", "tf", "--to", "jax", "--checkpoint", "x"), "has no dialect 'jax': choose from tf, torch, keras"),
     ((MODEL, "--to", "torch", "--checkpoint", "x"), "Missing option '--from'"),
     ((MODEL, "--from", "keras", "--to", "torch"), "only TensorFlow's released checkpoints are fetched"),
-    (("verify", MODEL, "--images", "a.png"), "give --checkpoint to use --images"),
+    (("verify", MODEL, "--images", "a.png"), "give --checkpoint, or leave --images out"),
     (("inspect", "absent"), "absent does not exist"),
     (("--frobnicate",), "No such option"),
 ]

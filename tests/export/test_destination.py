@@ -18,6 +18,8 @@ FACTS = Facts(
         "model": "a model",
         "framework": "torch",
         "num_classes": 3,
+        "in_channels": 3,
+        "notes": None,
         "head": "the checkpoint's",
         "labels": None,
         "input_size": [8, 8],
