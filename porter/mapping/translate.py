@@ -316,7 +316,7 @@ def _check_tensor(job: _Job, pair: Pair, name: str, original: tuple[int, ...]) -
     want = with_free_axes(pair, original, entry.shape)
     if entry.shape != want:
         what = "the head has another shape than the target's" if pair.head else "a shape differs from the model's"
-        finding = f"{path}: {what}: {name} has shape {entry.shape}, {job.arch.name} wants {want}"
+        finding = f"{path}: {what}: {name} has shape {entry.shape}, {job.arch.name} expects {want}"
         raise unfit(job.checkpoint, job.arch, job.source, finding)
 
 

@@ -35,7 +35,8 @@ REFUSED = (
 """Phrases that no text of porter uses, in lower case; CONTRIBUTING.md has a plain one for each."""
 
 _REMEDY = re.compile(
-    r"([:;,—]|\n) +(copy|download|save|name|do not trust|give|take|remove|get it|freeze|unpack it|port it|look|keep)\b"
+    r"([:;,—] +|\n *)"
+    r"(copy|download|save|name|do not trust|give|take|remove|get it|freeze|unpack it|port it|look|keep)\b"
     r"|name the model|do not trust it|get it from|add a \[\[layer\]\]|or download it again|Copy it again"
 )
 _NOISE = re.compile(r"Traceback|<class|object at 0x|Errno|\\x[0-9a-f]{2}.*\\x|b'|LIBRARY|weights_only=")

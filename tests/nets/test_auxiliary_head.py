@@ -189,7 +189,7 @@ def test_a_file_with_it_loads_with_it_and_without(training: Path, tmp_path: Path
     assert torch.equal(full.aux.last_linear.bias, torch.from_numpy(1.01 * seeded(f"{CLASSIFIER}/biases", (10,), 0, 1)))
     bare = tmp_path / "bare.safetensors"
     port("nasnet_cifar", checkpoint=training, out=bare)
-    with pytest.raises(PorterError, match=r"lacks 12 tensors of the network:\n  aux"):
+    with pytest.raises(PorterError, match=r"lacks 12 tensors of the network:\n  12 x aux"):
         load("nasnet_cifar", weights=bare, aux=True)
     with pytest.raises(PorterError, match="`input_size` of its training"):
         load("nasnet_cifar", weights=out, aux=True, input_size=48)

@@ -110,7 +110,7 @@ def test_a_checkpoint_whose_last_convolution_was_narrowed_is_refused(
             tensors[tensor] = values[..., :channels]
         elif tensor.endswith("Conv2d_1c_1x1/weights"):
             tensors[tensor] = values[:, :, :channels]
-    with pytest.raises(MappingError, match=rf"{last}/\w+.* has shape \(.*{channels}.*\), .* wants \(.*{whole}"):
+    with pytest.raises(MappingError, match=rf"{last}/\w+.* has shape \(.*{channels}.*\), .* expects \(.*{whole}"):
         port(name, checkpoint=save(tensors))
 
 
