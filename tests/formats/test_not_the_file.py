@@ -60,7 +60,7 @@ def test_a_data_file_that_is_not_the_one_behind_its_index(save: Saver, small: Pa
         contents, why = whole[::-1], "does not match its checksum"
     data.write_bytes(contents)
     with pytest.raises(FormatError, match=rf"^{data}:? .*{why}"):
-        port(SMALL, checkpoint=index, ignore=["zzz"])
+        port(SMALL, checkpoint=index, ignore=["zzz"] if what == "a cut behind the network" else [])
     assert not check(index)
 
 
@@ -194,4 +194,4 @@ def test_porter_recognises_its_own_files(small: Path, tmp_path: Path) -> None:
         assert out is not None
         recognised = inspect(out).as_dict()["recognised"]
         assert recognised["models"] == (SMALL,)
-        assert recognised["sentence"] == f"MobileNet V1 0.25 at 128 for {where}, 1001 classes, as porter wrote it"
+        assert recognised["sentence"] == f"MobileNet V1 0.25 at 128, with the names of {where}, as porter wrote it"

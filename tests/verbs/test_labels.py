@@ -60,7 +60,7 @@ def test_verify_compares_the_count(tf: object, small: Path, tmp_path: Path) -> N
     (tmp_path / "two.txt").write_text("cat\ndog\n")
     with pytest.raises(PorterError, match=r"two.txt has 2 labels, but the head has 1001 classes"):
         verify(SMALL, small, labels=tmp_path / "two.txt")
-    with pytest.raises(PorterError, match=r"the goldens are compared: give `checkpoint` to use `labels`"):
+    with pytest.raises(PorterError, match=r"without a checkpoint `labels` has no effect: give `checkpoint`"):
         verify(SMALL, labels=tmp_path / "two.txt")
 
 

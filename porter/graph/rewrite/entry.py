@@ -74,7 +74,7 @@ def find_stem(graph: Graph, kernels: Collection[str], outputs: Iterable[str]) ->
     reading = _reading(graph, [name for name in kernels if name in graph.nodes], needed)
     if reading:
         return next(graph.nodes[name] for name in graph.order if name in reading)
-    layers = [name for name in needed if graph.nodes[name].op in LAYERS]
+    layers = [name for name in needed if _is_layer(graph.nodes[name])]
     behind = graph.reached(other for name in layers for other in graph.consumers[name])
     first = [name for name in layers if name not in behind]
     return graph.nodes[first[0]] if len(first) == 1 else None
@@ -92,9 +92,14 @@ def _reading(graph: Graph, kernels: Iterable[str], needed: Collection[str]) -> s
             if node.op not in LAYERS:
                 waiting += [other] if other not in seen else []
                 seen.add(other)
-            elif other in needed and len(node.inputs) > LAYERS[node.op] and node.inputs[LAYERS[node.op]].node == name:
+            elif other in needed and _is_layer(node) and node.inputs[LAYERS[node.op]].node == name:
                 found.add(other)
     return found
+
+
+def _is_layer(node: Node) -> bool:
+    """Tell whether ``node`` is a layer with images and a kernel; a damaged graph's may lack them."""
+    return node.op in LAYERS and len(node.inputs) > LAYERS[node.op]
 
 
 def steps_before(graph: Graph, stem: Node) -> list[str]:
@@ -144,7 +149,7 @@ def transposed(graph: Graph, node: Node) -> tuple[int, ...] | None:
     if node.op != "Transpose" or len(node.inputs) < 2:
         return None
     order = graph.nodes.get(node.inputs[1].node)
-    if order is None or order.op != "Const":
+    if order is None or order.op != "Const" or order.attr("value") is None:
         return None
     axes = tuple(int(axis) for axis in tensor_values(Path(), order.name, order.attr("value").tensor).ravel())
     return axes if axes in (TO_CHANNELS_FIRST, TO_CHANNELS_LAST) else None
