@@ -183,7 +183,7 @@ def port(
     table = Table.load(arch.table)
     table.record(source)
     framework = table.record(target).framework
-    _validate(source, checkpoint, head, aux, save_dtype, verify, images)
+    _validate(source, checkpoint, head, backbone, aux, save_dtype, verify, images)
     destination = find_destination(out, framework)
     if verify and framework not in arch.builders:
         raise PorterError(
@@ -215,6 +215,7 @@ def _validate(
     source: str,
     checkpoint: str | Path | None,
     head: Head,
+    backbone: bool,
     aux: bool,
     save_dtype: str | None,
     verify: bool,
@@ -230,7 +231,8 @@ def _validate(
             f'only TensorFlow\'s released checkpoints are fetched: `source="{source}"` needs a `checkpoint`'
         )
     if aux and head.no_head:
-        raise PorterError("`aux` adds a second classifier and `no_head` leaves classifiers out: choose one of them")
+        bare = "backbone" if backbone else "no_head"
+        raise PorterError(f"`aux` adds a second classifier and `{bare}` leaves classifiers out: choose one of them")
 
 
 def _training(path: Path, tag: str | None) -> Training | None:
