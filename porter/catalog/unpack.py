@@ -17,11 +17,8 @@ def unpack(archive: Path, checkpoint: str, folder: Path) -> list[Path]:
     wanted = PurePosixPath(checkpoint)
 
     def keep(member: PurePosixPath) -> PurePosixPath | None:
-        fits = (
-            member.name.startswith(wanted.name)
-            and member.parent.parts[-len(wanted.parts) + 1 or len(member.parts) :] == wanted.parent.parts
-        )
-        return PurePosixPath(member.name) if fits else None
+        named = member.name.startswith(wanted.name)
+        return PurePosixPath(member.name) if named and member.with_name(wanted.name).match(checkpoint) else None
 
     written = extract(archive, folder, keep)
     if not written:

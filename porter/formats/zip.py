@@ -1,6 +1,6 @@
 """Untrusted zip archives: names, sizes and overlaps are checked before any member is read, and its CRC with it.
 
-Nothing is unpacked to the disk. Source: APPNOTE.TXT, PKWARE's description of the format.
+porter.formats.archives unpacks them to the disk. Source: APPNOTE.TXT, PKWARE's description of the format.
 """
 
 from __future__ import annotations

@@ -72,7 +72,9 @@ def feature_network(arch: Arch, framework: str, network: Any, out_indices: Seque
     chosen = _positions(arch, len(maps), out_indices)
     places = [endpoint.where[framework] for endpoint in maps.values()]
     module = import_module(f"porter.nets.features_{framework}")
-    cut, channels = module.cut(network, places, chosen, arch.input_size)
+    pairs = Table.load(arch.table).pairs(framework, framework)
+    stem = {pair.target: pair.target_axes for pair in pairs if pair.stem}
+    cut, channels = module.cut(network, places, chosen, arch.input_size, stem)
     cut.feature_info = FeatureInfo(
         tuple(
             {"index": at, "num_chs": count, "reduction": reduction, "module": place, "endpoint": endpoint.name}

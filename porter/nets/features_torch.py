@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import torch
 from torch import fx, nn
 
+from porter.mapping.shapes import image_channels
+
 
 class FeatureNetwork(fx.GraphModule):
-    """(N, 3, H, W) in, a list of (N, C, h, w) maps out. ``feature_info`` describes the maps."""
+    """(N, in_channels, H, W) in, a list of (N, C, h, w) maps out. ``feature_info`` describes the maps."""
 
     feature_info: Any
 
@@ -48,11 +50,12 @@ class _Tracer(fx.Tracer):
 
 
 def cut(
-    network: nn.Module, places: Sequence[str], chosen: Sequence[int], size: int
+    network: nn.Module, places: Sequence[str], chosen: Sequence[int], size: int, stem: Mapping[str, str]
 ) -> tuple[FeatureNetwork, list[int]]:
     """Return ``network`` with the outputs of the modules ``places`` that are ``chosen``, and the channels of all.
 
-    ``size`` is a side of images that the network takes, in pixels: the channels are read off a run without values.
+    ``size`` is a side of images that the network takes, in pixels, and ``stem`` maps the names of the tensors that read
+    them to their axes: a run without values shows each map's channels.
     """
     tracer = _Tracer()
     graph = tracer.trace(network)
@@ -61,7 +64,8 @@ def cut(
     features = FeatureNetwork(network, graph, "FeatureNetwork")
     nodes = [tracer.outputs[place].node for place in places]
     _return(features, nodes)
-    channels = [each.shape[1] for each in _run_without_values(features, size)]
+    depth = image_channels((axes, tuple(network.get_parameter(name).shape)) for name, axes in stem.items())
+    channels = [each.shape[1] for each in _run_without_values(features, (1, depth, size, size))]
     _return(features, [nodes[at] for at in chosen])
     return features, channels
 
@@ -76,10 +80,10 @@ def _return(module: fx.GraphModule, nodes: list[fx.Node]) -> None:
     module.recompile()
 
 
-def _run_without_values(module: nn.Module, size: int) -> list[torch.Tensor]:
-    """Return the outputs of ``module`` on the meta device, for one image of side ``size``."""
+def _run_without_values(module: nn.Module, shape: tuple[int, ...]) -> list[torch.Tensor]:
+    """Return the outputs of ``module`` on the meta device, for images of ``shape``."""
     state = {name: value.to("meta") for name, value in module.state_dict().items()}
-    images = torch.empty(1, 3, size, size, dtype=next(module.parameters()).dtype, device="meta")
+    images = torch.empty(shape, dtype=next(module.parameters()).dtype, device="meta")
     with torch.no_grad():
         maps: list[torch.Tensor] = torch.func.functional_call(module, state, (images,))
     return maps

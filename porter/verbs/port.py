@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,10 +18,9 @@ from porter.export.output import Output
 from porter.export.provenance import Facts, gather
 from porter.files.progress import Track, untracked
 from porter.formats.checkpoint import Checkpoint
+from porter.formats.identify import identify
 from porter.formats.input_digests import Inputs
 from porter.formats.open import open_checkpoint
-from porter.formats.tensorflow.frozen import FORMAT
-from porter.graph.analysis.training import Training, training_of
 from porter.mapping.description import size_note
 from porter.mapping.dialects import ORIGINAL
 from porter.mapping.differs import sentences
@@ -36,6 +35,9 @@ from porter.verbs.verify import verify_checkpoint
 
 VERDICT_ROOM = 4096
 """Bytes that a header leaves free for the verdict, which is known only after the file is written."""
+
+if TYPE_CHECKING:
+    from porter.graph.analysis.training import Training
 
 
 @dataclass(frozen=True)
@@ -181,7 +183,7 @@ def port(
     table = Table.load(arch.table)
     table.record(source)
     framework = table.record(target).framework
-    _validate(source, checkpoint, head, aux, save_dtype, verify, images)
+    _validate(source, checkpoint, head, backbone, aux, save_dtype, verify, images)
     destination = find_destination(out, framework)
     if verify and framework not in arch.builders:
         raise PorterError(
@@ -193,7 +195,7 @@ def port(
     if verify:
         before_tensorflow()
     opened, digests, ignore = _open(arch, checkpoint, ignore, expect_sha256, track)
-    training = training_of(Path(checkpoint if checkpoint is not None else opened.path), tag)
+    training = _training(Path(checkpoint if checkpoint is not None else opened.path), tag)
     if destination:
         destination.refuse_sources(opened.files or (opened.path,))
     parts = ("aux",) if aux else ()
@@ -213,6 +215,7 @@ def _validate(
     source: str,
     checkpoint: str | Path | None,
     head: Head,
+    backbone: bool,
     aux: bool,
     save_dtype: str | None,
     verify: bool,
@@ -228,7 +231,17 @@ def _validate(
             f'only TensorFlow\'s released checkpoints are fetched: `source="{source}"` needs a `checkpoint`'
         )
     if aux and head.no_head:
-        raise PorterError("`aux` adds a second classifier and `no_head` leaves classifiers out: choose one of them")
+        bare = "backbone" if backbone else "no_head"
+        raise PorterError(f"`aux` adds a second classifier and `{bare}` leaves classifiers out: choose one of them")
+
+
+def _training(path: Path, tag: str | None) -> Training | None:
+    """Return how the graph at ``path`` computes as in training; a file of tensors needs no reader of graphs."""
+    if tag is None and identify(path).kind.holds != "graph":
+        return None
+    from porter.graph.analysis.training import training_of
+
+    return training_of(path, tag)
 
 
 @contextmanager
@@ -237,6 +250,8 @@ def _training_first(training: Training | None, checkpoint: Checkpoint) -> Iterat
     try:
         yield
     except MappingError as error:
+        from porter.formats.tensorflow.frozen import FORMAT
+
         if not training or checkpoint.format != FORMAT:
             raise
         raise MappingError(

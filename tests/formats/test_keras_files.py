@@ -48,7 +48,7 @@ def nested(keras: Any) -> Any:
     """Return a model of two networks, one of them in a Sequential in a Functional, and a layer of the same name."""
     layers = keras.layers
     first, second = network(keras, "first"), network(keras, "second")
-    inner = keras.Sequential([keras.Input((SIDE, SIDE, 3)), second, layers.Dropout(0.5)], name="inner")
+    inner = keras.Sequential([keras.Input((SIDE, SIDE, 3)), second, layers.Dropout(0.5, name="dropout")], name="inner")
     images = keras.Input((SIDE, SIDE, 3))
     middle = keras.Model(images, layers.Add(name="sum")([first(images), inner(images)]), name="middle")
     images = keras.Input((SIDE, SIDE, 3))

@@ -37,7 +37,8 @@ REFUSED = (
 _REMEDY = re.compile(
     r"([:;,—] +|\n *)"
     r"(copy|download|save|name|do not trust|give|take|remove|get it|freeze|unpack it|port it|look|keep)\b"
-    r"|name the model|do not trust it|get it from|add a \[\[layer\]\]|or download it again|Copy it again"
+    r"|name the model|do not trust it|get it from|add a \[\[layer\]\]"
+    r"|or download (it|the checkpoint) again|Copy it again"
 )
 _NOISE = re.compile(r"Traceback|<class|object at 0x|Errno|\\x[0-9a-f]{2}.*\\x|b'|LIBRARY|weights_only=")
 

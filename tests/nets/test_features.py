@@ -149,6 +149,11 @@ def test_channels_and_strides_are_those_of_the_maps(model: str) -> None:
     assert [entry["index"] for entry in info.get_dicts()] == list(info.out_indices)
 
 
+def test_images_of_any_number_of_channels_are_taken() -> None:
+    network = load("mobilenet_v1_0.25_128", "torch", in_channels=1, features_only=True)
+    assert [each.shape[1] for each in network(torch.zeros(1, 1, 64, 64))] == network.feature_info.channels()
+
+
 def test_indices_select_and_order_the_maps() -> None:
     torch.manual_seed(0)
     whole = load(SMALL, features_only=True)

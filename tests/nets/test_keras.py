@@ -149,9 +149,9 @@ def test_what_does_not_fit_is_refused(save: Any, tmp_path: Path) -> None:
     port(NAME, target="keras", checkpoint=save(seeded_variables()), out=out)
     with pytest.raises(PorterError, match="the head has another shape than the target's"):
         load(NAME, "keras", weights=out, num_classes=10)
-    with pytest.raises(MappingError, match="name the model that the file belongs to"):
+    with pytest.raises(MappingError, match=r"the file holds MobileNet V1 0.25, .*take `model=.mobilenet_v1_0.25_224.`"):
         load("mobilenet_v1_0.5_128", "keras", weights=out)
-    with pytest.raises(PorterError, match="has the names of the dialect keras, not of torch"):
+    with pytest.raises(PorterError, match=r"in the dialect torch: .*, with the names of Keras; port it to torch first"):
         load(NAME, "torch", weights=out)
     with pytest.raises(PorterError, match=r"for torch: end it in \.safetensors or \.pth"):
         port(NAME, target="torch", checkpoint=save(seeded_variables()), out=out)
@@ -194,7 +194,7 @@ def test_a_malformed_archive_is_one_sentence(save: Any, tmp_path: Path, config: 
     with zipfile.ZipFile(out, "w") as archive:
         archive.writestr("config.json", config)
         archive.writestr("model.weights.h5", b"")
-    with pytest.raises(PorterError, match=r"mobilenet\.keras is not"):
+    with pytest.raises(PorterError, match=r"mobilenet\.keras (is not a|does not have Keras' layout)"):
         open_checkpoint(out)
 
 

@@ -58,7 +58,7 @@ def divergences(network: Any, name: str, without: str = "") -> dict[str, float]:
     table = dataclasses.replace(table, endpoints=tuple(e for e in table.endpoints if e.name != without))
     reference, pictures = GoldenRunner(golden, table), golden_images(golden.input_size).astype(np.float64)
     got, want = reference.probes.reduce(runner_of(network, table)(pictures)), reference(pictures)
-    return {key: distance(value, want[key]) for key, value in got.items()}
+    return {key: distance(value, want[key]) for key, value in got.items() if key in want}
 
 
 def first_divergence(apart: dict[str, float]) -> str:

@@ -47,7 +47,7 @@ def symmetric_padding(patch: pytest.MonkeyPatch) -> None:
 
 def relu(patch: pytest.MonkeyPatch) -> None:
     def forward(self: Any, x: torch.Tensor) -> torch.Tensor:
-        return F.relu(super(layers.BatchNormReLU6, self).forward(x))
+        return F.relu(super(layers.BatchNormAct, self).forward(x))
 
     patch.setattr(layers.BatchNormReLU6, "forward", forward)
 

@@ -338,12 +338,12 @@ def test_strictness_is_the_runners_and_not_the_names(tmp_path: Path) -> None:
     """A user's function named torch may compute a few endpoints; porter's own network must compute all."""
     path = tmp_path / "few.py"
     path.write_text(
-        "from nets import half\n\n\ndef torch(images):\n"
+        "from half_nets import half\n\n\ndef torch(images):\n"
         "    outputs = half(images)\n"
         "    return {'Logits': outputs['mine'], 'AvgPool_1a': outputs['pool']}\n",
         encoding="utf-8",
     )
-    (tmp_path / "nets.py").write_text(textwrap.dedent(NETS), encoding="utf-8")
+    (tmp_path / "half_nets.py").write_text(textwrap.dedent(NETS), encoding="utf-8")
     result = verify(MODEL, reference="golden", candidate=f"{path}:torch")
     report = result.ports["torch"]
     assert result, str(report)

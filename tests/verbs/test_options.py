@@ -304,6 +304,7 @@ MISTAKES = [
     ({"images": ["cat.png"]}, r"`images` are for verification: add `verify=True`"),
     ({"source": "torch", "checkpoint": None}, r"are fetched: `source=\"torch\"` needs a `checkpoint`"),
     ({"aux": True, "head": Head(no_head=True)}, r"`aux` adds a second classifier and `no_head` leaves classifiers out"),
+    ({"aux": True, "backbone": True}, r"`aux` adds a second classifier and `backbone` leaves classifiers out"),
 ]
 
 
