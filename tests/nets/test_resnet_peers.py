@@ -228,9 +228,8 @@ def test_a_dropped_background_leaves_every_name_of_the_logits() -> None:
     assert table.all_logits == names
     outputs = {name: np.arange(6.0).reshape(2, 3) for name in ("global_pool", *names, "predictions")}
     cut = outputs_with(Head(drop_background=True), outputs, table)
-    assert {name: values.shape for name, values in cut.items()} == {"global_pool": (2, 3)} | dict.fromkeys(
-        names, (2, 2)
-    )
+    shapes_of = {name: values.shape for name, values in cut.items()}
+    assert shapes_of == {"global_pool": (2, 3)} | dict.fromkeys((*names, "predictions"), (2, 2))
     assert list(outputs_with(Head(no_head=True), outputs, table)) == ["global_pool"]
 
 
