@@ -16,7 +16,17 @@ from porter.verbs.verify import verify_golden
 GOLDENS = sorted(path.parent.name for path in package_data.folder("golden").glob("*/golden.npz"))
 
 
-COSTLY = {"resnet_v1_101", "resnet_v1_152", "resnet_v2_101", "resnet_v2_152", "vgg_16@255", "vgg_19", "vgg_19@225"}
+COSTLY = {
+    "resnet_v1_152@75",
+    "resnet_v2_152@75",
+    "resnet_v1_101",
+    "resnet_v1_152",
+    "resnet_v2_101",
+    "resnet_v2_152",
+    "vgg_16@255",
+    "vgg_19",
+    "vgg_19@225",
+}
 """Goldens of seconds each, whose layers all stand in a shallower network or at a smaller size too."""
 
 

@@ -19,10 +19,12 @@ from porter.catalog.models import ARCHS, find_arch
 from porter.errors import MappingError
 from porter.files import package_data
 from porter.formats.checkpoint import Checkpoint
+from porter.mapping.head import Head, has_background
 from porter.mapping.table import Table
 from porter.mapping.translate import translate
 from porter.nets.layers_torch import Every, MaxPool2dSame
 from porter.parity.compare import compare
+from porter.parity.head_outputs import outputs_with
 from porter.runners.golden import GoldenRunner, golden_images
 from porter.runners.runner import Runner, run_all
 from porter.runners.torch import TorchRunner
@@ -210,3 +212,36 @@ def test_other_classes_images_and_features_go_through_the_same_builders() -> Non
         name = f"resnet_v{version}_50"
         assert load(name, "torch", num_classes=7)(torch.zeros(1, 3, 70, 97)).shape == (1, 7)
         assert load(name, "torch", num_classes=0, in_channels=1)(torch.zeros(1, 1, 33, 40)).shape == (1, features)
+
+
+def test_v1_has_the_labels_after_the_background() -> None:
+    """tensorflow/models#6933, #7151: the converted Caffe models have 1000 classes, slim's data set 1001."""
+    v1, v2 = find_arch("resnet_v1_50"), find_arch("resnet_v2_50")
+    assert (has_background(v1), has_background(v2)) == (False, True)
+    assert Head().class_names(v1, 1000) == Head(drop_background=True).class_names(v2, 1000)
+    assert Head().class_names(v1, 1000)[0].startswith("tench")
+
+
+def test_a_dropped_background_leaves_every_name_of_the_logits() -> None:
+    table = Table.load("resnet_v2_50")
+    names = ("resnet_v2_50/logits", "resnet_v2_50/spatial_squeeze")
+    assert table.all_logits == names
+    outputs = {name: np.arange(6.0).reshape(2, 3) for name in ("global_pool", *names, "predictions")}
+    cut = outputs_with(Head(drop_background=True), outputs, table)
+    shapes_of = {name: values.shape for name, values in cut.items()}
+    assert shapes_of == {"global_pool": (2, 3)} | dict.fromkeys((*names, "predictions"), (2, 2))
+    assert list(outputs_with(Head(no_head=True), outputs, table)) == ["global_pool"]
+
+
+def test_a_network_that_was_built_without_slims_arg_scope_computes_what_folded_norms_do() -> None:
+    """tensorflow/models#7176: without resnet_arg_scope, slim's convolutions have biases and no batch norm."""
+    seeds = seeded_checkpoint(recorded("resnet_v2_50"))
+    entries = {name: entry for name, entry in seeds.entries.items() if "/BatchNorm/" not in name}
+    entries |= {
+        name.replace("BatchNorm/beta", "biases"): entry
+        for name, entry in seeds.entries.items()
+        if name.endswith("/BatchNorm/beta")
+    }
+    without = Checkpoint(seeds.path, seeds.format, entries)
+    translation = translate(without, find_arch("resnet_v2_50"), "tf", "torch")
+    assert any(note.startswith("32 of 49 batch norms are folded") for note in translation.notes)
