@@ -53,7 +53,7 @@ def filled(model: nn.Module, name: str) -> nn.Module:
 
 
 def divergences(network: Any, name: str, without: str = "") -> dict[str, float]:
-    """Return each endpoint's distance from the golden in float64, in standard deviations of the original's values."""
+    """Return each recorded endpoint's distance from the golden in float64, in standard deviations of the original's."""
     golden, table = recorded(name), Table.load(name)
     table = dataclasses.replace(table, endpoints=tuple(e for e in table.endpoints if e.name != without))
     reference, pictures = GoldenRunner(golden, table), golden_images(golden.input_size).astype(np.float64)
