@@ -10,6 +10,7 @@ module.py:function  the user's own network
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from porter.catalog.goldens import Recorded, recorded
@@ -18,7 +19,7 @@ from porter.errors import PorterError
 from porter.formats.checkpoint import Checkpoint
 from porter.runners.context import Context
 from porter.runners.runner import Runner
-from porter.runners.side import Side
+from porter.runners.side import Side, original_weights
 from porter.runners.tensorflow_settings import before_tensorflow
 
 
@@ -73,12 +74,14 @@ def _file_side(framework: str, path: Path, context: Context) -> Side:
     require_framework(context.arch, framework)
     tensors = context.inputs.open(path)
     runner = network_runner(framework, tensors, context)
-    return Side(framework, f"{path.name} in {runner.label}", runner)
+    weights = partial(original_weights, tensors, context.arch, framework)
+    return Side(framework, f"{path.name} in {runner.label}", runner, weights)
 
 
 def port_side(framework: str, tensors: Checkpoint, context: Context) -> Side:
     """Return a port: porter's own network in ``framework``, filled with ``tensors`` of its names."""
-    return Side(framework, "", network_runner(framework, tensors, context))
+    weights = partial(original_weights, tensors, context.arch, framework)
+    return Side(framework, "", network_runner(framework, tensors, context), weights)
 
 
 def network_runner(framework: str, tensors: Checkpoint, context: Context) -> Runner:

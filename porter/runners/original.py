@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -14,8 +15,10 @@ from porter.catalog.goldens import Recorded, recorded
 from porter.errors import PorterError
 from porter.files.installed import require_package
 from porter.formats.checkpoint import Checkpoint
+from porter.formats.open import open_checkpoint
 from porter.formats.roles import base_name
 from porter.formats.tensorflow.frozen import FORMAT
+from porter.mapping.dialects import ORIGINAL
 from porter.mapping.stored_names import find_prefix
 from porter.mapping.table import Table
 from porter.mapping.translate import Translation, translate
@@ -27,7 +30,7 @@ from porter.runners.reference_weights import (
     reference_weights,
     tensorflows_reader,
 )
-from porter.runners.side import Side
+from porter.runners.side import Side, Weights, original_weights
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,7 @@ def original_side(context: Context, path: Path | None = None, translation: Trans
         network = Entered(graph.definition, find_endpoints(graph.definition, context, prefix))
     definition, where = network.graph, network.where
     pruned = prune(definition, where.values(), graph.path) if where else definition
+    weights: Weights = partial(_constants, graph.path, context)
     title, judged = f"{graph.title}{'' if graph.fake_quants else ' itself'}", None
     if graph.golden is None and where:
         _refuse_training(graph, where.values(), context)
@@ -85,6 +89,7 @@ def original_side(context: Context, path: Path | None = None, translation: Trans
         checkpoint = _checkpoint_for(graph, count, context)
         translation = translation or _translation(checkpoint, context)
         values = reference_weights(translation, context.table, _reader(graph, checkpoint))
+        weights = partial(dict, values)
         asked = context.table.parts_in("tf", values)
         where = {name: op for name, op in where.items() if context.table.optional.get(name) in (None, *asked)}
         if graph.golden:
@@ -99,7 +104,12 @@ def original_side(context: Context, path: Path | None = None, translation: Trans
     runner = TFRunner(pruned, context.table, graph.path, where, context.trust_graph, judged)
     runner.lacking = network.lacking
     runner.preprocessing = None if network.own is None else GraphPreprocessing(network.own, graph.path)
-    return Side("tf", f"TensorFlow {VERSION} running {title}", runner)
+    return Side("tf", f"TensorFlow {VERSION} running {title}", runner, weights)
+
+
+def _constants(path: Path, context: Context) -> Mapping[str, np.ndarray]:
+    """Return the weights that the frozen graph ``path`` holds."""
+    return original_weights(open_checkpoint(path), context.arch, ORIGINAL, context.options)
 
 
 def _open_graph(path: Path | None, context: Context) -> _Graph:

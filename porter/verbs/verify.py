@@ -18,9 +18,11 @@ from porter.mapping.shapes import IMAGE_CHANNELS
 from porter.mapping.table import Table
 from porter.mapping.translate import Options, Translation, translate
 from porter.nets.build import require_framework
+from porter.parity.compare import Report
 from porter.parity.compare_runs import Settings, Subject, compare_runs
 from porter.parity.graph_preprocessing import graph_preprocessing
 from porter.parity.other_preprocessing import preprocessing_drift
+from porter.parity.other_weights import other_weights
 from porter.parity.per_image import ImageResults
 from porter.parity.result import GraphInput, OwnInput, Verification
 from porter.runners.context import Context
@@ -228,6 +230,8 @@ def _compared(
     collected = ImageResults(subject, files.paths if files else None)
     runners = {side.name: side.runner for side in candidates}
     reports = compare_runs(runners, reference.runner, images, subject, settings, track, collected)
+    for side in candidates:
+        reports[side.name] = _with_weights(reports[side.name], reference, side, context)
     drift: list[OwnInput | GraphInput] = []
     if files:
         drift += preprocessing_drift(files, reference.runner, context.table.logits, track)
@@ -245,6 +249,14 @@ def _compared(
         {side.name: side.title for side in candidates if side.title},
         collected.logits,
     )
+
+
+def _with_weights(report: Report, reference: Side, candidate: Side, context: Context) -> Report:
+    """Return ``report`` with other weights as the cause, where the two sides do not have the same."""
+    if report.first_divergence is None:
+        return report
+    cause = other_weights(reference, candidate, context.arch, context.checkpoint, context.options)
+    return report if cause is None else replace(report, cause=cause)
 
 
 def _described(context: Context, images: Images) -> str:

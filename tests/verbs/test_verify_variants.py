@@ -11,6 +11,7 @@ import pytest
 from helpers import variants
 from helpers.checkpoints import SMALL, Saver, seeded_variables
 from porter.errors import PorterError
+from porter.parity.compare_runs import Settings
 from porter.parity.result import Verification
 from porter.runners.images import sample_paths
 from porter.verbs.port import port
@@ -147,3 +148,31 @@ def test_a_size_that_was_not_released_needs_its_own_graph(tmp_path: Path) -> Non
 def test_there_is_no_golden_of_a_width_that_was_not_released() -> None:
     with pytest.raises(PorterError, match=r"mobilenet_v1_0.35_224 was not released and has no golden: give a `check"):
         verify("mobilenet_v1_0.35_224")
+
+
+def test_a_graph_of_raw_values_beside_averages(plain: bytes, tmp_path: Path) -> None:
+    """argman/EAST#225 and #282: frozen from the raw values, evaluated with the averages."""
+    graph = tmp_path / "raw.pb"
+    graph.write_bytes(plain)
+    trained = seed(SMALL, tmp_path / "trained.ckpt", training=True).out
+    only = Settings(precision="float32", endpoints="^Conv2d_0$")
+    images = sample_paths()[:1]
+    found = verify(SMALL, trained, images, graph=graph, settings=only).ports["torch"]
+    assert found.cause == (
+        "other weights: 137 of 137 tensors differ, because the reference has the raw values of trained.ckpt, and the "
+        'port has its moving averages: take `average="raw"`'
+    )
+    assert verify(SMALL, trained, images, average="raw", graph=graph, settings=only)
+    ported = port(SMALL, checkpoint=trained, out=tmp_path / "averages.safetensors").out
+    found = verify(SMALL, None, images, reference=f"tf:{graph}", candidate=f"torch:{ported}", settings=only).ports
+    assert found["torch"].cause == "other weights: 137 of 137 tensors differ"
+
+
+def test_a_graph_with_one_other_tensor(tf: Any, tmp_path: Path) -> None:
+    tensors = seeded_variables()
+    tensors["MobilenetV1/Conv2d_0/BatchNorm/beta"] = tensors["MobilenetV1/Conv2d_0/BatchNorm/beta"] + np.float32(0.5)
+    graph = variants.write(tmp_path / "other.pb", variants.frozen(tf, tensors))
+    seeded = seed(SMALL, tmp_path / "seeded.ckpt").out
+    only = Settings(precision="float32", endpoints="^Conv2d_0$")
+    found = verify(SMALL, seeded, sample_paths()[:1], graph=graph, settings=only).ports["torch"]
+    assert found.cause == "other weights: 1 of 137 tensors differs: MobilenetV1/Conv2d_0/BatchNorm/beta"

@@ -1,0 +1,71 @@
+"""other_weights: whether two sides that diverge have the same weights, tensor by tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from porter.catalog.models import Arch
+from porter.errors import PorterError
+from porter.formats.checkpoint import Checkpoint
+from porter.mapping.dialects import ORIGINAL
+from porter.mapping.translate import Options
+from porter.runners.side import Side, original_weights
+
+VALUES = {"raw": "raw values", "ema": "moving averages"}
+"""What ``average`` takes of a checkpoint."""
+
+Weights = Mapping[str, np.ndarray]
+
+
+def other_weights(
+    reference: Side, candidate: Side, arch: Arch, checkpoint: Checkpoint | None, options: Options
+) -> str | None:
+    """Return how the weights of two sides differ; None where they are the same or porter does not know them.
+
+    ``checkpoint`` is one that may have both raw values and averages: the sentence says which each side has.
+    """
+    if reference.weights is None or candidate.weights is None:
+        return None
+    try:
+        theirs, ours = reference.weights(), candidate.weights()
+    except PorterError:  # a graph may hold its weights in a form that only TensorFlow unfolds
+        return None
+    both = [name for name in theirs if name in ours]
+    changed = [name for name in both if not np.array_equal(theirs[name], ours[name], equal_nan=True)]
+    if not changed:
+        return None
+    if len(changed) == 1:
+        return f"other weights: 1 of {len(both)} tensors differs: {changed[0]}"
+    found = f"other weights: {len(changed)} of {len(both)} tensors differ"
+    kinds = _kinds(theirs, ours, arch, checkpoint, options)
+    if kinds is None:
+        return found
+    path, of_reference, of_port = kinds
+    return (
+        f"{found}, because the reference has the {VALUES[of_reference]} of {path.name}, and the port has its "
+        f'{VALUES[of_port]}: take `average="{of_reference}"`'
+    )
+
+
+def _kinds(
+    theirs: Weights, ours: Weights, arch: Arch, checkpoint: Checkpoint | None, options: Options
+) -> tuple[Path, str, str] | None:
+    """Return the checkpoint's path, and which of its values each side has; None where a side has others."""
+    if checkpoint is None:
+        return None
+    found: dict[str, str] = {}
+    for average in VALUES:
+        try:
+            values = original_weights(checkpoint, arch, ORIGINAL, replace(options, average=average))
+        except PorterError:  # it lacks these values
+            return None
+        for side, weights in (("theirs", theirs), ("ours", ours)):
+            if all(np.array_equal(weights[name], values[name], equal_nan=True) for name in weights if name in values):
+                found.setdefault(side, average)
+    if len(found) < 2 or found["theirs"] == found["ours"]:
+        return None
+    return checkpoint.path, found["theirs"], found["ours"]
