@@ -23,7 +23,11 @@ TABLES = {arch.table: arch for arch in ARCHS.values()}
 
 @pytest.mark.parametrize("name", TABLES)
 def test_every_table_marks_the_stem(name: str) -> None:
-    stems = [pair for pair in Table.load(name).pairs("tf", "torch") if pair.stem]
+    table = Table.load(name)
+    stems = [pair for pair in table.pairs("tf", "torch") if pair.stem]
+    if not stems:  # Inception V2's: images of other channels would change its pointwise kernel too
+        assert table.layers[0].kind == "separable_bias"
+        return
     assert len(stems) == 1
     with torch.device("meta"):
         network = TABLES[name].builder("torch")(num_classes=7, in_channels=5, **TABLES[name].options)
