@@ -15,6 +15,7 @@ from porter.catalog.models import ARCHS, find_arch
 from porter.cli.main import main
 from porter.graph.analysis.as_dict import overview_dict
 from porter.graph.shapes import broadcast
+from porter.mapping.table import Table
 from porter.nets.build_torch import build
 from porter.render.graph_facts import graph_facts
 
@@ -74,7 +75,7 @@ def test_multiply_adds_are_half_the_flops_that_torch_counts(name: str) -> None:
     arch, golden = find_arch(name), recorded(name)
     analysis = Analysis(graph_source(golden.graph, golden.load_graph()))
     with torch.device("meta"):
-        module = build(arch, None, None)
+        module = build(arch, None, None, **dict.fromkeys(Table.load(arch.table).optional.values(), True))
     with FlopCounterMode(display=False) as counter:
         module(torch.zeros(1, 3, arch.input_size, arch.input_size, device="meta"))
     assert analysis.multiply_adds is not None
