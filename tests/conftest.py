@@ -15,8 +15,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 import gc
 import importlib
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from time import monotonic
 from types import SimpleNamespace
 from typing import Any
 
@@ -28,6 +29,8 @@ from porter.verbs.seed import seed
 
 # Frameworks keep millions of objects, and every collection looks through them: a third of the time of Keras' networks.
 gc.set_threshold(100_000, 50, 50)
+PILE = 4.0
+"""Seconds from which on a test may leave networks of a gigabyte in cycles, which are removed before the next test."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -50,6 +53,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.nodeid in long:
             item.add_marker("long")
+
+
+@pytest.fixture(autouse=True)
+def no_piles() -> Iterator[None]:
+    """Collect the networks of long tests: many of VGG's or NASNet's size fill the memory otherwise."""
+    begin = monotonic()
+    yield
+    if monotonic() - begin > PILE:
+        gc.collect()
 
 
 @pytest.fixture(scope="session")
