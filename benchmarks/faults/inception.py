@@ -56,11 +56,11 @@ FAULTS = [
         weights=swap("Mixed_6b.branch7x7dbl_2.conv.weight", "Mixed_6b.branch7x7dbl_4.conv.weight"),
     ),
     Fault(
-        "the first convolution padded 1 before and 0 after",
+        "a 3x3 convolution padded 2 before and 0 after",
         "torch",
-        "Conv2d_2a_3x3",
+        "Conv2d_2b_3x3",
         "",
-        network=torch_forward("Conv2d_2a_3x3.conv", padded(2, 0)),
+        network=torch_forward("Conv2d_2b_3x3.conv", padded(2, 0)),
     ),
     Fault(
         "a beta left at 0",
