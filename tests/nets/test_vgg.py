@@ -10,12 +10,16 @@ import torch
 
 from helpers import torchvision_stand_in
 from porter import load
+from porter.catalog.goldens import recorded, seeded_checkpoint
 from porter.catalog.models import find_arch
+from porter.formats.checkpoint import Checkpoint
 from porter.mapping.kinds import KINDS
 from porter.mapping.relayout import relayout
 from porter.mapping.shapes import expected_shapes
 from porter.mapping.table import Table
+from porter.mapping.translate import translate
 from porter.nets.vgg.design import DROPOUT
+from porter.runners.golden import golden_images
 
 NAMES = ["vgg_16", "vgg_19"]
 
@@ -67,3 +71,39 @@ def test_images_of_other_sides_and_channels() -> None:
         network = load("vgg_19", "torch", num_classes=0)
         assert network(torch.zeros(1, 3, 240, 230)).shape == (1, 4096)
         assert (network.pre_logits.drop.p, network.head.drop.p) == (DROPOUT, DROPOUT)
+
+
+@pytest.mark.slow
+def test_timm_computes_what_the_original_computes() -> None:
+    torchvision_stand_in.install()
+    timm: Any = pytest.importorskip("timm")
+    with torch.device("meta"):
+        model = timm.create_model("vgg16")
+    tensors = {name: torch.from_numpy(np.array(value)) for name, value in ported("torch").items()}
+    model.load_state_dict(tensors, strict=True, assign=True)
+    images = torch.from_numpy(golden_images(224).transpose(0, 3, 1, 2).copy())
+    with torch.inference_mode():
+        assert divergence(model.eval().double()(images.double())) < 1e-12
+
+
+@pytest.mark.slow
+def test_keras_applications_computes_what_the_original_computes() -> None:
+    keras: Any = pytest.importorskip("keras")
+    model = keras.applications.VGG16(weights=None, classifier_activation=None)
+    tensors = ported("keras")
+    assert {weight.path for weight in model.weights} == set(tensors)
+    for weight in model.weights:
+        weight.assign(tensors[weight.path])
+    assert divergence(model(golden_images(224), training=False)) < 1e-4  # float32
+
+
+def ported(framework: str) -> Checkpoint:
+    """Return the port of the golden's weights."""
+    seeds = seeded_checkpoint(recorded("vgg_16"))
+    return translate(seeds, find_arch("vgg_16"), "tf", framework).as_checkpoint(seeds)
+
+
+def divergence(logits: Any) -> float:
+    """Return the largest difference of the logits, in standard deviations of the original's."""
+    want = recorded("vgg_16").values()["logits_float64"]
+    return float(np.abs(np.asarray(logits) - want).max() / want.std())
