@@ -51,7 +51,7 @@ class Dialect:
     def rank(self, name: str) -> tuple[int, ...]:
         """Return the sort key of a tensor's name in ``order``: names without a scope of a level come last there."""
         parts = name.split(self.separator)
-        return tuple(min((level.index(part) for part in parts if part in level), default=len(level)) for level in self.order)
+        return tuple(next((level.index(part) for part in parts if part in level), len(level)) for level in self.order)
 
     def unscoped(self, name: str) -> str:
         """Return layer and leaf of a tensor's name, without the scopes before them, which files may drop."""
