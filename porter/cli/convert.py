@@ -46,8 +46,7 @@ MOST_SENTENCES = 10
     "--from",
     "source",
     metavar="DIALECT",
-    required=True,
-    help=f"Dialect of the checkpoint: {KNOWN}, or one of the model's overlay files.",
+    help=f"Dialect of the checkpoint: {KNOWN}, or one of the model's overlay files. Default: recognised.",
 )
 @click.option("--to", "target", metavar="DIALECT", required=True, help="Dialect of the output, likewise.")
 @click.option(
