@@ -23,7 +23,7 @@ from porter.formats.input_digests import Inputs
 from porter.formats.open import open_checkpoint
 from porter.mapping.description import size_note
 from porter.mapping.dialects import ORIGINAL
-from porter.mapping.differs import sentences
+from porter.mapping.differs import require_same_function, sentences
 from porter.mapping.file_dialect import file_dialect
 from porter.mapping.head import Head, head_beside
 from porter.mapping.stored_names import stored_names
@@ -153,6 +153,7 @@ def port(
     aux: bool = False,
     save_dtype: str | None = None,
     verify: bool = False,
+    strict_function: bool = False,
     images: Sequence[str | Path] = (),
     expect_sha256: Sequence[str] = (),
     tag: str | None = None,
@@ -177,7 +178,8 @@ def port(
 
     ``verify`` runs the original in TensorFlow and the port on ``images``, and writes ``out`` only if parity holds.
     port verifies the file that it has written. Where ``save_dtype`` rounds it, port verifies the weights before that,
-    and checks that the file holds exactly those weights, rounded.
+    and checks that the file holds exactly those weights, rounded. ``strict_function`` refuses a dialect whose library
+    computes another function with the weights.
 
     Raises PorterError, and writes no file, if the checkpoint is not the model's.
     """
@@ -202,6 +204,8 @@ def port(
     if destination:
         destination.refuse_sources(opened.files or (opened.path,))
     source = source or file_dialect(opened, arch)
+    if strict_function:
+        require_same_function(table.differs, source, target, opened.layers, arch.input_size, opened.path)
     parts = ("aux",) if aux else ()
     options = Options(average, ignore, prefix, not head.is_original, parts, rename or {}, backbone)
     with _training_first(training, opened):
