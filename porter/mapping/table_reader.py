@@ -61,6 +61,10 @@ def _layers(merged: Merged) -> Iterator[Layer]:
         for dialect, overlay in merged.overlays.items():
             entry = overlay.layers.get(row_id)
             if entry is None:
+                if model := overlay.model_of(row.get("part")):
+                    names[dialect] = names[model]
+                    kinds |= {dialect: kinds[model]} if model in kinds else {}
+                    lacks |= {dialect: lacks[model]} if model in lacks else {}
                 continue
             names[dialect] = _fill(entry.names, _values(merged, line, overlay), overlay.path)
             if entry.kind is not None:
@@ -77,6 +81,9 @@ def _endpoints(merged: Merged) -> Iterator[Endpoint]:
         (name,) = _fill([row["name"]], values, merged.path)
         where = {d: _fill([row[d]], values, merged.path)[0] for d in merged.dialects if d in row}
         for dialect, overlay in merged.overlays.items():
+            model = overlay.model_of(row.get("part"))
+            if model in where:
+                where[dialect] = where[model]
             if row["name"] in overlay.endpoints:
                 place = [overlay.endpoints[row["name"]]]
                 (where[dialect],) = _fill(place, _values(merged, line, overlay), overlay.path)
