@@ -29,7 +29,8 @@ class Table:
 
     ``records`` holds the table's dialects by name. ``parts`` maps each optional part of the network to what readers
     call it. ``ignore`` holds, for each dialect, patterns of tensors to leave out. ``differs`` lists the libraries that
-    compute another function with the same weights.
+    compute another function with the same weights. ``needs`` lists the parts without which a dialect's library does not
+    take a file.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Table:
     ignore: Mapping[str, Sequence[str]] = field(default_factory=dict)
     parts: Mapping[str, str] = field(default_factory=dict)
     differs: tuple[Differs, ...] = ()
+    needs: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @classmethod
     def load(cls, name: str) -> Table:

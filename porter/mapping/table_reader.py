@@ -33,6 +33,7 @@ class Contents(NamedTuple):
     ignore: Mapping[str, Sequence[str]]
     parts: Mapping[str, str]
     differs: tuple[Differs, ...]
+    needs: Mapping[str, Sequence[str]]
 
 
 def expand(sources: Sequence[Source]) -> Contents:
@@ -48,7 +49,11 @@ def expand(sources: Sequence[Source]) -> Contents:
     check_names(merged, records, layers)
     check_endpoints(merged.path, endpoints)
     differs = read_differs(merged.differs, records, merged.path)
-    return Contents(records, layers, endpoints, ignore_of(merged, records), merged.parts, differs)
+    return Contents(records, layers, endpoints, ignore_of(merged, records), merged.parts, differs, _needs(merged))
+
+
+def _needs(merged: Merged) -> dict[str, Sequence[str]]:
+    return {dialect: overlay.needs for dialect, overlay in merged.overlays.items() if overlay.needs}
 
 
 def _layers(merged: Merged) -> Iterator[Layer]:
