@@ -46,7 +46,8 @@ def stored(model: str, dialect: str) -> Checkpoint:
 
 
 def half(entry: Entry) -> Entry:
-    return Entry(entry.shape, np.dtype(np.float16), lambda: entry.load().astype(np.float16))
+    values = entry.load().astype(np.float16)
+    return Entry(entry.shape, values.dtype, lambda: values)
 
 
 def with_fills(checkpoint: Checkpoint, tensors: Collection[Lone]) -> Checkpoint:
