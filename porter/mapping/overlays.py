@@ -12,7 +12,10 @@ Columns = Mapping[str, Mapping[str, Sequence[Any]]]
 
 
 class Entry(NamedTuple):
-    """One row in a dialect: its name, then those of older files, another kind, and the roles that it lacks."""
+    """One row in a dialect: its name, then those of older files, another kind, and the roles that it lacks.
+
+    Without names it has those of the dialect that the overlay is alike.
+    """
 
     names: tuple[str, ...]
     kind: str | None = None
@@ -64,7 +67,7 @@ class Overlay:
 
 def _entry(given: Any) -> Entry:
     fields = given if isinstance(given, dict) else {"name": given}
-    return Entry(names_of(fields["name"]), fields.get("kind"), tuple(fields.get("lacks", ())))
+    return Entry(names_of(fields.get("name", ())), fields.get("kind"), tuple(fields.get("lacks", ())))
 
 
 def names_of(given: str | Sequence[str]) -> tuple[str, ...]:

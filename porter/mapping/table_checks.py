@@ -93,6 +93,10 @@ def _check_overlay(merged: Merged, overlay: Overlay) -> None:
         if ids[row_id] > 1:
             refuse(overlay.path, f"names the layer {row_id!r}, which is {ids[row_id]} rows of {table}: give each an id")
         _check_entry(overlay, row_id, entry)
+    parts = {merged.row_id(row): row.get("part") for row in rows}
+    for row_id, entry in overlay.layers.items():
+        if not entry.names and overlay.model_of(parts[row_id]) is None:
+            refuse(overlay.path, f"has the layer {row_id} without a name")
     named = {row.get("part") for row in rows if merged.row_id(row) in overlay.layers} | {None}
     missing = [merged.row_id(row) for row in rows if row.get("part") in named and not overlay.alike]
     missing = [row_id for row_id in missing if row_id not in overlay.layers]

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from porter.mapping.dialects import Dialect
 from porter.mapping.differs import Differs, read_differs
 from porter.mapping.networks import Network, read_networks
-from porter.mapping.overlays import Overlay, names_of
+from porter.mapping.overlays import Entry, Overlay, names_of
 from porter.mapping.rows import Endpoint, Layer
 from porter.mapping.table_checks import (
     check_axes,
@@ -62,14 +62,13 @@ def _layers(merged: Merged) -> Iterator[Layer]:
         lacks: dict[str, Sequence[str]] = dict(row.get("lacks", {}))
         row_id = merged.row_id(row)
         for dialect, overlay in merged.overlays.items():
-            entry = overlay.layers.get(row_id)
-            if entry is None:
-                if model := overlay.model_of(row.get("part")):
-                    names[dialect] = names[model]
-                    kinds |= {dialect: kinds[model]} if model in kinds else {}
-                    lacks |= {dialect: lacks[model]} if model in lacks else {}
-                continue
-            names[dialect] = _fill(entry.names, _values(merged, line, overlay), overlay.path)
+            entry = overlay.layers.get(row_id, Entry(()))
+            if model := overlay.model_of(row.get("part")):
+                names[dialect] = names[model]
+                kinds |= {dialect: kinds[model]} if model in kinds else {}
+                lacks |= {dialect: lacks[model]} if model in lacks else {}
+            if entry.names:
+                names[dialect] = _fill(entry.names, _values(merged, line, overlay), overlay.path)
             if entry.kind is not None:
                 kinds[dialect] = entry.kind
             if entry.lacks:

@@ -119,8 +119,8 @@ def _check_entry(row: str, entry: Any, path: Path) -> None:
     unknown = sorted(given.keys() - _ENTRY_KEYS)
     if unknown:
         refuse(path, f"has the layer {row} with unknown keys {unknown}: it takes {', '.join(sorted(_ENTRY_KEYS))}")
-    names = given.get("name")
-    if not names or not (isinstance(names, str) or (_words(names) and all(names))):
+    names = given.get("name", "" if given.keys() & {"kind", "lacks"} else None)
+    if names != "" and (not names or not (isinstance(names, str) or (_words(names) and all(names)))):
         refuse(path, f"has the layer {row} without a name")
     if not isinstance(given.get("kind", ""), str) or not _words(given.get("lacks", [])):
         refuse(path, f"has the layer {row} whose kind is not a name or whose lacks is not a list of roles")
