@@ -1,6 +1,7 @@
 """Destinations: where a port is written, which record goes with it, and how it is committed or discarded.
 
-A destination is a file, with a record beside it where its format has no place for facts and digests, or a model folder.
+A destination is a file or several under one name, with a record beside them where the format has no place for facts and
+digests, or a model folder.
 Both offer the same three steps: ``refuse_sources`` before the work, ``draft`` to write to, and ``Draft.commit``.
 """
 
@@ -17,9 +18,10 @@ from porter.export import model_folder
 from porter.export.output import Output
 from porter.export.provenance import Facts
 from porter.export.writers import Format, find_format
-from porter.files.atomic import discard, replacing
+from porter.files.atomic import creating, discard, refuse_other, replacing
 from porter.files.seals import is_ours, record_beside, write_record
 from porter.formats.input_digests import digest
+from porter.mapping.dialects import Dialect
 
 Complete = Callable[[Facts, Sequence[str], Mapping[str, str]], None]
 """Writes what goes with the weights: the facts, the classes' labels, the SHA-256 of tensors that no file states."""
@@ -32,11 +34,14 @@ class Draft:
     weights: Path
     format: Format
     complete: Complete
+    settle: Callable[[], None] = lambda: None
     committed: bool = False
 
     def write(self, output: Output) -> dict[str, str]:
-        """Write the weights, and return each tensor's SHA-256."""
-        return self.format.write(self.weights, output)
+        """Write the weights, and return each tensor's SHA-256. Raises PorterError if they cannot get their names."""
+        tensors = self.format.write(self.weights, output)
+        self.settle()
+        return tensors
 
     def commit(self, facts: Facts, labels: Sequence[str], tensors: Mapping[str, str]) -> None:
         """Write all that goes with the weights; the output is renamed when the ``with`` of the draft ends."""
@@ -75,10 +80,10 @@ class Destination(ABC):
                     discard(temporary)
 
 
-def find_destination(out: str | Path | None, framework: str) -> Destination | None:
+def find_destination(out: str | Path | None, dialect: Dialect) -> Destination | None:
     """Return the destination that ``out`` names: a folder if it ends in / or is one, else a file; None for None.
 
-    Raises PorterError if ``framework`` has no format of that suffix, or something other than porter's is in the way.
+    Raises PorterError if ``dialect`` has no format of that suffix, or something other than porter's is in the way.
     """
     if out is None:
         return None
@@ -86,18 +91,19 @@ def find_destination(out: str | Path | None, framework: str) -> Destination | No
         raise PorterError("`out` is empty: name a file or a folder")
     path = Path(out)
     into_folder = str(out).endswith("/") or path.is_dir()
-    destination = FolderDestination(path, framework) if into_folder else FileDestination(path, framework)
+    destination = FolderDestination(path, dialect) if into_folder else FileDestination(path, dialect)
     if not path.absolute().parent.is_dir():
         raise PorterError(f"`out` {out}: the folder {path.parent} does not exist: make it first")
     return destination
 
 
 class FileDestination(Destination):
-    """One file, with a record beside it where its format needs one."""
+    """One file or several under one name, with a record beside them where their format needs one."""
 
-    def __init__(self, path: Path, framework: str) -> None:
+    def __init__(self, path: Path, dialect: Dialect) -> None:
         self.path = path
-        self.format = find_format(path, framework)
+        self.format = find_format(path, dialect)
+        self.files = self.format.files(path)
         self.record = None if self.format.add_facts else record_beside(path)
         if self.record and self.record.exists() and not is_ours(self.record):
             raise PorterError(
@@ -113,22 +119,32 @@ class FileDestination(Destination):
             return Draft(file, self.format, lambda *_: None), [file]
         # A record never belongs to another file: the older one goes first, and the stack renames in reverse order.
         older, record = self.record, stack.enter_context(replacing(self.record))
-        file = stack.enter_context(replacing(self.path))
+        files = self._temporaries(stack)
 
         def complete(facts: Facts, _labels: Sequence[str], tensors: Mapping[str, str]) -> None:
-            write_record(record, facts.values, {self.path.name: digest(file)}, tensors)
+            written = {file.name: digest(file) for file in files if file.exists()}
+            write_record(record, facts.values, written, tensors)
             older.unlink(missing_ok=True)
 
-        return Draft(file, self.format, complete), [file, record]
+        def settle() -> None:
+            if len(files) > 1:
+                refuse_other(files[-1], self.files[-1])
+
+        return Draft(files[-1], self.format, complete, settle), [*files, record]
+
+    def _temporaries(self, stack: ExitStack) -> list[Path]:
+        if len(self.files) > 1:
+            return stack.enter_context(creating(self.files))
+        return [stack.enter_context(replacing(self.path))]
 
 
 class FolderDestination(Destination):
     """A model folder: weights, config.json, labels and a model card."""
 
-    def __init__(self, path: Path, framework: str) -> None:
+    def __init__(self, path: Path, dialect: Dialect) -> None:
         self.path = path
-        self.weights = model_folder.WEIGHTS[framework]
-        self.format = find_format(Path(self.weights), framework)
+        self.weights = model_folder.WEIGHTS[dialect.framework]
+        self.format = find_format(Path(self.weights), dialect)
         found = {each.name for each in path.glob("*")}
         others = found - model_folder.FILES if is_ours(path / model_folder.CONFIG) else found
         if others:

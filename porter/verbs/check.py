@@ -21,6 +21,7 @@ from porter.files.seals import FILES, TENSORS, is_sealed, record_beside
 from porter.formats.identify import NOTHING, RECORD_NAME, Identity, identify
 from porter.formats.input_digests import Inputs
 from porter.formats.locate import resolve_path
+from porter.formats.savers import index_of
 from porter.formats.signatures import (
     BUNDLE,
     CUT_INDEX,
@@ -93,6 +94,9 @@ def check(path: str | Path, inputs: Inputs | None = None) -> Checked:
     if kind in STAND_INS:
         raise FormatError(refusal(first, kind))
     if kind in (BUNDLE, V1, CUT_INDEX):
+        record = record_beside(first.with_suffix(""))
+        if first.name in _read(record).files:
+            return _by_prefix(path, first, record, inputs)
         return _by_checksums(path, inputs)
     if not path.is_file():
         raise _none(path)
@@ -135,6 +139,21 @@ def _by_checksums(path: Path, inputs: Inputs) -> Checked:
             damaged.append(name if name in str(error) else str(error))
     unchecked = tuple(name for name in opened.asides if name not in reads)
     return Checked(path, inputs.digests, len(reads), tuple(dict.fromkeys(damaged)), "checksums", unchecked)
+
+
+def _by_prefix(path: Path, index: Path, record: Path, inputs: Inputs) -> Checked:
+    """Check the files of a TensorFlow checkpoint that porter wrote by its ``record``; checksums name the tensors."""
+    stated, damaged = _read(record), []
+    there = {file.name: file for file in record.parent.iterdir() if file.is_file()}
+    inputs.add(there[name] for name in stated.files if name in there)
+    inputs.close()
+    for name, want in stated.files.items():
+        if name not in there:
+            damaged.append(f"{name}, which is missing")
+        elif inputs.digests[there[name]] != want:
+            tensors = _by_checksums(index, inputs).damaged if name != index.name and index_of(there[name]) else ()
+            damaged += tensors or [name]
+    return Checked(path, inputs.digests, len(stated.tensors), tuple(damaged))
 
 
 def _none(path: Path, more: str = ":") -> PorterError:

@@ -184,14 +184,14 @@ def port(
     table.record(source)
     framework = table.record(target).framework
     _validate(source, checkpoint, head, backbone, aux, save_dtype, verify, images)
-    destination = find_destination(out, framework)
+    destination = find_destination(out, table.record(target))
     if verify and framework not in arch.builders:
         raise PorterError(
             f"`verify=True` runs porter's own network, and {arch.name} has none in {framework}: port to "
             f'`target="{next(iter(arch.builders))}"` to verify the values'
         )
     if target != framework:
-        _refuse_network(target, framework, destination, verify)
+        _refuse_network(target, framework, verify)
     if verify:
         before_tensorflow()
     opened, digests, ignore = _open(arch, checkpoint, ignore, expect_sha256, track)
@@ -261,17 +261,12 @@ def _training_first(training: Training | None, checkpoint: Checkpoint) -> Iterat
         ) from None
 
 
-def _refuse_network(target: str, framework: str, destination: Destination | None, verify: bool) -> None:
+def _refuse_network(target: str, framework: str, verify: bool) -> None:
     """Raise PorterError where a port to a dialect with foreign names needs porter's own network."""
     if verify:
         raise PorterError(
             f'`verify=True` runs porter\'s own network, which has no names of {target}: port to `target="{framework}"` '
             "to verify the values"
-        )
-    if destination and destination.format.builds:
-        raise PorterError(
-            f"`out` {destination.path} holds porter's own {framework} network, which has no names of {target}: "
-            "end it in .safetensors"
         )
 
 
