@@ -93,13 +93,15 @@ def records_of(merged: Merged) -> dict[str, Dialect]:
         if name in records:
             refuse(overlay.path, f"adds the dialect {name!r}, which {merged.path.name} has columns for: keep one")
         records[name] = declare(name, overlay.record, overlay.path)
+        if overlay.alike in merged.dialects and DIALECTS[overlay.alike].framework != records[name].framework:
+            refuse(overlay.path, f"is alike {overlay.alike!r}, a dialect of another framework than {name}'s")
     return records
 
 
 def ignore_of(merged: Merged, records: Mapping[str, Dialect]) -> dict[str, Sequence[str]]:
-    """Return each dialect's patterns; an overlay that gives none has those of its framework's own dialect."""
+    """Return each dialect's patterns; an overlay without any has those of ``alike`` or its framework's own dialect."""
     found = dict(merged.ignore)
     for name, overlay in merged.overlays.items():
-        inherited = merged.ignore.get(records[name].framework, ())
+        inherited = merged.ignore.get(overlay.alike or records[name].framework, ())
         found[name] = inherited if overlay.ignore is None else overlay.ignore
     return found

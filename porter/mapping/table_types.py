@@ -25,7 +25,7 @@ ROW_KEYS = {
 }
 """The keys of a row besides the dialects', with their types."""
 TABLE_KEYS = {"source", "dialects", "ignore", "part", "axis", "layer", "endpoint", "differs"}
-_OVERLAY_KEYS = {"dialect", "ignore", "axis", "layer", "endpoint", "differs"}
+_OVERLAY_KEYS = {"dialect", "alike", "without", "ignore", "axis", "layer", "endpoint", "differs"}
 _ENTRY_KEYS = {"name", "kind", "lacks"}
 
 
@@ -62,6 +62,10 @@ def check_overlay(raw: Mapping[str, Any], path: Path) -> None:
         refuse(path, f"has unknown keys {unknown}: an overlay takes {', '.join(sorted(_OVERLAY_KEYS))}")
     if not _words(raw.get("ignore", [])):
         refuse(path, "has an ignore that is not a list of patterns")
+    if not isinstance(raw.get("alike", ""), str):
+        refuse(path, f"is alike {raw['alike']!r}: name a dialect")
+    if not _words(raw.get("without", [])):
+        refuse(path, "has a without that is not a list of parts")
     _check_axes(raw, path)
     _check_differs(raw, path)
     for section in ("dialect", "layer", "endpoint"):
@@ -112,8 +116,8 @@ def _check_entry(row: str, entry: Any, path: Path) -> None:
     unknown = sorted(given.keys() - _ENTRY_KEYS)
     if unknown:
         refuse(path, f"has the layer {row} with unknown keys {unknown}: it takes {', '.join(sorted(_ENTRY_KEYS))}")
-    names = given.get("name")
-    if not names or not (isinstance(names, str) or (_words(names) and all(names))):
+    names = given.get("name", "" if given.keys() & {"kind", "lacks"} else None)
+    if names != "" and (not names or not (isinstance(names, str) or (_words(names) and all(names)))):
         refuse(path, f"has the layer {row} without a name")
     if not isinstance(given.get("kind", ""), str) or not _words(given.get("lacks", [])):
         refuse(path, f"has the layer {row} whose kind is not a name or whose lacks is not a list of roles")

@@ -334,7 +334,9 @@ def _target_entries(job: _Job, taken: Mapping[str, str], suspicious: Findings) -
         statistic = not pair.trainable  # a batch norm's; nothing else is updated without training
         watched = watch(read[pair.source], taken[pair.source], pair.variance, suspicious, statistic)
         entries[pair.target] = _relaid_entry(watched, pair, sizes[pair.source])
-    return {pair.target: entries[pair.target] for pair in job.wanted(job.target, job.target)}
+    record = job.table.record(job.target)
+    names = sorted((pair.target for pair in job.wanted(job.target, job.target)), key=record.rank)
+    return {name: entries[name] for name in names}
 
 
 def _relaid_entry(stored: Entry, pair: Pair, sizes: Sizes) -> Entry:
