@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from porter.catalog.models import Arch
 from porter.errors import PorterError, listing
 from porter.export import model_folder
 from porter.export.output import Output
@@ -20,6 +21,7 @@ from porter.export.provenance import Facts
 from porter.export.writers import Format, find_format
 from porter.files.atomic import creating, discard, refuse_other, replacing
 from porter.files.seals import is_ours, record_beside, write_record
+from porter.formats.identify import RECORD_NAMES
 from porter.formats.input_digests import digest
 from porter.mapping.dialects import Dialect
 
@@ -80,10 +82,10 @@ class Destination(ABC):
                     discard(temporary)
 
 
-def find_destination(out: str | Path | None, dialect: Dialect) -> Destination | None:
-    """Return the destination that ``out`` names: a folder if it ends in / or is one, else a file; None for None.
+def find_destination(out: str | Path | None, dialect: Dialect, arch: Arch) -> Destination | None:
+    """Return where ``out`` puts a port of ``arch``: in a folder if it ends in / or is one, else a file; None for None.
 
-    Raises PorterError if ``dialect`` has no format of that suffix, or something other than porter's is in the way.
+    Raises PorterError if ``dialect`` has no format of that suffix or no such folder, or something other than porter's is in the way.
     """
     if out is None:
         return None
@@ -91,7 +93,7 @@ def find_destination(out: str | Path | None, dialect: Dialect) -> Destination | 
         raise PorterError("`out` is empty: name a file or a folder")
     path = Path(out)
     into_folder = str(out).endswith("/") or path.is_dir()
-    destination = FolderDestination(path, dialect) if into_folder else FileDestination(path, dialect)
+    destination = FolderDestination(path, dialect, arch) if into_folder else FileDestination(path, dialect)
     if not path.absolute().parent.is_dir():
         raise PorterError(f"`out` {out}: the folder {path.parent} does not exist: make it first")
     return destination
@@ -139,14 +141,16 @@ class FileDestination(Destination):
 
 
 class FolderDestination(Destination):
-    """A model folder: weights, config.json, labels and a model card."""
+    """A model folder: weights, configuration, labels and a model card."""
 
-    def __init__(self, path: Path, dialect: Dialect) -> None:
+    def __init__(self, path: Path, dialect: Dialect, arch: Arch) -> None:
         self.path = path
-        self.weights = model_folder.WEIGHTS[dialect.framework]
-        self.format = find_format(Path(self.weights), dialect)
+        self.layout = model_folder.layout_of(dialect)
+        self.format = find_format(Path(self.layout.weights), dialect)
+        self.layout.require(arch, dialect.name)
         found = {each.name for each in path.glob("*")}
-        others = found - model_folder.FILES if is_ours(path / model_folder.CONFIG) else found
+        ours = any(is_ours(path / name) for name in RECORD_NAMES)
+        others = found - model_folder.FILES if ours else found
         if others:
             raise PorterError(f"`out` {path}/ holds other files: name a new folder{listing(sorted(others))}")
         if path.resolve() == Path.cwd():
@@ -165,6 +169,6 @@ class FolderDestination(Destination):
         folder.mkdir()
 
         def complete(facts: Facts, labels: Sequence[str], tensors: Mapping[str, str]) -> None:
-            model_folder.write_papers(folder, facts.values, labels, tensors)
+            model_folder.write_papers(folder, self.layout, facts.values, labels, tensors)
 
-        return Draft(folder / self.weights, self.format, complete), [folder]
+        return Draft(folder / self.layout.weights, self.format, complete), [folder]

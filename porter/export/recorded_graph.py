@@ -34,13 +34,16 @@ def fitted_graph(output: Output) -> Any:
 
     arch, entries = output.arch, output.tensors.entries
     golden, table = recorded(arch.golden), Table.load(arch.table)
-    if not arch.wired_as_base:
-        raise PorterError(f"porter has no graph of {arch.name}, whose layers differ from {arch.base}'s: write a .ckpt")
-    if not golden.graph.is_file():
+    if not golden.graph.is_file() or not arch.wired_as_base:
         raise PorterError(f"porter has no graph of {arch.name}: write a .ckpt")
+    if golden.input_size != arch.input_size:
+        raise PorterError(
+            f"porter has the graph of {arch.name} for images of {golden.input_size}x{golden.input_size} alone: write a "
+            f".ckpt, or port it as {golden.model}"
+        )
     if output.dtype or any(entry.dtype != _FLOAT32 for entry in entries.values()):
         raise PorterError("the original's graph computes in float32, and the tensors have another dtype: write a .ckpt")
-    graph = golden.load_graph(arch.input_size, output.facts.values["in_channels"])
+    graph = golden.load_graph(channels=output.facts.values["in_channels"])
     nodes = {node.name: node for node in graph.node}
     outputs = [
         endpoint.where[ORIGINAL]

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, Literal, NamedTuple
 
 from porter.errors import FormatError, PorterError, listing, plural, summary
 from porter.files.seals import FILES, TENSORS, is_sealed, record_beside
-from porter.formats.identify import NOTHING, RECORD_NAME, Identity, identify
+from porter.formats.identify import NOTHING, RECORD_NAMES, Identity, identify, record_in
 from porter.formats.input_digests import Inputs
 from porter.formats.locate import resolve_path
 from porter.formats.savers import index_of
@@ -27,7 +27,6 @@ from porter.formats.signatures import (
     CUT_INDEX,
     CUT_SAFETENSORS,
     HDF5_START,
-    RECORD,
     SAFETENSORS,
     STAND_INS,
     V1,
@@ -82,12 +81,12 @@ def check(path: str | Path, inputs: Inputs | None = None) -> Checked:
     because porter did not write the file or because they are damaged.
     """
     path, inputs = Path(path), inputs or Inputs()
-    record = path / RECORD_NAME
-    if path.is_dir() and identify(record).kind is RECORD and (names := _read(record).files):
+    found = record_in(path) if path.is_dir() else None
+    if found and (names := _read(found).files):
         files = sorted(file for file in path.iterdir() if file.is_file())
-        inputs.add(file for file in files if file == record or file.name in names)
+        inputs.add(file for file in files if file == found or file.name in names)
         inputs.close()
-        return _by_record(path, record, inputs)
+        return _by_record(path, found, inputs)
     place = _place(path)
     inputs.add(place.files)  # before anything in them is parsed
     first, kind = place.files[0], place.kind
@@ -105,7 +104,7 @@ def check(path: str | Path, inputs: Inputs | None = None) -> Checked:
         with path.open("rb") as file:
             tensors, damaged = _safetensors(path, file)
             return Checked(path, inputs.digests, tensors, tuple(damaged))
-    for record in (record_beside(path), path.with_name(RECORD_NAME)):
+    for record in (record_beside(path), *map(path.with_name, RECORD_NAMES)):
         if path.name in _read(record).files:
             return _by_record(path, record, inputs)
     raise _none(path, f" and there is no {record_beside(path).name} beside it that has them:")

@@ -184,7 +184,7 @@ def port(
     table.record(source)
     framework = table.record(target).framework
     _validate(source, checkpoint, head, backbone, aux, save_dtype, verify, images)
-    destination = find_destination(out, table.record(target))
+    destination = find_destination(out, table.record(target), arch)
     if verify and framework not in arch.builders:
         raise PorterError(
             f"`verify=True` runs porter's own network, and {arch.name} has none in {framework}: port to "
