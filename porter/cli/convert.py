@@ -47,8 +47,7 @@ MOST_SENTENCES = 10
     "--from",
     "source",
     metavar="DIALECT",
-    required=True,
-    help=f"Dialect of the checkpoint: {KNOWN}, or one of the model's overlay files.",
+    help=f"Dialect of the checkpoint: {KNOWN}, or one of the model's overlay files. Default: recognised.",
 )
 @click.option("--to", "target", metavar="DIALECT", required=True, help="Dialect of the output, likewise.")
 @click.option(
@@ -74,6 +73,9 @@ MOST_SENTENCES = 10
 @click.option("--aux", is_flag=True, help="Include the auxiliary head, which only training uses.")
 @click.option("--save-dtype", type=click.Choice(DTYPES), help="Round the weights in the output to this dtype.")
 @click.option("--verify", is_flag=True, help="Run the original and the port; write the output only if parity holds.")
+@click.option(
+    "--strict-function", is_flag=True, help="Refuse a library that computes another function with the weights."
+)
 @images_option
 @labels_option
 @expect_option

@@ -179,8 +179,20 @@ def variable_shapes(entries: Mapping[str, Entry]) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def _in_dialects(table: Table, shapes: Shapes) -> Iterator[_Found]:
-    """Yield the table's names in each dialect that the file has layers of. Dialects with the same names count once."""
+def in_dialects(arch: Arch, shapes: Shapes) -> list[Match]:
+    """Return what the file holds of ``arch`` in each dialect, the best first: of equals, the one that explains most.
+
+    Dialects with the same names count once, as the table's first.
+    """
+    matches = [_judged(arch, found, shapes) for found in _in_dialects(Table.load(arch.table), shapes, 0)]
+    return sorted(matches, key=lambda match: (*match.rank, len(match.unknown)))
+
+
+def _in_dialects(table: Table, shapes: Shapes, known: float = KNOWN) -> Iterator[_Found]:
+    """Yield the table's names in each dialect of which the file has the share ``known`` of the layers.
+
+    Dialects with the same names count once.
+    """
     seen = set[tuple[str, ...]]()
     for dialect, record in table.records.items():
         listed = list(_listed(table, record))
@@ -193,7 +205,7 @@ def _in_dialects(table: Table, shapes: Shapes) -> Iterator[_Found]:
         stored = stored_names(shapes, names, record, place)
         rows = [_Row(each, role, stored[each.source], layer) for each, role, layer in listed]
         layers = [row for row in rows if row.pair.kind != BATCH_NORM and not row.pair.head]
-        if sum(row.stored in shapes for row in layers) >= KNOWN * len(layers):
+        if sum(row.stored in shapes for row in layers) >= known * len(layers):
             yield _Found(table, dialect, rows, place, copies)
 
 

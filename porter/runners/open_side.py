@@ -16,6 +16,8 @@ from porter.catalog.goldens import Recorded, recorded
 from porter.catalog.models import Arch
 from porter.errors import PorterError
 from porter.formats.checkpoint import Checkpoint
+from porter.mapping.dialects import ORIGINAL
+from porter.mapping.translate import translate
 from porter.runners.context import Context
 from porter.runners.runner import Runner
 from porter.runners.side import Side
@@ -74,6 +76,33 @@ def _file_side(framework: str, path: Path, context: Context) -> Side:
     tensors = context.inputs.open(path)
     runner = network_runner(framework, tensors, context)
     return Side(framework, f"{path.name} in {runner.label}", runner)
+
+
+def require_side(dialect: str, context: Context) -> None:
+    """Raise PorterError where a port with names of ``dialect`` has no network that runs here."""
+    from porter.nets.build import require_framework
+
+    framework = context.table.record(dialect).framework
+    if framework != ORIGINAL:
+        require_framework(context.arch, framework)
+
+
+def dialect_side(dialect: str, tensors: Checkpoint, context: Context) -> Side:
+    """Return a port with names of ``dialect``, run by the exact network of its framework.
+
+    That is porter's own, or TensorFlow running the original. ``tensors`` are translated back to its names as the
+    context's options say.
+    """
+    framework = context.table.record(dialect).framework
+    if framework == ORIGINAL:
+        from porter.runners.original import original_side
+
+        side = original_side(replace(context, checkpoint=tensors, source=dialect))
+        return replace(side, name=dialect, title="")
+    if dialect != framework:
+        own = translate(tensors, context.arch, dialect, framework, context.options)
+        tensors = own.as_checkpoint(tensors)
+    return replace(port_side(framework, tensors, context), name=dialect)
 
 
 def port_side(framework: str, tensors: Checkpoint, context: Context) -> Side:

@@ -27,9 +27,7 @@ import numpy as np
 from porter.errors import PorterError
 from porter.mapping.stored_names import layer_name
 from porter.mapping.table import Table
-from porter.mapping.translate import translate
 from porter.runners.context import Context
-from porter.runners.reference_weights import porters_reader, reference_weights
 from porter.runners.runner import PRECISIONS, Runner, in_graph_order
 from porter.runners.runner_of import framework_of, runner_of
 from porter.runners.tensorflow_settings import before_tensorflow
@@ -238,9 +236,7 @@ def _weights(where: str, context: Context) -> dict[str, np.ndarray]:
     """Return the weights for the user's builder, ``{TensorFlow's variable name: array}``."""
     if context.golden is None and context.checkpoint is None:
         raise PorterError(f"{where} takes weights, but there are none: give `checkpoint`, or compare with golden")
-    checkpoint, options = context.weights()
-    translation = translate(checkpoint, context.arch, "tf", "tf", options)
-    return reference_weights(translation, context.table, porters_reader(checkpoint))
+    return dict(context.tensors("tf"))
 
 
 def _framework(network: Any) -> str | None:
@@ -258,8 +254,7 @@ def _layers(network: Any, framework: str) -> set[str]:
 
 def _fill(network: Any, framework: str, context: Context) -> None:
     """Fill ``network`` with the golden's weights by the table's names. Raises PorterError where they differ."""
-    seeds, options = context.weights()
-    tensors = translate(seeds, context.arch, "tf", framework, options).as_checkpoint(seeds)
+    tensors = context.tensors(framework)
     module = importlib.import_module(f"porter.nets.build_{framework}")
     try:
         module.fill(network, context.table, tensors)
