@@ -9,7 +9,9 @@ from typing import Any
 from porter.errors import summary
 
 
-def write_card(path: Path, facts: Mapping[str, Any], labels: str, record: str, library: str = "", use: str = "") -> None:
+def write_card(
+    path: Path, facts: Mapping[str, Any], labels: str, record: str, library: str = "", use: str = ""
+) -> None:
     """Write the card of ``facts``.
 
     ``labels`` is the file that names the classes, ``record`` the one with the facts. ``library`` is the name by which

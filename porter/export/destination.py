@@ -136,7 +136,7 @@ class FileDestination(Destination):
 
     def _temporaries(self, stack: ExitStack) -> list[Path]:
         if len(self.files) > 1:
-            return stack.enter_context(creating(self.files))
+            return stack.enter_context(creating(self.path, self.files))
         return [stack.enter_context(replacing(self.path))]
 
 
@@ -146,7 +146,7 @@ class FolderDestination(Destination):
     def __init__(self, path: Path, dialect: Dialect, arch: Arch) -> None:
         self.path = path
         self.layout = model_folder.layout_of(dialect)
-        self.format = find_format(Path(self.layout.weights), dialect)
+        self.format = self.layout.format or find_format(Path(self.layout.weights), dialect)
         self.layout.require(arch, dialect.name)
         found = {each.name for each in path.glob("*")}
         ours = any(is_ours(path / name) for name in RECORD_NAMES)

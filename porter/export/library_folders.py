@@ -6,14 +6,21 @@ Sources: timm/models/_hub.py and _pretrained.py; transformers' configuration_uti
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from porter.catalog.models import Arch, find_arch
 from porter.errors import PorterError
 from porter.export.card import write_card
+from porter.export.output import Output
+from porter.export.safetensors import write_safetensors
 from porter.files.json import to_json
+from porter.formats.checkpoint import Entry
 from porter.mapping.differs import exact_settings
+from porter.mapping.recognise import BATCH_NORM
 from porter.mapping.shapes import expected_shapes
 from porter.mapping.table import Table
 from porter.runners.presets import PRESETS
@@ -23,13 +30,13 @@ _BILINEAR = 2  # PIL.Image.Resampling
 
 
 class _Network(NamedTuple):
-    """A library's own network of a model: its constructor, its configuration's class if it has one, its arguments.
+    """A library's own network of a model, with the arguments that make it compute the original's function.
 
-    ``arguments`` include those that make the library compute the original's function.
+    ``processor`` is the class that prepares images, None where the library has none.
     """
 
     constructor: str
-    config: str | None
+    processor: str | None
     arguments: dict[str, Any]
 
 
@@ -50,11 +57,13 @@ def require_network(arch: Arch, dialect: str) -> None:
 def _network(arch: Arch, dialect: str, num_classes: int, in_channels: int) -> _Network:
     table = Table.load(arch.table)
     if dialect not in table.networks:
-        raise PorterError(f"porter knows no network of {dialect} for {arch.name}: end `out` in .safetensors instead of /")
+        raise PorterError(
+            f"porter knows no network of {dialect} for {arch.name}: end `out` in .safetensors instead of /"
+        )
     network = table.networks[dialect]
     values = {"num_classes": num_classes, "in_channels": in_channels, "input_size": arch.input_size}
     arguments = {**network.filled(arch, **values), **exact_settings(table.differs, dialect)}
-    return _Network(network.constructor, network.config, arguments)
+    return _Network(network.constructor, network.processor, arguments)
 
 
 def _images(arch: Arch, channels: int) -> _Images:
@@ -104,18 +113,35 @@ _TIMMS_OWN = ("pretrained", "num_classes", "in_chans")
 """Arguments that timm takes from the rest of its config.json."""
 
 
+def write_hf_weights(path: Path, output: Output) -> dict[str, str]:
+    """Write ``output`` as safetensors, with the counter of every batch norm: from_pretrained misses it otherwise.
+
+    Each is 0, as in a new network.
+    """
+    table = Table.load(output.arch.table)
+    norms = [layer for layer in table.layers if layer.kind_in(output.dialect) == BATCH_NORM]
+    record, entries = table.record(output.dialect), dict(output.tensors.entries)
+    for norm in norms:
+        if any(each.name in entries for each in norm.tensors(record).values()):
+            entries[record.join(norm.names[output.dialect][0], "num_batches_tracked")] = _COUNTER
+    return write_safetensors(path, replace(output, tensors=replace(output.tensors, entries=entries)))
+
+
+_COUNTER = Entry((), np.dtype(np.int64), lambda: np.zeros((), np.int64))
+
+
 def write_hf(folder: Path, facts: Mapping[str, Any], labels: Sequence[str]) -> None:
     """Write config.json and preprocessor_config.json as from_pretrained(FOLDER) reads them, and the card."""
     arch, channels, classes = find_arch(facts["model"]), facts["in_channels"], facts["num_classes"]
-    constructor, config, arguments = _network(arch, "hf", classes, channels)
+    constructor, processor, arguments = _network(arch, "hf", classes, channels)
     images, size = _images(arch, channels), arch.input_size
     if labels:
         arguments.pop("num_labels", None)
         arguments["id2label"] = {str(number): label for number, label in enumerate(labels)}
         arguments["label2id"] = {label: number for number, label in enumerate(labels)}
     (folder / CONFIG).write_text(f"{to_json({'architectures': [constructor], **arguments}, indent=2)}\n", "utf-8")
-    processor = {
-        "image_processor_type": f"{(config or constructor).removesuffix('Config')}ImageProcessor",
+    preparation = {
+        "image_processor_type": processor,
         "do_resize": True,
         "size": {"shortest_edge": images.shorter_side},
         "resample": _BILINEAR,
@@ -127,7 +153,7 @@ def write_hf(folder: Path, facts: Mapping[str, Any], labels: Sequence[str]) -> N
         "image_mean": images.mean,
         "image_std": images.std,
     }
-    (folder / PROCESSOR).write_text(f"{to_json(processor, indent=2)}\n", encoding="utf-8")
+    (folder / PROCESSOR).write_text(f"{to_json(preparation, indent=2)}\n", encoding="utf-8")
     use = (
         "from transformers import AutoImageProcessor, AutoModelForImageClassification\n\n"
         f'processor = AutoImageProcessor.from_pretrained("{folder.name}")\n'

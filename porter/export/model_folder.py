@@ -9,7 +9,9 @@ from typing import Any
 
 from porter.catalog.models import Arch
 from porter.export.card import write_card
-from porter.export.library_folders import require_network, write_hf, write_timm
+from porter.export.library_folders import require_network, write_hf, write_hf_weights, write_timm
+from porter.export.safetensors import add_metadata
+from porter.export.writers import Format
 from porter.files.seals import write_record
 from porter.formats.identify import RECORD_NAMES
 from porter.formats.input_digests import digest
@@ -30,7 +32,8 @@ def _write_own(folder: Path, facts: Mapping[str, Any], labels: Sequence[str]) ->
 class Layout:
     """One layout of a folder.
 
-    ``weights`` is the name of the weights' file, ``record`` that of porter's facts and digests. ``papers`` writes what
+    ``weights`` is the name of the weights' file, written in ``format`` or in the one of its suffix, ``record`` that of
+    porter's facts and digests. ``papers`` writes what
     else the folder holds, for the facts and the labels in class order. ``files`` are the names of all of them.
     ``require`` raises PorterError if a model in a dialect has no such folder.
     """
@@ -40,6 +43,7 @@ class Layout:
     papers: Callable[[Path, Mapping[str, Any], Sequence[str]], None]
     files: frozenset[str]
     require: Callable[[Arch, str], object] = lambda _arch, _dialect: None
+    format: Format | None = None
 
 
 def _own(weights: str) -> Layout:
@@ -54,7 +58,10 @@ LAYOUTS: dict[str, Layout] = {
     "torch": _own(_SAFETENSORS),
     "keras": _own("model.keras"),
     "timm": Layout(_SAFETENSORS, OWN_RECORD, write_timm, _LIBRARYS, require_network),
-    "hf": Layout(_SAFETENSORS, OWN_RECORD, write_hf, _LIBRARYS | {"preprocessor_config.json"}, require_network),
+    "hf": Layout(
+        *(_SAFETENSORS, OWN_RECORD, write_hf, _LIBRARYS | {"preprocessor_config.json"}, require_network),
+        format=Format(write_hf_weights, add_metadata),
+    ),
 }
 """The layouts of the frameworks, and of those dialects whose library reads folders of its own."""
 FILES = frozenset[str]().union(*(layout.files for layout in LAYOUTS.values()))

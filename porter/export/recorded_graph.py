@@ -68,8 +68,11 @@ def fitted_graph(output: Output) -> Any:
 
 def _variables(nodes: Mapping[str, Any], op: str) -> set[str]:
     """Return the variables that ``op`` depends on."""
-    return {name for name in _reach([op], lambda name: [node_of(tensor) for tensor in nodes[name].input])
-            if nodes[name].op == _HANDLE}
+    return {
+        name
+        for name in _reach([op], lambda name: [node_of(tensor) for tensor in nodes[name].input])
+        if nodes[name].op == _HANDLE
+    }
 
 
 def _reshape(graph: Any, head: Iterable[str], old: int, new: int) -> None:

@@ -19,7 +19,7 @@ def write_npz(path: Path, output: Output) -> dict[str, str]:
     Raises PorterError for bfloat16, which numpy lacks.
     """
     if output.dtype == "bfloat16":
-        raise PorterError("a .npz file cannot hold bfloat16: take `save_dtype=\"float16\"`, or leave it out")
+        raise PorterError('a .npz file cannot hold bfloat16: take `save_dtype="float16"`, or leave it out')
     digests: dict[str, str] = {}
     names = list(output.tensors)
 

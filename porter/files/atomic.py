@@ -51,14 +51,14 @@ def replacing(target: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def creating(targets: Sequence[Path]) -> Iterator[list[Path]]:
-    """Yield a path for each of ``targets``, files of one folder that belong together, and rename them at the end.
+def creating(name: Path, targets: Sequence[Path]) -> Iterator[list[Path]]:
+    """Yield a path for each of ``targets``, files of one folder that make up ``name``, and rename them at the end.
 
     The last file leads readers to the others, and gets its name last. So it is replaced by the same bytes alone, see
     `refuse_other`. A target that the body leaves out is removed. If the body raises or does not write the last file,
     all targets keep their old contents. Raises PorterError if writing fails.
     """
-    folder, last = targets[0].parent.resolve(), targets[-1]
+    folder = targets[0].parent.resolve()
     for target in targets:
         _require_regular(folder / target.name, target)
     try:
@@ -66,14 +66,14 @@ def creating(targets: Sequence[Path]) -> Iterator[list[Path]]:
             temporaries = [room / target.name for target in targets]
             yield temporaries
             if temporaries[-1].exists():
-                refuse_other(temporaries[-1], last)
+                refuse_other(temporaries[-1], targets[-1])
                 for new in temporaries:
                     if new.exists():
                         _put(new, folder / new.name)
                     else:
                         (folder / new.name).unlink(missing_ok=True)
     except OSError as error:
-        raise _sentence(last, error) from error
+        raise _sentence(name, error) from error
 
 
 def refuse_other(new: Path, target: Path) -> None:

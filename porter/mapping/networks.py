@@ -2,7 +2,8 @@
 
 A table's ``[network.DIALECT]`` and an overlay's ``[network]`` are data. ``constructor`` is a function or class of the
 dialect's ``library``. ``arguments`` are its keyword arguments; where there is a ``config``, a class of the library,
-they are that class's, and its instance is the constructor's only argument.
+they are that class's, and its instance is the constructor's only argument. ``processor`` is the library's class that
+prepares images.
 
 In arguments, a text that is one placeholder becomes its value: ``{num_classes}``, ``{input_size}``, ``{in_channels}``,
 ``{none}``, and the model's own options, such as ``{multiplier}``. A table ``{ multiplier = { "1.0" = "x" } }`` chooses
@@ -19,8 +20,8 @@ from typing import Any
 from porter.catalog.models import Arch
 from porter.errors import MappingError, PorterError
 
-TYPES: Mapping[str, type] = {"constructor": str, "config": str, "arguments": dict}
-"""The keys of an entry. ``config`` and ``arguments`` may be left out."""
+TYPES: Mapping[str, type] = {"constructor": str, "config": str, "processor": str, "arguments": dict}
+"""The keys of an entry. All but ``constructor`` may be left out."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Network:
     dialect: str
     constructor: str
     config: str | None = None
+    processor: str | None = None
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
     def filled(self, arch: Arch, **values: int) -> dict[str, Any]:

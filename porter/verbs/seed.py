@@ -47,7 +47,7 @@ def seed(model: str, out: str | Path, training: bool = False, track: Track[str] 
     shapes = expected_shapes(arch, Table.load(arch.table), ORIGINAL) if arch.base else None
     entries = seeded_entries(recorded(arch.golden), training, shapes)
     index, data = index_file(prefix), data_file(prefix)
-    with creating([data, index]) as (new_data, new_index):
+    with creating(prefix, [data, index]) as (new_data, new_index):
         names = track(in_order(entries), "writing")
         write_bundle(new_data, new_index, (stored(name, entries[name].load()) for name in names))
     return SeedResult(arch.name, prefix, len(entries), index.stat().st_size + data.stat().st_size)

@@ -27,8 +27,8 @@ from porter.parity.per_image import ImageResults
 from porter.parity.result import GraphInput, OwnInput, Verification
 from porter.runners.context import Context
 from porter.runners.images import Images, PreparedImages, sample_paths
-from porter.runners.open_side import beside_golden, dialect_side, golden_side, open_side, port_side, require_side
 from porter.runners.library_side import named_library
+from porter.runners.open_side import beside_golden, dialect_side, golden_side, open_side, port_side, require_side
 from porter.runners.side import Side
 from porter.runners.tensorflow_settings import before_tensorflow
 

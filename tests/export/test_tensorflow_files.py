@@ -160,7 +160,9 @@ def test_half_precision_has_no_graph(tf: Any, torchs: Path, tmp_path: Path, dtyp
 def test_a_model_of_another_size_has_no_graph(torchs: Path, tmp_path: Path) -> None:
     port("mobilenet_v1_0.25_144", "torch", "tf", checkpoint=torchs, out=tmp_path / "m.ckpt")
     assert not (tmp_path / "m.ckpt.meta").exists()
-    with pytest.raises(PorterError, match=r"for images of 224x224 alone: write a \.ckpt, or port it as mobilenet_v1_0\.25_224$"):
+    with pytest.raises(
+        PorterError, match=r"for images of 224x224 alone: write a \.ckpt, or port it as mobilenet_v1_0\.25_224$"
+    ):
         port("mobilenet_v1_0.25_144", "torch", "tf", checkpoint=torchs, out=tmp_path / "m.pb")
 
 

@@ -15,7 +15,6 @@ from helpers.checkpoints import seeded_variables
 from porter import port
 from porter.cli.main import main
 from porter.errors import PorterError
-from porter.formats.checkpoint import Entry
 from porter.formats.open import open_checkpoint
 from porter.formats.roles import SHADOW_SUFFIX
 from porter.formats.tensorflow.bundle_writer import data_file, in_order, index_file, stored, write_bundle
