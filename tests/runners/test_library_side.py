@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from helpers.libraries import require_library
+from helpers.importable import require_library
 from porter import endpoints, verify
 from porter.catalog.goldens import recorded
 from porter.catalog.models import ARCHS, find_arch
