@@ -91,9 +91,12 @@ def _cell(table: Table, models: list[Arch], record: Dialect) -> Cell:
     name = record.name
     own = name == ORIGINAL or (name == record.framework and name in models[0].builders)
     differs = [entry for entry in table.differs if entry.dialect == name]
-    logits = max((entry.logits for entry in differs), default=0.0 if own or name in table.networks else None)
+    same = name in table.networks and table.networks[name].same_on is not None
+    logits = max(
+        (entry.logits for entry in differs), default=0.0 if same or (own and name not in table.networks) else None
+    )
     proof = ["original"] if name == ORIGINAL else ["golden"] if own else []
-    proof += ["library"] if name in table.networks or differs else []
+    proof += ["library"] if same or differs else []
     return Cell(
         table.name,
         tuple(arch.name for arch in models),

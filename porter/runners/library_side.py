@@ -52,9 +52,7 @@ def library_side(spec: str, context: Context) -> Side:
     if not heads:
         raise PorterError(f"{tensors.path} has no classifier, and {record.library} builds its network with one")
     classes = tensors.entries[heads[0].source].shape[class_axis(heads[0].source_axes)]
-    module = build_library(
-        context.arch, record.name, tensors, classes, context.size, context.channels, **settings
-    )
+    module = build_library(context.arch, record.name, tensors, classes, context.size, context.channels, **settings)
     differing = [entry for entry in context.table.differs if entry.at(context.size) and not how]
     known = tuple(sentences(differing, ORIGINAL, record.name, None))
     runner = LibraryRunner(runner_of(module, context.table, dialect=record.name), _label(record), known)

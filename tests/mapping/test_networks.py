@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from porter.catalog.goldens import recorded
 from porter.catalog.models import ARCHS, find_arch
 from porter.errors import MappingError, PorterError
 from porter.mapping.dialects import DIALECTS
@@ -22,6 +23,9 @@ VALUES = {"num_classes": 7, "input_size": 96, "in_channels": 3}
 @pytest.mark.parametrize(("table", "network"), NETWORKS, ids=[f"{name}.{each.dialect}" for name, each in NETWORKS])
 def test_every_network_has_a_library_and_arguments_for_a_model(table: str, network: Network) -> None:
     assert Table.load(table).record(network.dialect).library
+    if network.same_on:
+        assert find_arch(recorded(network.same_on).model).table == table
+        assert all(entry.dialect != network.dialect for entry in Table.load(table).differs)
     built = 0
     for arch in ARCHS.values():
         if arch.table == table:
@@ -43,7 +47,9 @@ def test_an_extending_table_has_its_own_networks() -> None:
 def test_a_choice_names_the_widths_that_the_library_has() -> None:
     network = Table.load("mobilenet_v2").networks["timm"]
     assert network.filled(find_arch("mobilenet_v2_0.35_96"), **VALUES)["model_name"] == "mobilenetv2_035"
-    with pytest.raises(PorterError, match="timm has no network mobilenet_v2_1.3_224: its multiplier must be one of 0.35"):
+    with pytest.raises(
+        PorterError, match=r"timm has no network mobilenet_v2_1.3_224: its multiplier must be one of 0.35"
+    ):
         network.filled(find_arch("mobilenet_v2_1.3_224"), **VALUES)
 
 

@@ -65,21 +65,7 @@ def test_a_library_differs_by_the_tables_number(golden: str, entry: Differs, mon
         assert divergence(entry.dialect, golden, ":exact") < LOGITS
 
 
-SMALLEST = {
-    "mobilenet_v1": "mobilenet_v1_0.25_128",
-    "mobilenet_v2": "mobilenet_v2_0.35_96",
-    "inception_v3": "inception_v3@150",
-    "inception_v4": "inception_v4@150",
-    "inception_resnet_v2": "inception_resnet_v2@139",
-}
-"""The goldens of tables that have several; any other table is compared on its last model's."""
-GOLDENS = {arch.table: SMALLEST.get(arch.table, arch.name) for arch in ARCHS.values()}
-SAME = [
-    (GOLDENS[name], dialect)
-    for name, table in TABLES.items()
-    for dialect in table.networks
-    if all(entry.dialect != dialect for entry in table.differs)
-]
+SAME = [(each.same_on, each.dialect) for table in TABLES.values() for each in table.networks.values() if each.same_on]
 
 
 @pytest.mark.parametrize(("golden", "dialect"), [marked(*each) for each in SAME])
@@ -118,7 +104,7 @@ def test_endpoints_of_a_librarys_network_are_found_by_its_own_names(monkeypatch:
 
 
 def test_what_a_library_cannot_do_is_one_sentence(monkeypatch: pytest.MonkeyPatch, small: Path, tmp_path: Path) -> None:
-    with pytest.raises(PorterError, match="porter builds nasnet_mobile with .*, not with timm: choose another side"):
+    with pytest.raises(PorterError, match=r"porter builds nasnet_mobile with .*, not with timm: choose another side"):
         verify("nasnet_mobile", reference="timm")
     with pytest.raises(PorterError, match=r"unknown side 'timm:x': choose timm or timm:exact"):
         verify("mobilenet_v1_1.0_224", reference="timm:x")

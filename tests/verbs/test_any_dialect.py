@@ -144,15 +144,21 @@ def test_a_background_that_is_gone_stays_gone_and_is_named(small: Path, tmp_path
     port(SMALL, target="hf", checkpoint=small, out=out, head=Head(drop_background=True))
     back = port(SMALL, target="tf", checkpoint=out)
     assert back.translation.num_classes == 1000
-    assert str(back.translation.head_note).endswith("without the background of mobilenet_v1_0.25_128, which porter cannot add")
+    assert str(back.translation.head_note).endswith(
+        "without the background of mobilenet_v1_0.25_128, which porter cannot add"
+    )
     with pytest.raises(PorterError, match="but this head has 1000: leave it out"):
         port(SMALL, target="torch", checkpoint=out, head=Head(drop_background=True))
 
 
-def test_strict_function_refuses_the_libraries_that_compute_another_function(small: Path, files: dict[str, Path]) -> None:
+def test_strict_function_refuses_the_libraries_that_compute_another_function(
+    small: Path, files: dict[str, Path]
+) -> None:
     with pytest.raises(PorterError, match=r'timm.*another function.*it is exact with pad_type="same", bn_eps=0.001; '):
         port(SMALL, target="timm", checkpoint=small, strict_function=True)
-    with pytest.raises(PorterError, match=r"if these weights were trained in timm's mobilenetv1_100, .*; leave `strict_"):
+    with pytest.raises(
+        PorterError, match=r"if these weights were trained in timm's mobilenetv1_100, .*; leave `strict_"
+    ):
         port(SMALL, "timm", "keras", checkpoint=files["timm"], strict_function=True)
     assert port(SMALL, target="hf", checkpoint=small, strict_function=True)
     assert port(SMALL, target="torch", checkpoint=small, strict_function=True), "porter's own network is exact"
@@ -171,5 +177,5 @@ def test_a_half_of_a_file_counts_as_its_own_dialect(files: dict[str, Path], tmp_
     save_file({name: value for name, value in tensors.items() if ".layer.1" in name}, tmp_path / "half.safetensors")
     opened = open_checkpoint(tmp_path / "half.safetensors")
     assert file_match(opened, ARCH).dialect == "hf"
-    with pytest.raises(MappingError, match="lacks .* of the 137 tensors"):
+    with pytest.raises(MappingError, match=r"lacks .* of the 137 tensors"):
         port(SMALL, target="torch", checkpoint=tmp_path / "half.safetensors")
