@@ -29,6 +29,7 @@ from porter.cli.options import (
 from porter.cli.progress import track
 from porter.errors import plural, summary
 from porter.export.casting import DTYPES
+from porter.export.checkpoint import checkpoint_files
 from porter.files.seals import record_beside
 from porter.mapping.dialects import DIALECTS
 from porter.mapping.shapes import IMAGE_CHANNELS
@@ -57,7 +58,8 @@ MOST_SENTENCES = 10
 )
 @click.option(
     "--out",
-    help="Output: a file (.safetensors, .pth, .keras, .weights.h5 or .h5), or a folder with a final slash (out/).",
+    help="Output: a file (.safetensors, .pth, .keras, .weights.h5, .h5, .ckpt, .pb or .npz), or a folder with a final "
+    "slash (out/).",
 )
 @average_option
 @ignore_option
@@ -171,5 +173,9 @@ def written(path: Path) -> str:
     if path.is_dir():
         return f"{path}/: {', '.join(sorted(file.name for file in path.iterdir()))}"
     beside = record_beside(path)
-    record = f", and its digests and facts in {beside.name}" if path.suffix != ".safetensors" else ""
-    return f"{path} ({path.stat().st_size:,} bytes){record}"
+    record = f", and its digests and facts in {beside.name}" if beside.exists() else ""
+    if path.is_file():
+        return f"{path} ({path.stat().st_size:,} bytes){record}"
+    files = [file for file in checkpoint_files(path) if file.exists()]
+    size = sum(file.stat().st_size for file in files)
+    return f"{path} ({size:,} bytes in {', '.join(sorted(file.name for file in files))}){record}"

@@ -24,7 +24,8 @@ class Dialect:
     from the framework's: ``{role: name}``, or ``{kind: {role: name}}`` for one kind of layer. ``older_leaves`` lists
     the names that older files have for a leaf. Files of a dialect that is not ``scoped`` drop the scopes before a
     layer's name. ``title`` is the name that readers know. ``order`` lists scopes as the library's own files order
-    them, a list for each level of scopes; without it, files have the table's order.
+    them, a list for each level of scopes; without it, files have the table's order. ``library`` is the Python module
+    with the library's networks, empty where there is none; overlay files cannot set it.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Dialect:
     leaves: Leaves = field(default_factory=dict)
     older_leaves: Mapping[str, Sequence[str]] = field(default_factory=dict)
     order: Sequence[Sequence[str]] = ()
+    library: str = ""
 
     def leaf(self, kind: str, role: str, default: str) -> str:
         """Return the leaf name of ``role`` in a layer of ``kind``; ``default`` is the framework's."""
@@ -80,7 +82,7 @@ def declare(name: str, fields: Mapping[str, Any], path: Path) -> Dialect:
     known = DIALECTS.get(name)
     if known is None:
         own = DIALECTS[fields["framework"]]
-        known = replace(own, name=name, title=name)
+        known = replace(own, name=name, title=name, library="")
     return replace(known, **fields)
 
 

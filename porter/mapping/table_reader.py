@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from porter.mapping.dialects import Dialect
 from porter.mapping.differs import Differs, read_differs
+from porter.mapping.networks import Network, read_networks
 from porter.mapping.overlays import Entry, Overlay, names_of
 from porter.mapping.rows import Endpoint, Layer
 from porter.mapping.table_checks import (
@@ -33,6 +34,7 @@ class Contents(NamedTuple):
     ignore: Mapping[str, Sequence[str]]
     parts: Mapping[str, str]
     differs: tuple[Differs, ...]
+    networks: Mapping[str, Network]
     needs: Mapping[str, Sequence[str]]
 
 
@@ -49,7 +51,9 @@ def expand(sources: Sequence[Source]) -> Contents:
     check_names(merged, records, layers)
     check_endpoints(merged.path, endpoints)
     differs = read_differs(merged.differs, records, merged.path)
-    return Contents(records, layers, endpoints, ignore_of(merged, records), merged.parts, differs, _needs(merged))
+    networks = read_networks(merged.networks, records, merged.path)
+    ignore = ignore_of(merged, records)
+    return Contents(records, layers, endpoints, ignore, merged.parts, differs, networks, _needs(merged))
 
 
 def _needs(merged: Merged) -> dict[str, Sequence[str]]:

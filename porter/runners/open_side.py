@@ -4,6 +4,7 @@ golden              what the original code computed for the sample images
 torch:FILE          the model in PyTorch, with the weights of a file or folder that porter wrote
 keras:FILE          the same in Keras
 tf:GRAPH            TensorFlow running a graph itself
+timm, hf, …         a library's own network with the same weights, see porter.runners.library_side
 module.py:function  the user's own network
 """
 
@@ -19,6 +20,7 @@ from porter.formats.checkpoint import Checkpoint
 from porter.mapping.dialects import ORIGINAL
 from porter.mapping.translate import translate
 from porter.runners.context import Context
+from porter.runners.library_side import library_side, named_library
 from porter.runners.runner import Runner
 from porter.runners.side import Side
 from porter.runners.tensorflow_settings import before_tensorflow
@@ -35,13 +37,19 @@ def open_side(spec: str, context: Context) -> Side:
         from porter.runners.original import original_side
 
         return original_side(context, Path(rest))
+    if named_library(spec):
+        return library_side(spec, context)
     path, _, function = spec.rpartition(":")
     if path.endswith(".py") and function:
         from porter.runners.user_code import user_runner
 
         context.inputs.add([Path(path)] if Path(path).is_file() else [])
         return Side(function, f"{function} of {Path(path).name}", user_runner(Path(path), function, context))
-    raise PorterError(f"unknown side {spec!r}: choose golden, torch:FILE, keras:FILE, tf:GRAPH or module.py:function")
+    libraries = ", ".join(context.table.record(dialect).library for dialect in context.table.networks)
+    raise PorterError(
+        f"unknown side {spec!r}: choose golden, torch:FILE, keras:FILE, tf:GRAPH, module.py:function or a library's "
+        f"own network ({libraries or 'none here'})"
+    )
 
 
 def golden_side(context: Context) -> Side:

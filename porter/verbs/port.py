@@ -189,14 +189,12 @@ def port(
         table.record(source)
     framework = table.record(target).framework
     _validate(source, checkpoint, head, backbone, aux, save_dtype, verify, images)
-    destination = find_destination(out, framework)
+    destination = find_destination(out, table.record(target), arch)
     if verify and framework not in (ORIGINAL, *arch.builders):
         raise PorterError(
             f"`verify=True` runs porter's own network, and {arch.name} has none in {framework}: port to "
             f'`target="{next(iter(arch.builders))}"` to verify the values'
         )
-    if target != framework:
-        _refuse_network(target, framework, destination)
     if verify:
         before_tensorflow()
     opened, digests, ignore = _open(arch, checkpoint, ignore, expect_sha256, track)
@@ -267,15 +265,6 @@ def _training_first(training: Training | None, checkpoint: Checkpoint) -> Iterat
             f"checkpoint that it was frozen from, or {training.remedy}; {error.finding}",
             error.ways,
         ) from None
-
-
-def _refuse_network(target: str, framework: str, destination: Destination | None) -> None:
-    """Raise PorterError where a file with foreign names would hold porter's own network."""
-    if destination and destination.format.builds:
-        raise PorterError(
-            f"`out` {destination.path} holds porter's own {framework} network, which has no names of {target}: "
-            "end it in .safetensors"
-        )
 
 
 def _open(

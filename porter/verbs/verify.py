@@ -27,6 +27,7 @@ from porter.parity.per_image import ImageResults
 from porter.parity.result import GraphInput, OwnInput, Verification
 from porter.runners.context import Context
 from porter.runners.images import Images, PreparedImages, sample_paths
+from porter.runners.library_side import named_library
 from porter.runners.open_side import beside_golden, dialect_side, golden_side, open_side, port_side, require_side
 from porter.runners.side import Side
 from porter.runners.tensorflow_settings import before_tensorflow
@@ -104,6 +105,8 @@ def verify(
     )
     if reference is None and opened is None:
         reference = "golden"
+    if opened is None and any(map(named_library, sides)):
+        context = beside_golden(context)  # a library's network and a port of the golden's weights, or the golden itself
     if "golden" in (reference, candidate):
         if images:
             raise PorterError("a golden holds the sample images' values only: leave `images` out")
