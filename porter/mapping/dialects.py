@@ -23,9 +23,9 @@ class Dialect:
     ``separator`` is the text between a layer's name and its tensor's. ``leaves`` holds the tensor names that differ
     from the framework's: ``{role: name}``, or ``{kind: {role: name}}`` for one kind of layer. ``older_leaves`` lists
     the names that older files have for a leaf. Files of a dialect that is not ``scoped`` drop the scopes before a
-    layer's name. ``title`` is the name that readers know. ``order`` lists scopes in the order of the library's own files,
-    a list for each level of scopes; without it, files have the table's order. ``library`` is the Python module with the
-    library's networks, empty where there is none; overlay files cannot set it.
+    layer's name. ``title`` is the name that readers know. ``order`` lists scopes as the library's own files order
+    them, a list for each level of scopes; without it, files have the table's order. ``library`` is the Python module
+    with the library's networks, empty where there is none; overlay files cannot set it.
     """
 
     name: str

@@ -65,7 +65,7 @@ class Differs:
     @property
     def remedy(self) -> str:
         """The settings that make it exact, as its constructor takes them; empty without any."""
-        return ", ".join(f"{name}={_argument(value)}" for name, value in self.settings.items())
+        return written_settings(self.settings)
 
     def sentence(self, source: str, target: str, layers: Collection[str] | None) -> str | None:
         """Return what a port from ``source`` to ``target`` says of it, None where it does not matter.
@@ -89,9 +89,10 @@ class Differs:
         return f"{begin}{sizes}, {by}: {self.why} ({self.version} on {self.measured}; {self.source}){exact}"
 
 
-def _argument(value: Any) -> str:
-    """Return a value as Python code writes it, text in double quotes."""
-    return f'"{value}"' if isinstance(value, str) else repr(value)
+def written_settings(settings: Mapping[str, Any]) -> str:
+    """Return arguments as Python code writes them, text in double quotes."""
+    written = ((name, f'"{value}"' if isinstance(value, str) else repr(value)) for name, value in settings.items())
+    return ", ".join(f"{name}={value}" for name, value in written)
 
 
 def read_differs(raw: Sequence[Mapping[str, Any]], dialects: Collection[str], path: Path) -> tuple[Differs, ...]:

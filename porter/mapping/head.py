@@ -69,6 +69,10 @@ class Head:
             return _with_fresh_head(translation, arch, target, self.num_classes)
         if self.drop_background:
             return _without_background(translation, arch)
+        if translation.num_classes == arch.num_classes - 1 and has_background(arch):
+            found = translation.num_classes
+            note = f"the checkpoint's {found} classes, without the background of {arch.name}, which porter cannot add"
+            return replace(translation, head_note=note)
         return translation
 
     def class_names(self, arch: Arch, num_classes: int) -> list[str]:

@@ -3,7 +3,7 @@
 A table's ``[network.DIALECT]`` and an overlay's ``[network]`` are data. ``constructor`` is a function or class of the
 dialect's ``library``. ``arguments`` are its keyword arguments; where there is a ``config``, a class of the library,
 they are that class's, and its instance is the constructor's only argument. ``processor`` is the library's class that
-prepares images.
+prepares images. ``same_on`` is a golden on which the network computes the original's function, as a test measures.
 
 In arguments, a text that is one placeholder becomes its value: ``{num_classes}``, ``{input_size}``, ``{in_channels}``,
 ``{none}``, and the model's own options, such as ``{multiplier}``. A table ``{ multiplier = { "1.0" = "x" } }`` chooses
@@ -20,7 +20,7 @@ from typing import Any
 from porter.catalog.models import Arch
 from porter.errors import MappingError, PorterError
 
-TYPES: Mapping[str, type] = {"constructor": str, "config": str, "processor": str, "arguments": dict}
+TYPES: Mapping[str, type] = {"constructor": str, "config": str, "processor": str, "same_on": str, "arguments": dict}
 """The keys of an entry. All but ``constructor`` may be left out."""
 
 
@@ -32,6 +32,7 @@ class Network:
     constructor: str
     config: str | None = None
     processor: str | None = None
+    same_on: str | None = None
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
     def filled(self, arch: Arch, **values: int) -> dict[str, Any]:
@@ -58,16 +59,12 @@ class Network:
         return given
 
 
-def read_networks(
-    raw: Mapping[str, Mapping[str, Any]], dialects: Collection[str], path: Path
-) -> dict[str, Network]:
+def read_networks(raw: Mapping[str, Mapping[str, Any]], dialects: Collection[str], path: Path) -> dict[str, Network]:
     """Return the networks of a table in ``path`` by dialect. Raises MappingError where an entry does not fit."""
     return {dialect: Network(dialect, **_checked(dialect, entry, dialects, path)) for dialect, entry in raw.items()}
 
 
-def _checked(
-    dialect: str, entry: Mapping[str, Any], dialects: Collection[str], path: Path
-) -> Mapping[str, Any]:
+def _checked(dialect: str, entry: Mapping[str, Any], dialects: Collection[str], path: Path) -> Mapping[str, Any]:
     which = f"{path}: the table has the network of {dialect!r}"
     if dialect not in dialects:
         raise MappingError(f"{which}, which is not a dialect of the table")

@@ -49,7 +49,8 @@ class KerasRunner(Runner):
             model = in_precision(self.model, precision)
             layers = {layer.name: layer for layer in model.layers}
             # By name, not by path: a copied or loaded model drops the scopes of its layers' names.
-            where = {endpoint.name: layer_name(endpoint.where.get(self.dialect, "")) for endpoint in self.table.endpoints}
+            places = {endpoint.name: endpoint.where.get(self.dialect, "") for endpoint in self.table.endpoints}
+            where = {name: layer_name(place) for name, place in places.items()}
             outputs = {name: layers[layer].output for name, layer in where.items() if layer in layers}
             # A Sequential model has no .input.
             inputs = model.inputs[0] if len(model.inputs) == 1 else model.inputs

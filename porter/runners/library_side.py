@@ -6,14 +6,18 @@ the original; ``timm:exact`` has the settings that make it exact, from the table
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from porter.errors import PorterError
 from porter.files.installed import versions
-from porter.mapping.dialects import DIALECTS, Dialect
-from porter.mapping.differs import exact_settings
+from porter.mapping.dialects import DIALECTS, ORIGINAL, Dialect
+from porter.mapping.differs import exact_settings, sentences, written_settings
 from porter.mapping.shapes import class_axis
 from porter.runners.context import Context
+from porter.runners.runner import Runner
 from porter.runners.runner_of import runner_of
 from porter.runners.side import Side
 from porter.runners.tensorflow_settings import before_tensorflow
@@ -48,13 +52,28 @@ def library_side(spec: str, context: Context) -> Side:
     if not heads:
         raise PorterError(f"{tensors.path} has no classifier, and {record.library} builds its network with one")
     classes = tensors.entries[heads[0].source].shape[class_axis(heads[0].source_axes)]
-    module = build_library(
-        context.arch, record.name, tensors, classes, context.size, context.channels, **settings
-    )
-    runner = runner_of(module, context.table, dialect=record.name)
-    runner.label = _label(record)
-    how = f" with {', '.join(f'{name}={value!r}' for name, value in settings.items())}" if settings else ""
-    return Side(record.name, f"{runner.label}'s own network, {network.constructor}{how}", runner)
+    module = build_library(context.arch, record.name, tensors, classes, context.size, context.channels, **settings)
+    differing = [entry for entry in context.table.differs if entry.at(context.size) and not how]
+    known = tuple(sentences(differing, ORIGINAL, record.name, None))
+    runner = LibraryRunner(runner_of(module, context.table, dialect=record.name), _label(record), known)
+    built = f" with {written_settings(settings)}" if settings else ""
+    return Side(record.name, f"{runner.label}'s own network, {network.constructor}{built}", runner)
+
+
+class LibraryRunner(Runner):
+    """Runs a library's own network. ``known`` are sentences on the function that it computes."""
+
+    def __init__(self, runner: Runner, label: str, known: Sequence[str]) -> None:
+        self.runner, self.label, self.precisions = runner, label, runner.precisions
+        self.known = known
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What the table says of the library's function."""
+        return self.known
+
+    def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        return self.runner(images)
 
 
 def _settings(record: Dialect, context: Context) -> dict[str, Any]:

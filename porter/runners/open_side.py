@@ -47,8 +47,8 @@ def open_side(spec: str, context: Context) -> Side:
         return Side(function, f"{function} of {Path(path).name}", user_runner(Path(path), function, context))
     libraries = ", ".join(context.table.record(dialect).library for dialect in context.table.networks)
     raise PorterError(
-        f"unknown side {spec!r}: choose golden, torch:FILE, keras:FILE, tf:GRAPH, module.py:function or a library's own "
-        f"network ({libraries or 'none here'})"
+        f"unknown side {spec!r}: choose golden, torch:FILE, keras:FILE, tf:GRAPH, module.py:function or a library's "
+        f"own network ({libraries or 'none here'})"
     )
 
 

@@ -37,8 +37,8 @@ def load(
     """Return ``model`` in ``framework`` as a plain module in eval mode: logits out.
 
     ``torch`` takes NCHW images. ``keras`` takes NHWC images of side ``input_size``, by default the model's own.
-    ``weights`` is a file or folder with the model's weights, in any dialect. Its head gives the number of classes; without a head, the network
-    ends at the features or has a fresh head of ``num_classes``. ``dtype`` is by default the file's. The network reads
+    ``weights`` is a file or folder with the model's weights, in any dialect. Its head gives the number of classes;
+    without a head, the network ends at the features or has a fresh head of ``num_classes``. ``dtype`` is by default the file's. The network reads
     images of ``in_channels`` channels, by default those that the file's weights are for, or three. Other ``options``
     go to the network's builder, such as ``multiplier=0.35`` of MobileNet V1. With ``aux=True`` NASNet, Inception
     V3 and V4, and Inception-ResNet V2 return their auxiliary head's logits too.

@@ -134,6 +134,7 @@ NUMBERS = {
     for arch in ARCHS.values()
     if arch.family in ("resnet_v1", "resnet_v2")
     for entry in Table.load(arch.table).differs
+    if entry.dialect in ("timm", "keras")
 }
 
 
