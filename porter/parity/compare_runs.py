@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -100,6 +100,11 @@ def compare_runs(
     return comparer.reports()
 
 
+def _without(runs: Runs, endpoints: Collection[str]) -> Runs:
+    """Return ``runs`` without the values of ``endpoints``."""
+    return {p: {name: value for name, value in run.items() if name not in endpoints} for p, run in runs.items()}
+
+
 class _Comparer:
     """One call of compare_runs: batches are added, then the reports are read."""
 
@@ -195,9 +200,7 @@ class _Comparer:
         other = {e for e in ours.keys() & theirs.keys() if ours[e].shape != theirs[e].shape}
         if other:
             self.notes[name][f"{plural(len(other), 'endpoint')} of another shape are not compared"] = None
-        left = ({p: {e: v for e, v in run.items() if e not in other} for p, run in runs.items()} for runs in (got, want))
-        got, want = left
-        return got, want
+        return _without(got, other), _without(want, other)
 
     def _finished(self, name: str, report: Report) -> Report:
         """Return ``report`` with its notes, and the cause of its first divergence."""
