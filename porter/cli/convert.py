@@ -29,7 +29,6 @@ from porter.cli.options import (
 from porter.cli.progress import track
 from porter.errors import plural, summary
 from porter.export.casting import DTYPES
-from porter.export.checkpoint import checkpoint_files
 from porter.files.seals import record_beside
 from porter.mapping.dialects import DIALECTS
 from porter.mapping.shapes import IMAGE_CHANNELS
@@ -176,6 +175,8 @@ def written(path: Path) -> str:
     record = f", and its digests and facts in {beside.name}" if beside.exists() else ""
     if path.is_file():
         return f"{path} ({path.stat().st_size:,} bytes){record}"
+    from porter.export.checkpoint import checkpoint_files
+
     files = [file for file in checkpoint_files(path) if file.exists()]
     size = sum(file.stat().st_size for file in files)
     return f"{path} ({size:,} bytes in {', '.join(sorted(file.name for file in files))}){record}"

@@ -51,6 +51,6 @@ def _write_meta(meta: Path, output: Output) -> None:
         return
     try:
         graph = fitted_graph(output)
-    except PorterError:  # the checkpoint is whole without it
+    except PorterError:  # a checkpoint needs none
         return
     meta.write_bytes(with_saver(graph, trainable(output.arch)).SerializeToString(deterministic=True))

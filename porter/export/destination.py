@@ -85,7 +85,8 @@ class Destination(ABC):
 def find_destination(out: str | Path | None, dialect: Dialect, arch: Arch) -> Destination | None:
     """Return where ``out`` puts a port of ``arch``: in a folder if it ends in / or is one, else a file; None for None.
 
-    Raises PorterError if ``dialect`` has no format of that suffix or no such folder, or something other than porter's is in the way.
+    Raises PorterError if ``dialect`` has no format of that suffix or no such folder, or something other than porter's
+    is in the way.
     """
     if out is None:
         return None

@@ -1,6 +1,7 @@
 """Reads the weights that transformers and others save in several files, by the index that lists each tensor's file.
 
-Source: transformers/modeling_utils.py, ``model.safetensors.index.json``: ``{"metadata": …, "weight_map": {tensor: file}}``.
+Source: transformers/modeling_utils.py, which writes ``{"metadata": …, "weight_map": {tensor: file}}`` to
+``model.safetensors.index.json``.
 """
 
 from __future__ import annotations
@@ -10,14 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from porter.errors import FormatError, listing, plural, summary
-from porter.formats.checkpoint import Checkpoint
+from porter.formats.checkpoint import Checkpoint, Entry
 from porter.formats.open import open_checkpoint
 
 
 def read_sharded(index: Path) -> Checkpoint:
     """Read an index and the headers of the files that it names. Raises FormatError if they do not fit each other."""
     places = _places(index)
-    entries, asides, notes, kind = {}, {}, [], ""
+    entries: dict[str, Entry] = {}
+    asides: dict[str, str] = {}
+    notes: list[str] = []
+    kind = ""
     for name in sorted(set(places.values())):
         shard = open_checkpoint(_beside(index, name))
         listed = {tensor for tensor, place in places.items() if place == name}

@@ -190,16 +190,23 @@ def test_another_checkpoint_is_not_replaced(small: Path, torchs: Path, tmp_path:
 
 
 def test_damage_is_found_in_every_file(written: Path) -> None:
-    assert check(written / "m.ckpt") and len(check(written / "m.ckpt").files) == 3
-    for name in ("m.ckpt.index", "m.ckpt.meta"):
+    assert check(written / "m.ckpt")
+    assert len(check(written / "m.ckpt").files) == 3
+    for name, wanted in (("m.ckpt.index", "m.ckpt.index"), ("m.ckpt.meta", "m.ckpt.meta")):
         whole = (written / name).read_bytes()
-        (written / name).write_bytes(whole[:-1] + b"?")
+        (written / name).write_bytes(b"?" + whole[1:])
         try:
-            assert check(written / "m.ckpt").damaged == (name,)
-        except PorterError as error:
-            assert name in str(error)
+            assert any(wanted in part for part in said_of(written / "m.ckpt"))
         finally:
             (written / name).write_bytes(whole)
+
+
+def said_of(prefix: Path) -> tuple[str, ...]:
+    """Return the damaged parts that a check finds, or the sentence with which it ends."""
+    try:
+        return check(prefix).damaged
+    except PorterError as error:
+        return (str(error),)
 
 
 def test_tensorflow_reads_every_dtype_and_shape(tf: Any, tmp_path: Path) -> None:
