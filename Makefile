@@ -40,10 +40,11 @@ lint: $(VENV)/ready
 weights: $(GRAPH)
 
 # A pyenv shim refuses a Python that is not activated, but pyenv knows which version has it.
-$(VENV)/ready: pyproject.toml constraints.txt golden/requirements.txt tests/peers.txt
+$(VENV)/ready: pyproject.toml constraints.txt golden/requirements.txt tests/peers.txt tests/sources.txt
 	$(PYTHON) --version || export PYENV_VERSION="$$(pyenv whence $(notdir $(PYTHON)) | tail -n 1)"; $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	$(BIN)/python -m pip install --quiet --no-deps -r golden/requirements.txt -r tests/peers.txt
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(VENV)/sources -r tests/sources.txt
 	@# PyPI's torch for CUDA brings triton, which crashes beside TensorFlow; on a CPU nothing needs it.
 	$(BIN)/python -m pip uninstall --quiet --yes triton
 	touch $@

@@ -17,12 +17,15 @@ import click
 from porter.catalog.models import ARCHS, Arch
 from porter.cli.list import facts
 from porter.cli.main import cli
-from porter.mapping.table import Table
+from porter.mapping.grid import grid
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
 PACKAGE = ROOT / "porter"
 WIDTH = 100
+LEGEND = """porter reads and writes each marked dialect. `same`: the library's network computes what the original does, at the
+released sizes, or with settings that porter writes. A number is the largest difference of its logits, in their standard
+deviation. `names`: tests compare names and shapes, but not the function. `port list --grid` says more."""
 
 
 def cli_reference() -> str:
@@ -47,12 +50,13 @@ def module_table() -> str:
 
 
 def model_table() -> str:
-    """Return a table of the models, one row for each mapping table: accuracy, size, work and the table's dialects.
+    """Return a table of the models, one row for each mapping table: accuracy, size, work and the grid of dialects.
 
     A row of several models has the numbers of the first and of the last.
     """
     tables = {name: list(models) for name, models in groupby(ARCHS.values(), key=lambda arch: arch.table)}
-    dialects = {name: record.title for table in tables for name, record in Table.load(table).records.items()}
+    cells = {(cell.table, cell.dialect.name): cell for cell in grid()}
+    dialects = {cell.dialect.name: cell.dialect.title for cell in cells.values()}
     heads = [f"`{dialect}` ({title})" for dialect, title in dialects.items()]
     rows = [f"| model | top-1 | parameters | multiply-adds | {' | '.join(heads)} |"]
     rows += [f"| --- | ---: | ---: | ---: |{' :-: |' * len(heads)}"]
@@ -62,9 +66,9 @@ def model_table() -> str:
             shown += f" … `{models[-1].name}` ({len(models)} models)"
         ends = map(model_numbers, models[:: len(models) - 1 or 1])
         numbers = [" … ".join(dict.fromkeys(row)) for row in zip(*ends, strict=True)]
-        dots = ["yes" if dialect in Table.load(name).dialects else "" for dialect in dialects]
-        rows.append(f"| {shown} | {' | '.join(numbers + dots)} |")
-    return "\n".join(rows) + "\n"
+        marks = [cells[name, dialect].mark if (name, dialect) in cells else "" for dialect in dialects]
+        rows.append(f"| {shown} | {' | '.join(numbers + marks)} |")
+    return "\n".join([*rows, "", LEGEND]) + "\n"
 
 
 def model_numbers(arch: Arch) -> list[str]:

@@ -46,8 +46,7 @@ MOST_SENTENCES = 10
     "--from",
     "source",
     metavar="DIALECT",
-    required=True,
-    help=f"Dialect of the checkpoint: {KNOWN}, or one of the model's overlay files.",
+    help=f"Dialect of the checkpoint: {KNOWN}, or one of the model's overlay files. Default: recognised.",
 )
 @click.option("--to", "target", metavar="DIALECT", required=True, help="Dialect of the output, likewise.")
 @click.option(
@@ -58,7 +57,8 @@ MOST_SENTENCES = 10
 )
 @click.option(
     "--out",
-    help="Output: a file (.safetensors, .pth, .keras, .weights.h5 or .h5), or a folder with a final slash (out/).",
+    help="Output: a file (.safetensors, .pth, .keras, .weights.h5, .h5, .ckpt, .pb or .npz), or a folder with a final "
+    "slash (out/).",
 )
 @average_option
 @ignore_option
@@ -72,6 +72,9 @@ MOST_SENTENCES = 10
 @click.option("--aux", is_flag=True, help="Include the auxiliary head, which only training uses.")
 @click.option("--save-dtype", type=click.Choice(DTYPES), help="Round the weights in the output to this dtype.")
 @click.option("--verify", is_flag=True, help="Run the original and the port; write the output only if parity holds.")
+@click.option(
+    "--strict-function", is_flag=True, help="Refuse a library that computes another function with the weights."
+)
 @images_option
 @labels_option
 @expect_option
@@ -169,5 +172,11 @@ def written(path: Path) -> str:
     if path.is_dir():
         return f"{path}/: {', '.join(sorted(file.name for file in path.iterdir()))}"
     beside = record_beside(path)
-    record = f", and its digests and facts in {beside.name}" if path.suffix != ".safetensors" else ""
-    return f"{path} ({path.stat().st_size:,} bytes){record}"
+    record = f", and its digests and facts in {beside.name}" if beside.exists() else ""
+    if path.is_file():
+        return f"{path} ({path.stat().st_size:,} bytes){record}"
+    from porter.export.checkpoint import checkpoint_files
+
+    files = [file for file in checkpoint_files(path) if file.exists()]
+    size = sum(file.stat().st_size for file in files)
+    return f"{path} ({size:,} bytes in {', '.join(sorted(file.name for file in files))}){record}"

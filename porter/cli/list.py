@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -15,9 +16,19 @@ from porter.render.text import console, new_grid, print_json
 
 
 @click.command(name="list", cls=Command)
+@click.option(
+    "--grid", "as_grid", is_flag=True, help="List every dialect of every architecture: read, write, function and proof."
+)
 @json_option
-def list_models(as_json: bool) -> None:
-    """List the models, their published accuracy, and which released checkpoints are in the cache."""
+def list_models(as_grid: bool, as_json: bool) -> None:
+    """List the models, their published accuracy, and which released checkpoints are in the cache.
+
+    With --grid, `function` says whether the library's own network computes what the original does: by up to how many
+    of the logits' standard deviations it differs, or with which settings it is exact.
+    """
+    if as_grid:
+        show_grid(as_json)
+        return
     models = {arch.name: facts(arch) for arch in ARCHS.values()}
     if as_json:
         print_json(models)
@@ -35,6 +46,27 @@ def list_models(as_json: bool) -> None:
             "in the cache" if found["cached"] else "to fetch" if found["licence"] else "",
         )
     console().print(grid)
+
+
+def show_grid(as_json: bool) -> None:
+    """Print a line for each dialect of each architecture."""
+    from porter.mapping.grid import grid
+
+    cells = grid()
+    if as_json:
+        print_json([cell.as_dict() for cell in cells])
+        return
+    shown = new_grid("architecture", "dialect", "read", "write", "function", "proof")
+    for cell in cells:
+        sides = [where(cell.read), where(cell.write)]
+        shown.add_row(cell.table, cell.dialect.name, *sides, cell.function, ", ".join(cell.proof))
+    console().print(shown)
+
+
+def where(conditions: Mapping[str, float]) -> str:
+    """Return `yes`, or the values that a role must have: `where bias is 0`."""
+    parts = [f"{role} is {value:g}" for role, value in conditions.items()]
+    return f"where {' and '.join(parts)}" if parts else "yes"
 
 
 def facts(arch: Arch) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Destinations: where a port is written, which record goes with it, and how it is committed or discarded.
 
-A destination is a file, with a record beside it where its format has no place for facts and digests, or a model folder.
+A destination is a file or several under one name, with a record beside them where the format has no place for facts and
+digests, or a model folder.
 Both offer the same three steps: ``refuse_sources`` before the work, ``draft`` to write to, and ``Draft.commit``.
 """
 
@@ -12,14 +13,17 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from porter.catalog.models import Arch
 from porter.errors import PorterError, listing
 from porter.export import model_folder
 from porter.export.output import Output
 from porter.export.provenance import Facts
 from porter.export.writers import Format, find_format
-from porter.files.atomic import discard, replacing
+from porter.files.atomic import creating, discard, refuse_other, replacing
 from porter.files.seals import is_ours, record_beside, write_record
+from porter.formats.identify import RECORD_NAMES
 from porter.formats.input_digests import digest
+from porter.mapping.dialects import Dialect
 
 Complete = Callable[[Facts, Sequence[str], Mapping[str, str]], None]
 """Writes what goes with the weights: the facts, the classes' labels, the SHA-256 of tensors that no file states."""
@@ -32,11 +36,14 @@ class Draft:
     weights: Path
     format: Format
     complete: Complete
+    settle: Callable[[], None] = lambda: None
     committed: bool = False
 
     def write(self, output: Output) -> dict[str, str]:
-        """Write the weights, and return each tensor's SHA-256."""
-        return self.format.write(self.weights, output)
+        """Write the weights, and return each tensor's SHA-256. Raises PorterError if they cannot get their names."""
+        tensors = self.format.write(self.weights, output)
+        self.settle()
+        return tensors
 
     def commit(self, facts: Facts, labels: Sequence[str], tensors: Mapping[str, str]) -> None:
         """Write all that goes with the weights; the output is renamed when the ``with`` of the draft ends."""
@@ -75,10 +82,11 @@ class Destination(ABC):
                     discard(temporary)
 
 
-def find_destination(out: str | Path | None, framework: str) -> Destination | None:
-    """Return the destination that ``out`` names: a folder if it ends in / or is one, else a file; None for None.
+def find_destination(out: str | Path | None, dialect: Dialect, arch: Arch) -> Destination | None:
+    """Return where ``out`` puts a port of ``arch``: in a folder if it ends in / or is one, else a file; None for None.
 
-    Raises PorterError if ``framework`` has no format of that suffix, or something other than porter's is in the way.
+    Raises PorterError if ``dialect`` has no format of that suffix or no such folder, or something other than porter's
+    is in the way.
     """
     if out is None:
         return None
@@ -86,18 +94,19 @@ def find_destination(out: str | Path | None, framework: str) -> Destination | No
         raise PorterError("`out` is empty: name a file or a folder")
     path = Path(out)
     into_folder = str(out).endswith("/") or path.is_dir()
-    destination = FolderDestination(path, framework) if into_folder else FileDestination(path, framework)
+    destination = FolderDestination(path, dialect, arch) if into_folder else FileDestination(path, dialect)
     if not path.absolute().parent.is_dir():
         raise PorterError(f"`out` {out}: the folder {path.parent} does not exist: make it first")
     return destination
 
 
 class FileDestination(Destination):
-    """One file, with a record beside it where its format needs one."""
+    """One file or several under one name, with a record beside them where their format needs one."""
 
-    def __init__(self, path: Path, framework: str) -> None:
+    def __init__(self, path: Path, dialect: Dialect) -> None:
         self.path = path
-        self.format = find_format(path, framework)
+        self.format = find_format(path, dialect)
+        self.files = self.format.files(path)
         self.record = None if self.format.add_facts else record_beside(path)
         if self.record and self.record.exists() and not is_ours(self.record):
             raise PorterError(
@@ -113,24 +122,36 @@ class FileDestination(Destination):
             return Draft(file, self.format, lambda *_: None), [file]
         # A record never belongs to another file: the older one goes first, and the stack renames in reverse order.
         older, record = self.record, stack.enter_context(replacing(self.record))
-        file = stack.enter_context(replacing(self.path))
+        files = self._temporaries(stack)
 
         def complete(facts: Facts, _labels: Sequence[str], tensors: Mapping[str, str]) -> None:
-            write_record(record, facts.values, {self.path.name: digest(file)}, tensors)
+            written = {file.name: digest(file) for file in files if file.exists()}
+            write_record(record, facts.values, written, tensors)
             older.unlink(missing_ok=True)
 
-        return Draft(file, self.format, complete), [file, record]
+        def settle() -> None:
+            if len(files) > 1:
+                refuse_other(files[-1], self.files[-1])
+
+        return Draft(files[-1], self.format, complete, settle), [*files, record]
+
+    def _temporaries(self, stack: ExitStack) -> list[Path]:
+        if len(self.files) > 1:
+            return stack.enter_context(creating(self.path, self.files))
+        return [stack.enter_context(replacing(self.path))]
 
 
 class FolderDestination(Destination):
-    """A model folder: weights, config.json, labels and a model card."""
+    """A model folder: weights, configuration, labels and a model card."""
 
-    def __init__(self, path: Path, framework: str) -> None:
+    def __init__(self, path: Path, dialect: Dialect, arch: Arch) -> None:
         self.path = path
-        self.weights = model_folder.WEIGHTS[framework]
-        self.format = find_format(Path(self.weights), framework)
+        self.layout = model_folder.layout_of(dialect)
+        self.format = self.layout.format or find_format(Path(self.layout.weights), dialect)
+        self.layout.require(arch, dialect.name)
         found = {each.name for each in path.glob("*")}
-        others = found - model_folder.FILES if is_ours(path / model_folder.CONFIG) else found
+        ours = any(is_ours(path / name) for name in RECORD_NAMES)
+        others = found - model_folder.FILES if ours else found
         if others:
             raise PorterError(f"`out` {path}/ holds other files: name a new folder{listing(sorted(others))}")
         if path.resolve() == Path.cwd():
@@ -149,6 +170,6 @@ class FolderDestination(Destination):
         folder.mkdir()
 
         def complete(facts: Facts, labels: Sequence[str], tensors: Mapping[str, str]) -> None:
-            model_folder.write_papers(folder, facts.values, labels, tensors)
+            model_folder.write_papers(folder, self.layout, facts.values, labels, tensors)
 
-        return Draft(folder / self.weights, self.format, complete), [folder]
+        return Draft(folder / self.layout.weights, self.format, complete), [folder]

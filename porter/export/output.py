@@ -36,6 +36,11 @@ class Output:
     room: int = 0
     track: Track[str] = untracked
 
+    @property
+    def dialect(self) -> str:
+        """The dialect whose names the tensors have."""
+        return str(self.facts.values.get("dialect", self.facts.values["framework"]))
+
     def entry(self, name: str) -> Entry:
         """Return the tensor ``name``, rounded to ``dtype``."""
         return round_to(name, self.tensors.entries[name], self.dtype)

@@ -13,7 +13,7 @@ import shutil
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,8 +36,7 @@ def replacing(target: Path) -> Iterator[Path]:
     ``target`` keeps its old contents. Raises PorterError if writing fails.
     """
     place = target.resolve()  # replace the file that a link points to, not the link
-    if place.exists() and not (place.is_file() or place.is_dir()):
-        raise PorterError(f"{target} is not a regular file: name a new file to write")
+    _require_regular(place, target)
     try:
         with scratch(place.parent) as room:
             _restore(place)
@@ -49,6 +48,43 @@ def replacing(target: Path) -> Iterator[Path]:
                 _put(temporary, place)
     except OSError as error:
         raise _sentence(target, error) from error
+
+
+@contextmanager
+def creating(name: Path, targets: Sequence[Path]) -> Iterator[list[Path]]:
+    """Yield a path for each of ``targets``, files of one folder that make up ``name``, and rename them at the end.
+
+    The last file leads readers to the others, and gets its name last. So it is replaced by the same bytes alone, see
+    `refuse_other`. A target that the body leaves out is removed. If the body raises or does not write the last file,
+    all targets keep their old contents. Raises PorterError if writing fails.
+    """
+    folder = targets[0].parent.resolve()
+    for target in targets:
+        _require_regular(folder / target.name, target)
+    try:
+        with scratch(folder) as room:
+            temporaries = [room / target.name for target in targets]
+            yield temporaries
+            if temporaries[-1].exists():
+                refuse_other(temporaries[-1], targets[-1])
+                for new in temporaries:
+                    if new.exists():
+                        _put(new, folder / new.name)
+                    else:
+                        (folder / new.name).unlink(missing_ok=True)
+    except OSError as error:
+        raise _sentence(name, error) from error
+
+
+def refuse_other(new: Path, target: Path) -> None:
+    """Raise PorterError if ``target`` has other bytes than ``new``: several files are not replaced in one step."""
+    if target.is_file() and target.read_bytes() != new.read_bytes():
+        raise PorterError(f"{target} belongs to another checkpoint already: delete it, or name another `out`")
+
+
+def _require_regular(place: Path, target: Path) -> None:
+    if place.exists() and not (place.is_file() or place.is_dir()):
+        raise PorterError(f"{target} is not a regular file: name a new file to write")
 
 
 def discard(path: Path) -> None:

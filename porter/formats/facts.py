@@ -9,7 +9,7 @@ from typing import Any
 
 from porter.errors import FormatError
 from porter.files.seals import record_beside
-from porter.formats.identify import RECORD_NAME, identify
+from porter.formats.identify import RECORD_NAMES, identify
 from porter.formats.safetensors import metadata
 from porter.formats.signatures import RECORD, SAFETENSORS
 
@@ -22,7 +22,7 @@ def facts_of(path: Path) -> Mapping[str, Any]:
     if identify(path).kind is SAFETENSORS:
         stated: Mapping[str, Any] = {key: _value(text) for key, text in metadata(path).items()}
     else:
-        records = (record_beside(path), path.with_name(RECORD_NAME))
+        records = (record_beside(path), *map(path.with_name, RECORD_NAMES))
         stated = next((_fields(record) for record in records if identify(record).kind is RECORD), {})
     return stated if isinstance(stated.get("model"), str) and "versions" in stated else {}
 

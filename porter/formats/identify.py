@@ -26,8 +26,8 @@ from porter.formats.signatures import (
 from porter.formats.tensorflow.tfrecord import find_event_files
 
 SAVED_MODELS = ("saved_model.pb", "saved_model.pbtxt")
-RECORD_NAME = "config.json"
-"""The record of a folder that porter wrote."""
+RECORD_NAMES = ("config.json", "porter.json")
+"""The record of a folder that porter wrote; the second where a library has its own config.json."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,13 @@ def _saved_model(folder: Path) -> Sequence[Path]:
 
 
 def _recorded(folder: Path) -> Sequence[Path]:
-    record = folder / RECORD_NAME
-    return sorted(folder.iterdir()) if record.is_file() and kind_of(record) is RECORD else ()
+    return sorted(folder.iterdir()) if record_in(folder) else ()
+
+
+def record_in(folder: Path) -> Path | None:
+    """Return the record in a folder that porter wrote, None in any other. Raises OSError if it cannot be read."""
+    records = (folder / name for name in RECORD_NAMES)
+    return next((record for record in records if record.is_file() and kind_of(record) is RECORD), None)
 
 
 def _only_graph(folder: Path) -> Sequence[Path]:

@@ -93,6 +93,13 @@ BUNDLE = Kind(
     "tensorflow.bundle:read_bundle",
     suffixes=(".index",),
 )
+SHARD_INDEX = Kind(
+    "index of weights in several files",
+    "tensors",
+    lambda peek: peek.path.name.endswith(".index.json") and peek.text.lstrip()[:1] == b"{" and not has_seal(peek.tail),
+    "sharded:read_sharded",
+    suffixes=(".index.json",),
+)
 SAFETENSORS = Kind(
     "safetensors",
     "tensors",
@@ -244,7 +251,7 @@ UNKNOWN = Kind(
 )
 
 KINDS = (
-    *(DATA_FILE, EVENTS, EMPTY, LFS_POINTER, WEB_PAGE, V1, BUNDLE, SAFETENSORS, HDF5),
+    *(DATA_FILE, EVENTS, EMPTY, LFS_POINTER, WEB_PAGE, V1, BUNDLE, SHARD_INDEX, SAFETENSORS, HDF5),
     *(DAMAGED_ZIP, KERAS, NPZ, PTH, ZIP, OLD_PTH, STATE_FILE, META),
     *(TEXT_GRAPH, TAR, GZIPPED_GRAPH, GZIPPED, SAVED_MODEL_GRAPH, GRAPH, RECORD),
     *(PICKLE, NPY, PACKED, TFLITE, ONNX, MATLAB, CUT_SAFETENSORS, CUT_INDEX, TEXT, UNKNOWN),

@@ -70,7 +70,7 @@ def describe(matches: Sequence[Match], size: int | None = None, dialect: str = O
     if at is None:
         parts.append(f"whose weights are the same at {', '.join(map(str, sizes))}")
     if best.dialect != dialect:
-        parts.append(f"with the names of {Table.load(best.arch.table).record(best.dialect).title}")
+        parts.append(f"with the names of {_titles(best)}")
     if best.folded:
         parts.append("with its batch norms folded into the convolutions")
     if best.no_gamma:
@@ -82,6 +82,13 @@ def describe(matches: Sequence[Match], size: int | None = None, dialect: str = O
     elif best.classes != best.arch.num_classes:
         parts.append(f"with {best.classes} classes")
     return ("contains " if within else "") + ", ".join(parts)
+
+
+def _titles(match: Match) -> str:
+    """Return the title of the dialect, and those of others with the same names."""
+    first, *others = (Table.load(match.arch.table).record(name).title for name in (match.dialect, *match.also))
+    shared = " and ".join(filter(None, (", ".join(others[:-1]), *others[-1:])))
+    return first + (f", which {shared} share{'s' if len(others) == 1 else ''}" if others else "")
 
 
 def _within(match: Match) -> str:

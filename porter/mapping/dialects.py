@@ -23,7 +23,9 @@ class Dialect:
     ``separator`` is the text between a layer's name and its tensor's. ``leaves`` holds the tensor names that differ
     from the framework's: ``{role: name}``, or ``{kind: {role: name}}`` for one kind of layer. ``older_leaves`` lists
     the names that older files have for a leaf. Files of a dialect that is not ``scoped`` drop the scopes before a
-    layer's name. ``title`` is the name that readers know.
+    layer's name. ``title`` is the name that readers know. ``order`` lists scopes as the library's own files order
+    them, a list for each level of scopes; without it, files have the table's order. ``library`` is the Python module
+    with the library's networks, empty where there is none; overlay files cannot set it.
     """
 
     name: str
@@ -33,6 +35,8 @@ class Dialect:
     scoped: bool = True
     leaves: Leaves = field(default_factory=dict)
     older_leaves: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    order: Sequence[Sequence[str]] = ()
+    library: str = ""
 
     def leaf(self, kind: str, role: str, default: str) -> str:
         """Return the leaf name of ``role`` in a layer of ``kind``; ``default`` is the framework's."""
@@ -45,6 +49,11 @@ class Dialect:
     def join(self, layer: str, leaf: str) -> str:
         """Return the whole name of a tensor. A tensor without a leaf has its layer's name."""
         return f"{layer}{self.separator}{leaf}" if leaf else layer
+
+    def rank(self, name: str) -> tuple[int, ...]:
+        """Return the sort key of a tensor's name in ``order``: names without a scope of a level come last there."""
+        parts = name.split(self.separator)
+        return tuple(next((level.index(part) for part in parts if part in level), len(level)) for level in self.order)
 
     def unscoped(self, name: str) -> str:
         """Return layer and leaf of a tensor's name, without the scopes before them, which files may drop."""
@@ -73,7 +82,7 @@ def declare(name: str, fields: Mapping[str, Any], path: Path) -> Dialect:
     known = DIALECTS.get(name)
     if known is None:
         own = DIALECTS[fields["framework"]]
-        known = replace(own, name=name, title=name)
+        known = replace(own, name=name, title=name, library="")
     return replace(known, **fields)
 
 
@@ -84,6 +93,7 @@ _TYPES: dict[str, type] = {
     "scoped": bool,
     "leaves": dict,
     "older_leaves": dict,
+    "order": list,
 }
 
 
@@ -101,6 +111,8 @@ def _check_fields(name: str, fields: Mapping[str, Any], path: Path) -> None:
         for names in fields.get("older_leaves", {}).values()
     ):
         raise MappingError(f"{path}: [dialect] has older_leaves that are not lists of names")
+    if not all(isinstance(level, list) and all(isinstance(s, str) for s in level) for level in fields.get("order", [])):
+        raise MappingError(f"{path}: [dialect] has an order that is not a list of scopes for each level")
     if not fields.get("separator", "/"):
         raise MappingError(f"{path}: [dialect] has an empty separator: write the text between layer and tensor")
     known = DIALECTS.get(name)

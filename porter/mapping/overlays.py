@@ -12,7 +12,10 @@ Columns = Mapping[str, Mapping[str, Sequence[Any]]]
 
 
 class Entry(NamedTuple):
-    """One row in a dialect: its name, then those of older files, another kind, and the roles that it lacks."""
+    """One row in a dialect: its name, then those of older files, another kind, and the roles that it lacks.
+
+    Without names it has those of the dialect that the overlay is alike.
+    """
 
     names: tuple[str, ...]
     kind: str | None = None
@@ -25,7 +28,10 @@ class Overlay:
 
     ``path`` is its file, ``record`` holds the fields that it declares of its dialect. ``columns`` are its own columns
     of the table's axes. ``layers`` and ``endpoints`` go by the row's id and the endpoint's name. ``ignore`` is None
-    where the framework's own patterns hold.
+    where the patterns of ``alike`` or of the framework's own dialect hold.
+
+    ``alike`` is the dialect that gives the names of all rows that the overlay does not name. ``without`` are the
+    optional parts that the dialect lacks, ``needs`` those without which the library does not take a file.
     """
 
     path: Path
@@ -34,6 +40,9 @@ class Overlay:
     columns: Columns = field(default_factory=dict)
     layers: Mapping[str, Entry] = field(default_factory=dict)
     endpoints: Mapping[str, str] = field(default_factory=dict)
+    alike: str | None = None
+    without: Sequence[str] = ()
+    needs: Sequence[str] = ()
 
     def with_file(self, path: Path, raw: Mapping[str, Any]) -> Overlay:
         """Return this overlay with that of an extending table, in ``path``, laid over it."""
@@ -44,7 +53,14 @@ class Overlay:
             {**self.columns, **raw.get("axis", {})},
             {**self.layers, **{row: _entry(given) for row, given in raw.get("layer", {}).items()}},
             {**self.endpoints, **raw.get("endpoint", {})},
+            raw.get("alike", self.alike),
+            raw.get("without", self.without),
+            raw.get("needs", self.needs),
         )
+
+    def model_of(self, part: str | None) -> str | None:
+        """Return the dialect whose names rows of ``part`` have by default, None where they have none."""
+        return None if part in self.without else self.alike
 
     def without_axes(self, replaced: Collection[str]) -> Overlay:
         """Return this overlay without its columns of the axes that an extending table has ``replaced``."""
@@ -53,7 +69,7 @@ class Overlay:
 
 def _entry(given: Any) -> Entry:
     fields = given if isinstance(given, dict) else {"name": given}
-    return Entry(names_of(fields["name"]), fields.get("kind"), tuple(fields.get("lacks", ())))
+    return Entry(names_of(fields.get("name", ())), fields.get("kind"), tuple(fields.get("lacks", ())))
 
 
 def names_of(given: str | Sequence[str]) -> tuple[str, ...]:

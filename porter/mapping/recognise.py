@@ -43,7 +43,8 @@ ROUNDED_BY = 0.1
 class Match:
     """One architecture that a file holds, or comes close to.
 
-    ``place`` is where its names stand, and ``copies`` are other places that hold it too. ``classes`` is its head's
+    ``dialect`` is that of its names, and ``also`` are dialects that have the same names of every tensor.
+    ``place`` is where they stand, and ``copies`` are other places that hold it too. ``classes`` is its head's
     number of classes, None without a head. ``whole`` tells whether its classifier is there too. ``channels`` is the
     number of image channels. ``folded`` tells that all batch norms are missing, ``no_gamma`` that only their gammas
     are. ``missing`` and ``differing`` are the other tensors of the body that the file lacks, or has in another shape,
@@ -65,6 +66,7 @@ class Match:
     named: float
     fitting: float
     unknown: tuple[str, ...]
+    also: tuple[str, ...] = ()
 
     @property
     def prefix(self) -> str:
@@ -97,6 +99,7 @@ class _Found(NamedTuple):
     rows: Sequence[_Row]
     place: Place
     copies: tuple[Place, ...]
+    also: tuple[str, ...] = ()
 
 
 def recognise(shapes: Shapes, size: int | None = None) -> list[Match]:
@@ -179,22 +182,33 @@ def variable_shapes(entries: Mapping[str, Entry]) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def _in_dialects(table: Table, shapes: Shapes) -> Iterator[_Found]:
-    """Yield the table's names in each dialect that the file has layers of. Dialects with the same names count once."""
-    seen = set[tuple[str, ...]]()
-    for dialect, record in table.records.items():
-        listed = list(_listed(table, record))
-        names = [each.source for each, _, _ in listed]
-        if tuple(names) in seen:
-            continue
-        seen.add(tuple(names))
+def in_dialects(arch: Arch, shapes: Shapes) -> list[Match]:
+    """Return what the file holds of ``arch`` in each dialect, the best first: of equals, the one that explains most.
+
+    Dialects with the same names count once, as the table's first.
+    """
+    matches = [_judged(arch, found, shapes) for found in _in_dialects(Table.load(arch.table), shapes, 0)]
+    return sorted(matches, key=lambda match: (*match.rank, len(match.unknown)))
+
+
+def _in_dialects(table: Table, shapes: Shapes, known: float = KNOWN) -> Iterator[_Found]:
+    """Yield the table's names in each dialect of which the file has the share ``known`` of the layers.
+
+    Dialects with the same names count once.
+    """
+    alike: dict[tuple[str, ...], list[str]] = {}
+    tensors = {dialect: list(_listed(table, record)) for dialect, record in table.records.items()}
+    for dialect, listed in tensors.items():
+        alike.setdefault(tuple(each.source for each, _, _ in listed), []).append(dialect)
+    for names, (dialect, *also) in alike.items():
+        record, listed = table.record(dialect), tensors[dialect]
         body = [each.source for each, _, _ in listed if not each.head]
         place, copies = _places(shapes, names, body, record)
         stored = stored_names(shapes, names, record, place)
         rows = [_Row(each, role, stored[each.source], layer) for each, role, layer in listed]
         layers = [row for row in rows if row.pair.kind != BATCH_NORM and not row.pair.head]
-        if sum(row.stored in shapes for row in layers) >= KNOWN * len(layers):
-            yield _Found(table, dialect, rows, place, copies)
+        if sum(row.stored in shapes for row in layers) >= known * len(layers):
+            yield _Found(table, dialect, rows, place, copies, tuple(also))
 
 
 def _listed(table: Table, record: Dialect) -> Iterator[tuple[Pair, str, str]]:
@@ -251,6 +265,7 @@ def _judged(arch: Arch, found: _Found, shapes: Shapes) -> Match:
         len(there) / len(body),
         len(fitting) / len(body),
         tuple(name for name in shapes if name not in known),
+        found.also,
     )
 
 

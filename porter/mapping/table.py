@@ -16,6 +16,7 @@ from porter.catalog.families import table_path
 from porter.errors import MappingError
 from porter.mapping.dialects import Dialect
 from porter.mapping.differs import Differs
+from porter.mapping.networks import Network
 from porter.mapping.rows import Endpoint, Layer, Lone, Pair, pair
 from porter.mapping.table_files import Source, read_sources
 from porter.mapping.table_reader import expand
@@ -29,7 +30,8 @@ class Table:
 
     ``records`` holds the table's dialects by name. ``parts`` maps each optional part of the network to what readers
     call it. ``ignore`` holds, for each dialect, patterns of tensors to leave out. ``differs`` lists the libraries that
-    compute another function with the same weights.
+    compute another function with the same weights, ``networks`` how each dialect's library builds its own network.
+    ``needs`` lists the parts without which a dialect's library does not take a file.
     """
 
     name: str
@@ -39,6 +41,8 @@ class Table:
     ignore: Mapping[str, Sequence[str]] = field(default_factory=dict)
     parts: Mapping[str, str] = field(default_factory=dict)
     differs: tuple[Differs, ...] = ()
+    networks: Mapping[str, Network] = field(default_factory=dict)
+    needs: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @classmethod
     def load(cls, name: str) -> Table:

@@ -82,14 +82,25 @@ def _check_overlay(merged: Merged, overlay: Overlay) -> None:
     """Check that an overlay names every row, but for whole optional parts, and nothing else."""
     rows, table = merged.rows["layer"], merged.path.name
     ids = Counter(merged.row_id(row) for row in rows)
+    if overlay.alike not in (None, *merged.dialects):
+        known = ", ".join(merged.dialects)
+        refuse(overlay.path, f"is alike {overlay.alike!r}, which {table} has no columns for: choose from {known}")
+    for word, given in (("is without", overlay.without), ("needs", overlay.needs)):
+        if unknown := sorted(set(given) - merged.parts.keys()):
+            refuse(overlay.path, f"{word} the part {unknown[0]!r}, which {table} does not declare")
     for row_id, entry in overlay.layers.items():
         if row_id not in ids:
             refuse(overlay.path, f"names the layer {row_id!r}, which is not a row of {table}:{listing(ids)}")
         if ids[row_id] > 1:
             refuse(overlay.path, f"names the layer {row_id!r}, which is {ids[row_id]} rows of {table}: give each an id")
         _check_entry(overlay, row_id, entry)
+    parts = {merged.row_id(row): row.get("part") for row in rows}
+    for row_id, entry in overlay.layers.items():
+        if not entry.names and overlay.model_of(parts[row_id]) is None:
+            refuse(overlay.path, f"has the layer {row_id} without a name")
     named = {row.get("part") for row in rows if merged.row_id(row) in overlay.layers} | {None}
-    missing = [merged.row_id(row) for row in rows if row.get("part") in named]
+    named |= set(overlay.needs)
+    missing = [merged.row_id(row) for row in rows if row.get("part") in named and not overlay.alike]
     missing = [row_id for row_id in missing if row_id not in overlay.layers]
     if missing:
         refuse(overlay.path, f"has no name for these layers of {table}:{listing(missing)}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ class Merged:
     rows: Mapping[str, Sequence[Row]]
     overlays: Mapping[str, Overlay]
     differs: Sequence[Row] = ()
+    networks: Mapping[str, Row] = field(default_factory=dict)
 
     def row_id(self, row: Row) -> str:
         """Return the id that a row gives itself, or the first dialect's name as the file writes it."""
@@ -67,15 +68,30 @@ def merge(sources: Sequence[Source]) -> Merged:
         raw["part"],
         {section: raw[section] for section in ROW_KEYS},
         {name: overlays[name] for name in named},
-        _differs(sources[-1]),
+        _differs(sources[-1], overlays),
+        _networks(sources[-1]),
     )
 
 
-def _differs(source: Source) -> list[Row]:
-    """Return the table's own entries and those of its overlays: another network's numbers are not this one's."""
+def _differs(source: Source, overlays: Mapping[str, Overlay]) -> list[Row]:
+    """Return the table's own entries and those of its overlays: another network's numbers are not this one's.
+
+    A library's files may be taken for those of the dialect that its own is alike.
+    """
     found = list(parse_table(source.path, source.text).get("differs", ()))
     for path, text in source.overlays:
-        found += [{"dialect": dialect_of(path), **entry} for entry in parse_overlay(path, text).get("differs", ())]
+        name = dialect_of(path)
+        own = {"dialect": name, **({"also": [overlays[name].alike]} if overlays[name].alike else {})}
+        found += [{**own, **entry} for entry in parse_overlay(path, text).get("differs", ())]
+    return found
+
+
+def _networks(source: Source) -> dict[str, Row]:
+    """Return the libraries' networks by dialect: the table's own and those of its overlays."""
+    found = dict(parse_table(source.path, source.text).get("network", {}))
+    for path, text in source.overlays:
+        overlay = parse_overlay(path, text)
+        found |= {dialect_of(path): overlay["network"]} if "network" in overlay else {}
     return found
 
 
@@ -93,13 +109,15 @@ def records_of(merged: Merged) -> dict[str, Dialect]:
         if name in records:
             refuse(overlay.path, f"adds the dialect {name!r}, which {merged.path.name} has columns for: keep one")
         records[name] = declare(name, overlay.record, overlay.path)
+        if overlay.alike in merged.dialects and DIALECTS[overlay.alike].framework != records[name].framework:
+            refuse(overlay.path, f"is alike {overlay.alike!r}, a dialect of another framework than {name}'s")
     return records
 
 
 def ignore_of(merged: Merged, records: Mapping[str, Dialect]) -> dict[str, Sequence[str]]:
-    """Return each dialect's patterns; an overlay that gives none has those of its framework's own dialect."""
+    """Return each dialect's patterns; an overlay without any has those of ``alike`` or its framework's own dialect."""
     found = dict(merged.ignore)
     for name, overlay in merged.overlays.items():
-        inherited = merged.ignore.get(records[name].framework, ())
+        inherited = merged.ignore.get(overlay.alike or records[name].framework, ())
         found[name] = inherited if overlay.ignore is None else overlay.ignore
     return found

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 from porter.mapping.dialects import Dialect
 from porter.mapping.differs import Differs, read_differs
-from porter.mapping.overlays import Overlay, names_of
+from porter.mapping.networks import Network, read_networks
+from porter.mapping.overlays import Entry, Overlay, names_of
 from porter.mapping.rows import Endpoint, Layer
 from porter.mapping.table_checks import (
     check_axes,
@@ -33,6 +34,8 @@ class Contents(NamedTuple):
     ignore: Mapping[str, Sequence[str]]
     parts: Mapping[str, str]
     differs: tuple[Differs, ...]
+    networks: Mapping[str, Network]
+    needs: Mapping[str, Sequence[str]]
 
 
 def expand(sources: Sequence[Source]) -> Contents:
@@ -48,7 +51,13 @@ def expand(sources: Sequence[Source]) -> Contents:
     check_names(merged, records, layers)
     check_endpoints(merged.path, endpoints)
     differs = read_differs(merged.differs, records, merged.path)
-    return Contents(records, layers, endpoints, ignore_of(merged, records), merged.parts, differs)
+    networks = read_networks(merged.networks, records, merged.path)
+    ignore = ignore_of(merged, records)
+    return Contents(records, layers, endpoints, ignore, merged.parts, differs, networks, _needs(merged))
+
+
+def _needs(merged: Merged) -> dict[str, Sequence[str]]:
+    return {dialect: overlay.needs for dialect, overlay in merged.overlays.items() if overlay.needs}
 
 
 def _layers(merged: Merged) -> Iterator[Layer]:
@@ -59,10 +68,13 @@ def _layers(merged: Merged) -> Iterator[Layer]:
         lacks: dict[str, Sequence[str]] = dict(row.get("lacks", {}))
         row_id = merged.row_id(row)
         for dialect, overlay in merged.overlays.items():
-            entry = overlay.layers.get(row_id)
-            if entry is None:
-                continue
-            names[dialect] = _fill(entry.names, _values(merged, line, overlay), overlay.path)
+            entry = overlay.layers.get(row_id, Entry(()))
+            if model := overlay.model_of(row.get("part")):
+                names[dialect] = names[model]
+                kinds |= {dialect: kinds[model]} if model in kinds else {}
+                lacks |= {dialect: lacks[model]} if model in lacks else {}
+            if entry.names:
+                names[dialect] = _fill(entry.names, _values(merged, line, overlay), overlay.path)
             if entry.kind is not None:
                 kinds[dialect] = entry.kind
             if entry.lacks:
@@ -77,6 +89,9 @@ def _endpoints(merged: Merged) -> Iterator[Endpoint]:
         (name,) = _fill([row["name"]], values, merged.path)
         where = {d: _fill([row[d]], values, merged.path)[0] for d in merged.dialects if d in row}
         for dialect, overlay in merged.overlays.items():
+            model = overlay.model_of(row.get("part"))
+            if model in where:
+                where[dialect] = where[model]
             if row["name"] in overlay.endpoints:
                 place = [overlay.endpoints[row["name"]]]
                 (where[dialect],) = _fill(place, _values(merged, line, overlay), overlay.path)

@@ -24,8 +24,8 @@ ROW_KEYS = {
     "endpoint": {"name": str, "over": list, "logits": bool, "softmax": str, "part": str},
 }
 """The keys of a row besides the dialects', with their types."""
-TABLE_KEYS = {"source", "dialects", "ignore", "part", "axis", "layer", "endpoint", "differs"}
-_OVERLAY_KEYS = {"dialect", "ignore", "axis", "layer", "endpoint", "differs"}
+TABLE_KEYS = {"source", "dialects", "ignore", "part", "axis", "layer", "endpoint", "differs", "network"}
+_OVERLAY_KEYS = {"dialect", "alike", "without", "needs", "ignore", "axis", "layer", "endpoint", "differs", "network"}
 _ENTRY_KEYS = {"name", "kind", "lacks"}
 
 
@@ -47,6 +47,9 @@ def check_table(raw: Mapping[str, Any], path: Path) -> None:
         refuse(path, "has a [part] that does not name each part in words")
     _check_axes(raw, path)
     _check_differs(raw, path)
+    networks = raw.get("network", {})
+    if not isinstance(networks, dict) or not all(isinstance(entry, dict) for entry in networks.values()):
+        refuse(path, "has a network that is not a table: begin each with [network.DIALECT]")
     for section in ROW_KEYS:
         rows = raw.get(section, [])
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
@@ -62,9 +65,14 @@ def check_overlay(raw: Mapping[str, Any], path: Path) -> None:
         refuse(path, f"has unknown keys {unknown}: an overlay takes {', '.join(sorted(_OVERLAY_KEYS))}")
     if not _words(raw.get("ignore", [])):
         refuse(path, "has an ignore that is not a list of patterns")
+    if not isinstance(raw.get("alike", ""), str):
+        refuse(path, f"is alike {raw['alike']!r}: name a dialect")
+    for key in ("without", "needs"):
+        if not _words(raw.get(key, [])):
+            refuse(path, f"has a {key} that is not a list of parts")
     _check_axes(raw, path)
     _check_differs(raw, path)
-    for section in ("dialect", "layer", "endpoint"):
+    for section in ("dialect", "layer", "endpoint", "network"):
         if not isinstance(raw.get(section, {}), dict):
             refuse(path, f"has a {section} that is not a table: begin it with [{section}]")
     for name, place in raw.get("endpoint", {}).items():
@@ -112,8 +120,8 @@ def _check_entry(row: str, entry: Any, path: Path) -> None:
     unknown = sorted(given.keys() - _ENTRY_KEYS)
     if unknown:
         refuse(path, f"has the layer {row} with unknown keys {unknown}: it takes {', '.join(sorted(_ENTRY_KEYS))}")
-    names = given.get("name")
-    if not names or not (isinstance(names, str) or (_words(names) and all(names))):
+    names = given.get("name", "" if given.keys() & {"kind", "lacks"} else None)
+    if names != "" and (not names or not (isinstance(names, str) or (_words(names) and all(names)))):
         refuse(path, f"has the layer {row} without a name")
     if not isinstance(given.get("kind", ""), str) or not _words(given.get("lacks", [])):
         refuse(path, f"has the layer {row} whose kind is not a name or whose lacks is not a list of roles")

@@ -41,12 +41,12 @@ def build(
     return model
 
 
-def fill(model: keras.Model, table: Table, tensors: Checkpoint) -> None:
-    """Assign ``tensors`` to the variables of the same names, in any model with the table's keras names.
+def fill(model: keras.Model, table: Table, tensors: Checkpoint, dialect: str = "keras") -> None:
+    """Assign ``tensors`` to the variables of the same names, in any model with names of ``dialect``.
 
     Raises MappingError, and assigns nothing, where a tensor is missing, left over or of another shape.
     """
     variables = {variable.path: variable for variable in model.variables}
     shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
-    for name, stored in fitting(table, "keras", tensors, shapes).items():
+    for name, stored in fitting(table, dialect, tensors, shapes).items():
         variables[name].assign(tensors[stored])

@@ -45,13 +45,13 @@ def build(
 
 
 @torch.no_grad()
-def fill(module: nn.Module, table: Table, tensors: Checkpoint) -> None:
-    """Copy ``tensors`` into the parameters and buffers of the same names, in any module with the table's torch names.
+def fill(module: nn.Module, table: Table, tensors: Checkpoint, dialect: str = "torch") -> None:
+    """Copy ``tensors`` into the parameters and buffers of the same names, in any module with names of ``dialect``.
 
     Raises MappingError, and copies nothing, where a tensor is missing, left over or of another shape.
     """
     state = module.state_dict()
     shapes = {name: tuple(value.shape) for name, value in state.items()}
-    for name, stored in fitting(table, "torch", tensors, shapes).items():
+    for name, stored in fitting(table, dialect, tensors, shapes).items():
         # A file's memory may be read-only, which PyTorch does not support.
         state[name].copy_(torch.from_numpy(np.require(tensors[stored], requirements=["C", "W"])))

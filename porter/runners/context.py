@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 from porter.catalog.goldens import Recorded, seeded_checkpoint
 from porter.catalog.models import Arch
@@ -16,14 +17,23 @@ from porter.formats.input_digests import Inputs
 from porter.mapping.dialects import ORIGINAL
 from porter.mapping.shapes import IMAGE_CHANNELS
 from porter.mapping.table import Table
-from porter.mapping.translate import Options, translate
+from porter.mapping.translate import Options, Translation, translate
+
+
+class Weights(NamedTuple):
+    """A checkpoint, the dialect of its names, and how to read it."""
+
+    checkpoint: Checkpoint
+    source: str
+    options: Options
 
 
 @dataclass(frozen=True)
 class Context:
     """What a side is opened with.
 
-    ``size`` is the side of the input images. ``checkpoint`` and ``options`` are the user's. ``golden`` is the golden
+    ``size`` is the side of the input images. ``checkpoint`` and ``options`` are the user's; ``source`` is the dialect
+    of the checkpoint's names. ``golden`` is the golden
     that one of the two sides is, None without one. ``endpoints`` maps endpoints to places in the user's network.
     ``inputs`` collects the files that are read. ``tag`` chooses among a SavedModel's graphs, see read_graph.
     ``in_channels`` are the images' channels, None if they are to be found.
@@ -40,6 +50,7 @@ class Context:
     inputs: Inputs = field(default_factory=Inputs)
     tag: str | None = None
     in_channels: int | None = None
+    source: str = ORIGINAL
 
     @cached_property
     def channels(self) -> int:
@@ -48,17 +59,26 @@ class Context:
             return self.in_channels
         if self.checkpoint is not None and self.golden is None:
             with suppress(PorterError):  # the side that needs the checkpoint says what is wrong with it
-                return translate(self.checkpoint, self.arch, ORIGINAL, ORIGINAL, self.options).in_channels
+                return translate(self.checkpoint, self.arch, self.source, self.source, self.options).in_channels
         return IMAGE_CHANNELS
 
-    def weights(self) -> tuple[Checkpoint, Options]:
+    def weights(self) -> Weights:
         """Return the weights of this comparison: the golden's name-seeded ones, else the checkpoint's.
 
         Raises PorterError where there are none.
         """
         if self.golden is not None:
             parts = self.table.parts_in(ORIGINAL, self.golden.variables)
-            return seeded_checkpoint(self.golden), Options(parts=parts)
+            return Weights(seeded_checkpoint(self.golden), ORIGINAL, Options(parts=parts))
         if self.checkpoint is None:
             raise PorterError("there are no weights to port: give `checkpoint`, or name the other side in `candidate`")
-        return self.checkpoint, self.options
+        return Weights(self.checkpoint, self.source, self.options)
+
+    def translation(self, dialect: str) -> Translation:
+        """Return the translation of this comparison's weights to ``dialect``."""
+        weights = self.weights()
+        return translate(weights.checkpoint, self.arch, weights.source, dialect, weights.options)
+
+    def tensors(self, dialect: str) -> Checkpoint:
+        """Return the weights of this comparison under the names of ``dialect``."""
+        return self.translation(dialect).as_checkpoint(self.weights().checkpoint)

@@ -14,7 +14,7 @@ from porter.runners.runner import PRECISIONS, Runner, in_graph_order
 
 
 class KerasRunner(Runner):
-    """Runs ``model``, porter's or any other with the table's layer names.
+    """Runs ``model``, porter's or any other with the table's layer names in ``dialect``.
 
     float64 is reliable on Keras' TensorFlow backend only: Keras 3.15 computes several ops in float32 on the others
     (keras/src/backend/common/dtypes.py gives float32 as the result type of float64).
@@ -24,7 +24,7 @@ class KerasRunner(Runner):
     label = "Keras"
     precisions = PRECISIONS if keras.backend.backend() == "tensorflow" else ("float32",)
 
-    def __init__(self, model: keras.Model, table: Table) -> None:
+    def __init__(self, model: keras.Model, table: Table, dialect: str = "keras") -> None:
         if not getattr(model, "inputs", None):
             raise PorterError(
                 f"{model.name} is a keras.Model without inputs, so its layers cannot be read: build a functional or "
@@ -32,6 +32,7 @@ class KerasRunner(Runner):
             )
         self.model = model
         self.table = table
+        self.dialect = dialect
         self.endpoints: dict[str, keras.Model] = {}
 
     def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:
@@ -48,7 +49,8 @@ class KerasRunner(Runner):
             model = in_precision(self.model, precision)
             layers = {layer.name: layer for layer in model.layers}
             # By name, not by path: a copied or loaded model drops the scopes of its layers' names.
-            where = {endpoint.name: layer_name(endpoint.where.get("keras", "")) for endpoint in self.table.endpoints}
+            places = {endpoint.name: endpoint.where.get(self.dialect, "") for endpoint in self.table.endpoints}
+            where = {name: layer_name(place) for name, place in places.items()}
             outputs = {name: layers[layer].output for name, layer in where.items() if layer in layers}
             # A Sequential model has no .input.
             inputs = model.inputs[0] if len(model.inputs) == 1 else model.inputs

@@ -1,9 +1,10 @@
 """open_side: opens what a side's spec names.
 
 golden              what the original code computed for the sample images
-torch:FILE          the model in PyTorch, with the weights of a file or folder that porter wrote
+torch:FILE          the model in PyTorch, with the weights of a file or folder, in any dialect
 keras:FILE          the same in Keras
 tf:GRAPH            TensorFlow running a graph itself
+timm, hf, …         a library's own network with the same weights, see porter.runners.library_side
 module.py:function  the user's own network
 """
 
@@ -17,7 +18,11 @@ from porter.catalog.goldens import Recorded, recorded
 from porter.catalog.models import Arch
 from porter.errors import PorterError
 from porter.formats.checkpoint import Checkpoint
+from porter.mapping.dialects import ORIGINAL
+from porter.mapping.file_dialect import to_framework
+from porter.mapping.translate import translate
 from porter.runners.context import Context
+from porter.runners.library_side import library_side, named_library
 from porter.runners.runner import Runner
 from porter.runners.side import Side, original_weights
 from porter.runners.tensorflow_settings import before_tensorflow
@@ -34,13 +39,19 @@ def open_side(spec: str, context: Context) -> Side:
         from porter.runners.original import original_side
 
         return original_side(context, Path(rest))
+    if named_library(spec):
+        return library_side(spec, context)
     path, _, function = spec.rpartition(":")
     if path.endswith(".py") and function:
         from porter.runners.user_code import user_runner
 
         context.inputs.add([Path(path)] if Path(path).is_file() else [])
         return Side(function, f"{function} of {Path(path).name}", user_runner(Path(path), function, context))
-    raise PorterError(f"unknown side {spec!r}: choose golden, torch:FILE, keras:FILE, tf:GRAPH or module.py:function")
+    libraries = ", ".join(context.table.record(dialect).library for dialect in context.table.networks)
+    raise PorterError(
+        f"unknown side {spec!r}: choose golden, torch:FILE, keras:FILE, tf:GRAPH, module.py:function or a library's "
+        f"own network ({libraries or 'none here'})"
+    )
 
 
 def golden_side(context: Context) -> Side:
@@ -73,9 +84,38 @@ def _file_side(framework: str, path: Path, context: Context) -> Side:
 
     require_framework(context.arch, framework)
     tensors = context.inputs.open(path)
+    translation = to_framework(tensors, context.arch, framework)
+    tensors = tensors if translation is None else translation.as_checkpoint(tensors)
     runner = network_runner(framework, tensors, context)
     weights = partial(original_weights, tensors, context.arch, framework)
     return Side(framework, f"{path.name} in {runner.label}", runner, weights)
+
+
+def require_side(dialect: str, context: Context) -> None:
+    """Raise PorterError where a port with names of ``dialect`` has no network that runs here."""
+    from porter.nets.build import require_framework
+
+    framework = context.table.record(dialect).framework
+    if framework != ORIGINAL:
+        require_framework(context.arch, framework)
+
+
+def dialect_side(dialect: str, tensors: Checkpoint, context: Context) -> Side:
+    """Return a port with names of ``dialect``, run by the exact network of its framework.
+
+    That is porter's own, or TensorFlow running the original. ``tensors`` are translated back to its names as the
+    context's options say.
+    """
+    framework = context.table.record(dialect).framework
+    if framework == ORIGINAL:
+        from porter.runners.original import original_side
+
+        side = original_side(replace(context, checkpoint=tensors, source=dialect))
+        return replace(side, name=dialect, title="")
+    if dialect != framework:
+        own = translate(tensors, context.arch, dialect, framework, context.options)
+        tensors = own.as_checkpoint(tensors)
+    return replace(port_side(framework, tensors, context), name=dialect)
 
 
 def port_side(framework: str, tensors: Checkpoint, context: Context) -> Side:

@@ -17,6 +17,7 @@ from porter.files.installed import require_package
 from porter.formats.checkpoint import Checkpoint
 from porter.formats.open import open_checkpoint
 from porter.formats.roles import base_name
+from porter.formats.tensorflow import bundle
 from porter.formats.tensorflow.frozen import FORMAT
 from porter.mapping.dialects import ORIGINAL
 from porter.mapping.stored_names import find_prefix
@@ -72,7 +73,8 @@ def original_side(context: Context, path: Path | None = None, translation: Trans
 
     if path is None or (context.checkpoint is not None and path == context.checkpoint.path):
         assert context.checkpoint is not None
-        translation = translation or translate(context.checkpoint, context.arch, "tf", "tf", context.options)
+        if translation is None or translation.source != ORIGINAL:
+            translation = translate(context.checkpoint, context.arch, context.source, ORIGINAL, context.options)
     graph = _open_graph(path, context)
     prefix = _prefix({node.name for node in graph.definition.node}, context, translation)
     if graph.golden is None:
@@ -88,7 +90,7 @@ def original_side(context: Context, path: Path | None = None, translation: Trans
     if count := len(variables(pruned)):
         checkpoint = _checkpoint_for(graph, count, context)
         translation = translation or _translation(checkpoint, context)
-        values = reference_weights(translation, context.table, _reader(graph, checkpoint))
+        values = reference_weights(translation, context.arch, _reader(graph, checkpoint))
         weights = partial(dict, values)
         asked = context.table.parts_in("tf", values)
         where = {name: op for name, op in where.items() if context.table.optional.get(name) in (None, *asked)}
@@ -99,7 +101,7 @@ def original_side(context: Context, path: Path | None = None, translation: Trans
         names = {base_name(entry): name for name, entry in translation.taken.items() if translation.source == "tf"}
         names |= {prefix + name: name for name in values}
         pruned = _filled(prune(definition, where.values(), graph.path), graph.path, names, values, checkpoint, context)
-        whose = "its own" if graph.golden or checkpoint.opens_as else "porter's"
+        whose = "its own" if checkpoint.opens_as or (graph.golden and checkpoint.format == FORMAT) else "porter's"
         title = f"{graph.title}, filled by {whose} reader of {checkpoint.path.name}"
     runner = TFRunner(pruned, context.table, graph.path, where, context.trust_graph, judged)
     runner.lacking = network.lacking
@@ -188,16 +190,17 @@ def _translation(checkpoint: Checkpoint, context: Context) -> Translation:
     options = context.options
     if options.prefix and not any(name.startswith(options.prefix) for name in checkpoint.entries):
         options = replace(options, prefix=None)
-    return translate(checkpoint, context.arch, "tf", "tf", options)
+    source = context.source if checkpoint is context.checkpoint else ORIGINAL
+    return translate(checkpoint, context.arch, source, ORIGINAL, options)
 
 
 def _reader(graph: _Graph, checkpoint: Checkpoint) -> Reader:
-    """Return TensorFlow's reader where it reads the checkpoint. The recorded graph takes no other."""
+    """Return TensorFlow's reader where it reads the checkpoint; the recorded graph takes no other for such a file."""
     if checkpoint.opens_as is not None:
         return tensorflows_reader(checkpoint)
     if graph.golden and checkpoint.format == FORMAT:
         return constants_reader(checkpoint.path)
-    if graph.golden is None:
+    if graph.golden is None or checkpoint.format not in (bundle.FORMAT, bundle.OBJECT_BASED):
         return porters_reader(checkpoint)
     raise PorterError(
         f"{checkpoint.path} ({checkpoint.format}) is not a file that TensorFlow opens, so it cannot run the original: "

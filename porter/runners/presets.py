@@ -26,6 +26,12 @@ class TorchTransforms:
     shorter_side: Callable[[int], int]
     scale: Callable[[np.ndarray], np.ndarray]
 
+    def normalisation(self, channels: int = 3) -> tuple[list[float], list[float]]:
+        """Return the mean and the standard deviation that scale pixels of [0, 1] so, for the first ``channels``."""
+        low, high = (self.scale(np.full((1, 1, 3), pixel, np.float32)).reshape(-1) for pixel in (0, 255))
+        std = [1 / (float(most) - float(least)) for least, most in zip(low, high, strict=True)]
+        return [-float(least) * each for least, each in zip(low, std, strict=True)][:channels], std[:channels]
+
 
 @dataclass(frozen=True)
 class Preset:

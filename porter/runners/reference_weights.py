@@ -7,8 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from porter.catalog.models import Arch
 from porter.formats.checkpoint import Checkpoint
+from porter.mapping.dialects import ORIGINAL
 from porter.mapping.relayout import relayout
+from porter.mapping.shapes import axis_sizes
 from porter.mapping.table import Table
 from porter.mapping.translate import Translation
 
@@ -16,16 +19,24 @@ Reader = Callable[[Iterable[str]], Mapping[str, np.ndarray]]
 """Reads entries of a checkpoint by name."""
 
 
-def reference_weights(translation: Translation, table: Table, read: Reader) -> dict[str, np.ndarray]:
+def reference_weights(translation: Translation, arch: Arch, read: Reader) -> dict[str, np.ndarray]:
     """Return ``{TensorFlow's variable name: array}``: the entries that ``translation`` takes, read by ``read``.
 
-    The arrays have TensorFlow's axis order and the dtypes of the checkpoint.
+    The arrays have TensorFlow's axis order and the dtypes of the checkpoint. From other names than the original's,
+    ``translation`` leads to those: its entries hold the roles that the file's dialect lacks.
     """
-    taken = translation.taken
-    pairs = [pair for pair in table.pairs(translation.source, "tf", table.parts) if pair.source in taken]
+    taken, table, source = translation.taken, Table.load(arch.table), translation.source
+    pairs = [pair for pair in table.pairs(source, ORIGINAL, table.parts) if pair.source in taken]
     made = {name: translation.made[name].load() for name in taken.values() if name in translation.made}
     values = {**read([taken[pair.source] for pair in pairs if taken[pair.source] not in made]), **made}
-    return {pair.target: relayout(values[taken[pair.source]], pair.source_axes, pair.target_axes) for pair in pairs}
+    sizes = axis_sizes(arch, table, source)
+    found = {
+        pair.target: relayout(values[taken[pair.source]], pair.source_axes, pair.target_axes, sizes[pair.source])
+        for pair in pairs
+    }
+    if source != ORIGINAL:
+        found |= {name: entry.load() for name, entry in translation.entries.items() if name not in found}
+    return found
 
 
 def porters_reader(checkpoint: Checkpoint) -> Reader:

@@ -16,16 +16,17 @@ from porter.runners.runner import Runner, in_graph_order
 
 
 class TorchRunner(Runner):
-    """Runs ``module``, porter's or any other with the table's names, in either precision.
+    """Runs ``module``, porter's or any other with the table's names in ``dialect``, in either precision.
 
     The module runs in eval mode and in the images' dtype. A run leaves the module unchanged.
     """
 
     label = "PyTorch"
 
-    def __init__(self, module: nn.Module, table: Table) -> None:
+    def __init__(self, module: nn.Module, table: Table, dialect: str = "torch") -> None:
         self.module = module
         self.table = table
+        self.dialect = dialect
 
     def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:
         nchw = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
@@ -34,7 +35,7 @@ class TorchRunner(Runner):
         hooks = []
         try:
             for endpoint in self.table.endpoints:
-                path = endpoint.where.get("torch")
+                path = endpoint.where.get(self.dialect)
                 if path in modules:
                     hooks.append(modules[path].register_forward_hook(partial(_keep, outputs, endpoint.name)))
             with _evaluating(self.module, nchw.dtype), torch.inference_mode():

@@ -25,13 +25,10 @@ from typing import Any
 import numpy as np
 
 from porter.errors import PorterError
-from porter.mapping.stored_names import layer_name
 from porter.mapping.table import Table
-from porter.mapping.translate import translate
 from porter.runners.context import Context
-from porter.runners.reference_weights import porters_reader, reference_weights
 from porter.runners.runner import PRECISIONS, Runner, in_graph_order
-from porter.runners.runner_of import framework_of, runner_of
+from porter.runners.runner_of import dialect_of, framework_of, layer_at, layer_names, places, runner_of
 from porter.runners.tensorflow_settings import before_tensorflow
 
 
@@ -53,11 +50,11 @@ def user_runner(path: Path, function: str, context: Context) -> Runner:
     table = _renamed(context.table, framework, names)
     if framework == "torch":
         network.eval()
+    dialect = framework if names else dialect_of(network, table, framework)
     if context.golden is not None and not filled:
-        _fill(network, framework, context)
-    runner = runner_of(network, table)
-    places = [endpoint.where.get(framework, "") for endpoint in table.endpoints]
-    if not {layer_name(place) for place in places} & _layers(network, framework):
+        _fill(network, framework, context, dialect)
+    runner = runner_of(network, table, dialect=dialect)
+    if not {layer_at(place, framework) for place in places(table, dialect)} & layer_names(network, framework):
         raise PorterError(
             f"{path}: no layer of {function} has a name of mappings/{table.name}.toml: give `endpoint_map`, a TOML "
             'file whose [endpoints] say where each endpoint is, as in Logits = "head.fc"'
@@ -238,9 +235,7 @@ def _weights(where: str, context: Context) -> dict[str, np.ndarray]:
     """Return the weights for the user's builder, ``{TensorFlow's variable name: array}``."""
     if context.golden is None and context.checkpoint is None:
         raise PorterError(f"{where} takes weights, but there are none: give `checkpoint`, or compare with golden")
-    checkpoint, options = context.weights()
-    translation = translate(checkpoint, context.arch, "tf", "tf", options)
-    return reference_weights(translation, context.table, porters_reader(checkpoint))
+    return dict(context.tensors("tf"))
 
 
 def _framework(network: Any) -> str | None:
@@ -250,19 +245,12 @@ def _framework(network: Any) -> str | None:
         return None
 
 
-def _layers(network: Any, framework: str) -> set[str]:
-    if framework == "torch":
-        return {name for name, _ in network.named_modules()}
-    return {layer.name for layer in network.layers}
-
-
-def _fill(network: Any, framework: str, context: Context) -> None:
+def _fill(network: Any, framework: str, context: Context, dialect: str) -> None:
     """Fill ``network`` with the golden's weights by the table's names. Raises PorterError where they differ."""
-    seeds, options = context.weights()
-    tensors = translate(seeds, context.arch, "tf", framework, options).as_checkpoint(seeds)
+    tensors = context.tensors(dialect)
     module = importlib.import_module(f"porter.nets.build_{framework}")
     try:
-        module.fill(network, context.table, tensors)
+        module.fill(network, context.table, tensors, dialect)
     except PorterError as error:
         raise PorterError(
             f"{str(error).splitlines()[0].rstrip(':')}: porter cannot fill this network with the golden's weights; "

@@ -18,15 +18,15 @@ from typing import Any, BinaryIO, Literal, NamedTuple
 
 from porter.errors import FormatError, PorterError, listing, plural, summary
 from porter.files.seals import FILES, TENSORS, is_sealed, record_beside
-from porter.formats.identify import NOTHING, RECORD_NAME, Identity, identify
+from porter.formats.identify import NOTHING, RECORD_NAMES, Identity, identify, record_in
 from porter.formats.input_digests import Inputs
 from porter.formats.locate import resolve_path
+from porter.formats.savers import index_of
 from porter.formats.signatures import (
     BUNDLE,
     CUT_INDEX,
     CUT_SAFETENSORS,
     HDF5_START,
-    RECORD,
     SAFETENSORS,
     STAND_INS,
     V1,
@@ -81,18 +81,21 @@ def check(path: str | Path, inputs: Inputs | None = None) -> Checked:
     because porter did not write the file or because they are damaged.
     """
     path, inputs = Path(path), inputs or Inputs()
-    record = path / RECORD_NAME
-    if path.is_dir() and identify(record).kind is RECORD and (names := _read(record).files):
+    found = record_in(path) if path.is_dir() else None
+    if found and (names := _read(found).files):
         files = sorted(file for file in path.iterdir() if file.is_file())
-        inputs.add(file for file in files if file == record or file.name in names)
+        inputs.add(file for file in files if file == found or file.name in names)
         inputs.close()
-        return _by_record(path, record, inputs)
+        return _by_record(path, found, inputs)
     place = _place(path)
     inputs.add(place.files)  # before anything in them is parsed
     first, kind = place.files[0], place.kind
     if kind in STAND_INS:
         raise FormatError(refusal(first, kind))
     if kind in (BUNDLE, V1, CUT_INDEX):
+        record = record_beside(first.with_suffix(""))
+        if first.name in _read(record).files:
+            return _by_prefix(path, first, record, inputs)
         return _by_checksums(path, inputs)
     if not path.is_file():
         raise _none(path)
@@ -101,7 +104,7 @@ def check(path: str | Path, inputs: Inputs | None = None) -> Checked:
         with path.open("rb") as file:
             tensors, damaged = _safetensors(path, file)
             return Checked(path, inputs.digests, tensors, tuple(damaged))
-    for record in (record_beside(path), path.with_name(RECORD_NAME)):
+    for record in (record_beside(path), *map(path.with_name, RECORD_NAMES)):
         if path.name in _read(record).files:
             return _by_record(path, record, inputs)
     raise _none(path, f" and there is no {record_beside(path).name} beside it that has them:")
@@ -135,6 +138,21 @@ def _by_checksums(path: Path, inputs: Inputs) -> Checked:
             damaged.append(name if name in str(error) else str(error))
     unchecked = tuple(name for name in opened.asides if name not in reads)
     return Checked(path, inputs.digests, len(reads), tuple(dict.fromkeys(damaged)), "checksums", unchecked)
+
+
+def _by_prefix(path: Path, index: Path, record: Path, inputs: Inputs) -> Checked:
+    """Check the files of a TensorFlow checkpoint that porter wrote by its ``record``; checksums name the tensors."""
+    stated, damaged = _read(record), []
+    there = {file.name: file for file in record.parent.iterdir() if file.is_file()}
+    inputs.add(there[name] for name in stated.files if name in there)
+    inputs.close()
+    for name, want in stated.files.items():
+        if name not in there:
+            damaged.append(f"{name}, which is missing")
+        elif inputs.digests[there[name]] != want:
+            tensors = _by_checksums(index, inputs).damaged if name != index.name and index_of(there[name]) else ()
+            damaged += tensors or [name]
+    return Checked(path, inputs.digests, len(stated.tensors), tuple(damaged))
 
 
 def _none(path: Path, more: str = ":") -> PorterError:

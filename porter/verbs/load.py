@@ -14,6 +14,7 @@ from porter.formats.checkpoint import Checkpoint
 from porter.formats.open import open_checkpoint
 from porter.formats.suspicious import Findings, watch
 from porter.mapping.dialects import DIALECTS, Dialect
+from porter.mapping.file_dialect import to_framework
 from porter.mapping.kinds import statistic_leaves
 from porter.mapping.table import Table
 from porter.nets.build import build, require_framework
@@ -35,11 +36,11 @@ def load(
     """Return ``model`` in ``framework`` as a plain module in eval mode: logits out.
 
     ``torch`` takes NCHW images. ``keras`` takes NHWC images of side ``input_size``, by default the model's own.
-    ``weights`` is a file or folder that porter wrote. Its head gives the number of classes; without a head, the network
-    ends at the features or has a fresh head of ``num_classes``. ``dtype`` is by default the file's. The network reads
-    images of ``in_channels`` channels, by default those that the file's weights are for, or three. Other ``options``
-    go to the network's builder, such as ``multiplier=0.35`` of MobileNet V1. With ``aux=True`` NASNet, Inception
-    V3 and V4, and Inception-ResNet V2 return their auxiliary head's logits too.
+    ``weights`` is a file or folder with the model's weights, in any dialect. Its head gives the number of classes;
+    without a head, the network ends at the features or has a fresh head of ``num_classes``. ``dtype`` is by default the
+    file's. The network reads images of ``in_channels`` channels, by default those that the file's weights are for, or
+    three. Other ``options`` go to the network's builder, such as ``multiplier=0.35`` of MobileNet V1. With ``aux=True``
+    NASNet, Inception V3 and V4, and Inception-ResNet V2 return their auxiliary head's logits too.
 
     With ``features_only`` the network has no classifier. It returns a list of feature maps, the last one at each
     stride, the largest first, in the framework's axis order. ``out_indices`` selects maps by position, in any order;
@@ -77,9 +78,15 @@ def _refuse_contradictions(
 def _filled(arch: Arch, framework: str, weights: str | Path, **options: Any) -> Any:
     """Return the network with the weights of a file, and warn of suspicious ones."""
     require_framework(arch, framework)
-    suspicious = Findings()
-    checkpoint = _watched(open_checkpoint(weights), DIALECTS[framework], suspicious)
-    network = build(arch, framework, checkpoint, **options)
+    checkpoint = open_checkpoint(weights)
+    parts = [part for part in Table.load(arch.table).parts if options.get(part)]
+    translation = to_framework(checkpoint, arch, framework, parts)
+    if translation is None:
+        suspicious = Findings()
+        tensors = _watched(checkpoint, DIALECTS[framework], suspicious)
+    else:
+        tensors, suspicious = translation.as_checkpoint(checkpoint), translation.suspicious
+    network = build(arch, framework, tensors, **options)
     for sentence in suspicious.values():
         warnings.warn(f"{checkpoint.path}: {sentence}", stacklevel=3)
     return network

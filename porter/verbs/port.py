@@ -23,7 +23,8 @@ from porter.formats.input_digests import Inputs
 from porter.formats.open import open_checkpoint
 from porter.mapping.description import size_note
 from porter.mapping.dialects import ORIGINAL
-from porter.mapping.differs import sentences
+from porter.mapping.differs import require_same_function, sentences
+from porter.mapping.file_dialect import file_dialect
 from porter.mapping.head import Head, head_beside
 from porter.mapping.stored_names import stored_names
 from porter.mapping.table import Table
@@ -115,9 +116,9 @@ class Plan:
     checkpoint: Checkpoint
     digests: dict[Path, str]
     translation: Translation
+    options: Options
     facts: Facts
     head: Head
-    aux: bool
     save_dtype: str | None
     verify: bool
     images: Sequence[str | Path]
@@ -137,7 +138,7 @@ class Plan:
 
 def port(
     model: str,
-    source: str = "tf",
+    source: str | None = None,
     target: str = "torch",
     *,
     checkpoint: str | Path | None = None,
@@ -152,6 +153,7 @@ def port(
     aux: bool = False,
     save_dtype: str | None = None,
     verify: bool = False,
+    strict_function: bool = False,
     images: Sequence[str | Path] = (),
     expect_sha256: Sequence[str] = (),
     tag: str | None = None,
@@ -159,14 +161,14 @@ def port(
 ) -> PortResult:
     """Port ``checkpoint`` of ``model`` from the dialect ``source`` to the dialect ``target`` and write it to ``out``.
 
-    Without ``checkpoint``, port takes the released one, and fetches it if the cache lacks it. ``average`` takes the
-    moving averages (``ema``), the trained values (``raw``), or the averages where all exist (``auto``). ``ignore``
-    holds patterns of variables to leave out. ``prefix`` stands before the model's names in the file; None finds it.
-    ``rename`` maps a leading scope of these names to the model's own. ``backbone`` takes the network's body out of a
-    larger one, such as a detector. ``head`` keeps, replaces or leaves out the classifier; a backbone has none.
-    ``labels`` is a file that names its classes, see porter.files.labels.
-    ``aux`` adds the auxiliary head, which only training uses. ``save_dtype`` rounds the weights to ``float16`` or
-    ``bfloat16``. ``expect_sha256`` holds the SHA-256 that the checkpoint's files must have, see
+    Without ``source``, port recognises the dialect by the file's names. Without ``checkpoint``, port takes the released
+    one, and fetches it if the cache lacks it. ``average`` takes the moving averages (``ema``), the trained values
+    (``raw``), or the averages where all exist (``auto``). ``ignore`` holds patterns of variables to leave out.
+    ``prefix`` stands before the model's names in the file; None finds it. ``rename`` maps a leading scope of these
+    names to the model's own. ``backbone`` takes the network's body out of a larger one, such as a detector. ``head``
+    keeps, replaces or leaves out the classifier; a backbone has none. ``labels`` is a file that names its classes, see
+    porter.files.labels. ``aux`` adds the auxiliary head, which only training uses. ``save_dtype`` rounds the weights to
+    ``float16`` or ``bfloat16``. ``expect_sha256`` holds the SHA-256 that the checkpoint's files must have, see
     porter.formats.input_digests. Without ``out``, port reads and checks every tensor all the same, one at a time.
     ``tag`` chooses among the graphs of a SavedModel, whose weights are the same.
 
@@ -175,35 +177,38 @@ def port(
 
     ``verify`` runs the original in TensorFlow and the port on ``images``, and writes ``out`` only if parity holds.
     port verifies the file that it has written. Where ``save_dtype`` rounds it, port verifies the weights before that,
-    and checks that the file holds exactly those weights, rounded.
+    and checks that the file holds exactly those weights, rounded. ``strict_function`` refuses a dialect whose library
+    computes another function with the weights.
 
     Raises PorterError, and writes no file, if the checkpoint is not the model's.
     """
     arch, head = find_arch(model), head_beside(backbone, head, labels)
     table = Table.load(arch.table)
-    table.record(source)
+    if source is not None:
+        table.record(source)
     framework = table.record(target).framework
     _validate(source, checkpoint, head, backbone, aux, save_dtype, verify, images)
-    destination = find_destination(out, framework)
-    if verify and framework not in arch.builders:
+    destination = find_destination(out, table.record(target), arch)
+    if verify and framework not in (ORIGINAL, *arch.builders):
         raise PorterError(
             f"`verify=True` runs porter's own network, and {arch.name} has none in {framework}: port to "
             f'`target="{next(iter(arch.builders))}"` to verify the values'
         )
-    if target != framework:
-        _refuse_network(target, framework, destination, verify)
     if verify:
         before_tensorflow()
     opened, digests, ignore = _open(arch, checkpoint, ignore, expect_sha256, track)
     training = _training(Path(checkpoint if checkpoint is not None else opened.path), tag)
     if destination:
         destination.refuse_sources(opened.files or (opened.path,))
+    source = source or file_dialect(opened, arch)
+    if strict_function:
+        require_same_function(table.differs, source, target, opened.layers, arch.input_size, opened.path)
     parts = ("aux",) if aux else ()
     options = Options(average, ignore, prefix, not head.is_original, parts, rename or {}, backbone)
     with _training_first(training, opened):
         translation = head.apply(translate(opened, arch, source, target, options), arch, target)
     facts = gather(arch, opened, digests, source, table.record(target), translation, head, save_dtype)
-    plan = Plan(arch, target, opened, digests, translation, facts, head, aux, save_dtype, verify, images, track)
+    plan = Plan(arch, target, opened, digests, translation, options, facts, head, save_dtype, verify, images, track)
     verification = _write(plan, destination) if destination else _read(plan)
     written = destination.path if destination and _holds(verification) else None
     return PortResult(
@@ -212,7 +217,7 @@ def port(
 
 
 def _validate(
-    source: str,
+    source: str | None,
     checkpoint: str | Path | None,
     head: Head,
     backbone: bool,
@@ -226,7 +231,7 @@ def _validate(
         raise PorterError(f"unknown `save_dtype` {save_dtype!r}: choose one of {', '.join(DTYPES)}")
     if images and not verify:
         raise PorterError("`images` are for verification: add `verify=True`")
-    if checkpoint is None and source != ORIGINAL:
+    if checkpoint is None and source not in (None, ORIGINAL):
         raise PorterError(
             f'only TensorFlow\'s released checkpoints are fetched: `source="{source}"` needs a `checkpoint`'
         )
@@ -259,20 +264,6 @@ def _training_first(training: Training | None, checkpoint: Checkpoint) -> Iterat
             f"checkpoint that it was frozen from, or {training.remedy}; {error.finding}",
             error.ways,
         ) from None
-
-
-def _refuse_network(target: str, framework: str, destination: Destination | None, verify: bool) -> None:
-    """Raise PorterError where a port to a dialect with foreign names needs porter's own network."""
-    if verify:
-        raise PorterError(
-            f'`verify=True` runs porter\'s own network, which has no names of {target}: port to `target="{framework}"` '
-            "to verify the values"
-        )
-    if destination and destination.format.builds:
-        raise PorterError(
-            f"`out` {destination.path} holds porter's own {framework} network, which has no names of {target}: "
-            "end it in .safetensors"
-        )
 
 
 def _open(
@@ -329,12 +320,19 @@ def _verify(plan: Plan, tensors: Checkpoint) -> Verification | None:
         return None
     ports = {plan.target: tensors}
     found = verify_checkpoint(
-        plan.arch, plan.checkpoint, plan.translation, ports, plan.images, plan.head, track=plan.track
+        plan.arch,
+        plan.checkpoint,
+        plan.translation,
+        ports,
+        plan.images,
+        plan.head,
+        track=plan.track,
+        options=plan.options,
     )
     notes = [found.inputs]
     if plan.save_dtype:
         notes.append(f"weights as they are before {plan.save_dtype}")
-    if plan.aux and not Table.load(plan.arch.table).optional:
+    if plan.options.parts and not Table.load(plan.arch.table).optional:
         notes.append("the auxiliary head was not run, which the original has in training alone")
     return replace(found, digests=plan.digests, inputs="; ".join(notes))
 

@@ -9,9 +9,9 @@ from typing import Any
 from porter.catalog.goldens import recorded, seeded_entries
 from porter.catalog.models import find_arch
 from porter.errors import PorterError
-from porter.files.atomic import replacing
+from porter.files.atomic import creating
 from porter.files.progress import Track, untracked
-from porter.formats.tensorflow.bundle_writer import data_file, in_order, index_file, write_bundle
+from porter.formats.tensorflow.bundle_writer import data_file, in_order, index_file, stored, write_bundle
 from porter.mapping.dialects import ORIGINAL
 from porter.mapping.shapes import expected_shapes
 from porter.mapping.table import Table
@@ -47,9 +47,7 @@ def seed(model: str, out: str | Path, training: bool = False, track: Track[str] 
     shapes = expected_shapes(arch, Table.load(arch.table), ORIGINAL) if arch.base else None
     entries = seeded_entries(recorded(arch.golden), training, shapes)
     index, data = index_file(prefix), data_file(prefix)
-    # The index is renamed last: without it, readers find no checkpoint.
-    with replacing(index) as new_index, replacing(data) as new_data:
-        write_bundle(new_data, new_index, entries, track(in_order(entries), "writing"))
-        if index.is_file() and index.read_bytes() != new_index.read_bytes():
-            raise PorterError(f"{prefix} is already another checkpoint: delete {index}, or name another `out`")
+    with creating(prefix, [data, index]) as (new_data, new_index):
+        names = track(in_order(entries), "writing")
+        write_bundle(new_data, new_index, (stored(name, entries[name].load()) for name in names))
     return SeedResult(arch.name, prefix, len(entries), index.stat().st_size + data.stat().st_size)

@@ -13,10 +13,12 @@ from porter.files.installed import require_package
 from porter.files.progress import Track, untracked
 from porter.formats.checkpoint import Checkpoint
 from porter.formats.input_digests import Inputs
+from porter.mapping.dialects import ORIGINAL
+from porter.mapping.file_dialect import file_dialect
 from porter.mapping.head import Head, head_beside
 from porter.mapping.shapes import IMAGE_CHANNELS
 from porter.mapping.table import Table
-from porter.mapping.translate import Options, Translation, translate
+from porter.mapping.translate import Options, Translation
 from porter.nets.build import require_framework
 from porter.parity.compare import Report
 from porter.parity.compare_runs import Settings, Subject, compare_runs
@@ -27,7 +29,8 @@ from porter.parity.per_image import ImageResults
 from porter.parity.result import GraphInput, OwnInput, Verification
 from porter.runners.context import Context
 from porter.runners.images import Images, PreparedImages, sample_paths
-from porter.runners.open_side import beside_golden, golden_side, open_side, port_side
+from porter.runners.library_side import named_library
+from porter.runners.open_side import beside_golden, dialect_side, golden_side, open_side, port_side, require_side
 from porter.runners.side import Side
 from porter.runners.tensorflow_settings import before_tensorflow
 
@@ -100,9 +103,12 @@ def verify(
         endpoints=endpoint_map,
         inputs=inputs,
         tag=tag,
+        source=file_dialect(opened, arch) if opened is not None else ORIGINAL,
     )
     if reference is None and opened is None:
         reference = "golden"
+    if opened is None and any(map(named_library, sides)):
+        context = beside_golden(context)  # a library's network and a port of the golden's weights, or the golden itself
     if "golden" in (reference, candidate):
         if images:
             raise PorterError("a golden holds the sample images' values only: leave `images` out")
@@ -150,10 +156,9 @@ def _original(context: Context, translation: Translation | None = None) -> Side:
 
 def _ports(context: Context, frameworks: Sequence[str]) -> list[Side]:
     """Return the ports of the context's weights."""
-    weights, options = context.weights()
     sides = []
     for framework in dict.fromkeys(frameworks):
-        tensors = translate(weights, context.arch, "tf", framework, options).as_checkpoint(weights)
+        tensors = context.tensors(framework)
         require_framework(context.arch, framework)
         sides.append(port_side(framework, tensors, context))
     return sides
@@ -192,26 +197,37 @@ def verify_checkpoint(
     settings: Settings | None = None,
     trust_graph: bool = False,
     track: Track[int] = untracked,
+    options: Options | None = None,
 ) -> Verification:
-    """Compare ``ports``, each a framework's tensors, with TensorFlow running the original of ``checkpoint``.
+    """Compare ``ports``, tensors by the dialect of their names, with the original of ``checkpoint`` in TensorFlow.
 
-    ``translation`` says which of the checkpoint's entries the original gets. With another ``head`` than the
-    checkpoint's, the original's remaining outputs are compared.
+    ``translation`` says which of the checkpoint's entries the original gets; ``options`` are those that it was made
+    with. With another ``head`` than the checkpoint's, the original's remaining outputs are compared. Where a port is
+    TensorFlow's own, the reference is porter's network in the framework of the checkpoint's names.
     """
     context = Context(
         arch,
         Table.load(arch.table),
         arch.input_size,
         checkpoint,
-        trust_graph=trust_graph,
+        options or Options(),
+        trust_graph,
         in_channels=translation.in_channels,
+        source=translation.source,
     )
     prepared = _images(context, images)
     require_package("tensorflow", "tf")
-    for framework in ports:
-        require_framework(arch, framework)
-    reference = _original(context, translation)
-    sides = [port_side(framework, tensors, context) for framework, tensors in ports.items()]
+    for dialect in ports:
+        require_side(dialect, context)
+    origin = context.table.record(translation.source).framework
+    if origin in arch.builders and any(context.table.record(dialect).framework == ORIGINAL for dialect in ports):
+        require_framework(arch, origin)
+        reference = port_side(origin, context.tensors(origin), context)
+        reference = replace(reference, title=f"{checkpoint.path.name} in {reference.runner.label}")
+    else:
+        reference = _original(context, translation)
+    written = replace(context, options=Options(headless=not translation.num_classes, parts=context.options.parts))
+    sides = [dialect_side(dialect, tensors, written) for dialect, tensors in ports.items()]
     return _compared(context, reference, sides, prepared, settings, head, track)
 
 

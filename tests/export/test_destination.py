@@ -6,13 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from porter.catalog.models import find_arch
 from porter.errors import PorterError
 from porter.export.destination import Destination, find_destination
 from porter.export.provenance import Facts
 from porter.export.writers import FORMATS, find_format
 from porter.files import atomic
 from porter.files.seals import is_ours
+from porter.mapping.dialects import DIALECTS
 
+ARCH = find_arch("mobilenet_v1_0.25_128")
 FACTS = Facts(
     {
         "model": "a model",
@@ -36,7 +39,7 @@ FACTS = Facts(
 
 
 def destination(out: str | Path, framework: str = "torch") -> Destination:
-    found = find_destination(out, framework)
+    found = find_destination(out, DIALECTS[framework], ARCH)
     assert found is not None
     return found
 
@@ -99,18 +102,18 @@ def test_a_record_never_belongs_to_another_file(tmp_path: Path, monkeypatch: pyt
 
 
 def test_a_destination_is_refused_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert find_destination(None, "torch") is None
+    assert find_destination(None, DIALECTS["torch"], ARCH) is None
     with pytest.raises(PorterError, match=r"^`out` is empty: name a file or a folder$"):
-        find_destination("", "torch")
+        find_destination("", DIALECTS["torch"], ARCH)
     with pytest.raises(
         PorterError, match=r"^`out` .*/m\.txt has no suffix .* for keras: end it in .*\.h5 or \.safeten"
     ):
-        find_destination(tmp_path / "m.txt", "keras")
-    with pytest.raises(PorterError, match=r"for tf: end it in \.safetensors$"):
-        find_destination(tmp_path / ".safetensors", "tf")
+        find_destination(tmp_path / "m.txt", DIALECTS["keras"], ARCH)
+    with pytest.raises(PorterError, match=r"for tf: end it in \.ckpt, \.pb or \.safetensors$"):
+        find_destination(tmp_path / ".safetensors", DIALECTS["tf"], ARCH)
     for out in (f"{tmp_path}/absent/m.pth", f"{tmp_path}/absent/m/"):
         with pytest.raises(PorterError, match=r"the folder .*/absent does not exist: make it first"):
-            find_destination(out, "torch")
+            find_destination(out, DIALECTS["torch"], ARCH)
     monkeypatch.chdir(tmp_path)
     assert destination("m.pth").path == Path("m.pth")
     assert not contents(tmp_path)
@@ -127,7 +130,7 @@ def test_a_folder_refuses_to_replace_its_own_source(tmp_path: Path) -> None:
 def test_a_suffix_chooses_the_format() -> None:
     for framework, formats in FORMATS.items():
         for suffix, wanted in formats.items():
-            assert find_format(Path(f"m{suffix}"), framework) is wanted
+            assert find_format(Path(f"m{suffix}"), DIALECTS[framework]) is wanted
     # Those without a place for facts get a record, which porter recognises.
     assert {suffix for found in FORMATS.values() for suffix, each in found.items() if each.add_facts} == {
         ".safetensors"

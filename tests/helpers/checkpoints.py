@@ -27,7 +27,9 @@ OUTPUTS = [
     ("keras", "m.h5"),
     ("keras", "m/"),
 ]
-"""Every form of a port's output."""
+"""Every form of a port's output that porter's own networks read."""
+OTHER_OUTPUTS = [("tf", "m.ckpt"), ("tf", "m.pb"), ("tensornets", "m.npz"), ("hf", "m/")]
+"""The forms that others read."""
 
 
 def seeded_variables(golden: str = "mobilenet_v1_0.25_128") -> dict[str, np.ndarray]:

@@ -237,6 +237,14 @@ def safetensors_seeds() -> list[bytes]:
     return [save({"w": WEIGHTS, "b": WEIGHTS[0].astype(np.float16)})]
 
 
+SHARD_INDEX = b'{"metadata": {"total_size": 36}, "weight_map": {"w": "shard.safetensors", "b": "shard.safetensors"}}'
+
+
+def read_shard_index(_: Path, raw: bytes) -> None:
+    write("shard.safetensors", safetensors_seeds()[0])
+    load(write("model.safetensors.index.json", raw))
+
+
 def sealed_header() -> bytes:
     """Return a header of porter's, without its seal."""
     from porter.files.seals import BLANK, SEAL, TENSORS
@@ -393,6 +401,7 @@ TARGETS = {
     "h5": Target(h5_seeds, as_file("m.h5")),
     "keras config": Target(lambda: [CONFIG], read_keras_config),
     "safetensors": Target(safetensors_seeds, as_file("m.safetensors")),
+    "index of several files": Target(lambda: [SHARD_INDEX], read_shard_index),
     "digests under their seal": Target(lambda: [sealed_header()], read_sealed_header),
     "record under its seal": Target(lambda: [sealed_record()], read_sealed_record),
     "graph": Target(graph_seeds, read_graph),

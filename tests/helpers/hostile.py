@@ -350,6 +350,11 @@ def safetensors(header: Any, values: bytes = bytes(8), size: int | None = None) 
     return write
 
 
+def shards(place: str) -> Callable[[Path], None]:
+    """Return a writer of an index that lists a tensor in ``place``."""
+    return lambda path: path.write_text(json.dumps({"weight_map": {"w": place}})) and None  # type: ignore[func-returns-value]
+
+
 def raw(contents: bytes) -> Callable[[Path], None]:
     return lambda path: path.write_bytes(contents) and None  # type: ignore[func-returns-value]
 
@@ -411,6 +416,11 @@ CORPUS = (
     Hostile("shape.safetensors", safetensors({"w": ENDLESS}, b""), "which no array can have"),
     Hostile("axes.safetensors", safetensors({"w": AXES}, bytes(2)), "which no array can have"),
     Hostile("shared.safetensors", safetensors({"v": F4, "w": F4}), "is not a whole safetensors file"),
+    Hostile("climbing.index.json", shards("../outside/secret.h5"), "is not one beside it: do not trust it"),
+    Hostile("absolute.index.json", shards("/etc/passwd"), "is not one beside it: do not trust it"),
+    Hostile("itself.index.json", shards("itself.index.json"), "is not one beside it: do not trust it"),
+    Hostile("pickle.index.json", shards("os-system.pkl"), "is a pickle, which"),
+    Hostile("nested.index.json", raw(b'{"weight_map": ' + b"[" * 200_000), "is not a whole index of weights"),
     Hostile("events.out.tfevents.1.host", long_event, "The file ends within the record at byte", "logs"),
     Hostile("climbing.tar.gz", tar(("model.ckpt", FILE, ""), ("../outside/touched", FILE, "")), "outside", "fetch"),
     Hostile("absolute.tar.gz", tar(("/tmp/model.ckpt", FILE, "")), "points outside the folder", "fetch"),

@@ -59,6 +59,18 @@ def folder(path: Path) -> Any:
     return config["num_classes"], values(weights)
 
 
+def librarys_folder(path: Path) -> Any:
+    """Return the contents of a folder for transformers after checking that its files fit each other."""
+    config, record = (json.loads((path / name).read_text()) for name in ("config.json", "porter.json"))
+    assert len(config.get("id2label", ())) == record["num_classes"]
+    return record["num_classes"], values(path / "model.safetensors")
+
+
+def new_checkpoint(path: Path) -> dict[str, bytes]:
+    """Return every tensor of a checkpoint that was not there before, none where it is not there yet."""
+    return values(path) if path.with_name(f"{path.name}.index").is_file() else {}
+
+
 def page(path: Path) -> str:
     """Return a whole page or drawing without its times."""
     text = path.read_text(encoding="utf-8")
@@ -81,6 +93,12 @@ def port_to(target: str) -> Callable[[Path], Write]:
         return lambda out, older: port(MODEL, target=target, checkpoint=source, out=out, head=Head(no_head=older))
 
     return writer
+
+
+def creating(work: Path) -> Write:
+    """Write a checkpoint where none is; the older state is none, because several files are not replaced at once."""
+    write = port_to("tf")(work)
+    return lambda out, older: None if older else write(out, False)
 
 
 def seeding(_work: Path) -> Write:
@@ -123,18 +141,22 @@ WRITERS: dict[str, tuple[str, Callable[[Path], Write], Callable[[Path], Any], st
     "weights.h5": ("m.weights.h5", port_to("keras"), values, "porter.export.destination"),
     "h5": ("m.h5", port_to("keras"), values, "porter.export.destination"),
     "folder": ("m", port_to("torch"), folder, "porter.export.destination"),
+    "pb": ("m.pb", port_to("tf"), values, "porter.export.destination"),
+    "npz": ("m.npz", port_to("tensornets"), values, "porter.export.destination"),
+    "hf folder": ("m", port_to("hf"), librarys_folder, "porter.export.destination"),
+    "ckpt": ("m.ckpt", creating, new_checkpoint, "porter.export.destination"),
     "seed": ("s.ckpt.index", seeding, values, "porter.verbs.seed"),
     "fetch": (MODEL, fetching, lambda path: values(path / "s.ckpt"), "porter.catalog.cache"),
     "report": ("r.html", reporting, page, "porter.render.verification_page"),
     "svg": ("g.svg", drawing, page, "porter.render.inspection_files"),
 }
-"""For each writer: its target, its maker, the reader of a whole target, and the module that calls `replacing`."""
+"""For each writer: its target, its maker, the reader of a whole target, and the module that begins to write."""
 
 
 @contextlib.contextmanager
-def saying(replace: Callable[[Path], Any], pipe: int, target: Path) -> Iterator[Path]:
+def saying(replace: Callable[..., Any], pipe: int, *target: Any) -> Iterator[Any]:
     """Signal through ``pipe`` that the writing begins."""
-    with replace(target) as path:
+    with replace(*target) as path:
         os.write(pipe, b"1")
         yield path
 
@@ -152,19 +174,19 @@ def empty(folder: Path) -> None:
 def drill(writer: str, work: Path, replace: Callable[[Path], Any] | None) -> dict[str, int]:
     name, make, read, where = WRITERS[writer]
     module: Any = importlib.import_module(where)
-    original = module.replacing
+    verb = "replacing" if hasattr(module, "replacing") else "creating"
+    original = getattr(module, verb)
     target = work / "out" / name
     target.parent.mkdir(parents=True)
     write = make(work)
-    out = Path(f"{target}/") if writer == "folder" else target
-    given: Any = f"{out}/" if writer == "folder" else out
+    given: Any = f"{target}/" if "folder" in writer else target
 
     def run() -> None:
         write(given, False)
 
     run()
     new = read(target)
-    if writer == "seed":
+    if writer in ("seed", "ckpt"):
         empty(target.parent)
     write(given, True)
     good = read(target)
@@ -181,7 +203,7 @@ def drill(writer: str, work: Path, replace: Callable[[Path], Any] | None) -> dic
         reading, writing = os.pipe()
         child = os.fork()
         if child == 0:
-            module.replacing = lambda path: saying(replace or original, writing, path)
+            setattr(module, verb, lambda *target: saying(replace or original, writing, *target))
             with contextlib.suppress(BaseException):
                 run()
             os._exit(0)

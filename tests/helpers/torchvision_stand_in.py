@@ -5,9 +5,12 @@ timm's networks use nothing of it: the names that timm imports become empty clas
 
 from __future__ import annotations
 
+import importlib
 import importlib.abc
 import importlib.machinery
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from types import ModuleType
 from typing import Any
 
@@ -43,7 +46,23 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         pass
 
 
+@contextmanager
+def standing_in() -> Iterator[None]:
+    """Let imports find the stand-in where there is no real torchvision; later imports find nothing again.
+
+    Other libraries, such as transformers, ask whether torchvision is there, and then use it.
+    """
+    finder = _Finder()
+    sys.meta_path.append(finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
+        for name in [name for name, module in sys.modules.items() if isinstance(module, _Module)]:
+            del sys.modules[name]
+
+
 def install() -> None:
-    """Put the stand-in behind the real importers, so that a real torchvision is preferred."""
-    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
-        sys.meta_path.append(_Finder())
+    """Import timm, which may lack torchvision afterwards."""
+    with standing_in(), suppress(ImportError):
+        importlib.import_module("timm")

@@ -151,8 +151,6 @@ def test_what_does_not_fit_is_refused(save: Any, tmp_path: Path) -> None:
         load(NAME, "keras", weights=out, num_classes=10)
     with pytest.raises(MappingError, match=r"the file holds MobileNet V1 0.25, .*take `model=.mobilenet_v1_0.25_224.`"):
         load("mobilenet_v1_0.5_128", "keras", weights=out)
-    with pytest.raises(PorterError, match=r"in the dialect torch: .*, with the names of Keras; port it to torch first"):
-        load(NAME, "torch", weights=out)
     with pytest.raises(PorterError, match=r"for torch: end it in \.safetensors or \.pth"):
         port(NAME, target="torch", checkpoint=save(seeded_variables()), out=out)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from helpers import torchvision_stand_in
+from helpers import cadene, torchvision_stand_in
 from helpers.modules import module_of
 from helpers.places import ROOT
 from helpers.slims_nasnet import distance
@@ -27,14 +26,6 @@ from porter.runners.golden import GoldenRunner, golden_images
 from porter.runners.runner_of import runner_of
 
 PAGE = (ROOT / "docs/nasnet.md").read_text(encoding="utf-8")
-
-
-def peer(name: str) -> Any:
-    """Import one file of Cadene's pretrainedmodels, whose package imports torchvision and more for other networks."""
-    package = importlib.util.find_spec("pretrainedmodels")
-    if package is None or not package.submodule_search_locations:
-        pytest.skip("needs tests/peers.txt")
-    return module_of(Path(package.submodule_search_locations[0]) / "models" / f"{name}.py", f"cadene_{name}")
 
 
 def seeds(name: str, dialect: str) -> Checkpoint:
@@ -73,7 +64,7 @@ def first_divergence(apart: dict[str, float]) -> str:
 def test_cadenes_take_the_port_strictly_and_compute_the_same(file: str, builder: str) -> None:
     names = {"NASNetALarge": "nasnet_large", "NASNetAMobile": "nasnet_mobile", "PNASNet5Large": "pnasnet_large"}
     name = names[builder]
-    model = filled(getattr(peer(file), builder)(num_classes=1001), name)
+    model = filled(getattr(cadene.network_file(file), builder)(num_classes=1001), name)
     assert max(divergences(model, name, without="global_pool").values()) < 1e-12  # not flattened there
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.checkpoints import OUTPUTS, SMALL
+from helpers.checkpoints import OTHER_OUTPUTS, OUTPUTS, SMALL
 from porter.cli.main import main
 
 
@@ -29,7 +29,7 @@ def ported(checkpoint: Path, target: str, out: str) -> tuple[object, ...]:
     return SMALL, "--from", "tf", "--to", target, "--checkpoint", checkpoint, "--out", out
 
 
-@pytest.mark.parametrize(("target", "name"), OUTPUTS)
+@pytest.mark.parametrize(("target", "name"), OUTPUTS + OTHER_OUTPUTS)
 @pytest.mark.parametrize("size", ["200k", "1m", "1800k"])
 def test_a_full_disk_is_one_sentence(
     tf: object,
@@ -91,7 +91,7 @@ main({list(map(str, ported(small, target, str(tmp_path / ("m.pth" if target == "
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(("target", "name"), OUTPUTS[:4])
+@pytest.mark.parametrize(("target", "name"), OUTPUTS[:4] + OTHER_OUTPUTS)
 def test_an_unwritable_folder_is_one_sentence(
     small: Path,
     tmp_path: Path,
@@ -111,6 +111,6 @@ def test_an_unwritable_folder_is_one_sentence(
     monkeypatch.setattr(os, "mkdir", forbidden)
     said = refused(capfd, *ported(small, target, f"{tmp_path}/{name}"))
     where = f"{tmp_path}/{name}".rstrip("/")
-    beside = ".json" if name in ("m.pth", "m.keras") else ""
+    beside = ".json" if name in ("m.pth", "m.keras", "m.ckpt", "m.pb", "m.npz") else ""
     assert said == f"port: {where}{beside} cannot be written: Permission denied; name another place for it"
     assert not list(tmp_path.iterdir())

@@ -15,10 +15,9 @@ from helpers.checkpoints import seeded_variables
 from porter import port
 from porter.cli.main import main
 from porter.errors import PorterError
-from porter.formats.checkpoint import Entry
 from porter.formats.open import open_checkpoint
 from porter.formats.roles import SHADOW_SUFFIX
-from porter.formats.tensorflow.bundle_writer import data_file, index_file, write_bundle
+from porter.formats.tensorflow.bundle_writer import data_file, in_order, index_file, stored, write_bundle
 from porter.verbs.seed import seed
 
 NAME = "mobilenet_v1_0.25_128"
@@ -67,8 +66,7 @@ def test_a_training_checkpoint_has_an_average_of_everything(tf: Any, tmp_path: P
 )
 def test_any_names_and_values_come_back(tf: Any, tmp_path: Path, tensors: dict[str, np.ndarray]) -> None:
     prefix = tmp_path / "any.ckpt"
-    entries = {name: Entry(value.shape, value.dtype, lambda value=value: value) for name, value in tensors.items()}
-    write_bundle(data_file(prefix), index_file(prefix), entries)
+    write_bundle(data_file(prefix), index_file(prefix), (stored(name, tensors[name]) for name in in_order(tensors)))
     reader, ours = tf.train.load_checkpoint(str(prefix)), open_checkpoint(prefix)
     assert set(reader.get_variable_to_shape_map()) == set(ours) == set(tensors)
     for name, value in tensors.items():

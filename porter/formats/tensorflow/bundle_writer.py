@@ -5,14 +5,14 @@ Sources: tensorflow/core/protobuf/tensor_bundle.proto, leveldb/doc/table_format.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from porter.formats.checkpoint import Entry
 from porter.formats.tensorflow.crc import masked_crc32c
-from porter.formats.tensorflow.dtypes import TYPES
+from porter.formats.tensorflow.dtypes import BFLOAT16, TYPES
 from porter.formats.tensorflow.sstable import MAGIC
 
 _BLOCK = 1 << 14
@@ -20,6 +20,20 @@ _BLOCK = 1 << 14
 _RESTART = 16
 """Every 16th key is written whole, as LevelDB does."""
 _NUMBERS = {kind.stored: number for number, kind in reversed(TYPES.items()) if kind.stored == kind.loaded}
+
+
+class Stored(NamedTuple):
+    """A tensor as a data file has it: little-endian, in C order, with TensorFlow's number of its dtype."""
+
+    name: str
+    values: np.ndarray
+    dtype: int
+
+
+def stored(name: str, values: np.ndarray, bfloat16: bool = False) -> Stored:
+    """Return ``values`` as they are stored; those of ``bfloat16`` are its bits, as uint16."""
+    little = np.require(values.astype(values.dtype.newbyteorder("<"), copy=False), requirements=["C"])
+    return Stored(name, little, BFLOAT16 if bfloat16 else _NUMBERS[values.dtype])
 
 
 def data_file(prefix: Path) -> Path:
@@ -32,19 +46,20 @@ def index_file(prefix: Path) -> Path:
     return prefix.with_name(f"{prefix.name}.index")
 
 
-def write_bundle(data: Path, index: Path, entries: Mapping[str, Entry], names: Iterable[str] | None = None) -> None:
-    """Write ``entries`` to the paths ``data`` and ``index``, one tensor at a time.
+def meta_file(prefix: Path) -> Path:
+    """Return the graph beside the checkpoint ``prefix``."""
+    return prefix.with_name(f"{prefix.name}.meta")
 
-    ``names`` are the entries' names in the order of `in_order`, for callers that track progress.
-    """
+
+def write_bundle(data: Path, index: Path, tensors: Iterable[Stored]) -> None:
+    """Write ``tensors``, which come `in_order`, to the paths ``data`` and ``index``, one at a time."""
     records = [(b"", _field(1, 1) + _message(3, _field(1, 1)))]  # one shard; version 1 of the format
     offset = 0
     with data.open("wb") as file:
-        for name in names or in_order(entries):
-            values = entries[name].load()
-            raw = np.ascontiguousarray(values.astype(values.dtype.newbyteorder("<"), copy=False)).tobytes()
+        for tensor in tensors:
+            raw = tensor.values.reshape(-1).view(np.uint8).data
             file.write(raw)
-            records.append((name.encode(), _record(values, offset, raw)))
+            records.append((tensor.name.encode(), _record(tensor, offset, raw)))
             offset += len(raw)
     index.write_bytes(_table(records))
 
@@ -54,12 +69,12 @@ def in_order(names: Iterable[str]) -> list[str]:
     return sorted(names, key=str.encode)
 
 
-def _record(values: np.ndarray, offset: int, raw: bytes) -> bytes:
+def _record(tensor: Stored, offset: int, raw: memoryview) -> bytes:
     """Return a BundleEntryProto."""
-    shape = b"".join(_message(2, _field(1, size)) for size in values.shape)
+    shape = b"".join(_message(2, _field(1, size)) for size in tensor.values.shape)
     return b"".join(
         (
-            _field(1, _NUMBERS[values.dtype]),
+            _field(1, tensor.dtype),
             _message(2, shape),
             _field(4, offset),
             _field(5, len(raw)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -42,26 +42,31 @@ def freeze(graph: Any, values: Mapping[str, np.ndarray]) -> Any:
 
     Raises FormatError if ``values`` lacks a variable.
     """
-    frozen = GraphDef(versions=graph.versions)
+    return GraphDef(versions=graph.versions, node=frozen_nodes(graph, values, values.__getitem__))
+
+
+def frozen_nodes(graph: Any, names: Collection[str], load: Callable[[str], np.ndarray]) -> Iterator[Any]:
+    """Yield the nodes of `freeze`, each variable's values loaded when it is its turn; ``names`` has all variables."""
     nodes = {node.name: node for node in graph.node}
-    for node in graph.node:
-        if node.op in VARIABLE_OPS:
-            if node.name not in values:
+    for original in graph.node:
+        node = NodeDef()
+        if original.op in VARIABLE_OPS:
+            if original.name not in names:
                 raise FormatError(
-                    f"the checkpoint has no value for the graph's variable {node.name}: name the graph's own checkpoint"
+                    f"the checkpoint has no value for the graph's variable {original.name}: name the graph's own "
+                    "checkpoint"
                 )
-            frozen.node.append(constant(node.name, values[node.name]))
-        elif node.op == "ReadVariableOp":
-            read = frozen.node.add(name=node.name, op="Identity", input=node.input)
-            read.attr["T"].CopyFrom(node.attr["dtype"])
+            node = constant(original.name, load(original.name))
+        elif original.op == "ReadVariableOp":
+            node = NodeDef(name=original.name, op="Identity", input=original.input)
+            node.attr["T"].CopyFrom(original.attr["dtype"])
         else:
-            frozen.node.append(node)
-            if variable := _forwarded(node, nodes):
-                frozen.node[-1].attr["T"].type = _NUMBERS[values[variable].dtype.name]
-    for node in frozen.node:
+            node.CopyFrom(original)
+            if variable := _forwarded(original, nodes):
+                node.attr["T"].type = _NUMBERS[load(variable).dtype.name]
         # The attribute names a node whose device this one shares; that node may be pruned.
         node.attr.pop("_class", None)
-    return frozen
+        yield node
 
 
 def _forwarded(node: Any, nodes: Mapping[str, Any]) -> str | None:

@@ -1,0 +1,56 @@
+"""Writes TensorFlow's V2 checkpoints: index, data file, and the original's graph as .meta where it fits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+
+from porter.errors import PorterError
+from porter.export.output import Output
+from porter.export.recorded_graph import fitted_graph, trainable
+from porter.formats.tensorflow.bundle_writer import (
+    Stored,
+    data_file,
+    in_order,
+    index_file,
+    meta_file,
+    stored,
+    write_bundle,
+)
+from porter.mapping.dialects import ORIGINAL
+
+
+def checkpoint_files(prefix: Path) -> tuple[Path, ...]:
+    """Return the files of the checkpoint ``prefix``, the index last."""
+    return data_file(prefix), meta_file(prefix), index_file(prefix)
+
+
+def write_checkpoint(index: Path, output: Output) -> dict[str, str]:
+    """Write ``output`` as the checkpoint of ``index``, one tensor at a time, and return each tensor's SHA-256.
+
+    The checkpoint has no .meta where the original's graph is unknown or does not fit its tensors.
+    """
+    prefix, digests = index.with_suffix(""), dict[str, str]()
+
+    def tensors() -> Iterator[Stored]:
+        for name in output.track(in_order(output.tensors), "writing"):
+            tensor = stored(name, output.stored(name), output.is_bfloat16(name))
+            digests[name] = sha256(tensor.values.data).hexdigest()
+            yield tensor
+
+    write_bundle(data_file(prefix), index, tensors())
+    _write_meta(meta_file(prefix), output)
+    return digests
+
+
+def _write_meta(meta: Path, output: Output) -> None:
+    from porter.graph.rewrite.saver import with_saver
+
+    if output.dialect != ORIGINAL:
+        return
+    try:
+        graph = fitted_graph(output)
+    except PorterError:  # a checkpoint needs none
+        return
+    meta.write_bytes(with_saver(graph, trainable(output.arch)).SerializeToString(deterministic=True))

@@ -1,0 +1,34 @@
+"""Writes tensornets' .npz, which has no place for facts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+
+from porter.errors import PorterError
+from porter.export.output import Output
+from porter.formats.numpy.npz_writer import write_listed
+
+
+def write_npz(path: Path, output: Output) -> dict[str, str]:
+    """Write ``output`` and return each tensor's SHA-256. The tensors come in the order of tensornets' own variables.
+
+    Raises PorterError for bfloat16, which numpy lacks.
+    """
+    if output.dtype == "bfloat16":
+        raise PorterError('a .npz file cannot hold bfloat16: take `save_dtype="float16"`, or leave it out')
+    digests: dict[str, str] = {}
+    names = list(output.tensors)
+
+    def arrays() -> Iterator[np.ndarray]:
+        for name in output.track(names, "writing"):
+            values = output.stored(name)
+            digests[name] = sha256(values.data).hexdigest()
+            yield values
+
+    output.require_room(path.parent)
+    write_listed(path, [f"{name}:0" for name in names], arrays())
+    return digests

@@ -1,0 +1,66 @@
+"""keras.applications' own networks take porter's .h5 and .weights.h5 by their own loaders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from helpers.checkpoints import SMALL, seeded_variables
+from helpers.logits import judged
+from porter import port
+from porter.catalog.goldens import recorded
+from porter.formats.open import open_checkpoint
+from porter.runners.golden import golden_images
+
+
+@pytest.fixture(scope="module")
+def written(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("keras")
+    folder = tmp_path_factory.mktemp("keras")
+    for name in ("m.h5", "m.weights.h5"):
+        port(SMALL, "tf", "keras", checkpoint=small, out=folder / name)
+    return folder
+
+
+def theirs(weights: Path | None = None) -> Any:
+    import keras
+
+    return keras.applications.MobileNet(
+        (128, 128, 3), alpha=0.25, classes=1001, weights=None if weights is None else str(weights),
+        classifier_activation=None,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["m.h5", "m.weights.h5"])
+def test_the_constructor_takes_the_file(tf: Any, written: Path, name: str) -> None:
+    images = golden_images(recorded(SMALL).input_size).astype(np.float32)
+    assert judged(np.asarray(theirs(written / name)(images)), SMALL)
+
+
+def test_an_h5_is_loaded_by_name_too(tf: Any, written: Path) -> None:
+    model = theirs()
+    model.load_weights(written / "m.h5", by_name=True)
+    images = golden_images(recorded(SMALL).input_size).astype(np.float32)
+    assert judged(np.asarray(model(images)), SMALL)
+
+
+def test_its_published_form_comes_back(tf: Any, written: Path, tmp_path: Path) -> None:
+    """keras.applications' releases are legacy .h5 files of weights alone, with their layers' names."""
+    theirs(written / "m.h5").save_weights(tmp_path / "theirs.weights.h5")
+    _save_published(theirs(written / "m.h5"), tmp_path / "published.h5")
+    for name in ("theirs.weights.h5", "published.h5"):
+        out = tmp_path / f"{name}.ckpt"
+        port(SMALL, "keras", "tf", checkpoint=tmp_path / name, out=out)
+        back, want = open_checkpoint(out), seeded_variables(SMALL)
+        assert {key: value.tobytes() for key, value in back.items()} == {k: v.tobytes() for k, v in want.items()}
+
+
+def _save_published(model: Any, path: Path) -> None:
+    import h5py
+    from keras.src.legacy.saving import legacy_h5_format
+
+    with h5py.File(path, "w") as file:
+        legacy_h5_format.save_weights_to_hdf5_group(file, model)

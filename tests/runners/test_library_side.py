@@ -1,0 +1,120 @@
+"""Libraries' own networks as sides: what they compute with the golden's weights, against the tables' numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from helpers.importable import require_library
+from porter import endpoints, verify
+from porter.catalog.goldens import recorded
+from porter.catalog.models import ARCHS, find_arch
+from porter.errors import MissingPackageError, PorterError
+from porter.mapping.differs import Differs
+from porter.mapping.table import Table
+from porter.nets.library import build_library
+from porter.parity.compare_runs import Settings
+from porter.runners.context import Context
+from porter.runners.golden import golden_images
+from porter.runners.library_side import library_side
+
+TABLES = {arch.table: Table.load(arch.table) for arch in ARCHS.values()}
+LOGITS = 1e-9
+"""The exact rule of porter.parity.compare, in standard deviations of the logits."""
+QUICK = {"mobilenet_v2_0.35_96", "mobilenet_v1_0.25_128", "mobilenet_v3_small_0.75_224@97"}
+
+
+def context_of(golden: str) -> Context:
+    found = recorded(golden)
+    arch = find_arch(found.model)
+    return Context(arch, TABLES[arch.table], found.input_size, golden=found)
+
+
+def divergence(dialect: str, golden: str, how: str = "") -> float:
+    """Return the largest difference of the library's logits, in standard deviations of the golden's."""
+    context = context_of(golden)
+    runner = library_side(context.table.record(dialect).library + how, context).runner
+    got = runner(golden_images(context.size).astype(runner.precisions[-1]))[context.table.logits]
+    want = recorded(golden).values()["logits_float64"]
+    return float(np.abs(got - want).max() / want.std())
+
+
+def table_of(golden: str) -> str:
+    return find_arch(recorded(golden).model).table
+
+
+def marked(golden: str, *values: Any) -> Any:
+    return pytest.param(golden, *values, marks=[] if golden in QUICK else pytest.mark.slow)
+
+
+DIFFERING = [
+    (entry.measured, entry) for table in TABLES.values() for entry in table.differs if entry.dialect in table.networks
+]
+
+
+@pytest.mark.parametrize(
+    ("golden", "entry"), [marked(*each) for each in DIFFERING], ids=[entry.library for _, entry in DIFFERING]
+)
+def test_a_library_differs_by_the_tables_number(golden: str, entry: Differs, monkeypatch: pytest.MonkeyPatch) -> None:
+    require_library(table_of(golden), entry.dialect, monkeypatch)
+    assert divergence(entry.dialect, golden) == pytest.approx(entry.logits, rel=0.01, abs=1e-4)
+    if entry.settings:
+        assert divergence(entry.dialect, golden, ":exact") < LOGITS
+
+
+SAME = [(each.same_on, each.dialect) for table in TABLES.values() for each in table.networks.values() if each.same_on]
+
+
+@pytest.mark.parametrize(("golden", "dialect"), [marked(*each) for each in SAME])
+def test_any_other_librarys_network_computes_the_original(
+    golden: str, dialect: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    require_library(table_of(golden), dialect, monkeypatch)
+    assert divergence(dialect, golden) < LOGITS
+
+
+def test_verify_measures_a_library_without_a_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    require_library("mobilenet_v2", "timm", monkeypatch)
+    result = verify("mobilenet_v2_0.35_96", reference="timm", settings=Settings(endpoints="Logits"))
+    assert not result
+    (report,) = result.ports.values()
+    assert report.rows[-1].largest == pytest.approx(1.12, rel=0.01)
+    assert any("it is exact with pad_type" in note for note in report.notes)
+    assert verify("mobilenet_v2_0.35_96", reference="timm:exact", settings=Settings(endpoints="Logits"))
+
+
+def test_verify_measures_a_library_with_a_checkpoint(small: Path) -> None:
+    pytest.importorskip("keras")
+    result = verify("mobilenet_v1_0.25_128", small, reference="keras.applications")
+    assert result
+    assert "own network, MobileNet" in result.reference
+    assert not verify("mobilenet_v1_0.25_129", small, reference="keras.applications"), "no multiple of 32"
+
+
+def test_endpoints_of_a_librarys_network_are_found_by_its_own_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    require_library("mobilenet_v2", "torchvision", monkeypatch)
+    context = context_of("mobilenet_v2_0.35_96")
+    network = build_library(context.arch, "torchvision", context.tensors("torchvision"), 1001, 96, 3)
+    found = endpoints("mobilenet_v2_0.35_96", network, golden_images(96))
+    assert found["layer_19"].shape == (3, 3, 3, 1280)
+    assert "Logits" in found
+
+
+def test_what_a_library_cannot_do_is_one_sentence(monkeypatch: pytest.MonkeyPatch, small: Path, tmp_path: Path) -> None:
+    with pytest.raises(PorterError, match=r"porter builds nasnet_mobile with .*, not with timm: choose another side"):
+        verify("nasnet_mobile", reference="timm")
+    with pytest.raises(PorterError, match=r"unknown side 'timm:x': choose timm or timm:exact"):
+        verify("mobilenet_v1_1.0_224", reference="timm:x")
+    with pytest.raises(PorterError, match=r"unknown side 'nowhere': choose .* or a library's own network \(keras.app"):
+        verify("mobilenet_v1_0.25_128", reference="nowhere")
+
+
+def test_a_library_that_is_not_installed_is_named_with_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "torchvision.models", None)
+    with pytest.raises(MissingPackageError, match="torchvision is not installed: run pip install torchvision"):
+        verify("mobilenet_v2_0.35_96", reference="torchvision")
