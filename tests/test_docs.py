@@ -8,14 +8,19 @@ import re
 import runpy
 import shlex
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from helpers.checkpoints import Saver, training_checkpoint
 from helpers.places import GRAPH, ROOT
+from porter.catalog.models import find_arch
 from porter.catalog.releases import release_of
-from porter.cli.main import main
+from porter.cli.main import cli, main
+from porter.export.destination import find_destination
+from porter.mapping.table import Table
+from porter.verbs.port import port
 
 PAGES = {
     path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
@@ -33,13 +38,23 @@ CONSOLE = [(page, *found) for page in PAGES for block in blocks(page) for found 
 ELLIPSIS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
+PORTS = {"timm.pth": "timm", "mobilenet-hf/": "hf"}
+"""Files that commands of the guide to dialects take, with their dialects."""
+LISTED = [
+    line
+    for text in PAGES.values()
+    for block in re.findall(r"```sh\n((?:port .*\n)+)```", text)
+    for line in block.splitlines()
+]
+
+
 def masked(text: str) -> str:
     """Hide measured numbers, whose last places differ from machine to machine, and sizes, which versions change."""
     return re.sub(r"\([\d,]+ bytes\)|\d+\.\d+(e[-+]\d+)?(?=[\s,)])", "N", text + "\n")
 
 
 @pytest.fixture
-def folder(save: Saver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(save: Saver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Path:
     """Stand in a folder with the files that the transcripts' commands name."""
     if not GRAPH.is_file():
         pytest.skip("the transcripts' commands need `make weights`")
@@ -49,6 +64,10 @@ def folder(save: Saver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     (network,) = re.findall(r"```python\n# net.py\n((?:.*\n)*?)```", PAGES["docs/guides/verify.md"])
     (tmp_path / "net.py").write_text(network, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
+    command = getattr(request.node, "callspec", SimpleNamespace(params={})).params.get("command", "")
+    for name, target in PORTS.items():
+        if f"--checkpoint {name}" in command or f"inspect {name}" in command:
+            port("mobilenet_v1_0.25_128", target=target, checkpoint="model.ckpt", out=name)
     fill_cache(tmp_path / "cache")
     monkeypatch.setenv("PORTER_CACHE", "cache")
     return tmp_path
@@ -74,6 +93,18 @@ def test_commands_print_what_the_pages_show(
         main(shlex.split(command))
     out, err = capsys.readouterr()
     assert doctest.OutputChecker().check_output(masked(output), masked(out + err), ELLIPSIS), out + err
+
+
+@pytest.mark.parametrize("line", LISTED)
+def test_commands_that_are_only_listed_take_these_models_dialects_and_files(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model, *options = shlex.split(line)[1:]
+    given = cli.commands["convert"].make_context("convert", [model, *options]).params
+    table = Table.load(find_arch(model).table)
+    source, target = table.record(given["source"]), table.record(given["target"])
+    assert find_destination(given["out"], target, find_arch(model)), source
 
 
 def test_every_transcript_begins_with_a_command_that_is_checked() -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +12,11 @@ from porter.catalog.models import Arch
 from porter.errors import PorterError
 from porter.files.labels import Labels, read_labels
 from porter.formats.checkpoint import Entry
+from porter.mapping.fresh import fresh
 from porter.mapping.shapes import Shape, class_axis, expected_shapes
 from porter.mapping.table import Pair, Table
 from porter.mapping.translate import Translation
 
-FRESH_DEVIATION = 0.01
-"""Standard deviation of a fresh head's kernel; its biases are zero."""
 MOST_CLASSES = 1_000_000
 BACKGROUND = "background"
 """The label of a class that no image has, the first where there is one."""
@@ -118,9 +115,9 @@ def has_background(arch: Arch) -> bool:
 
 def _with_fresh_head(translation: Translation, arch: Arch, target: str, num_classes: int) -> Translation:
     shapes = expected_shapes(arch, Table.load(arch.table), target)
-    fresh = {pair.target: _fresh(pair, shapes[pair.target], num_classes) for pair in translation.head}
+    made = {pair.target: _fresh(pair, shapes[pair.target], num_classes) for pair in translation.head}
     note = f"fresh, {num_classes} classes, to be trained"
-    return replace(translation, entries=translation.entries | fresh, num_classes=num_classes, head_note=note)
+    return replace(translation, entries=translation.entries | made, num_classes=num_classes, head_note=note)
 
 
 def _without_background(translation: Translation, arch: Arch) -> Translation:
@@ -137,15 +134,7 @@ def _without_background(translation: Translation, arch: Arch) -> Translation:
 
 def _fresh(pair: Pair, released: Shape, num_classes: int) -> Entry:
     axis = class_axis(pair.target_axes)
-    shape = (*released[:axis], num_classes, *released[axis + 1 :])
-    return Entry(shape, np.dtype(np.float32), partial(_fresh_values, pair.target, shape))
-
-
-def _fresh_values(name: str, shape: Shape) -> np.ndarray:
-    if len(shape) == 1:
-        return np.zeros(shape, np.float32)
-    draw = np.random.RandomState(zlib.crc32(name.encode()))
-    return (FRESH_DEVIATION * draw.standard_normal(shape)).astype(np.float32)
+    return fresh(pair.target, "", (*released[:axis], num_classes, *released[axis + 1 :]))
 
 
 def _behind_background(old: Entry, pair: Pair) -> Entry:

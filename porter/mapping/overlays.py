@@ -31,7 +31,7 @@ class Overlay:
     where the patterns of ``alike`` or of the framework's own dialect hold.
 
     ``alike`` is the dialect that gives the names of all rows that the overlay does not name. ``without`` are the
-    optional parts that the dialect lacks.
+    optional parts that the dialect lacks, ``needs`` those without which the library does not take a file.
     """
 
     path: Path
@@ -42,6 +42,7 @@ class Overlay:
     endpoints: Mapping[str, str] = field(default_factory=dict)
     alike: str | None = None
     without: Sequence[str] = ()
+    needs: Sequence[str] = ()
 
     def with_file(self, path: Path, raw: Mapping[str, Any]) -> Overlay:
         """Return this overlay with that of an extending table, in ``path``, laid over it."""
@@ -54,6 +55,7 @@ class Overlay:
             {**self.endpoints, **raw.get("endpoint", {})},
             raw.get("alike", self.alike),
             raw.get("without", self.without),
+            raw.get("needs", self.needs),
         )
 
     def model_of(self, part: str | None) -> str | None:

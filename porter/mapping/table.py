@@ -31,6 +31,7 @@ class Table:
     ``records`` holds the table's dialects by name. ``parts`` maps each optional part of the network to what readers
     call it. ``ignore`` holds, for each dialect, patterns of tensors to leave out. ``differs`` lists the libraries that
     compute another function with the same weights, ``networks`` how each dialect's library builds its own network.
+    ``needs`` lists the parts without which a dialect's library does not take a file.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Table:
     parts: Mapping[str, str] = field(default_factory=dict)
     differs: tuple[Differs, ...] = ()
     networks: Mapping[str, Network] = field(default_factory=dict)
+    needs: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @classmethod
     def load(cls, name: str) -> Table:

@@ -85,8 +85,9 @@ def _check_overlay(merged: Merged, overlay: Overlay) -> None:
     if overlay.alike not in (None, *merged.dialects):
         known = ", ".join(merged.dialects)
         refuse(overlay.path, f"is alike {overlay.alike!r}, which {table} has no columns for: choose from {known}")
-    if unknown := sorted(set(overlay.without) - merged.parts.keys()):
-        refuse(overlay.path, f"is without the part {unknown[0]!r}, which {table} does not declare")
+    for word, given in (("is without", overlay.without), ("needs", overlay.needs)):
+        if unknown := sorted(set(given) - merged.parts.keys()):
+            refuse(overlay.path, f"{word} the part {unknown[0]!r}, which {table} does not declare")
     for row_id, entry in overlay.layers.items():
         if row_id not in ids:
             refuse(overlay.path, f"names the layer {row_id!r}, which is not a row of {table}:{listing(ids)}")
@@ -98,6 +99,7 @@ def _check_overlay(merged: Merged, overlay: Overlay) -> None:
         if not entry.names and overlay.model_of(parts[row_id]) is None:
             refuse(overlay.path, f"has the layer {row_id} without a name")
     named = {row.get("part") for row in rows if merged.row_id(row) in overlay.layers} | {None}
+    named |= set(overlay.needs)
     missing = [merged.row_id(row) for row in rows if row.get("part") in named and not overlay.alike]
     missing = [row_id for row_id in missing if row_id not in overlay.layers]
     if missing:

@@ -35,6 +35,7 @@ class Contents(NamedTuple):
     parts: Mapping[str, str]
     differs: tuple[Differs, ...]
     networks: Mapping[str, Network]
+    needs: Mapping[str, Sequence[str]]
 
 
 def expand(sources: Sequence[Source]) -> Contents:
@@ -51,7 +52,12 @@ def expand(sources: Sequence[Source]) -> Contents:
     check_endpoints(merged.path, endpoints)
     differs = read_differs(merged.differs, records, merged.path)
     networks = read_networks(merged.networks, records, merged.path)
-    return Contents(records, layers, endpoints, ignore_of(merged, records), merged.parts, differs, networks)
+    ignore = ignore_of(merged, records)
+    return Contents(records, layers, endpoints, ignore, merged.parts, differs, networks, _needs(merged))
+
+
+def _needs(merged: Merged) -> dict[str, Sequence[str]]:
+    return {dialect: overlay.needs for dialect, overlay in merged.overlays.items() if overlay.needs}
 
 
 def _layers(merged: Merged) -> Iterator[Layer]:

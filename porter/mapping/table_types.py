@@ -25,7 +25,7 @@ ROW_KEYS = {
 }
 """The keys of a row besides the dialects', with their types."""
 TABLE_KEYS = {"source", "dialects", "ignore", "part", "axis", "layer", "endpoint", "differs", "network"}
-_OVERLAY_KEYS = {"dialect", "alike", "without", "ignore", "axis", "layer", "endpoint", "differs", "network"}
+_OVERLAY_KEYS = {"dialect", "alike", "without", "needs", "ignore", "axis", "layer", "endpoint", "differs", "network"}
 _ENTRY_KEYS = {"name", "kind", "lacks"}
 
 
@@ -67,8 +67,9 @@ def check_overlay(raw: Mapping[str, Any], path: Path) -> None:
         refuse(path, "has an ignore that is not a list of patterns")
     if not isinstance(raw.get("alike", ""), str):
         refuse(path, f"is alike {raw['alike']!r}: name a dialect")
-    if not _words(raw.get("without", [])):
-        refuse(path, "has a without that is not a list of parts")
+    for key in ("without", "needs"):
+        if not _words(raw.get(key, [])):
+            refuse(path, f"has a {key} that is not a list of parts")
     _check_axes(raw, path)
     _check_differs(raw, path)
     for section in ("dialect", "layer", "endpoint", "network"):

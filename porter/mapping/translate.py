@@ -15,6 +15,7 @@ from porter.errors import MappingError, PorterError, listing, plural, summary
 from porter.formats.checkpoint import Checkpoint, Entry
 from porter.formats.roles import SHADOW, SHADOW_SUFFIX, VARIABLE, base_name, counts, has_variable, roles
 from porter.formats.suspicious import Findings, watch
+from porter.mapping import needed_parts
 from porter.mapping.absent_roles import check_fills, created
 from porter.mapping.averages import AVERAGES, check_average, choose_averages, largest_difference
 from porter.mapping.places import by_scope
@@ -138,6 +139,11 @@ def translate(
     _check_options(job)
     named = named_as_original(checkpoint, arch, job.table, source)
     located = _located(replace(job, checkpoint=named.checkpoint))
+    there = {part for name, part in located.unasked.items() if has_variable(name, named.checkpoint.entries)}
+    parts = needed_parts.in_file(job.table, target, job.options.parts, there)
+    if len(parts) > len(job.options.parts):
+        job = replace(job, options=replace(job.options, parts=parts))
+        located = _located(replace(job, checkpoint=named.checkpoint))
     completed = complete(named, arch, job.table, source, located.names)
     checkpoint = completed.checkpoint
     job = replace(job, checkpoint=checkpoint)
@@ -153,8 +159,9 @@ def translate(
     check_fills(job.table.lone(source, target, job.options.parts), choice.taken, checkpoint, target)
 
     suspicious = Findings()
+    fresh = needed_parts.lacking(job.table, target, job.options.parts)
     return Translation(
-        _target_entries(job, choice.taken, suspicious),
+        _target_entries(job, choice.taken, suspicious, needed_parts.made(arch, job.table, target, fresh, num_classes)),
         source,
         choice.taken,
         choice.average,
@@ -171,10 +178,10 @@ def translate(
         located.prefix,
         dict(located.place.renamed),
         located.place.shares,
-        tuple(pair for pair in job.table.pairs(target, target, job.options.parts) if pair.head),
+        tuple(pair for pair in job.table.pairs(target, target, [*job.options.parts, *fresh]) if pair.head),
         suspicious=suspicious,
         in_channels=in_channels,
-        notes=completed.notes,
+        notes=(*completed.notes, *needed_parts.notes(job.table, target, fresh)),
         made=completed.made,
     )
 
@@ -321,8 +328,10 @@ def _check_tensor(job: _Job, pair: Pair, name: str, original: tuple[int, ...]) -
 
 
 # ---- the target's tensors
-def _target_entries(job: _Job, taken: Mapping[str, str], suspicious: Findings) -> dict[str, Entry]:
-    """Return the target's tensors in its own order: those of the source relaid, and those that it lacks created."""
+def _target_entries(
+    job: _Job, taken: Mapping[str, str], suspicious: Findings, fresh: Mapping[str, Entry]
+) -> dict[str, Entry]:
+    """Return the target's tensors in its order: the source's relaid, those that it lacks created, and ``fresh``."""
     read = {name: job.checkpoint.entries[entry] for name, entry in taken.items()}
     sizes = axis_sizes(job.arch, job.table, job.source)
     entries = created(
@@ -335,8 +344,9 @@ def _target_entries(job: _Job, taken: Mapping[str, str], suspicious: Findings) -
         watched = watch(read[pair.source], taken[pair.source], pair.variance, suspicious, statistic)
         entries[pair.target] = _relaid_entry(watched, pair, sizes[pair.source])
     record = job.table.record(job.target)
-    names = sorted((pair.target for pair in job.wanted(job.target, job.target)), key=record.rank)
-    return {name: entries[name] for name in names}
+    names = [pair.target for pair in job.wanted(job.target, job.target)]
+    entries |= fresh
+    return {name: entries[name] for name in sorted([*names, *fresh], key=record.rank)}
 
 
 def _relaid_entry(stored: Entry, pair: Pair, sizes: Sizes) -> Entry:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from porter.catalog.models import Arch
-from porter.errors import PorterError
+from porter.errors import PorterError, plural
 from porter.files.progress import Track, untracked
 from porter.mapping.head import Head, has_background
 from porter.mapping.table import Table
@@ -100,6 +100,11 @@ def compare_runs(
     return comparer.reports()
 
 
+def _without(runs: Runs, endpoints: Collection[str]) -> Runs:
+    """Return ``runs`` without the values of ``endpoints``."""
+    return {p: {name: value for name, value in run.items() if name not in endpoints} for p, run in runs.items()}
+
+
 class _Comparer:
     """One call of compare_runs: batches are added, then the reports are read."""
 
@@ -123,7 +128,8 @@ class _Comparer:
         for name, runner in self.candidates.items():
             got = self._run(runner, batch)
             logits |= self._logits(name, got)
-            self._accumulate(name, *self._comparable(name, *self._same_classes(name, got, want)))
+            same = self._same_shapes(name, *self._same_classes(name, got, want))
+            self._accumulate(name, *self._comparable(name, *same))
         return logits
 
     def reports(self) -> dict[str, Report]:
@@ -185,6 +191,16 @@ class _Comparer:
         cut = Head(drop_background=True)
         runs[larger] = {p: outputs_with(cut, run, self.subject.table) for p, run in runs[larger].items()}
         return runs["got"], runs["want"]
+
+    def _same_shapes(self, name: str, got: Runs, want: Runs) -> tuple[Runs, Runs]:
+        """Leave out the endpoints that a library's network pads to another shape."""
+        if not (self.candidates[name].reshapes or self.reference.reshapes):
+            return got, want
+        ours, theirs = (next(iter(runs.values())) for runs in (got, want))
+        other = {e for e in ours.keys() & theirs.keys() if ours[e].shape != theirs[e].shape}
+        if other:
+            self.notes[name][f"{plural(len(other), 'endpoint')} of another shape are not compared"] = None
+        return _without(got, other), _without(want, other)
 
     def _finished(self, name: str, report: Report) -> Report:
         """Return ``report`` with its notes, and the cause of its first divergence."""

@@ -63,6 +63,9 @@ def library_side(spec: str, context: Context) -> Side:
 class LibraryRunner(Runner):
     """Runs a library's own network. ``known`` are sentences on the function that it computes."""
 
+    partial = True
+    reshapes = True
+
     def __init__(self, runner: Runner, label: str, known: Sequence[str]) -> None:
         self.runner, self.label, self.precisions = runner, label, runner.precisions
         self.known = known

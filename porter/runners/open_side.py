@@ -1,7 +1,7 @@
 """open_side: opens what a side's spec names.
 
 golden              what the original code computed for the sample images
-torch:FILE          the model in PyTorch, with the weights of a file or folder that porter wrote
+torch:FILE          the model in PyTorch, with the weights of a file or folder, in any dialect
 keras:FILE          the same in Keras
 tf:GRAPH            TensorFlow running a graph itself
 timm, hf, …         a library's own network with the same weights, see porter.runners.library_side
@@ -18,6 +18,7 @@ from porter.catalog.models import Arch
 from porter.errors import PorterError
 from porter.formats.checkpoint import Checkpoint
 from porter.mapping.dialects import ORIGINAL
+from porter.mapping.file_dialect import to_framework
 from porter.mapping.translate import translate
 from porter.runners.context import Context
 from porter.runners.library_side import library_side, named_library
@@ -82,6 +83,8 @@ def _file_side(framework: str, path: Path, context: Context) -> Side:
 
     require_framework(context.arch, framework)
     tensors = context.inputs.open(path)
+    translation = to_framework(tensors, context.arch, framework)
+    tensors = tensors if translation is None else translation.as_checkpoint(tensors)
     runner = network_runner(framework, tensors, context)
     return Side(framework, f"{path.name} in {runner.label}", runner)
 

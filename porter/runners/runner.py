@@ -53,6 +53,7 @@ class Runner(ABC):
     - ``precisions`` are the dtypes whose results are reliable.
     - ``strict``: every endpoint of the reference must be there, otherwise parity fails.
     - ``partial``: an absent endpoint may only be unnamed, so it does not suggest a skipped layer.
+    - ``reshapes``: an endpoint may have another shape than the reference's, and is left out then.
     - ``probes`` reduces the other side's outputs to what this runner keeps; None where it returns whole activations.
     - ``preprocessing`` is what a graph does to images before its network; None for every other runner.
     - ``notes`` are sentences that the report shows.
@@ -62,6 +63,7 @@ class Runner(ABC):
     precisions: tuple[str, ...] = PRECISIONS
     strict: bool = False
     partial: bool = False
+    reshapes: bool = False
     probes: Probes | None = None
     preprocessing: Preprocessing | None = None
 

@@ -14,10 +14,9 @@ from porter.formats.checkpoint import Checkpoint
 from porter.formats.open import open_checkpoint
 from porter.formats.suspicious import Findings, watch
 from porter.mapping.dialects import DIALECTS, Dialect
-from porter.mapping.file_dialect import file_match
+from porter.mapping.file_dialect import to_framework
 from porter.mapping.kinds import statistic_leaves
 from porter.mapping.table import Table
-from porter.mapping.translate import Options, translate
 from porter.nets.build import build, require_framework
 from porter.nets.features import feature_network
 
@@ -38,10 +37,10 @@ def load(
 
     ``torch`` takes NCHW images. ``keras`` takes NHWC images of side ``input_size``, by default the model's own.
     ``weights`` is a file or folder with the model's weights, in any dialect. Its head gives the number of classes;
-    without a head, the network ends at the features or has a fresh head of ``num_classes``. ``dtype`` is by default the file's. The network reads
-    images of ``in_channels`` channels, by default those that the file's weights are for, or three. Other ``options``
-    go to the network's builder, such as ``multiplier=0.35`` of MobileNet V1. With ``aux=True`` NASNet, Inception
-    V3 and V4, and Inception-ResNet V2 return their auxiliary head's logits too.
+    without a head, the network ends at the features or has a fresh head of ``num_classes``. ``dtype`` is by default the
+    file's. The network reads images of ``in_channels`` channels, by default those that the file's weights are for, or
+    three. Other ``options`` go to the network's builder, such as ``multiplier=0.35`` of MobileNet V1. With ``aux=True``
+    NASNet, Inception V3 and V4, and Inception-ResNet V2 return their auxiliary head's logits too.
 
     With ``features_only`` the network has no classifier. It returns a list of feature maps, the last one at each
     stride, the largest first, in the framework's axis order. ``out_indices`` selects maps by position, in any order;
@@ -80,14 +79,12 @@ def _filled(arch: Arch, framework: str, weights: str | Path, **options: Any) -> 
     """Return the network with the weights of a file, and warn of suspicious ones."""
     require_framework(arch, framework)
     checkpoint = open_checkpoint(weights)
-    found = file_match(checkpoint, arch)
-    if found.dialect == framework:
+    parts = [part for part in Table.load(arch.table).parts if options.get(part)]
+    translation = to_framework(checkpoint, arch, framework, parts)
+    if translation is None:
         suspicious = Findings()
         tensors = _watched(checkpoint, DIALECTS[framework], suspicious)
     else:
-        parts = tuple(part for part in Table.load(arch.table).parts if options.get(part))
-        wanted = Options(headless=found.exact and not found.whole, parts=parts)
-        translation = translate(checkpoint, arch, found.dialect, framework, wanted)
         tensors, suspicious = translation.as_checkpoint(checkpoint), translation.suspicious
     network = build(arch, framework, tensors, **options)
     for sentence in suspicious.values():

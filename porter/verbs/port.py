@@ -162,14 +162,13 @@ def port(
     """Port ``checkpoint`` of ``model`` from the dialect ``source`` to the dialect ``target`` and write it to ``out``.
 
     Without ``source``, port recognises the dialect by the file's names. Without ``checkpoint``, port takes the released
-    one, and fetches it if the cache lacks it. ``average`` takes the
-    moving averages (``ema``), the trained values (``raw``), or the averages where all exist (``auto``). ``ignore``
-    holds patterns of variables to leave out. ``prefix`` stands before the model's names in the file; None finds it.
-    ``rename`` maps a leading scope of these names to the model's own. ``backbone`` takes the network's body out of a
-    larger one, such as a detector. ``head`` keeps, replaces or leaves out the classifier; a backbone has none.
-    ``labels`` is a file that names its classes, see porter.files.labels.
-    ``aux`` adds the auxiliary head, which only training uses. ``save_dtype`` rounds the weights to ``float16`` or
-    ``bfloat16``. ``expect_sha256`` holds the SHA-256 that the checkpoint's files must have, see
+    one, and fetches it if the cache lacks it. ``average`` takes the moving averages (``ema``), the trained values
+    (``raw``), or the averages where all exist (``auto``). ``ignore`` holds patterns of variables to leave out.
+    ``prefix`` stands before the model's names in the file; None finds it. ``rename`` maps a leading scope of these
+    names to the model's own. ``backbone`` takes the network's body out of a larger one, such as a detector. ``head``
+    keeps, replaces or leaves out the classifier; a backbone has none. ``labels`` is a file that names its classes, see
+    porter.files.labels. ``aux`` adds the auxiliary head, which only training uses. ``save_dtype`` rounds the weights to
+    ``float16`` or ``bfloat16``. ``expect_sha256`` holds the SHA-256 that the checkpoint's files must have, see
     porter.formats.input_digests. Without ``out``, port reads and checks every tensor all the same, one at a time.
     ``tag`` chooses among the graphs of a SavedModel, whose weights are the same.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -67,3 +69,45 @@ def test_each_librarys_dialect_is_compared() -> None:
     tables = {arch.table for arch in ARCHS.values()}
     names = {"timm", "hf", "cadene", "torchvision", "tensornets"}
     assert compared == {(d, name) for name in tables for d in Table.load(name).dialects if d in names}
+
+
+KERAS_APPLICATIONS = [
+    "mobilenet_v1_0.25_128",
+    "mobilenet_v2_0.35_96",
+    "mobilenet_v3_small_1.0_224",
+    "resnet_v1_50",
+    "resnet_v2_50",
+    *(
+        pytest.param(model, marks=pytest.mark.slow)
+        for model in (
+            "mobilenet_v3_large_1.0_224",
+            "mobilenet_v3_small_minimalistic_1.0_224",
+            "mobilenet_v3_large_minimalistic_1.0_224",
+            "nasnet_mobile",
+            "nasnet_large",
+            "inception_v3",
+            "inception_resnet_v2",
+            "resnet_v1_101",
+            "resnet_v1_152",
+            "resnet_v2_101",
+            "resnet_v2_152",
+            "vgg_16",
+            "vgg_19",
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize("model", KERAS_APPLICATIONS)
+def test_kerass_names_and_shapes_are_those_of_keras_applications(model: str) -> None:
+    keras: Any = pytest.importorskip("keras")
+    arch = find_arch(model)
+    table = Table.load(arch.table)
+    entry, record = table.networks["keras"], table.record("keras")
+    values = {"num_classes": arch.num_classes, "input_size": arch.input_size, "in_channels": 3}
+    keras.utils.clear_session()  # it numbers its unnamed layers
+    network = getattr(keras.applications, entry.constructor)(**entry.filled(arch, **values))
+    theirs = {f"{each.name}/{weight.name}": weight.shape for each in network.layers for weight in each.weights}
+    optional = {pair.source for pair in table.pairs("keras", "keras", table.parts) if pair.part}
+    shapes = expected_shapes(arch, table, "keras")
+    assert {record.unscoped(name): shape for name, shape in shapes.items() if name not in optional} == theirs

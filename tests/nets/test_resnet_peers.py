@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +15,6 @@ from porter import load
 from porter.catalog.goldens import recorded, seeded_checkpoint
 from porter.catalog.models import ARCHS, find_arch
 from porter.errors import MappingError
-from porter.files import package_data
 from porter.formats.checkpoint import Checkpoint
 from porter.mapping.head import Head, has_background
 from porter.mapping.table import Table
@@ -108,7 +105,7 @@ def test_timms_v1_computes_the_same_with_slims_strides_and_pool(timm: Any) -> No
 
 
 def keras_network(golden: str) -> Any:
-    """Return keras.applications' network with the port of ``golden``; V1's biases, which slim lacks, are zero."""
+    """Return keras.applications' network with the port of ``golden``."""
     keras: Any = pytest.importorskip("keras")
     found, tensors = recorded(golden), ported(golden, "keras")
     depth = found.model.rpartition("_")[2]
@@ -119,12 +116,8 @@ def keras_network(golden: str) -> Any:
     for layer in model.layers:
         for weight in layer.weights:
             name = f"{layer.name}/{weight.name}"
-            if name in tensors:
-                weight.assign(tensors[name])
-                used.add(name)
-            else:
-                assert "_v1_" in golden
-                assert weight.name == "bias"
+            weight.assign(tensors[name])
+            used.add(name)
     assert used == set(tensors)
     return model
 
@@ -169,39 +162,7 @@ def test_kerass_v2_differs_by_its_pool_and_epsilon_alone() -> None:
     assert divergence(V2, sound(golden_images(75), training=False)) < 16 * noise
 
 
-# timm's names for ResNet V2, whose convolutions have no biases.
-TIMM = """
-[dialect]
-framework = "torch"
-
-[layer]
-stem = { name = "stem.conv", lacks = ["bias"] }
-postnorm = "norm"
-classifier = "head.fc"
-""" + "".join(
-    f"""
-block{i + 1}_shortcut = {{ name = "stages.{i}.blocks.0.downsample.conv", lacks = ["bias"] }}
-block{i + 1}_preact = "stages.{i}.blocks.{{torch}}.norm1"
-block{i + 1}_conv = "stages.{i}.blocks.{{torch}}.conv{{i}}"
-block{i + 1}_bn = "stages.{i}.blocks.{{torch}}.norm{{next}}"
-block{i + 1}_last = {{ name = "stages.{i}.blocks.{{torch}}.conv3", lacks = ["bias"] }}
-"""
-    for i in range(4)
-)
-
-
-@pytest.fixture
-def with_timm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give ResNet V2 50 the dialect ``timm``, in a copy of the tables."""
-    folder = package_data.folder
-    shutil.copytree(folder("mappings"), tmp_path / "mappings")
-    (tmp_path / "mappings/resnet_v2_50.timm.toml").write_text(TIMM, encoding="utf-8")
-    monkeypatch.setattr(
-        package_data, "folder", lambda name: tmp_path / "mappings" if name == "mappings" else folder(name)
-    )
-
-
-def test_biases_that_timms_v2_lacks_are_refused_by_name(with_timm: None) -> None:
+def test_biases_that_timms_v2_lacks_are_refused_by_name() -> None:
     seeds = seeded_checkpoint(recorded("resnet_v2_50"))
     arch = find_arch("resnet_v2_50")
     with pytest.raises(MappingError, match=r"resnet_v2_50/conv1/biases.*timm"):

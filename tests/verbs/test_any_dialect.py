@@ -179,3 +179,27 @@ def test_a_half_of_a_file_counts_as_its_own_dialect(files: dict[str, Path], tmp_
     assert file_match(opened, ARCH).dialect == "hf"
     with pytest.raises(MappingError, match=r"lacks .* of the 137 tensors"):
         port(SMALL, target="torch", checkpoint=tmp_path / "half.safetensors")
+
+
+@pytest.mark.parametrize("prefix", ["module.", "net.backbone."])
+@pytest.mark.parametrize("dialect", ["hf", "torch"])
+def test_a_wrapped_networks_file_is_recognised_behind_its_prefix(
+    files: dict[str, Path], dialect: str, prefix: str, tmp_path: Path
+) -> None:
+    """DataParallel and Lightning put names before: Chiaraplizz/ST-TR#17, open-mmlab/mmpretrain#18."""
+    from safetensors.numpy import load_file, save_file
+
+    wrapped = {f"{prefix}{name}": value for name, value in load_file(files[dialect]).items()}
+    save_file(wrapped, tmp_path / "wrapped.safetensors")
+    result = port(SMALL, target="tf", checkpoint=tmp_path / "wrapped.safetensors")
+    assert (result.source, result.translation.prefix) == (dialect, prefix)
+
+
+def test_a_file_without_the_background_is_verified(tf: Any, files: dict[str, Path], tmp_path: Path) -> None:
+    """Cadene's nasnetalarge has 1001 classes in its file and 1000 as it is used: pretrained-models.pytorch#89."""
+    out = tmp_path / "m.safetensors"
+    port(SMALL, target="hf", checkpoint=files["torch"], out=out, head=Head(drop_background=True))
+    result = port(SMALL, target="torch", checkpoint=out, verify=True)
+    assert result
+    assert result.verification is not None
+    assert "Logits" in [row.endpoint for row in result.verification.ports["torch"].rows]

@@ -1,5 +1,7 @@
 """ResNet V1 in Keras. Layer names are those of keras.applications.ResNet50, which strides and pads elsewhere.
 
+Its convolutions have that network's biases, which slim's lack: they are zero in a port.
+
 It uses stock layers alone, so that a saved model loads without porter.
 """
 
@@ -22,7 +24,7 @@ def resnet_v1(
     152.
     """
     common = {"data_format": "channels_last", "dtype": dtype}
-    conv = partial(layers.Conv2D, use_bias=False, **common)
+    conv = partial(layers.Conv2D, **common)
 
     def norm(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
         return layers.BatchNormalization(-1, momentum=DECAY, epsilon=EPSILON, dtype=dtype, name=name)(x)

@@ -1,0 +1,95 @@
+"""There and back between every pair of dialects of each family's smallest model, bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from functools import cache, partial
+
+import numpy as np
+import pytest
+
+from porter.catalog.goldens import recorded, seeded_checkpoint
+from porter.catalog.models import ARCHS, find_arch
+from porter.errors import MappingError
+from porter.formats.checkpoint import Checkpoint, Entry
+from porter.mapping.table import Lone, Table
+from porter.mapping.translate import translate
+
+QUICK = ["mobilenet_v1_0.25_128", "mobilenet_v2_0.35_96", "mobilenet_v3_small_0.75_224", "nasnet_mobile"]
+SLOW = [
+    "mobilenet_v3_small_minimalistic_1.0_224",
+    "inception_v1",
+    "inception_v2",
+    "inception_v3",
+    "inception_v4",
+    "inception_resnet_v2",
+    "resnet_v1_50",
+    "resnet_v2_50",
+    "pnasnet_mobile",
+    "pnasnet_large",
+    "vgg_16",
+]
+
+
+@cache
+def stored(model: str, dialect: str) -> Checkpoint:
+    """Return the seeded weights of ``model`` with the names of ``dialect``, in half the space; biases it adds are 0."""
+    seeds = seeded_checkpoint(recorded(model))
+    halves = {name: half(entry) for name, entry in seeds.entries.items()}
+    seeds = Checkpoint(seeds.path, seeds.format, halves)
+    if dialect == "tf":
+        return seeds
+    table = Table.load(find_arch(model).table)
+    filled = with_fills(seeds, table.lone("tf", dialect))
+    return translate(filled, find_arch(model), "tf", dialect).as_checkpoint(seeds)
+
+
+def half(entry: Entry) -> Entry:
+    values = entry.load().astype(np.float16)
+    return Entry(entry.shape, values.dtype, lambda: values)
+
+
+def with_fills(checkpoint: Checkpoint, tensors: Collection[Lone]) -> Checkpoint:
+    """Return ``checkpoint`` with the value in ``tensors`` that another dialect, which lacks them, stands for."""
+    fills = {lone.own.source: lone.fill for lone in tensors if lone.own.source in checkpoint.entries}
+    filled = {
+        name: replace(checkpoint.entries[name], load=partial(np.full, checkpoint.entries[name].shape, fill, np.float16))
+        for name, fill in fills.items()
+    }
+    return Checkpoint(checkpoint.path, checkpoint.format, {**checkpoint.entries, **filled})
+
+
+def refused(checkpoint: Checkpoint, tensors: Collection[Lone]) -> list[str]:
+    """Return the tensors with values that a dialect without them would lose."""
+    named = [lone for lone in tensors if lone.own.source in checkpoint.entries]
+    return [lone.own.source for lone in named if (checkpoint[lone.own.source] != lone.fill).any()]
+
+
+@pytest.mark.parametrize("model", [*QUICK, *(pytest.param(model, marks=pytest.mark.slow) for model in SLOW)])
+def test_there_and_back_is_bit_identical_or_refused_by_name(model: str) -> None:
+    arch = find_arch(model)
+    table = Table.load(arch.table)
+    for source in table.dialects:
+        for target in (each for each in table.dialects if each != source):
+            lost, before = table.lone(source, target), stored(model, source)
+            if names := refused(before, lost):
+                with pytest.raises(
+                    MappingError, match=rf"must be \d everywhere, because {target} has no \w+ there"
+                ) as no:
+                    translate(before, arch, source, target)
+                assert any(name in str(no.value) for name in names)
+                before = with_fills(before, lost)
+            there = translate(before, arch, source, target).as_checkpoint(before)
+            back = translate(there, arch, target, source).entries
+            kept = [pair.source for pair in table.pairs(source, source)]
+            assert [name for name in back if name in set(kept)] == sorted(kept, key=table.record(source).rank)
+            for name in kept:
+                got = back[name].load()
+                assert got.dtype == np.float16
+                assert np.array_equal(got, before[name]), (source, target, name)
+
+
+def test_the_smallest_model_of_each_family_is_there() -> None:
+    families = {find_arch(model).family for model in (*QUICK, *SLOW)}
+    assert families == {arch.family for arch in ARCHS.values()}
