@@ -9,17 +9,21 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from helpers import torchvision_stand_in
 from helpers.checkpoints import seeded_variables
 from helpers.logits import judged
 from porter import port
 from porter.catalog.goldens import recorded
+from porter.catalog.models import find_arch
 from porter.errors import PorterError
+from porter.export.library_folders import write_hf
 from porter.formats.open import open_checkpoint
 from porter.mapping.head import Head
 from porter.runners.golden import golden_images
 from porter.runners.images import sample_paths
+from porter.runners.presets import PRESETS
 from porter.verbs.check import check
 from porter.verbs.seed import seed
 
@@ -66,25 +70,25 @@ def test_from_pretrained_loads_the_folder_strictly(transformers: Any, written: P
     assert judged(logits(model.eval(), name), name)
 
 
-@pytest.mark.parametrize("name", [V1, V2])
-def test_the_pil_processor_prepares_images_as_pytorchs_users_do(transformers: Any, written: Path, name: str) -> None:
-    from PIL import Image
-
-    from porter.runners.presets import PRESETS
-
-    processor = transformers.AutoImageProcessor.from_pretrained(written / f"hf-{name}", backend="pil")
-    size, transforms = recorded(name).input_size, PRESETS["inception"].torch
+@pytest.mark.parametrize("name", [V1, V2, "resnet_v1_50"])
+def test_the_pil_processor_prepares_images_as_pytorchs_users_do(
+    transformers: Any, written: Path, tmp_path: Path, name: str
+) -> None:
+    facts = json.loads((written / f"hf-{V1}" / "porter.json").read_text())
+    write_hf(tmp_path, {**facts, "model": name}, [])
+    processor = transformers.AutoImageProcessor.from_pretrained(tmp_path, backend="pil")
+    arch = find_arch(name)
+    size, transforms = arch.input_size, PRESETS[arch.preprocessing].torch
     assert transforms is not None
     for path in sample_paths():
         image = Image.open(path).convert("RGB")
         got = np.asarray(processor(image, return_tensors="np")["pixel_values"])[0]
-        side = transforms.shorter_side(size)
-        scale = side / min(image.size)
+        scale = transforms.shorter_side(size) / min(image.size)
         resized = image.resize([int(edge * scale) for edge in image.size], Image.Resampling.BILINEAR)
         left, top = ((edge - size) // 2 for edge in resized.size)
-        want = np.asarray(resized.crop((left, top, left + size, top + size)), np.float32) / 127.5 - 1
+        want = transforms.scale(np.asarray(resized.crop((left, top, left + size, top + size)), np.float32))
         assert got.shape == (3, size, size)
-        np.testing.assert_allclose(got.transpose(1, 2, 0), want, atol=1e-6)
+        np.testing.assert_allclose(got.transpose(1, 2, 0), want, rtol=1e-6, atol=1e-6 * np.abs(want).max())
 
 
 def test_a_folder_that_transformers_saved_comes_back(transformers: Any, written: Path, tmp_path: Path) -> None:
