@@ -20,6 +20,7 @@ from porter.catalog.models import find_arch
 from porter.errors import PorterError
 from porter.export.library_folders import write_hf
 from porter.formats.open import open_checkpoint
+from porter.formats.safetensors import metadata
 from porter.mapping.head import Head
 from porter.runners.golden import golden_images
 from porter.runners.images import sample_paths
@@ -158,6 +159,22 @@ def test_a_library_without_the_network_has_no_folder(written: Path, tmp_path: Pa
         port(V1, "tf", "timm", checkpoint=written / f"{V1}.ckpt", out=f"{tmp_path}/m/")
     assert not list(tmp_path.iterdir())
     port(V1, "tf", "timm", checkpoint=written / f"{V1}.ckpt", out=tmp_path / "m.safetensors")
+
+
+def test_the_settings_that_make_a_library_exact_go_with_the_weights(written: Path, tmp_path: Path) -> None:
+    exact = {"pad_type": "same", "bn_eps": 0.001}
+    folder = written / f"timm-{TIMM}"
+    assert json.loads((folder / "config.json").read_text())["model_args"] == exact
+    assert "- The function: in timm's mobilenetv2_035 these weights compute another function" in (
+        (folder / "README.md").read_text()
+    )
+    port(TIMM, "tf", "timm", checkpoint=written / f"{TIMM}.ckpt", out=tmp_path / "m.pth")
+    for record in (folder / "porter.json", tmp_path / "m.pth.json"):
+        facts = json.loads(record.read_text())
+        assert facts["settings"] == exact
+        assert 'it is exact with pad_type="same", bn_eps=0.001' in facts["differs"][0]
+    port(TIMM, "tf", "timm", checkpoint=written / f"{TIMM}.ckpt", out=tmp_path / "m.safetensors")
+    assert json.loads(metadata(tmp_path / "m.safetensors")["settings"]) == exact
 
 
 def test_another_layout_replaces_a_folder_of_porters(written: Path, tmp_path: Path) -> None:
