@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,13 @@ from helpers.checkpoints import seeded_variables
 from helpers.logits import judged
 from porter import port
 from porter.catalog.goldens import recorded
-from porter.catalog.models import find_arch
+from porter.catalog.models import ARCHS, Arch, find_arch
 from porter.errors import PorterError
-from porter.export.library_folders import write_hf
+from porter.export.library_folders import require_network, write_hf, write_timm
 from porter.formats.open import open_checkpoint
 from porter.formats.safetensors import metadata
 from porter.mapping.head import Head
+from porter.mapping.table import Table
 from porter.runners.golden import golden_images
 from porter.runners.images import sample_paths
 from porter.runners.presets import PRESETS
@@ -187,3 +189,37 @@ def test_another_layout_replaces_a_folder_of_porters(written: Path, tmp_path: Pa
     (tmp_path / "m" / "mine.txt").touch()
     with pytest.raises(PorterError, match=r"m/ holds other files: name a new folder\n  mine\.txt"):
         port(V1, "tf", "hf", checkpoint=source, out=f"{tmp_path}/m/")
+
+
+def refusal(arch: Arch, dialect: str) -> str:
+    """Return the sentence that refuses a folder, empty where the library has the network."""
+    try:
+        require_network(arch, dialect)
+    except PorterError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize(("dialect", "write"), [("hf", write_hf), ("timm", write_timm)])
+def test_every_model_has_its_configuration_or_a_sentence(
+    written: Path, tmp_path: Path, dialect: str, write: Callable[..., None]
+) -> None:
+    facts = json.loads((written / f"hf-{V1}" / "porter.json").read_text())
+    found = set()
+    for name, arch in ARCHS.items():
+        if dialect not in Table.load(arch.table).networks:
+            continue
+        if why := refusal(arch, dialect):
+            assert "has no network" in why
+            continue
+        write(tmp_path, {**facts, "model": name, "num_classes": 3}, ["a", "b", "c"])
+        config = json.loads((tmp_path / "config.json").read_text())
+        if dialect == "hf":
+            assert config["id2label"] == {"0": "a", "1": "b", "2": "c"}
+            assert config["model_type"] in name.replace("resnet_v1", "resnet")
+        else:
+            assert (config["num_classes"], config["label_names"]) == (3, ["a", "b", "c"])
+            assert config["pretrained_cfg"]["input_size"] == [3, arch.input_size, arch.input_size]
+        found.add(arch.table)
+    assert {"mobilenet_v1", "mobilenet_v2"} <= found
+    assert (dialect == "hf") or {"nasnet_large", "pnasnet_large", "inception_v4", "vgg_16"} <= found
