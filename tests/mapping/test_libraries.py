@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from helpers import libraries, tensornets_graphs
 from porter.catalog.models import ARCHS, find_arch, is_model
+from porter.formats.checkpoint import Checkpoint, Entry
 from porter.mapping.shapes import expected_shapes
 from porter.mapping.table import Table
+from porter.mapping.translate import translate
 
 GRAPHS = {
     "mobilenet_v1_0.25_128": ("mobilenets", "mobilenet25"),
@@ -111,3 +116,23 @@ def test_kerass_names_and_shapes_are_those_of_keras_applications(model: str) -> 
     optional = {pair.source for pair in table.pairs("keras", "keras", table.parts) if pair.part}
     shapes = expected_shapes(arch, table, "keras")
     assert {record.unscoped(name): shape for name, shape in shapes.items() if name not in optional} == theirs
+
+
+OLDER = [
+    ("vgg_16", "torchvision", {"classifier.0": "classifier.1", "classifier.3": "classifier.4"}),
+    ("inception_resnet_v2", "cadene", {"last_linear": "classif"}),
+    ("inception_v4", "cadene", {"last_linear": "classif"}),
+]
+
+
+@pytest.mark.parametrize(("model", "dialect", "older"), OLDER)
+def test_older_files_have_other_names_of_a_layer(model: str, dialect: str, older: dict[str, str]) -> None:
+    """wkentaro/pytorch-fcn#24 and fartashf/vsepp#10; fastai/fastai#706; Cadene/tensorflow-model-zoo.torch#12."""
+    arch = find_arch(model)
+    shapes = expected_shapes(arch, Table.load(arch.table), dialect)
+    entries = {
+        f"{older.get(layer, layer)}.{leaf}": Entry(shape, np.dtype(np.float32), partial(np.zeros, shape, np.float32))
+        for (layer, _, leaf), shape in ((name.rpartition("."), shape) for name, shape in shapes.items())
+    }
+    taken = translate(Checkpoint(Path("old.pth"), "PyTorch", entries), arch, dialect, "torch").taken
+    assert {taken[f"{now}.weight"] for now in older} == {f"{then}.weight" for then in older.values()}
