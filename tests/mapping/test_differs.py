@@ -68,18 +68,15 @@ def test_a_port_says_so_in_one_line(small: Path, tmp_path: Path) -> None:
     (note,) = result.notes
     assert note.startswith("in keras.applications.MobileNet these weights compute another function at input sizes")
     assert result.as_dict()["notes"] == [note]
-    (other,) = port(SMALL, target="torch", checkpoint=small).notes
-    assert other.startswith("in timm's mobilenetv1_100 these weights compute another function, by up to 61.7%")
-    assert port(SMALL, target="hf", checkpoint=small).notes == ()
-    (note, _) = port(SMALL, "keras", "torch", checkpoint=tmp_path / "m.safetensors").notes
+    assert port(SMALL, target="torch", checkpoint=small).notes == ()
+    (note,) = port(SMALL, "keras", "torch", checkpoint=tmp_path / "m.safetensors").notes
     assert note.startswith("if these weights were trained in keras.applications.MobileNet, the port computes")
 
 
 def test_porters_own_file_is_known_not_to_be_the_librarys(small: Path, tmp_path: Path) -> None:
     for name in ("m.keras", "m.h5", "m.weights.h5"):
         port(SMALL, target="keras", checkpoint=small, out=tmp_path / name)
-        notes = port(SMALL, "keras", "torch", checkpoint=tmp_path / name).notes
-        assert not any("keras.applications" in note for note in notes)
+        assert port(SMALL, "keras", "torch", checkpoint=tmp_path / name).notes == ()
 
 
 def test_the_librarys_own_file_is_known(tmp_path: Path) -> None:
@@ -87,7 +84,7 @@ def test_the_librarys_own_file_is_known(tmp_path: Path) -> None:
     model = keras.applications.MobileNet((128, 128, 3), 0.25, weights=None, classes=4)
     for name in ("m.keras", "m.weights.h5"):
         (model.save if name == "m.keras" else model.save_weights)(tmp_path / name)
-        (note, _) = port(SMALL, "keras", "torch", checkpoint=tmp_path / name).notes
+        (note,) = port(SMALL, "keras", "torch", checkpoint=tmp_path / name).notes
         assert note.startswith("the file holds keras.applications.MobileNet's own network")
 
 
@@ -104,7 +101,7 @@ FIELDS = {key: value for key, value in dataclasses.asdict(NASNET).items() if key
     ],
 )
 def test_entries_are_checked(change: dict[str, Any], why: str) -> None:
-    entry = {key: value for key, value in (FIELDS | change).items() if value not in (None, (), {})}
+    entry = {key: value for key, value in (FIELDS | change).items() if value is not None}
     with pytest.raises(MappingError, match=rf"x.toml: the table has a \[\[differs\]\] entry {why}"):
         read_differs([entry], ["tf", "keras"], Path("x.toml"))
 
