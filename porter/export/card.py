@@ -61,7 +61,9 @@ def _channels(facts: Mapping[str, Any]) -> str:
 
 
 def _variant(facts: Mapping[str, Any]) -> str:
-    return "".join(f"\n- The original: {note}." for note in facts["notes"] or ())
+    notes = [f"The original: {note}" for note in facts["notes"] or ()]
+    notes += [f"The function: {sentence}" for sentence in facts.get("differs") or ()]
+    return "".join(f"\n- {note}." for note in notes)
 
 
 def _left_out(facts: Mapping[str, Any]) -> str:

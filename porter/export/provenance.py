@@ -14,7 +14,9 @@ from porter.files import installed
 from porter.files.json import to_json
 from porter.formats.checkpoint import Checkpoint
 from porter.mapping.dialects import Dialect
+from porter.mapping.differs import exact_settings, sentences
 from porter.mapping.head import Head, released_labels
+from porter.mapping.table import Table
 from porter.mapping.translate import Translation
 from porter.parity.result import Verification
 
@@ -62,7 +64,7 @@ def gather(
 
     ``digests`` holds the SHA-256 of every file that was read, ``dtype`` the dtype that the weights are rounded to.
     """
-    framework = dialect.framework
+    framework, differs = dialect.framework, Table.load(arch.table).differs
     named = bool(head.class_names(arch, translation.num_classes))
     without = head.drop_background or len(released_labels(arch)) < len(families.labels(arch.labels))
     released = arch.labels + (" without the background" if without else "")
@@ -92,6 +94,9 @@ def gather(
             "ignored": list(translation.ignored),
             "notes": list(translation.notes) or None,
             "left_out": translation.left_out or None,
+            # Of libraries that compute another function, and the arguments with which the target's is exact.
+            "differs": list(sentences(differs, source, dialect.name, checkpoint.layers)) or None,
+            "settings": exact_settings(differs, dialect.name) or None,
             "versions": {"python": platform.python_version(), **installed.versions(("porter", "numpy", framework))},
         }
     )

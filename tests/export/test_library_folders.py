@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from helpers import torchvision_stand_in
 from helpers.checkpoints import seeded_variables
 from helpers.logits import judged
 from porter import port
 from porter.catalog.goldens import recorded
+from porter.catalog.models import ARCHS, Arch, find_arch
 from porter.errors import PorterError
+from porter.export.library_folders import require_network, write_hf, write_timm
 from porter.formats.open import open_checkpoint
+from porter.formats.safetensors import metadata
 from porter.mapping.head import Head
+from porter.mapping.table import Table
 from porter.runners.golden import golden_images
 from porter.runners.images import sample_paths
+from porter.runners.presets import PRESETS
 from porter.verbs.check import check
 from porter.verbs.seed import seed
 
@@ -66,25 +73,25 @@ def test_from_pretrained_loads_the_folder_strictly(transformers: Any, written: P
     assert judged(logits(model.eval(), name), name)
 
 
-@pytest.mark.parametrize("name", [V1, V2])
-def test_the_pil_processor_prepares_images_as_pytorchs_users_do(transformers: Any, written: Path, name: str) -> None:
-    from PIL import Image
-
-    from porter.runners.presets import PRESETS
-
-    processor = transformers.AutoImageProcessor.from_pretrained(written / f"hf-{name}", backend="pil")
-    size, transforms = recorded(name).input_size, PRESETS["inception"].torch
+@pytest.mark.parametrize("name", [V1, V2, "resnet_v1_50"])
+def test_the_pil_processor_prepares_images_as_pytorchs_users_do(
+    transformers: Any, written: Path, tmp_path: Path, name: str
+) -> None:
+    facts = json.loads((written / f"hf-{V1}" / "porter.json").read_text())
+    write_hf(tmp_path, {**facts, "model": name}, [])
+    processor = transformers.AutoImageProcessor.from_pretrained(tmp_path, backend="pil")
+    arch = find_arch(name)
+    size, transforms = arch.input_size, PRESETS[arch.preprocessing].torch
     assert transforms is not None
     for path in sample_paths():
         image = Image.open(path).convert("RGB")
         got = np.asarray(processor(image, return_tensors="np")["pixel_values"])[0]
-        side = transforms.shorter_side(size)
-        scale = side / min(image.size)
+        scale = transforms.shorter_side(size) / min(image.size)
         resized = image.resize([int(edge * scale) for edge in image.size], Image.Resampling.BILINEAR)
         left, top = ((edge - size) // 2 for edge in resized.size)
-        want = np.asarray(resized.crop((left, top, left + size, top + size)), np.float32) / 127.5 - 1
+        want = transforms.scale(np.asarray(resized.crop((left, top, left + size, top + size)), np.float32))
         assert got.shape == (3, size, size)
-        np.testing.assert_allclose(got.transpose(1, 2, 0), want, atol=1e-6)
+        np.testing.assert_allclose(got.transpose(1, 2, 0), want, rtol=1e-6, atol=1e-6 * np.abs(want).max())
 
 
 def test_a_folder_that_transformers_saved_comes_back(transformers: Any, written: Path, tmp_path: Path) -> None:
@@ -156,6 +163,22 @@ def test_a_library_without_the_network_has_no_folder(written: Path, tmp_path: Pa
     port(V1, "tf", "timm", checkpoint=written / f"{V1}.ckpt", out=tmp_path / "m.safetensors")
 
 
+def test_the_settings_that_make_a_library_exact_go_with_the_weights(written: Path, tmp_path: Path) -> None:
+    exact = {"pad_type": "same", "bn_eps": 0.001}
+    folder = written / f"timm-{TIMM}"
+    assert json.loads((folder / "config.json").read_text())["model_args"] == exact
+    assert "- The function: in timm's mobilenetv2_035 these weights compute another function" in (
+        (folder / "README.md").read_text()
+    )
+    port(TIMM, "tf", "timm", checkpoint=written / f"{TIMM}.ckpt", out=tmp_path / "m.pth")
+    for record in (folder / "porter.json", tmp_path / "m.pth.json"):
+        facts = json.loads(record.read_text())
+        assert facts["settings"] == exact
+        assert 'it is exact with pad_type="same", bn_eps=0.001' in facts["differs"][0]
+    port(TIMM, "tf", "timm", checkpoint=written / f"{TIMM}.ckpt", out=tmp_path / "m.safetensors")
+    assert json.loads(metadata(tmp_path / "m.safetensors")["settings"]) == exact
+
+
 def test_another_layout_replaces_a_folder_of_porters(written: Path, tmp_path: Path) -> None:
     source = written / f"{V1}.ckpt"
     for target in ("torch", "hf", "torch"):
@@ -166,3 +189,37 @@ def test_another_layout_replaces_a_folder_of_porters(written: Path, tmp_path: Pa
     (tmp_path / "m" / "mine.txt").touch()
     with pytest.raises(PorterError, match=r"m/ holds other files: name a new folder\n  mine\.txt"):
         port(V1, "tf", "hf", checkpoint=source, out=f"{tmp_path}/m/")
+
+
+def refusal(arch: Arch, dialect: str) -> str:
+    """Return the sentence that refuses a folder, empty where the library has the network."""
+    try:
+        require_network(arch, dialect)
+    except PorterError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize(("dialect", "write"), [("hf", write_hf), ("timm", write_timm)])
+def test_every_model_has_its_configuration_or_a_sentence(
+    written: Path, tmp_path: Path, dialect: str, write: Callable[..., None]
+) -> None:
+    facts = json.loads((written / f"hf-{V1}" / "porter.json").read_text())
+    found = set()
+    for name, arch in ARCHS.items():
+        if dialect not in Table.load(arch.table).networks:
+            continue
+        if why := refusal(arch, dialect):
+            assert "has no network" in why
+            continue
+        write(tmp_path, {**facts, "model": name, "num_classes": 3}, ["a", "b", "c"])
+        config = json.loads((tmp_path / "config.json").read_text())
+        if dialect == "hf":
+            assert config["id2label"] == {"0": "a", "1": "b", "2": "c"}
+            assert config["model_type"] in name.replace("resnet_v1", "resnet")
+        else:
+            assert (config["num_classes"], config["label_names"]) == (3, ["a", "b", "c"])
+            assert config["pretrained_cfg"]["input_size"] == [3, arch.input_size, arch.input_size]
+        found.add(arch.table)
+    assert {"mobilenet_v1", "mobilenet_v2"} <= found
+    assert (dialect == "hf") or {"nasnet_large", "pnasnet_large", "inception_v4", "vgg_16"} <= found

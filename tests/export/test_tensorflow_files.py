@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,13 +15,16 @@ from helpers.checkpoints import SMALL, every_dtype
 from helpers.logits import judged
 from porter import port
 from porter.catalog.goldens import recorded, seeded_checkpoint
+from porter.catalog.models import find_arch
 from porter.errors import PorterError
 from porter.formats.dtypes import widen_bfloat16
 from porter.formats.open import open_checkpoint
 from porter.formats.tensorflow.bundle_writer import data_file, in_order, index_file, stored, write_bundle
 from porter.mapping.head import Head
+from porter.mapping.table import Table
 from porter.runners.golden import golden_images
 from porter.verbs.check import check
+from porter.verbs.seed import seed
 
 LOGITS = "MobilenetV1/Logits/SpatialSqueeze:0"
 SOFTMAX = "MobilenetV1/Predictions/Reshape_1:0"
@@ -167,8 +171,6 @@ def test_a_model_of_another_size_has_no_graph(torchs: Path, tmp_path: Path) -> N
 
 
 def test_a_frozen_graph_refuses_tensors_that_it_does_not_read(tmp_path: Path) -> None:
-    from porter.verbs.seed import seed
-
     source = seed("nasnet_cifar", tmp_path / "s.ckpt", training=True).out
     with pytest.raises(PorterError, match=r"does not read all of the tensors: write a \.ckpt\n  12 x aux_11"):
         port("nasnet_cifar", "tf", "tf", checkpoint=source, out=tmp_path / "m.pb", aux=True)
@@ -242,3 +244,40 @@ def test_every_recorded_graph_can_be_saved_and_frozen() -> None:
         golden = recorded(path.parent.name)
         if golden.path == golden.shared and golden.graph.is_file():
             assert {node.op for node in golden.load_graph().node} & {"VarHandleOp", "VariableV2"} == {"VarHandleOp"}
+
+
+def test_memory_holds_one_tensor_at_a_time(tmp_path: Path) -> None:
+    size, prefix = 1 << 22, tmp_path / "m.ckpt"
+    tensors = (stored(f"v{number}", np.full(size // 4, number, np.float32)) for number in range(8))
+    tracemalloc.start()
+    write_bundle(data_file(prefix), index_file(prefix), tensors)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 3 * size
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name",
+    ["mobilenet_v3_small_1.0_224", "nasnet_mobile", "inception_v1", "resnet_v1_50", "resnet_v2_50", "inception_v3"],
+)
+def test_every_familys_graph_gives_the_goldens_logits(tf: Any, tmp_path: Path, name: str) -> None:
+    golden, table = recorded(name), Table.load(find_arch(name).table)
+    (op,) = (endpoint.where["tf"] for endpoint in table.endpoints if endpoint.name == table.logits)
+    source = seed(name, tmp_path / "s.ckpt").out
+    for out in ("m.ckpt", "m.pb"):
+        port(name, "tf", "tf", checkpoint=source, out=tmp_path / out)
+    images = golden_images(golden.input_size).astype(np.float32)
+
+    def logits(opened: Any) -> np.ndarray:
+        graph = opened.graph
+        (entry,) = (each.outputs[0] for each in graph.get_operations() if each.type == "Placeholder")
+        return np.asarray(opened.run(graph.get_tensor_by_name(f"{op}:0"), {entry: images})).reshape(len(images), -1)
+
+    with session(tf) as opened:
+        saver = tf.compat.v1.train.import_meta_graph(str(tmp_path / "m.ckpt.meta"))
+        saver.restore(opened, str(tmp_path / "m.ckpt"))
+        assert judged(logits(opened), name)
+    with session(tf) as opened:
+        tf.import_graph_def(tf.compat.v1.GraphDef.FromString((tmp_path / "m.pb").read_bytes()), name="")
+        assert judged(logits(opened), name)

@@ -134,7 +134,12 @@ def test_a_file_keeps_its_kind_under_any_name(tmp_path: Path, kind: str, suffix:
 
 
 def test_every_kind_is_written_here() -> None:
-    by_name = {"TensorFlow data file", "TensorFlow index", "TensorFlow MetaGraphDef", "index of weights in several files"}
+    by_name = {
+        "TensorFlow data file",
+        "TensorFlow index",
+        "TensorFlow MetaGraphDef",
+        "index of weights in several files",
+    }
     assert {kind.name for kind in KINDS} == set(WRITERS) | by_name
 
 

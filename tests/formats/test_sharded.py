@@ -71,7 +71,9 @@ def test_files_that_do_not_fit_are_refused(tmp_path: Path, places: Any, why: str
 def test_a_cut_index_is_refused(tmp_path: Path) -> None:
     index = written(tmp_path)
     index.write_text(index.read_text()[:-9])
-    with pytest.raises(FormatError, match="is not a whole index of weights in several files: copy or download it again"):
+    with pytest.raises(
+        FormatError, match="is not a whole index of weights in several files: copy or download it again"
+    ):
         open_checkpoint(tmp_path)
 
 
