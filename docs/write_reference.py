@@ -23,7 +23,8 @@ DOCS = Path(__file__).parent
 ROOT = DOCS.parent
 PACKAGE = ROOT / "porter"
 WIDTH = 100
-LEGEND = """porter reads and writes each marked dialect. `same`: the library's network computes what the original does, at the
+LEGEND = """\
+porter reads and writes each marked dialect. `same`: the library's network computes what the original does, at the
 released sizes, or with settings that porter writes. A number is the largest difference of its logits, in their standard
 deviation. `names`: tests compare names and shapes, but not the function. `port list --grid` says more."""
 

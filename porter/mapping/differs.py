@@ -35,7 +35,8 @@ _OPTIONAL = {"multiple", "layer", "settings", "also"}
 class Differs:
     """One library that computes another function than the original, with names of ``dialect``.
 
-    ``also`` lists other dialects with the same names, whose files may be the library's: porter's own of PyTorch.
+    ``also`` lists other dialects with the same names, whose files may come from the library; a port to them is for
+    another network, porter's own of PyTorch.
     ``version`` is the one that was measured; ``why`` says what it does otherwise, ``source`` where. At input sizes that
     are multiples of ``multiple`` it computes the same. ``layer`` is one that only its network has, not the original's.
     ``settings`` are arguments that make it exact, none where it cannot be.
@@ -79,7 +80,7 @@ class Differs:
                 begin = f"the file holds {self.library}'s own network, and the port computes another function"
             else:
                 return None
-        elif target in self.dialects:
+        elif self.dialect == target:
             begin = f"in {self.library} these weights compute another function"
         else:
             return None
@@ -136,9 +137,7 @@ def require_same_function(
 ) -> None:
     """Raise PorterError where a port of ``path`` leads from or to a library that computes another function at ``size``.
 
-    The dialects ``also`` of an entry are not the library's own: a port to them is for another network. See
-    Differs.sentence for the other arguments.
+    See Differs.sentence for the other arguments.
     """
-    concerned = [e for e in entries if e.at(size) and (source in e.dialects or target == e.dialect)]
-    for sentence in sentences(concerned, source, target, layers):
+    for sentence in sentences([entry for entry in entries if entry.at(size)], source, target, layers):
         raise PorterError(f"{path}: {sentence}; leave `strict_function` out to port it all the same")

@@ -15,7 +15,7 @@ from helpers.places import ROOT
 from porter.catalog.goldens import recorded
 from porter.catalog.models import ARCHS
 from porter.errors import MappingError
-from porter.mapping.differs import Differs, read_differs, sentences
+from porter.mapping.differs import Differs, exact_settings, read_differs, sentences
 from porter.mapping.table import Table
 from porter.mapping.table_files import read_sources
 from porter.mapping.table_merge import merge
@@ -88,7 +88,7 @@ def test_the_librarys_own_file_is_known(tmp_path: Path) -> None:
         assert note.startswith("the file holds keras.applications.MobileNet's own network")
 
 
-FIELDS = dataclasses.asdict(NASNET)
+FIELDS = {key: value for key, value in dataclasses.asdict(NASNET).items() if key != "also"}
 
 
 @pytest.mark.parametrize(
@@ -115,6 +115,20 @@ def test_an_overlays_entries_are_those_of_its_dialect(tmp_path: Path) -> None:
         ("keras", "keras.applications.MobileNet"),
         ("theirs", "theirs"),
     ]
+
+
+TIMM = ENTRIES["timm's mobilenetv1_100"]
+
+
+def test_the_settings_that_make_it_exact_are_said_and_returned() -> None:
+    assert str(TIMM.sentence("tf", "timm", None)).endswith('; it is exact with pad_type="same", bn_eps=0.001')
+    assert exact_settings([TIMM, NASNET], "timm") == {"pad_type": "same", "bn_eps": 0.001}
+    assert exact_settings([TIMM, NASNET], "keras") == {}
+
+
+def test_a_file_with_porters_names_may_be_a_librarys_and_a_port_to_them_is_not() -> None:
+    assert str(TIMM.sentence("torch", "keras", None)).startswith("if these weights were trained in timm's")
+    assert TIMM.sentence("tf", "torch", None) is None
 
 
 def test_several_libraries_have_a_sentence_each() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,26 @@ def test_kerass_names_and_shapes_are_those_of_keras_applications(model: str) -> 
     assert {record.unscoped(name): shape for name, shape in shapes.items() if name not in optional} == theirs
 
 
+def of_zeros(shapes: Mapping[str, tuple[int, ...]]) -> Checkpoint:
+    entries = {
+        name: Entry(shape, np.dtype(np.float32), partial(np.zeros, shape, np.float32)) for name, shape in shapes.items()
+    }
+    return Checkpoint(Path("a.pth"), "PyTorch", entries)
+
+
+def test_the_part_that_a_librarys_network_always_has_is_fresh_where_the_file_lacks_it() -> None:
+    """TensorNets assigns arrays by their order alone, the auxiliary head's in the middle."""
+    arch = find_arch("nasnet_mobile")
+    table = Table.load(arch.table)
+    found = translate(of_zeros(expected_shapes(arch, table, "cadene")), arch, "cadene", "tensornets")
+    want = sorted(expected_shapes(arch, table, "tensornets"), key=table.record("tensornets").rank)
+    assert [*found.entries] == want
+    assert found.entries["aux/logits/weights"].load().std() == pytest.approx(0.01, rel=0.05)
+    assert (found.entries["aux/proj/bn/gamma"].load() == 1).all()
+    assert not found.entries["aux/proj/bn/beta"].load().any()
+    assert [note.partition(",")[0] for note in found.notes] == ["the auxiliary head"]
+
+
 OLDER = [
     ("vgg_16", "torchvision", {"classifier.0": "classifier.1", "classifier.3": "classifier.4"}),
     ("inception_resnet_v2", "cadene", {"last_linear": "classif"}),
@@ -130,9 +151,7 @@ def test_older_files_have_other_names_of_a_layer(model: str, dialect: str, older
     """wkentaro/pytorch-fcn#24 and fartashf/vsepp#10; fastai/fastai#706; Cadene/tensorflow-model-zoo.torch#12."""
     arch = find_arch(model)
     shapes = expected_shapes(arch, Table.load(arch.table), dialect)
-    entries = {
-        f"{older.get(layer, layer)}.{leaf}": Entry(shape, np.dtype(np.float32), partial(np.zeros, shape, np.float32))
-        for (layer, _, leaf), shape in ((name.rpartition("."), shape) for name, shape in shapes.items())
-    }
-    taken = translate(Checkpoint(Path("old.pth"), "PyTorch", entries), arch, dialect, "torch").taken
+    parts = {name: name.rpartition(".") for name in shapes}
+    named = {f"{older.get(layer, layer)}.{leaf}": shapes[name] for name, (layer, _, leaf) in parts.items()}
+    taken = translate(of_zeros(named), arch, dialect, "torch").taken
     assert {taken[f"{now}.weight"] for now in older} == {f"{then}.weight" for then in older.values()}

@@ -16,8 +16,11 @@ from porter.formats.checkpoint import Checkpoint, Entry
 from porter.mapping.table import Lone, Table
 from porter.mapping.translate import translate
 
-QUICK = ["mobilenet_v1_0.25_128", "mobilenet_v2_0.35_96", "mobilenet_v3_small_0.75_224", "nasnet_mobile"]
+QUICK = ["mobilenet_v1_0.25_128"]
 SLOW = [
+    "mobilenet_v2_0.35_96",
+    "mobilenet_v3_small_0.75_224",
+    "nasnet_mobile",
     "mobilenet_v3_small_minimalistic_1.0_224",
     "inception_v1",
     "inception_v2",
