@@ -192,7 +192,7 @@ def in_dialects(arch: Arch, shapes: Shapes) -> list[Match]:
 
 
 def _in_dialects(table: Table, shapes: Shapes, known: float = KNOWN) -> Iterator[_Found]:
-    """Yield the table's names in each dialect of which the file has the share ``known`` of the layers.
+    """Yield the table's names in each dialect if the file has the share ``known`` of its layers.
 
     Dialects with the same names count once.
     """

@@ -1,4 +1,4 @@
-"""Files with the names of any library: recognised, ported, verified and loaded without a word about the dialect."""
+"""Files with the names of any library: recognised, ported, verified and loaded where nobody names the dialect."""
 
 from __future__ import annotations
 
