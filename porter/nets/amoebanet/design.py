@@ -18,6 +18,8 @@ REDUCTIONS = 2
 
 FACTORED = {"convolution_1x7_7x1": 7, "convolution_1x3_3x1": 3}
 """The length of the two convolutions of an operation: 1 x length, then length x 1."""
+BOTTLENECKS = (*FACTORED, "convolution_3x3", *(f"convolution_dilated_3x3_rate_{rate}" for rate in (2, 4, 6)))
+"""The operations that a bottleneck surrounds."""
 
 
 class Cells(NamedTuple):

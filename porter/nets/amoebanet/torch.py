@@ -7,7 +7,7 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from porter.nets.amoebanet.design import FACTORED, cell_name, config, inner_filters, plan
+from porter.nets.amoebanet.design import BOTTLENECKS, FACTORED, cell_name, config, inner_filters, plan
 from porter.nets.layers_torch import Conv2dSame, MaxPool2dSame
 from porter.nets.nasnet.torch import OPERATIONS, CellNetwork, Make, Norm, fit, pool
 
@@ -63,13 +63,6 @@ def _bottleneck(channels: int, filters: int, norm: Norm, stride: int, operation:
     )
 
 
-BOTTLENECKS = (
-    *FACTORED,
-    "convolution_3x3",
-    "convolution_dilated_3x3_rate_2",
-    "convolution_dilated_3x3_rate_4",
-    "convolution_dilated_3x3_rate_6",
-)
 AMOEBANETS: dict[str, Make] = {
     **OPERATIONS,
     "convolution_1x1": _convolution,
