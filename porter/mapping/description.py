@@ -70,7 +70,7 @@ def describe(matches: Sequence[Match], size: int | None = None, dialect: str = O
     if at is None:
         parts.append(f"whose weights are the same at {', '.join(map(str, sizes))}")
     if best.dialect != dialect:
-        parts.append(f"with the names of {Table.load(best.arch.table).record(best.dialect).title}")
+        parts.append(f"with the names of {Table.of(best.arch).record(best.dialect).title}")
     if best.folded:
         parts.append("with its batch norms folded into the convolutions")
     if best.no_gamma:

@@ -72,7 +72,7 @@ def feature_network(arch: Arch, framework: str, network: Any, out_indices: Seque
     chosen = _positions(arch, len(maps), out_indices)
     places = [endpoint.where[framework] for endpoint in maps.values()]
     module = import_module(f"porter.nets.features_{framework}")
-    pairs = Table.load(arch.table).pairs(framework, framework)
+    pairs = Table.of(arch).pairs(framework, framework)
     stem = {pair.target: pair.target_axes for pair in pairs if pair.stem}
     cut, channels = module.cut(network, places, chosen, arch.input_size, stem)
     cut.feature_info = FeatureInfo(
@@ -91,7 +91,7 @@ def feature_maps(arch: Arch) -> dict[int, Endpoint]:
     A stride is the input's side over the map's, to the nearest power of two: VALID convolutions make maps a little
     smaller. A map of 1x1 is pooled, and no feature map.
     """
-    table = Table.load(arch.table)
+    table = Table.of(arch)
     size, shapes = recorded(arch.golden).input_size, _endpoint_shapes(arch, table)
     maps = {}
     for endpoint in table.endpoints:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
+from porter.errors import PorterError
 from porter.nets.nasnet.design import Branch, Config, Step, Wiring, auxiliary_step
 
 STEM_FILTERS = 32
@@ -29,7 +30,7 @@ class Cells(NamedTuple):
     reduction: Wiring
 
 
-def wiring(
+def cell_of(
     kind: Literal["normal", "reduction"], operations: Sequence[str], states: Sequence[int], used: Sequence[int]
 ) -> Wiring:
     """Return a cell of model_specs.py: an operation and a state for each branch, and 1 for each state used inside.
@@ -57,13 +58,13 @@ def _renamed(operation: str) -> str:
 
 # get_normal_cell and get_reduction_cell in model_specs.py.
 _D = Cells(
-    wiring(
+    cell_of(
         "normal",
         "1x1 max_pool_3x3 none 1x7_7x1 1x1 1x7_7x1 max_pool_3x3 none avg_pool_3x3 1x1".split(),
         (1, 1, 1, 0, 0, 0, 2, 2, 1, 5),
         (0, 1, 1, 0, 0, 1, 0),
     ),
-    wiring(
+    cell_of(
         "reduction",
         "max_pool_2x2 max_pool_3x3 none 3x3 1x7_7x1 max_pool_3x3 none max_pool_2x2 avg_pool_3x3 1x1".split(),
         (0, 0, 2, 1, 2, 2, 3, 1, 2, 3),
@@ -71,7 +72,7 @@ _D = Cells(
     ),
 )
 _A = Cells(
-    wiring(
+    cell_of(
         "normal",
         (
             "avg_pool_3x3 max_pool_3x3 separable_3x3_2 none none avg_pool_3x3 separable_3x3_2 separable_5x5_2 "
@@ -80,7 +81,7 @@ _A = Cells(
         (0, 0, 1, 1, 0, 1, 0, 2, 5, 0),
         (1, 0, 1, 0, 0, 1, 0),
     ),
-    wiring(
+    cell_of(
         "reduction",
         (
             "separable_3x3_2 avg_pool_3x3 max_pool_3x3 separable_7x7_2 max_pool_3x3 max_pool_3x3 separable_3x3_2 "
@@ -104,12 +105,12 @@ def config(num_cells: int, reduction_size: int, batch_norm_epsilon: float = 1e-3
     """Return the numbers of a network with ``num_cells`` normal cells and ``reduction_size`` filters.
 
     The others are those of imagenet_hparams. Drop path's schedule lasts for 100 epochs of 32 images a step. Raises
-    ValueError for filters that factorized reduction cannot halve in every cell.
+    PorterError for filters that factorized reduction cannot halve in every cell.
     """
     if num_cells < 1 or reduction_size < 4 or reduction_size % 4:
-        raise ValueError(
-            "AmoebaNet has at least 1 cell, and its filters are a multiple of 4, "
-            f"got {num_cells} cells and {reduction_size} filters"
+        raise PorterError(
+            "AmoebaNet has at least 1 cell, and its filters are a multiple of 4, got "
+            f"{num_cells} cells and {reduction_size} filters: choose other numbers"
         )
     return Config(
         stem="imagenet",
