@@ -8,7 +8,7 @@ text, ``{placeholder}`` or ``{name}`` is replaced; a text that is one placeholde
 placeholders of ``over`` that may have any other number: such a model was not released, and is known by its name alone.
 Where the width decides more than numbers of channels, the family's design.py has ``wiring(**options)``, which returns
 that; a width whose wiring is not the base's is refused. Where they decide which layers there are, it has
-``axes(**options)``, ``sizes(**options)`` and ``scopes(base_options, **options)``: see Arch. ``follows`` says how a file
+``axes(**options)``, ``sizes(**options)`` and ``chain(base_options, options)``: see Arch. ``follows`` says how a file
 tells the value of a placeholder: the ``count`` of a table's row, or the ``width`` of its first layer, its output
 channels, multiplied by ``times``.
 ``[aliases]`` maps another name to a model.
@@ -86,12 +86,12 @@ class Arch:
         return self._designed("sizes", **self.options) if self.base else None
 
     @property
-    def scopes(self) -> Sequence[tuple[str, str]]:
-        """The scopes of the original's graph that follow each other, each with one of the golden's that is like it.
+    def chain(self) -> tuple[Sequence[str], Sequence[tuple[str, str]]] | None:
+        """The scopes that follow each other in the golden's graph, and those of this model's, each with one like it.
 
-        Empty where the golden has the graph.
+        None where the golden has the model's graph.
         """
-        return self._designed("scopes", self.base_options, self.options) or () if self.base else ()
+        return self._designed("chain", self.base_options, self.options) if self.base else None
 
     def _designed(self, function: str, *arguments: Any, **options: Any) -> Any:
         """Return what a function of the family's design.py returns, None where it has none or the base's holds."""

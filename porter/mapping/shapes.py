@@ -120,7 +120,8 @@ def _designed_sizes(arch: Arch, golden: Recorded) -> SizesOf:
         read, wrote = channels[layer.names[ORIGINAL][0]]
         own = {"I": read, "C": read, "O": golden.num_classes if layer.head else wrote}
         return {
-            role: {letter: own.get(letter, size) for letter, size in like[key(layer, role)].items()} for role in originals
+            role: {letter: own.get(letter, size) for letter, size in like[key(layer, role)].items()}
+            for role in originals
         }
 
     return sizes_of

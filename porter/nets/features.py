@@ -18,6 +18,7 @@ from porter.errors import PorterError
 from porter.graph.functions import build_graph
 from porter.graph.shape_inference import infer_shapes
 from porter.mapping.rows import Endpoint
+from porter.mapping.original_graph import original_graph
 from porter.mapping.table import Table
 
 
@@ -103,11 +104,10 @@ def feature_maps(arch: Arch) -> dict[int, Endpoint]:
 
 def _endpoint_shapes(arch: Arch, table: Table) -> dict[str, tuple[int, ...]]:
     """Return the endpoints' shapes without the batch; those that slim does not name follow from the golden's graph."""
-    golden = recorded(arch.golden)
-    shapes = golden.endpoint_shapes
+    shapes = recorded(arch.golden).endpoint_shapes if arch.chain is None else {}
     others = {one.name: one.where["tf"] for one in table.endpoints if one.name not in shapes and "tf" in one.where}
     if others:
-        found = infer_shapes(build_graph(golden.load_graph()))
+        found = infer_shapes(build_graph(original_graph(arch)))
         for name, op in others.items():
             shape = found.of(op)
             if shape is not None and None not in shape:

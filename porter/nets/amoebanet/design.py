@@ -6,7 +6,7 @@ have NASNet's form, with other operations. D's are not in the paper: it is the c
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from porter.errors import PorterError
@@ -241,6 +241,20 @@ def _fitted(cell: Placed) -> list[tuple[str, str, int, int, int]]:
     """Return the pools of a cell whose states have other channels than the cell: a 1x1 convolution follows them."""
     pools = ("average", "maximum", "minimum")
     return [each for each in cell.branches() if each[1].startswith(pools) and each[2] != cell.step.filters]
+
+
+def chain(recorded: Mapping[str, Any], options: Mapping[str, Any]) -> tuple[list[str], list[tuple[str, str]]]:
+    """Return the recorded network's cells, and those of a network with other ``options``, each with one wired alike."""
+    known = placed(**recorded)
+    alike = {_form(cell): cell_name(cell.step) for cell in reversed(known)}
+    return [cell_name(cell.step) for cell in known], [
+        (cell_name(cell.step), alike[_form(cell)]) for cell in placed(**options)
+    ]
+
+
+def _form(cell: Placed) -> tuple[object, ...]:
+    """Return what cells that are wired alike have in common."""
+    return cell.step.wiring.kind, cell.halves, cell.projects, cell.previous is None
 
 
 def sizes(specification: str, num_cells: int, reduction_size: int) -> dict[str, tuple[int, int]]:
