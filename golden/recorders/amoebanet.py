@@ -1,7 +1,7 @@
 """AmoebaNet: models/official/amoeba_net of github.com/tensorflow/tpu, which is on no package index.
 
-Record it from a clone: ``python golden/record.py MODEL --code CLONE``. Options of a record: ``cell_name`` is the name of
-the cells in model_specs.py, ``commit`` the last commit that changed the folder, and ``hparams`` (optional) are further
+Record it from a clone: ``python golden/record.py MODEL --code CLONE``. Options of a record: ``cell_name`` names the
+cells in model_specs.py, ``commit`` is the last commit that changed the folder, and ``hparams`` (optional) are further
 hyper-parameters, over those of build_hparams in amoeba_net_model.py.
 """
 
@@ -132,7 +132,8 @@ def build(recipe: Recipe, dtype: str = "float32", training: bool = False) -> Net
         hparams.set_hparam(name, value)
     shape = (None, recipe.input_size, recipe.input_size, 3)
     with tf.Graph().as_default() as graph, _in_float64() if dtype == "float64" else nullcontext():
-        tf.train.get_or_create_global_step()  # as the Estimator does; else drop path makes one in the first cell's scope
+        # The Estimator makes one first, otherwise drop path makes one in the first cell's scope.
+        tf.train.get_or_create_global_step()
         images = tf.placeholder(dtype, shape, name="input")
         logits, found = modules["model_builder"].build_network(images, recipe.num_classes, training, hparams)
         outputs = {f"cell_output_{at}": cell for at, cell in enumerate(found["cell_outputs"]) if at}

@@ -34,7 +34,7 @@ def with_options(arch: Arch, options: Mapping[str, Any]) -> Arch:
 
 
 def follows(arch: Arch) -> Mapping[str, Mapping[str, Any]]:
-    """Return the placeholders whose values a file tells, each with its rule, as porter/catalog/models.py explains it."""
+    """Return the placeholders whose values a file tells, each with its rule: see porter/catalog/models.py."""
     return next((block.follows for block, _ in blocks_of(arch)), {})
 
 

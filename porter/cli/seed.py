@@ -18,10 +18,16 @@ from porter.render.text import console, print_json
 class SeedCommand(Command):
     """A command with an option for each number in models' names that may be any, as their families record them."""
 
-    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        """Return the parameters, those numbers before the help's option."""
-        *own, last = super().get_params(ctx)
-        return [*own, *numbers(), last]
+    _own: list[click.Parameter]
+
+    @property
+    def params(self) -> list[click.Parameter]:  # type: ignore[override]
+        """The parameters. Families are read only now, so that another command does without them."""
+        return [*self._own, *numbers()]
+
+    @params.setter
+    def params(self, own: list[click.Parameter]) -> None:
+        self._own = own
 
 
 @cache
@@ -29,7 +35,7 @@ def numbers() -> list[click.Parameter]:
     """Return the options of all open placeholders."""
     return [
         click.Option(
-            [f"--{name}"], type=kind, metavar="N", help=f"Another number of {name} than the name's, for {titles[0]} …"
+            [f"--{name}"], type=kind, metavar="N", help=f"Replace the {name} in the name of MODEL, as in {titles[0]}."
         )
         for name, (kind, titles) in placeholders().items()
     ]

@@ -8,8 +8,8 @@ from typing import Any
 from porter.catalog.models import Arch
 from porter.catalog.open_values import follows, varied
 from porter.errors import MappingError, PorterError
-from porter.formats.roles import base_name
 from porter.formats.checkpoint import Entry
+from porter.formats.roles import base_name
 from porter.mapping.containers import find_container
 from porter.mapping.dialects import Dialect
 from porter.mapping.places import Place, places

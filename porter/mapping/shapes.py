@@ -69,11 +69,11 @@ def axis_sizes(arch: Arch, table: Table, dialect: str) -> dict[str, dict[str, in
     for layer in table.layers:
         originals = layer.tensors(original)
         own = sizes_of(layer, originals)
-        layers = {letter: size for sizes in own.values() for letter, size in sizes.items()}
+        layers: dict[str, int] = {letter: size for sizes in own.values() for letter, size in sizes.items()}
         for role, named in layer.tensors(record).items():
             added = _letters(named.axes) - _letters(originals[role].axes) if role in originals else ()
             # A letter that the original lacks has size 1: a dense layer is a 1x1 convolution.
-            found[named.name] = layers | dict.fromkeys(added, 1) | own.get(role, {})
+            found[named.name] = {**layers, **dict.fromkeys(added, 1), **own.get(role, {})}
     return found
 
 

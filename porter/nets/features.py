@@ -17,8 +17,8 @@ from porter.catalog.models import Arch
 from porter.errors import PorterError
 from porter.graph.functions import build_graph
 from porter.graph.shape_inference import infer_shapes
-from porter.mapping.rows import Endpoint
 from porter.mapping.original_graph import original_graph
+from porter.mapping.rows import Endpoint
 from porter.mapping.table import Table
 
 

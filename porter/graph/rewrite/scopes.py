@@ -63,7 +63,7 @@ def _input(tensor: str, old: str, new: str, renamed: Mapping[str, str]) -> str:
     return before + renamed.get(name, _moved(name, old, new)) + after
 
 
-def _without(graph: Any, layers: Sequence[str]) -> Any:
+def _without(graph: Any, layers: Collection[str]) -> Any:
     """Return ``graph`` with the ops of these ``layers`` passed over."""
     passed = {}
     for node in graph.node:

@@ -1,4 +1,4 @@
-"""AmoebaNet in PyTorch, by NASNet's machinery. Parameter names are in the style of its NASNet: the original's scopes."""
+"""AmoebaNet in PyTorch, by NASNet's machinery. Parameter names are in NASNet's style: the original's scopes."""
 
 from __future__ import annotations
 

@@ -245,9 +245,9 @@ def cell_network(
 ) -> keras.Model:
     """Return a stack of cells: (N, input_size, input_size, in_channels) in, (N, num_classes) logits out.
 
-    ``cells`` are the cells with their ids; ``letter`` and ``operations`` go to ``Cell``. With 0 classes the network ends at the
-    (N, channels) features. With ``aux`` the outputs are both logits, the auxiliary head's second; training adds their
-    losses with weight 0.4 (nasnet.py). Every layer is Keras' own, so that a saved model loads without porter. Training
+    ``cells`` are the cells with their ids; ``letter`` and ``operations`` go to ``Cell``. With 0 classes the network
+    ends at the (N, channels) features. With ``aux`` the outputs are both logits, the auxiliary head's second; training
+    adds their losses with weight 0.4 (nasnet.py). Every layer is Keras' own, so that a saved model loads without porter. Training
     mode has dropout and, only with ``drop_path``, scheduled drop path. That needs porter's ``DropPath`` and the
     callback ``DropPathSchedule(config.total_training_steps)``.
     """
