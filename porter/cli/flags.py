@@ -26,7 +26,7 @@ class Flags:
         # Errors that speak of another command's argument mostly speak of a port.
         others = sorted(commands, key=lambda command: command.name != "convert")
         for command in (*([running] if running else []), *others):
-            for parameter in command.params:
+            for parameter in command.get_params(click.Context(command)):
                 if parameter.name not in self._parameters:
                     self._parameters[parameter.name or ""] = parameter
                     if running is not None and command is not running:

@@ -18,16 +18,10 @@ from porter.render.text import console, print_json
 class SeedCommand(Command):
     """A command with an option for each number in models' names that may be any, as their families record them."""
 
-    _own: list[click.Parameter]
-
-    @property
-    def params(self) -> list[click.Parameter]:  # type: ignore[override]
-        """The parameters. Families are read only now, so that another command does without them."""
-        return [*self._own, *numbers()]
-
-    @params.setter
-    def params(self, own: list[click.Parameter]) -> None:
-        self._own = own
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Return the parameters, those numbers before the help's option. Other commands need no families' records."""
+        *own, last = super().get_params(ctx)
+        return [*own, *numbers(), last]
 
 
 @cache

@@ -172,7 +172,7 @@ class Placed(NamedTuple):
 
     @property
     def projects(self) -> bool:
-        """Whether a 1x1 convolution brings the previous output to the cell's filters."""
+        """Whether the cell projects the previous output to its filters by a 1x1 convolution."""
         return self.previous not in (None, self.step.filters) and not self.halves
 
     @property

@@ -247,9 +247,9 @@ def cell_network(
 
     ``cells`` are the cells with their ids; ``letter`` and ``operations`` go to ``Cell``. With 0 classes the network
     ends at the (N, channels) features. With ``aux`` the outputs are both logits, the auxiliary head's second; training
-    adds their losses with weight 0.4 (nasnet.py). Every layer is Keras' own, so that a saved model loads without porter. Training
-    mode has dropout and, only with ``drop_path``, scheduled drop path. That needs porter's ``DropPath`` and the
-    callback ``DropPathSchedule(config.total_training_steps)``.
+    adds their losses with weight 0.4 (nasnet.py). Every layer is Keras' own, so that a saved model loads without
+    porter. Training mode has dropout and, only with ``drop_path``, scheduled drop path. That needs porter's
+    ``DropPath`` and the callback ``DropPathSchedule(config.total_training_steps)``.
     """
     make = Layers(config, dtype)
     images = keras.Input((input_size, input_size, in_channels), dtype=dtype, name="images")
