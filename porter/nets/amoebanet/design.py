@@ -97,7 +97,7 @@ SPECIFICATIONS = {"a": _A, "d": _D}
 
 
 def inner_filters(operation: str, filters: int) -> int:
-    """Return the filters inside a bottleneck: _apply_operation in network_utils.py. 0 means no bottleneck."""
+    """Return the filters inside a bottleneck: _apply_operation in network_utils.py."""
     return int(3 * filters / 8) if operation == "convolution_1x3_3x1" else int(filters / 4)
 
 
@@ -105,11 +105,12 @@ def config(num_cells: int, reduction_size: int, batch_norm_epsilon: float = 1e-3
     """Return the numbers of a network with ``num_cells`` normal cells and ``reduction_size`` filters.
 
     The others are those of imagenet_hparams. Drop path's schedule lasts for 100 epochs of 32 images a step. Raises
-    PorterError for filters that factorized reduction cannot halve in every cell.
+    PorterError for filters that factorized reduction cannot halve in every cell, and for so few that the first cell's
+    bottlenecks would be empty.
     """
-    if num_cells < 1 or reduction_size < 4 or reduction_size % 4:
+    if num_cells < 1 or reduction_size < 16 or reduction_size % 4:
         raise PorterError(
-            "AmoebaNet has at least 1 cell, and its filters are a multiple of 4, got "
+            "AmoebaNet has at least 1 cell, and its filters are a multiple of 4 from 16 on, got "
             f"{num_cells} cells and {reduction_size} filters: choose other numbers"
         )
     return Config(
@@ -301,14 +302,10 @@ def _sizes_in(cell: Placed) -> dict[str, tuple[int, int]]:
 def _bottleneck(size: str, channels: int, filters: int) -> dict[str, tuple[int, int]]:
     """Return the channels of the layers of one of the larger convolutions."""
     inner = inner_filters(f"convolution_{size}", filters)
-    around = {}
-    if inner:
-        around = {"pre_1x1": (channels, inner), "pre_bn": (inner, inner), "post_1x1": (inner, filters)}
-        around["post_bn"] = (filters, filters)
-    width = inner or filters
-    read, own = inner or channels, (width, width)
+    own = (inner, inner)
+    around = {"pre_1x1": (channels, inner), "pre_bn": own, "bn": own}
+    around |= {"post_1x1": (inner, filters), "post_bn": (filters, filters)}
     if "_rate_" in size:
-        return {**around, "dilated_3x3": (read, width), "bn": own}
+        return {**around, "dilated_3x3": own}
     first, _, second = size.partition("_")
-    inside = {first: (read, width)} if not second else {first: (read, width), f"bn_{size}": own, second: own}
-    return {**around, **inside, "bn": own}
+    return {**around, first: own, **({second: own, f"bn_{size}": own} if second else {})}

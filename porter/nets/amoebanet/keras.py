@@ -45,16 +45,12 @@ def _inside(cell: Cell, x: Map, filters: int, stride: int, place: str, operation
 def _bottleneck(cell: Cell, x: Map, stride: int, place: str, operation: str) -> Map:
     """Apply an operation's convolutions between two of 1x1, which lead to fewer filters and back.
 
-    ReLU is before and batch norm after each convolution. An operation with very few filters has no 1x1 convolutions.
+    ReLU is before and batch norm after each convolution.
     """
     make, inner = cell.make, inner_filters(operation, cell.filters)
-    if inner:
-        x = make.norm(_layer(cell, x, inner, 1, f"pre_1x1_{place}"), cell.name(f"pre_bn_{place}"))
-    x = _inside(cell, x, inner or cell.filters, stride, place, operation)
-    x = make.norm(x, cell.name(f"inner_bn_{place}"))
-    if inner:
-        x = make.norm(_layer(cell, x, cell.filters, 1, f"post_1x1_{place}"), cell.name(f"post_bn_{place}"))
-    return x
+    x = make.norm(_layer(cell, x, inner, 1, f"pre_1x1_{place}"), cell.name(f"pre_bn_{place}"))
+    x = make.norm(_inside(cell, x, inner, stride, place, operation), cell.name(f"inner_bn_{place}"))
+    return make.norm(_layer(cell, x, cell.filters, 1, f"post_1x1_{place}"), cell.name(f"post_bn_{place}"))
 
 
 AMOEBANETS: dict[str, Operation] = {

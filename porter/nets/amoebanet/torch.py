@@ -24,37 +24,34 @@ def _convolution(channels: int, filters: int, norm: Norm, stride: int) -> nn.Mod
     return fit(channels, filters, norm, stride, relu=nn.ReLU())
 
 
-def _inside(operation: str, filters: int, channels: int, norm: Norm, stride: int) -> dict[str, nn.Module]:
+def _inside(operation: str, filters: int, norm: Norm, stride: int) -> dict[str, nn.Module]:
     """Return the convolutions of an operation by name: one, or two with batch norm and ReLU between them."""
     if size := FACTORED.get(operation):
         return {
-            f"conv_1x{size}": Conv2dSame(channels, filters, (1, size), (1, stride), bias=False),
+            f"conv_1x{size}": Conv2dSame(filters, filters, (1, size), (1, stride), bias=False),
             f"bn_1x{size}": norm(filters),
             "relu_inside": nn.ReLU(),
             f"conv_{size}x1": Conv2dSame(filters, filters, (size, 1), (stride, 1), bias=False),
         }
     if operation == "convolution_3x3":
-        return {"conv_3x3": Conv2dSame(channels, filters, 3, stride, bias=False)}
+        return {"conv_3x3": Conv2dSame(filters, filters, 3, stride, bias=False)}
     rate = int(operation.rpartition("_")[2])  # slim has no strided convolution with a rate
-    return {"conv_3x3": nn.Conv2d(channels, filters, 3, padding=rate, dilation=rate, bias=False)}
+    return {"conv_3x3": nn.Conv2d(filters, filters, 3, padding=rate, dilation=rate, bias=False)}
 
 
 def _bottleneck(channels: int, filters: int, norm: Norm, stride: int, operation: str) -> nn.Module:
     """Return an operation's convolutions between two of 1x1, which lead to fewer filters and back.
 
-    ReLU is before and batch norm after each convolution. An operation with very few filters has no 1x1 convolutions.
+    ReLU is before and batch norm after each convolution.
     """
     inner = inner_filters(operation, filters)
-    if not inner:
-        inside = _inside(operation, filters, channels, norm, stride)
-        return nn.Sequential(OrderedDict(relu=nn.ReLU(), **inside, bn=norm(filters)))
     return nn.Sequential(
         OrderedDict(
             relu=nn.ReLU(),
             pre_1x1=nn.Conv2d(channels, inner, 1, bias=False),
             pre_bn=norm(inner),
             relu_1=nn.ReLU(),
-            **_inside(operation, inner, inner, norm, stride),
+            **_inside(operation, inner, norm, stride),
             bn=norm(inner),
             relu_2=nn.ReLU(),
             post_1x1=nn.Conv2d(inner, filters, 1, bias=False),
