@@ -18,21 +18,18 @@ from porter.render.text import console, print_json
 class SeedCommand(Command):
     """A command with an option for each number in models' names that may be any, as their families record them."""
 
-    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        """Return the parameters, those numbers before the help's option. Other commands need no families' records."""
-        *own, last = super().get_params(ctx)
-        return [*own, *numbers(), last]
+    def numbers(self) -> list[click.Parameter]:
+        """Return the options of all open placeholders."""
+        return list(numbers())
 
 
 @cache
-def numbers() -> list[click.Parameter]:
-    """Return the options of all open placeholders."""
-    return [
-        click.Option(
-            [f"--{name}"], type=kind, metavar="N", help=f"Replace the {name} in the name of MODEL, as in {titles[0]}."
-        )
+def numbers() -> tuple[click.Parameter, ...]:
+    """Return an option for each open placeholder."""
+    return tuple(
+        click.Option([f"--{name}"], type=kind, metavar="N", help=f"Replace the {name} in MODEL, as in {titles[0]}.")
         for name, (kind, titles) in placeholders().items()
-    ]
+    )
 
 
 @click.command(cls=SeedCommand)
