@@ -72,7 +72,7 @@ def sound(model: str, framework: str) -> tuple[dict[str, np.ndarray], Remembered
     golden = recorded(model)
     arch, seeds = find_arch(golden.model), seeded_checkpoint(golden)
     translated = translate(seeds, arch, "tf", framework).as_checkpoint(seeds)
-    runner = runner_of(build(arch, framework, translated, input_size=golden.input_size), Table.load(arch.table))
+    runner = runner_of(build(arch, framework, translated, input_size=golden.input_size), Table.of(arch))
     return dict(translated), Remembered(runner, golden_images(golden.input_size))
 
 
@@ -80,7 +80,7 @@ def drill(model: str, fault: Fault) -> Outcome:
     """Plant ``fault`` in ``model`` and return what verify reports."""
     golden = recorded(model)
     arch, size = find_arch(golden.model), golden.input_size
-    table = Table.load(arch.table)
+    table = Table.of(arch)
     tensors, reference = sound(model, fault.framework)
     tensors = dict(tensors)
     if fault.weights is not None:

@@ -2,6 +2,7 @@
 
     pip install --no-deps -r golden/requirements.txt    # beside porter and TensorFlow
     python golden/record.py mobilenet_v1_1.0_224
+    python golden/record.py amoebanet_d_6x256_224 --code tpu    # a clone of code that is on no package index
 
 A golden is a folder that is named after its record in models.toml:
 
@@ -45,14 +46,14 @@ def architectures(models: Path = MODELS) -> dict[str, str]:
     return {name: record.get("architecture", name) for name, record in _records(models).items()}
 
 
-def recipes(models: Path = MODELS) -> dict[str, Recipe]:
-    """Return every recipe of ``models`` by its golden's name."""
+def recipes(models: Path = MODELS, code: Path | None = None) -> dict[str, Recipe]:
+    """Return every recipe of ``models`` by its golden's name; ``code`` is the folder of the authors' code, if any."""
     records, found = _records(models), {}
     for name, record in records.items():
         fields = records[record["architecture"]] | record if "architecture" in record else dict(record)
         fields.pop("architecture", None)
         common = {key: fields.pop(key) for key in ("recorder", "input_size", "num_classes", "salt", "gain")}
-        found[name] = Recipe(**common, options=fields)
+        found[name] = Recipe(**common, options=fields, code=code)
     return found
 
 
@@ -175,9 +176,9 @@ def _without_attributes(graph: Any) -> Any:
     return bare
 
 
-def record(name: str, out: Path, models: Path = MODELS) -> Path:
+def record(name: str, out: Path, models: Path = MODELS, code: Path | None = None) -> Path:
     """Record the golden ``name`` into the folder ``out/name``, and return that folder."""
-    known = recipes(models)
+    known = recipes(models, code)
     if name not in known:
         raise RecordError(f"{models} has no {name}: check the name, or add a record")
     recipe, architecture = known[name], architectures(models)[name]
@@ -205,12 +206,13 @@ def main() -> None:
     parser.add_argument("models", nargs="+", metavar="MODEL", help="a record of models.toml, or all")
     parser.add_argument("--records", type=Path, default=MODELS, metavar="FILE", help="default: golden/models.toml")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where MODEL/ goes (default: beside the records)")
+    parser.add_argument("--code", type=Path, metavar="FOLDER", help="a clone of code that is on no package index")
     arguments = parser.parse_args()
     names = list(recipes(arguments.records)) if "all" in arguments.models else arguments.models
     for name in names:
         start = time.perf_counter()
         try:
-            folder = record(name, arguments.out or arguments.records.parent, arguments.records)
+            folder = record(name, arguments.out or arguments.records.parent, arguments.records, arguments.code)
         except RecordError as error:
             parser.exit(2, f"record.py: {error}\n")
         print(f"{folder}: {time.perf_counter() - start:.1f} s", flush=True)

@@ -9,6 +9,7 @@ import importlib
 import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -22,7 +23,10 @@ class RecordError(Exception):
 
 @dataclass(frozen=True)
 class Recipe:
-    """One record of models.toml. ``options`` are the fields that only its recorder knows."""
+    """One record of models.toml. ``options`` are the fields that only its recorder knows.
+
+    ``code`` is the folder of the authors' code, where the caller names one: for code that is on no package index.
+    """
 
     recorder: str
     input_size: int
@@ -30,6 +34,7 @@ class Recipe:
     salt: int
     gain: float
     options: Mapping[str, Any] = field(default_factory=dict)
+    code: Path | None = None
 
 
 @dataclass(frozen=True)

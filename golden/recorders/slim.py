@@ -11,7 +11,7 @@ import importlib
 import os
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from types import ModuleType, SimpleNamespace
@@ -121,10 +121,10 @@ def build(recipe: Recipe, dtype: str = "float32", training: bool = False) -> Net
             tf.train.get_or_create_global_step()
         images = tf.placeholder(dtype, shape, name="input")
         logits, endpoints = function(images, **arguments)
-        return Network(graph, images, logits, _in_graph_order(graph, endpoints), tf.global_variables())
+        return Network(graph, images, logits, in_graph_order(graph, endpoints), tf.global_variables())
 
 
-def _in_graph_order(graph: tf.Graph, endpoints: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+def in_graph_order(graph: tf.Graph, endpoints: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     """Sort the endpoints by the place of their ops: MobileNet V2 and V3 name a block's output before its insides."""
     place = {op: index for index, op in enumerate(graph.get_operations())}
     return dict(sorted(endpoints.items(), key=lambda endpoint: place[endpoint[1].op]))
@@ -153,8 +153,17 @@ def run(recipe: Recipe, network: Network, images: np.ndarray) -> tuple[np.ndarra
         return logits, endpoints
 
 
+Build = Callable[..., Network]
+"""A function like ``build``: of the recipe, the dtype and ``training``."""
+
+
 def measure(recipe: Recipe) -> dict[str, np.ndarray]:
     """Return golden.npz's arrays: logits (images, classes) and the probes of each endpoint (images, PROBES)."""
+    return measured(recipe, build, recipe.options["slim_name"])
+
+
+def measured(recipe: Recipe, build: Build, name: str) -> dict[str, np.ndarray]:
+    """Return golden.npz's arrays of the network that ``build`` returns, which readers call ``name``."""
     # Both precisions see the same float32 pixels, in one batch: a single image runs through kernels that round
     # differently.
     images = golden_images(recipe.input_size)
@@ -162,7 +171,7 @@ def measure(recipe: Recipe) -> dict[str, np.ndarray]:
     for dtype, prefix in (("float32", "endpoint_float32:"), ("float64", "endpoint:")):
         logits, activations = run(recipe, build(recipe, dtype), images)
         if not np.isfinite(logits).all():
-            raise RecordError(f"{recipe.options['slim_name']} overflows in {dtype}: lower the recipe's gain")
+            raise RecordError(f"{name} overflows in {dtype}: lower the recipe's gain")
         arrays[f"logits_{dtype}"] = logits
         for endpoint, values in activations.items():
             flat = values.reshape(len(values), -1)
@@ -172,6 +181,11 @@ def measure(recipe: Recipe) -> dict[str, np.ndarray]:
 
 def describe(recipe: Recipe) -> Description:
     """Describe the recipe's network; ``trainable`` comes from the training graph, auxiliary head included."""
+    return described(recipe, build, f"{recipe.options['slim_name']} of TF-Slim")
+
+
+def described(recipe: Recipe, build: Build, origin: str) -> Description:
+    """Describe the network that ``build`` returns, which comes from ``origin``."""
     network, training = build(recipe), build(recipe, training=True)
     inference = {variable.op.name for variable in network.variables}
 
@@ -179,7 +193,7 @@ def describe(recipe: Recipe) -> Description:
         return {variable.op.name: variable.shape.as_list() for variable in variables}
 
     return Description(
-        f"{recipe.options['slim_name']} of TF-Slim",
+        origin,
         network.logits.op.name,
         {name: tensor.shape.as_list()[1:] for name, tensor in network.endpoints.items()},
         shapes(network.variables),

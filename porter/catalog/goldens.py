@@ -162,11 +162,12 @@ def seeded_entries(
 ) -> dict[str, Entry]:
     """Return the name-seeded weights that ``golden`` was recorded with.
 
-    With ``training``, add the training graph's variables, and each variable's moving average. ``other_shapes`` are
-    those of variables that have another width than the golden's.
+    With ``training``, add the training graph's variables, and each variable's moving average. ``other_shapes`` are the
+    variables of a model that has others than the golden, without its counter of steps.
     """
     shapes = golden.all_variables if training else golden.variables
-    shapes = {name: (other_shapes or {}).get(name, shape) for name, shape in shapes.items()}
+    if other_shapes is not None:
+        shapes = {**other_shapes, **{name: shape for name, shape in shapes.items() if name == "global_step"}}
     entries = {}
     for name, shape in shapes.items():
         if name == "global_step":

@@ -7,7 +7,10 @@ defaults of every model. ``over`` lists the values of placeholders and stands fo
 text, ``{placeholder}`` or ``{name}`` is replaced; a text that is one placeholder becomes its value. ``open`` lists the
 placeholders of ``over`` that may have any other number: such a model was not released, and is known by its name alone.
 Where the width decides more than numbers of channels, the family's design.py has ``wiring(**options)``, which returns
-that; a width whose wiring is not the base's is refused.
+that; a width whose wiring is not the base's is refused. Where they decide which layers there are, it has
+``axes(**options)``, ``sizes(**options)`` and ``chain(base_options, options)``: see Arch. ``follows`` says how a file
+tells the value of a placeholder: the ``count`` of a table's row, or the ``width`` of its first layer, its output
+channels, multiplied by ``times``.
 ``[aliases]`` maps another name to a model.
 """
 
@@ -22,7 +25,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from functools import cache
 from typing import Any, NamedTuple
 
-from porter.catalog.families import Family, families, import_net
+from porter.catalog.families import Family, families, golden_path, import_net
 from porter.errors import PorterError
 
 
@@ -73,6 +76,31 @@ class Arch:
         return int(import_net(self.family, "design").channels(layer, axis, size, **self.options))
 
     @property
+    def axes(self) -> Mapping[str, Mapping[str, Sequence[Any]]]:
+        """The table's axes, where the options decide which layers there are and are not those of the table."""
+        return self._designed("axes", **self.options) or {}
+
+    @property
+    def sizes(self) -> Mapping[str, tuple[int, int]] | None:
+        """The input and output channels of each layer by the original's name, where no golden has the layers."""
+        return self._designed("sizes", **self.options) if self.base else None
+
+    @property
+    def chain(self) -> tuple[Sequence[str], Sequence[tuple[str, str]]] | None:
+        """The scopes that follow each other in the golden's graph, and those of this model's, each with one like it.
+
+        None where the golden has the model's graph.
+        """
+        return self._designed("chain", self.base_options, self.options) if self.base else None
+
+    def _designed(self, function: str, *arguments: Any, **options: Any) -> Any:
+        """Return what a function of the family's design.py returns, None where it has none or the base's holds."""
+        if not self.base_options or self.options == self.base_options:
+            return None
+        found = getattr(import_net(self.family, "design"), function, None)
+        return found(*arguments, **options) if found is not None else None
+
+    @property
     def wired_as_base(self) -> bool:
         """Whether the graph of the golden and the table's endpoints are this model's, but for numbers of channels."""
         if not self.base or self.options == self.base_options:
@@ -111,13 +139,14 @@ class _Archs(Mapping[str, Arch]):
 ARCHS: Mapping[str, Arch] = _Archs()
 
 
-class _Block(NamedTuple):
+class Block(NamedTuple):
     """One [[model]] of a family, with the defaults of its file. ``open`` placeholders may have any number."""
 
     family: Family
     fields: Mapping[str, Any]
     over: Mapping[str, Sequence[Any]]
     open: Sequence[str]
+    follows: Mapping[str, Mapping[str, Any]]
 
     def record(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return the checked record of one model, for the ``values`` of the placeholders."""
@@ -161,7 +190,7 @@ _NUMBER = r"[0-9]{1,4}(?:\.[0-9]{1,6})?"
 
 
 @cache
-def _blocks(found: tuple[Family, ...]) -> tuple[tuple[_Block, ...], ...]:
+def _blocks(found: tuple[Family, ...]) -> tuple[tuple[Block, ...], ...]:
     """Return the blocks of each family."""
     return tuple(tuple(_family_blocks(family)) for family in found)
 
@@ -186,7 +215,7 @@ def _toml(family: Family) -> dict[str, Any]:
         raise PorterError(f"{family.records} cannot be read as TOML ({error}): correct it") from None
 
 
-def _family_blocks(family: Family) -> Iterator[_Block]:
+def _family_blocks(family: Family) -> Iterator[Block]:
     """Yield the blocks of one family. Raises PorterError, naming the file and the key, where one is wrong."""
     raw = _toml(family)
     models = raw.pop("model", [])
@@ -195,19 +224,26 @@ def _family_blocks(family: Family) -> Iterator[_Block]:
         raise PorterError(f"{family.records} has no list of models: begin each with [[model]]")
     for model in models:
         own = raw | model
-        over, free = own.pop("over", {}), own.pop("open", [])
+        over, free, follows = own.pop("over", {}), own.pop("open", []), own.pop("follows", {})
         if not isinstance(over, dict) or not all(isinstance(values, list) for values in over.values()):
             raise PorterError(f"{family.records}: over must list the values of each placeholder")
         numbers = {key for key, values in over.items() if values and {type(v) for v in values} in ({int}, {float})}
         if not isinstance(free, list) or not all(each in numbers for each in free):
             raise PorterError(f"{family.records}: open must list placeholders of over whose values are numbers")
-        block = _Block(family, own, over, free)
+        if not isinstance(follows, dict) or not all(
+            key in free and isinstance(rule, dict) and len(rule.keys() & {"count", "width"}) == 1
+            for key, rule in follows.items()
+        ):
+            raise PorterError(
+                f"{family.records}: follows must give open placeholders a row, as in cells = {{ count = 'cell' }}"
+            )
+        block = Block(family, own, over, free, follows)
         if free and set(re.findall(r"\{(\w+)\}", str(own.get("name")))) != set(over):
             raise PorterError(f"{family.records}: a name with open placeholders must have each placeholder of over")
         yield block
 
 
-def _family_archs(family: Family, blocks: Iterable[_Block]) -> Iterator[Arch]:
+def _family_archs(family: Family, blocks: Iterable[Block]) -> Iterator[Arch]:
     """Yield the models of one family. Raises PorterError, naming the file and the key, where a record is wrong."""
     aliases = _toml(family).get("aliases", {})
     if not isinstance(aliases, dict) or not all(isinstance(name, str) for name in aliases.values()):
@@ -298,7 +334,7 @@ def _unreleased(name: str) -> Arch | None:
     return None
 
 
-def _of_values(block: _Block, values: Mapping[str, Any], released: Mapping[str, Arch]) -> Arch:
+def _of_values(block: Block, values: Mapping[str, Any], released: Mapping[str, Arch]) -> Arch:
     """Return the model with these placeholders. Its base is the released one that shares most, the first of equals.
 
     A block lists the values of the paper first, so that other widths scale those.
@@ -308,17 +344,31 @@ def _of_values(block: _Block, values: Mapping[str, Any], released: Mapping[str, 
         return released[record["name"]]
     nearest = max(block.released(), key=lambda other: sum(other[key] == value for key, value in values.items()))
     base = released[block.record(nearest)["name"]]
-    return Arch(family=block.family.name, base=base.name, base_options=base.options, **record)
+    # A model without a release may have a golden all the same.
+    of = "" if golden_path(record["name"]).is_dir() else base.name
+    return Arch(family=block.family.name, base=of, base_options=base.options, **record)
+
+
+def all_blocks() -> Iterator[Block]:
+    """Yield the blocks of all families."""
+    for blocks in _blocks(families()):
+        yield from blocks
+
+
+def blocks_of(arch: Arch) -> Iterator[tuple[Block, dict[str, Any]]]:
+    """Yield the blocks with open placeholders that ``arch`` is a model of, and its values there."""
+    for block in all_blocks():
+        own = block.values_in(arch.name)
+        if own is not None:
+            yield block, own
 
 
 def at_size(arch: Arch, size: int) -> Arch:
     """Return the model like ``arch`` for images of ``size``; ``arch`` itself where its name says no other size."""
-    for blocks in _blocks(families()):
-        for block in blocks:
-            own = block.values_in(arch.name)
-            for placeholder in block.open if own is not None else ():
-                if own is not None and own[placeholder] == arch.input_size:
-                    return _of_values(block, {**own, placeholder: size}, ARCHS)
+    for block, own in blocks_of(arch):
+        for placeholder in block.open:
+            if block.fields.get("input_size") == f"{{{placeholder}}}":
+                return _of_values(block, {**own, placeholder: size}, ARCHS)
     return arch
 
 
@@ -341,10 +391,7 @@ def full_width(arch: Arch) -> Arch | None:
     return None
 
 
-def _open_floats(arch: Arch) -> Iterator[tuple[_Block, dict[str, Any], str]]:
+def _open_floats(arch: Arch) -> Iterator[tuple[Block, dict[str, Any], str]]:
     """Yield the blocks that ``arch`` is a model of, its values there, and each open placeholder of a float."""
-    for blocks in _blocks(families()):
-        for block in blocks:
-            own = block.values_in(arch.name)
-            if own is not None:
-                yield from ((block, own, each) for each in block.open if isinstance(own[each], float))
+    for block, own in blocks_of(arch):
+        yield from ((block, own, each) for each in block.open if isinstance(own[each], float))

@@ -45,6 +45,15 @@ class Command(click.Command):
                 raise
             raise click.NoSuchOption(error.option_name, f"{error.option_name} is now {new}", ctx=ctx) from None
 
+    def numbers(self) -> list[click.Parameter]:
+        """Return the options that the families' records add, none by default. They are read no earlier than needed."""
+        return []
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Return the parameters, those of ``numbers`` before the help's option."""
+        found = super().get_params(ctx)
+        return [*found[: len(self.params)], *self.numbers(), *found[len(self.params) :]]
+
     def get_help(self, ctx: click.Context) -> str:
         """Return the help text with the name that the command was called by."""
         return as_called(super().get_help(ctx))

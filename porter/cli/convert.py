@@ -136,7 +136,7 @@ def show_input(out: Console, result: Any) -> None:
     for note in result.notes:
         out.print(Text(f"  note     {printable(note)}"), soft_wrap=True)
     for part, count in found.left_out.items():
-        title = Table.load(find_arch(result.model).table).parts[part]
+        title = Table.of(find_arch(result.model)).parts[part]
         out.print(Text(f"  skipped  the {title}, {count} variables: add --{part} to port it"), soft_wrap=True)
 
 

@@ -14,6 +14,8 @@ from collections.abc import Iterable
 
 import click
 
+from porter.cli.command import Command
+
 _ARGUMENT = re.compile(r"`([a-z_][a-z_0-9]*)(?:=([^`]*))?`( of\b)?")
 
 
@@ -26,7 +28,7 @@ class Flags:
         # Errors that speak of another command's argument mostly speak of a port.
         others = sorted(commands, key=lambda command: command.name != "convert")
         for command in (*([running] if running else []), *others):
-            for parameter in command.params:
+            for parameter in (*command.params, *(command.numbers() if isinstance(command, Command) else ())):
                 if parameter.name not in self._parameters:
                     self._parameters[parameter.name or ""] = parameter
                     if running is not None and command is not running:

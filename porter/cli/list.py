@@ -96,6 +96,6 @@ def parameters(model: str) -> int:
     from porter.catalog.models import find_arch
     from porter.mapping.table import Table
 
-    wanted = Table.load(find_arch(model).table).pairs(ORIGINAL, ORIGINAL)
+    wanted = Table.of(find_arch(model)).pairs(ORIGINAL, ORIGINAL)
     variables = recorded(model).variables
     return sum(math.prod(variables[pair.source]) for pair in wanted)

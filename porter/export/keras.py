@@ -25,7 +25,7 @@ def write_weights(path: Path, output: Output) -> dict[str, str]:
 
 def _build(path: Path, output: Output) -> Any:
     """Return the network filled with the tensors, in their dtype and with those optional parts that they have."""
-    options: dict[str, Any] = dict.fromkeys(Table.load(output.arch.table).parts_in("keras", output.tensors), True)
+    options: dict[str, Any] = dict.fromkeys(Table.of(output.arch).parts_in("keras", output.tensors), True)
     if output.dtype:
         options["dtype"] = output.dtype
     output.require_room(path.parent)

@@ -55,7 +55,7 @@ def require_network(arch: Arch, dialect: str) -> None:
 
 
 def _network(arch: Arch, dialect: str, num_classes: int, in_channels: int) -> _Network:
-    table = Table.load(arch.table)
+    table = Table.of(arch)
     if dialect not in table.networks:
         raise PorterError(
             f"porter knows no network of {dialect} for {arch.name}: end `out` in .safetensors instead of /"
@@ -118,7 +118,7 @@ def write_hf_weights(path: Path, output: Output) -> dict[str, str]:
 
     Each is 0, as in a new network.
     """
-    table = Table.load(output.arch.table)
+    table = Table.of(output.arch)
     norms = [layer for layer in table.layers if layer.kind_in(output.dialect) == BATCH_NORM]
     record, entries = table.record(output.dialect), dict(output.tensors.entries)
     for norm in norms:
@@ -164,7 +164,7 @@ def write_hf(folder: Path, facts: Mapping[str, Any], labels: Sequence[str]) -> N
 
 def _ends(arch: Arch, dialect: str) -> tuple[str, str, int]:
     """Return the names of the layers that read the images and compute the logits, and the features before these."""
-    table = Table.load(arch.table)
+    table = Table.of(arch)
     stem = next(layer.names[dialect][0] for layer in table.layers if layer.stem)
     head = next(layer for layer in table.layers if layer.head and layer.part is None)
     kernel = next(iter(head.tensors(table.record(dialect)).values()))

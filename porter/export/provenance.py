@@ -64,7 +64,7 @@ def gather(
 
     ``digests`` holds the SHA-256 of every file that was read, ``dtype`` the dtype that the weights are rounded to.
     """
-    framework, differs = dialect.framework, Table.load(arch.table).differs
+    framework, differs = dialect.framework, Table.of(arch).differs
     named = bool(head.class_names(arch, translation.num_classes))
     without = head.drop_background or len(released_labels(arch)) < len(families.labels(arch.labels))
     released = arch.labels + (" without the background" if without else "")

@@ -13,6 +13,7 @@ from porter.errors import PorterError
 from porter.export.output import Output
 from porter.formats.tensorflow.graphdef import node_of
 from porter.mapping.dialects import ORIGINAL
+from porter.mapping.original_graph import original_graph
 from porter.mapping.table import Table
 
 _HANDLE = "VarHandleOp"
@@ -33,7 +34,7 @@ def fitted_graph(output: Output) -> Any:
     from porter.graph.rewrite.prune import prune
 
     arch, entries = output.arch, output.tensors.entries
-    golden, table = recorded(arch.golden), Table.load(arch.table)
+    golden, table = recorded(arch.golden), Table.of(arch)
     if not golden.graph.is_file() or not arch.wired_as_base:
         raise PorterError(f"porter has no graph of {arch.name}: write a .ckpt")
     if golden.input_size != arch.input_size:
@@ -43,7 +44,7 @@ def fitted_graph(output: Output) -> Any:
         )
     if output.dtype or any(entry.dtype != _FLOAT32 for entry in entries.values()):
         raise PorterError("the original's graph computes in float32, and the tensors have another dtype: write a .ckpt")
-    graph = golden.load_graph(channels=output.facts.values["in_channels"])
+    graph = original_graph(arch, channels=output.facts.values["in_channels"])
     nodes = {node.name: node for node in graph.node}
     outputs = [
         endpoint.where[ORIGINAL]

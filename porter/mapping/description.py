@@ -86,7 +86,7 @@ def describe(matches: Sequence[Match], size: int | None = None, dialect: str = O
 
 def _titles(match: Match) -> str:
     """Return the title of the dialect, and those of others with the same names."""
-    first, *others = (Table.load(match.arch.table).record(name).title for name in (match.dialect, *match.also))
+    first, *others = (Table.of(match.arch).record(name).title for name in (match.dialect, *match.also))
     shared = " and ".join(filter(None, (", ".join(others[:-1]), *others[-1:])))
     return first + (f", which {shared} share{'s' if len(others) == 1 else ''}" if others else "")
 

@@ -21,6 +21,7 @@ from porter.formats.roles import SHADOW, VARIABLE, base_name, roles
 from porter.mapping.containers import find_container
 from porter.mapping.dialects import Dialect
 from porter.mapping.folded import bias_beside
+from porter.mapping.follow import following
 from porter.mapping.places import Place, places, spread_place
 from porter.mapping.relayout import parse_axes
 from porter.mapping.rows import Pair, pair
@@ -113,9 +114,10 @@ def nearest(shapes: Shapes, size: int | None = None) -> list[Match]:
     for arch in ARCHS.values():
         # A family outside of porter may be half written: it is recognised once its table and golden are whole.
         with suppress(PorterError) if is_outside(arch.family) else nullcontext():
+            like = following(arch, shapes)
             if arch.table not in tables:
-                tables[arch.table] = list(_in_dialects(Table.load(arch.table), shapes))
-            found += [_judged(arch, names, shapes) for names in tables[arch.table]]
+                tables[arch.table] = list(_in_dialects(Table.of(like), shapes))
+            found += [_judged(like, names, shapes) for names in tables[arch.table]]
     if not any(match.exact for match in found):
         whole = sorted((match for match in found if not match.missing), key=lambda match: match.rank)
         for table, dialect in dict.fromkeys((match.arch.table, match.dialect) for match in whole):
@@ -187,7 +189,7 @@ def in_dialects(arch: Arch, shapes: Shapes) -> list[Match]:
 
     Dialects with the same names count once, as the table's first.
     """
-    matches = [_judged(arch, found, shapes) for found in _in_dialects(Table.load(arch.table), shapes, 0)]
+    matches = [_judged(arch, found, shapes) for found in _in_dialects(Table.of(arch), shapes, 0)]
     return sorted(matches, key=lambda match: (*match.rank, len(match.unknown)))
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import prod
 
-from porter.catalog.goldens import recorded
+from porter.catalog.goldens import Recorded, recorded
 from porter.catalog.models import Arch
 from porter.errors import MappingError
 from porter.mapping.dialects import ORIGINAL
 from porter.mapping.relayout import parse_axes
-from porter.mapping.rows import Layer, Pair
+from porter.mapping.rows import Layer, Named, Pair
 from porter.mapping.table import Table
 
 IMAGE_CHANNELS = 3
@@ -63,26 +63,68 @@ def axis_sizes(arch: Arch, table: Table, dialect: str) -> dict[str, dict[str, in
             f"{golden.path} has {golden.num_classes} classes, but the record of {arch.name} has {arch.num_classes}: "
             "correct the record"
         )
-    variables = golden.all_variables
     original, record = table.record(ORIGINAL), table.record(dialect)
+    sizes_of = _designed_sizes(arch, golden) if arch.sizes is not None else _recorded_sizes(arch, table, golden)
     found = {}
     for layer in table.layers:
         originals = layer.tensors(original)
+        own = sizes_of(layer, originals)
+        layers: dict[str, int] = {letter: size for sizes in own.values() for letter, size in sizes.items()}
+        for role, named in layer.tensors(record).items():
+            added = _letters(named.axes) - _letters(originals[role].axes) if role in originals else ()
+            # A letter that the original lacks has size 1: a dense layer is a 1x1 convolution.
+            found[named.name] = {**layers, **dict.fromkeys(added, 1), **own.get(role, {})}
+    return found
+
+
+SizesOf = Callable[[Layer, Mapping[str, Named]], dict[str, Sizes]]
+"""A function of a layer and its tensors in the original by role, which returns the sizes of each role's letters."""
+
+
+def _recorded_sizes(arch: Arch, table: Table, golden: Recorded) -> SizesOf:
+    """Return the sizes of layers that the ``golden`` has. Raises MappingError where it lacks one."""
+    variables = golden.all_variables
+
+    def sizes_of(layer: Layer, originals: Mapping[str, Named]) -> dict[str, Sizes]:
         for named in originals.values():
             if named.name not in variables:
                 raise MappingError(
                     f"the table {table.name} has {named.name}, which {golden.path} lacks: correct its {ORIGINAL} name"
                 )
-        own = {
+        return {
             role: _scaled(arch, layer, letter_sizes(named.axes, variables[named.name]))
             for role, named in originals.items()
         }
-        layers = {letter: size for sizes in own.values() for letter, size in sizes.items()}
-        for role, named in layer.tensors(record).items():
-            added = _letters(named.axes) - _letters(originals[role].axes) if role in originals else ()
-            # A letter that the original lacks has size 1: a dense layer is a 1x1 convolution.
-            found[named.name] = layers | dict.fromkeys(added, 1) | own.get(role, {})
-    return found
+
+    return sizes_of
+
+
+def _designed_sizes(arch: Arch, golden: Recorded) -> SizesOf:
+    """Return the sizes of layers that the ``golden`` lacks: channels come from the design, kernels from like layers.
+
+    Those have the same row and the same last name.
+    """
+    variables, channels = golden.all_variables, arch.sizes or {}
+    base = Table.load(arch.table)
+
+    def key(layer: Layer, role: str) -> tuple[str, str, str]:
+        return layer.id, layer.names[ORIGINAL][0].rpartition(base.record(ORIGINAL).separator)[2], role
+
+    like = {
+        key(layer, role): letter_sizes(named.axes, variables[named.name])
+        for layer in base.layers
+        for role, named in layer.tensors(base.record(ORIGINAL)).items()
+    }
+
+    def sizes_of(layer: Layer, originals: Mapping[str, Named]) -> dict[str, Sizes]:
+        read, wrote = channels[layer.names[ORIGINAL][0]]
+        own = {"I": read, "C": read, "O": golden.num_classes if layer.head else wrote}
+        return {
+            role: {letter: own.get(letter, size) for letter, size in like[key(layer, role)].items()}
+            for role in originals
+        }
+
+    return sizes_of
 
 
 def _scaled(arch: Arch, layer: Layer, sizes: Sizes) -> dict[str, int]:

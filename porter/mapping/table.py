@@ -13,12 +13,13 @@ from functools import lru_cache
 from pathlib import Path
 
 from porter.catalog.families import table_path
+from porter.catalog.models import Arch
 from porter.errors import MappingError
 from porter.mapping.dialects import Dialect
 from porter.mapping.differs import Differs
 from porter.mapping.networks import Network
 from porter.mapping.rows import Endpoint, Layer, Lone, Pair, pair
-from porter.mapping.table_files import Source, read_sources
+from porter.mapping.table_files import Source, read_sources, with_axes
 from porter.mapping.table_reader import expand
 
 __all__ = ["Endpoint", "Layer", "Lone", "Pair", "Table", "table_path"]
@@ -56,6 +57,12 @@ class Table:
         A table is parsed and expanded once: again only where one of its files has changed.
         """
         return _expanded(read_sources(path))
+
+    @classmethod
+    def of(cls, arch: Arch) -> Table:
+        """Read the table of ``arch``, with the axes of its options where they decide which layers there are."""
+        sources = read_sources(table_path(arch.table))
+        return _expanded((*sources, with_axes(sources[-1], arch.axes)) if arch.axes else sources)
 
     @property
     def dialects(self) -> tuple[str, ...]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,6 +33,15 @@ def read_sources(path: Path, seen: tuple[Path, ...] = ()) -> tuple[Source, ...]:
     if base is None:
         return (own,)
     return (*read_sources(path.parent / f"{base}.toml", (*seen, path)), own)
+
+
+def with_axes(base: Source, axes: Mapping[str, Mapping[str, Sequence[Any]]]) -> Source:
+    """Return a table that extends ``base`` by replacing ``axes``, as if a file said so."""
+    columns = (
+        f"[axis.{axis}]\n" + "".join(f"{column} = {json.dumps(list(cells))}\n" for column, cells in found.items())
+        for axis, found in axes.items()
+    )
+    return Source(base.path, "\n".join(columns), base.overlays)
 
 
 def dialect_of(overlay: Path) -> str:

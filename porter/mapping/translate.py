@@ -135,7 +135,7 @@ def translate(
     Raises MappingError where a variable is neither mapped nor ignored, where one is missing, where a shape differs
     from the architecture's, and where ``target`` lacks a tensor whose values matter.
     """
-    job = _Job(checkpoint, arch, Table.load(arch.table), source, target, options or Options())
+    job = _Job(checkpoint, arch, Table.of(arch), source, target, options or Options())
     _check_options(job)
     named = named_as_original(checkpoint, arch, job.table, source)
     located = _located(replace(job, checkpoint=named.checkpoint))

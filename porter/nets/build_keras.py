@@ -29,7 +29,7 @@ def build(
 
     Raises MappingError where a tensor is missing, left over or of another shape.
     """
-    table = Table.load(arch.table)
+    table = Table.of(arch)
     model: keras.Model = arch.builder("keras")(
         num_classes=head_classes(arch, table, "keras", tensors, num_classes),
         dtype=dtype or common_dtype(tensors),

@@ -32,7 +32,7 @@ def build(
 
     Raises MappingError where a tensor is missing, left over or of another shape.
     """
-    table = Table.load(arch.table)
+    table = Table.of(arch)
     classes = head_classes(arch, table, "torch", tensors, num_classes)
     if any(options.get(part) for part in table.parts):
         options["input_size"] = input_size or arch.input_size

@@ -17,6 +17,7 @@ from porter.catalog.models import Arch
 from porter.errors import PorterError
 from porter.graph.functions import build_graph
 from porter.graph.shape_inference import infer_shapes
+from porter.mapping.original_graph import original_graph
 from porter.mapping.rows import Endpoint
 from porter.mapping.table import Table
 
@@ -72,7 +73,7 @@ def feature_network(arch: Arch, framework: str, network: Any, out_indices: Seque
     chosen = _positions(arch, len(maps), out_indices)
     places = [endpoint.where[framework] for endpoint in maps.values()]
     module = import_module(f"porter.nets.features_{framework}")
-    pairs = Table.load(arch.table).pairs(framework, framework)
+    pairs = Table.of(arch).pairs(framework, framework)
     stem = {pair.target: pair.target_axes for pair in pairs if pair.stem}
     cut, channels = module.cut(network, places, chosen, arch.input_size, stem)
     cut.feature_info = FeatureInfo(
@@ -91,7 +92,7 @@ def feature_maps(arch: Arch) -> dict[int, Endpoint]:
     A stride is the input's side over the map's, to the nearest power of two: VALID convolutions make maps a little
     smaller. A map of 1x1 is pooled, and no feature map.
     """
-    table = Table.load(arch.table)
+    table = Table.of(arch)
     size, shapes = recorded(arch.golden).input_size, _endpoint_shapes(arch, table)
     maps = {}
     for endpoint in table.endpoints:
@@ -103,11 +104,10 @@ def feature_maps(arch: Arch) -> dict[int, Endpoint]:
 
 def _endpoint_shapes(arch: Arch, table: Table) -> dict[str, tuple[int, ...]]:
     """Return the endpoints' shapes without the batch; those that slim does not name follow from the golden's graph."""
-    golden = recorded(arch.golden)
-    shapes = golden.endpoint_shapes
+    shapes = recorded(arch.golden).endpoint_shapes if arch.chain is None else {}
     others = {one.name: one.where["tf"] for one in table.endpoints if one.name not in shapes and "tf" in one.where}
     if others:
-        found = infer_shapes(build_graph(golden.load_graph()))
+        found = infer_shapes(build_graph(original_graph(arch)))
         for name, op in others.items():
             shape = found.of(op)
             if shape is not None and None not in shape:

@@ -19,7 +19,7 @@ def library_network(arch: Arch, dialect: str) -> tuple[Dialect, Network]:
 
     Raises PorterError where the library has none.
     """
-    table = Table.load(arch.table)
+    table = Table.of(arch)
     if dialect not in table.networks:
         known = ", ".join(table.record(name).library for name in table.networks) or "no library"
         raise PorterError(f"porter builds {arch.name} with {known}, not with {dialect}: choose another side")
@@ -43,7 +43,7 @@ def build_library(
     if record.framework == "torch":
         module.eval()
     fill = import_module(f"porter.nets.build_{record.framework}").fill
-    fill(module, Table.load(arch.table), tensors, dialect)
+    fill(module, Table.of(arch), tensors, dialect)
     return module
 
 

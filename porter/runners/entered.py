@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from porter.catalog.goldens import recorded
 from porter.catalog.models import ARCHS
 from porter.errors import MappingError
 from porter.graph.functions import build_graph
@@ -16,6 +15,7 @@ from porter.graph.rewrite.alike import find_alike
 from porter.graph.rewrite.entry import entered, find_entry, find_stem, steps_before
 from porter.graph.rewrite.own_steps import OwnSteps, own_steps
 from porter.graph.shape_inference import infer_shapes
+from porter.mapping.original_graph import original_graph
 from porter.mapping.translate import Translation
 from porter.runners.context import Context
 
@@ -62,7 +62,7 @@ def enter(graph: Any, context: Context, prefix: str, translation: Translation | 
     stem = find_stem(built, names, where.values() or built.nodes)
     if stem is None:
         return Entered(graph, where)
-    original = build_graph(recorded(context.arch.golden).load_graph())
+    original = build_graph(original_graph(context.arch))
     first = find_stem(original, {kernel}, original.nodes)
     assert first is not None
     entry = find_entry(built, stem, steps_before(original, first), path)

@@ -20,6 +20,7 @@ from porter.formats.roles import base_name
 from porter.formats.tensorflow import bundle
 from porter.formats.tensorflow.frozen import FORMAT
 from porter.mapping.dialects import ORIGINAL
+from porter.mapping.original_graph import original_graph
 from porter.mapping.stored_names import find_prefix
 from porter.mapping.table import Table
 from porter.mapping.translate import Translation, translate
@@ -142,7 +143,7 @@ def _open_graph(path: Path | None, context: Context) -> _Graph:
         needed = f"{source.init_ops[0]} needs, which TensorFlow runs when it loads the model,"
         check_ops(prune(source.graph, source.init_ops, path), path, needed)
     definition, fake_quants = without_fake_quant(
-        golden.load_graph(context.size, context.channels) if golden else inlined(source.graph)
+        original_graph(context.arch, context.size, context.channels) if golden else inlined(source.graph)
     )
     return _Graph(path, definition, fake_quants, golden)
 

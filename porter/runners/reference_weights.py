@@ -25,7 +25,7 @@ def reference_weights(translation: Translation, arch: Arch, read: Reader) -> dic
     The arrays have TensorFlow's axis order and the dtypes of the checkpoint. From other names than the original's,
     ``translation`` leads to those: its entries hold the roles that the file's dialect lacks.
     """
-    taken, table, source = translation.taken, Table.load(arch.table), translation.source
+    taken, table, source = translation.taken, Table.of(arch), translation.source
     pairs = [pair for pair in table.pairs(source, ORIGINAL, table.parts) if pair.source in taken]
     made = {name: translation.made[name].load() for name in taken.values() if name in translation.made}
     values = {**read([taken[pair.source] for pair in pairs if taken[pair.source] not in made]), **made}

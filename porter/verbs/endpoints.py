@@ -19,7 +19,7 @@ def endpoints(model: str, network: Any, images: np.ndarray) -> dict[str, np.ndar
     keras.applications'. It runs in the images' dtype, float32 or float64. Raises PorterError for another type, and
     where no layer has a name of the table.
     """
-    found = runner_of(network, Table.load(find_arch(model).table))(images)
+    found = runner_of(network, Table.of(find_arch(model)))(images)
     if not found:
         raise PorterError(f"{type(network).__name__} has no layer of {model}: give its layers the table's names")
     return found

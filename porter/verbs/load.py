@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from porter.catalog.models import Arch, find_arch
+from porter.catalog.open_values import with_options
 from porter.errors import PorterError
 from porter.formats.checkpoint import Checkpoint
 from porter.formats.open import open_checkpoint
 from porter.formats.suspicious import Findings, watch
 from porter.mapping.dialects import DIALECTS, Dialect
 from porter.mapping.file_dialect import to_framework
+from porter.mapping.follow import following_file
 from porter.mapping.kinds import statistic_leaves
 from porter.mapping.table import Table
 from porter.nets.build import build, require_framework
@@ -50,14 +52,17 @@ def load(
     Warns of weights that are not finite, and of negative variances. Raises PorterError where the weights are not the
     model's, the framework is not installed, or an argument contradicts ``features_only``.
     """
-    arch = find_arch(model)
+    arch = with_options(find_arch(model), options)
     _refuse_contradictions(arch, features_only, out_indices, {"num_classes": num_classes, **options})
     if weights is None:
         classes = 0 if features_only else num_classes
         network = build(arch, framework, None, classes, dtype=dtype, in_channels=in_channels, **options)
     else:
+        require_framework(arch, framework)
+        opened = open_checkpoint(weights)
+        arch = following_file(arch, opened.entries)
         network = _filled(
-            arch, framework, weights, num_classes=num_classes, dtype=dtype, in_channels=in_channels, **options
+            arch, framework, opened, num_classes=num_classes, dtype=dtype, in_channels=in_channels, **options
         )
     return feature_network(arch, framework, network, out_indices) if features_only else network
 
@@ -70,25 +75,23 @@ def _refuse_contradictions(
         if out_indices is not None:
             raise PorterError("`out_indices` selects feature maps: add `features_only=True`")
         return
-    for name in ("num_classes", *Table.load(arch.table).parts):
+    for name in ("num_classes", *Table.of(arch).parts):
         if given.get(name):
             raise PorterError(f"`features_only` leaves all classifiers out: leave `{name}` out too")
 
 
-def _filled(arch: Arch, framework: str, weights: str | Path, **options: Any) -> Any:
+def _filled(arch: Arch, framework: str, opened: Checkpoint, **options: Any) -> Any:
     """Return the network with the weights of a file, and warn of suspicious ones."""
-    require_framework(arch, framework)
-    checkpoint = open_checkpoint(weights)
-    parts = [part for part in Table.load(arch.table).parts if options.get(part)]
-    translation = to_framework(checkpoint, arch, framework, parts)
+    parts = [part for part in Table.of(arch).parts if options.get(part)]
+    translation = to_framework(opened, arch, framework, parts)
     if translation is None:
         suspicious = Findings()
-        tensors = _watched(checkpoint, DIALECTS[framework], suspicious)
+        tensors = _watched(opened, DIALECTS[framework], suspicious)
     else:
-        tensors, suspicious = translation.as_checkpoint(checkpoint), translation.suspicious
+        tensors, suspicious = translation.as_checkpoint(opened), translation.suspicious
     network = build(arch, framework, tensors, **options)
     for sentence in suspicious.values():
-        warnings.warn(f"{checkpoint.path}: {sentence}", stacklevel=3)
+        warnings.warn(f"{opened.path}: {sentence}", stacklevel=3)
     return network
 
 

@@ -25,6 +25,7 @@ from porter.mapping.description import size_note
 from porter.mapping.dialects import ORIGINAL
 from porter.mapping.differs import require_same_function, sentences
 from porter.mapping.file_dialect import file_dialect
+from porter.mapping.follow import following_file
 from porter.mapping.head import Head, head_beside
 from porter.mapping.stored_names import stored_names
 from porter.mapping.table import Table
@@ -67,7 +68,7 @@ class PortResult:
     @property
     def notes(self) -> tuple[str, ...]:
         """What the file leaves open or has otherwise, and libraries that compute another function with the weights."""
-        differs = Table.load(find_arch(self.model).table).differs
+        differs = Table.of(find_arch(self.model)).differs
         return (*self.translation.notes, *sentences(differs, self.source, self.target, self.checkpoint.layers))
 
     def as_dict(self) -> dict[str, Any]:
@@ -183,7 +184,7 @@ def port(
     Raises PorterError, and writes no file, if the checkpoint is not the model's.
     """
     arch, head = find_arch(model), head_beside(backbone, head, labels)
-    table = Table.load(arch.table)
+    table = Table.of(arch)
     if source is not None:
         table.record(source)
     framework = table.record(target).framework
@@ -197,6 +198,8 @@ def port(
     if verify:
         before_tensorflow()
     opened, digests, ignore = _open(arch, checkpoint, ignore, expect_sha256, track)
+    arch = following_file(arch, opened.entries, source)
+    table = Table.of(arch)
     training = _training(Path(checkpoint if checkpoint is not None else opened.path), tag)
     if destination:
         destination.refuse_sources(opened.files or (opened.path,))
@@ -308,7 +311,7 @@ def _read(plan: Plan) -> Verification | None:
 
 def _check_rounded(plan: Plan, written: Checkpoint) -> None:
     """Raise PorterError unless the file holds the plan's tensors, rounded, bit for bit."""
-    dialect = Table.load(plan.arch.table).record(plan.target)
+    dialect = Table.of(plan.arch).record(plan.target)
     for name, stored_name in stored_names(written.entries, plan.tensors, dialect).items():
         if not np.array_equal(written[stored_name], plan.output.entry(name).load(), equal_nan=True):
             raise PorterError(f"{written.path}: tensor {name} read back differs from what was written: try again")
@@ -332,7 +335,7 @@ def _verify(plan: Plan, tensors: Checkpoint) -> Verification | None:
     notes = [found.inputs]
     if plan.save_dtype:
         notes.append(f"weights as they are before {plan.save_dtype}")
-    if plan.options.parts and not Table.load(plan.arch.table).optional:
+    if plan.options.parts and not Table.of(plan.arch).optional:
         notes.append("the auxiliary head was not run, which the original has in training alone")
     return replace(found, digests=plan.digests, inputs="; ".join(notes))
 

@@ -85,7 +85,7 @@ def _head(best: Match, analysis: Analysis | None) -> str:
 
 def _command(best: Match, shapes: Mapping[str, object], path: Path, analysis: Analysis | None) -> str:
     """Return the command that ports the file, of several copies of the network the first."""
-    record = Table.load(best.arch.table).record(best.dialect)
+    record = Table.of(best.arch).record(best.dialect)
     target = "keras" if record.framework == "torch" else "torch"
     checkpoint = shlex.quote(_checkpoint(path, analysis))
     options = _place(best) if best.copies else ""

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from porter.catalog.goldens import recorded, seeded_entries
-from porter.catalog.models import find_arch
+from porter.catalog.models import Arch, find_arch
+from porter.catalog.open_values import varied
 from porter.errors import PorterError
 from porter.files.atomic import creating
 from porter.files.progress import Track, untracked
@@ -31,8 +32,12 @@ class SeedResult:
         return {"model": self.model, "out": str(self.out), "tensors": self.tensors, "bytes": self.bytes}
 
 
-def seed(model: str, out: str | Path, training: bool = False, track: Track[str] = untracked) -> SeedResult:
+def seed(
+    model: str, out: str | Path, training: bool = False, track: Track[str] = untracked, **numbers: float | None
+) -> SeedResult:
     """Write name-seeded weights of ``model`` to the checkpoint prefix ``out`` (.index and .data).
+
+    ``numbers`` are those in the names of other models of the family, such as ``cells`` and ``filters`` of AmoebaNet.
 
     ``training`` adds what the authors' trainer also saves: an auxiliary head, global_step, and every variable's moving
     average, 1.01 times its value so that a mix-up shows. Raises PorterError if ``out`` is another checkpoint already,
@@ -43,11 +48,18 @@ def seed(model: str, out: str | Path, training: bool = False, track: Track[str] 
         raise PorterError(f"`out` must be a checkpoint's prefix, such as seeded.ckpt, got {str(out)!r}")
     if not prefix.absolute().parent.is_dir():
         raise PorterError(f"the folder {prefix.parent} does not exist: make it first, or name another `out`")
-    arch = find_arch(model)
-    shapes = expected_shapes(arch, Table.load(arch.table), ORIGINAL) if arch.base else None
-    entries = seeded_entries(recorded(arch.golden), training, shapes)
+    arch = varied(find_arch(model), **numbers)
+    entries = seeded_entries(recorded(arch.golden), training, _variables(arch, training) if arch.base else None)
     index, data = index_file(prefix), data_file(prefix)
     with creating(prefix, [data, index]) as (new_data, new_index):
         names = track(in_order(entries), "writing")
         write_bundle(new_data, new_index, (stored(name, entries[name].load()) for name in names))
     return SeedResult(arch.name, prefix, len(entries), index.stat().st_size + data.stat().st_size)
+
+
+def _variables(arch: Arch, training: bool) -> dict[str, tuple[int, ...]]:
+    """Return the variables of a model without a golden of its own, and their shapes."""
+    table = Table.of(arch)
+    parts = table.parts if training else table.parts_in(ORIGINAL, recorded(arch.golden).variables)
+    shapes = expected_shapes(arch, table, ORIGINAL)
+    return {pair.source: shapes[pair.source] for pair in table.pairs(ORIGINAL, ORIGINAL, parts)}

@@ -15,6 +15,7 @@ from porter.formats.checkpoint import Checkpoint
 from porter.formats.input_digests import Inputs
 from porter.mapping.dialects import ORIGINAL
 from porter.mapping.file_dialect import file_dialect
+from porter.mapping.follow import following_file
 from porter.mapping.head import Head, head_beside
 from porter.mapping.shapes import IMAGE_CHANNELS
 from porter.mapping.table import Table
@@ -88,6 +89,7 @@ def verify(
     if checkpoint is None and not sides:
         _refuse_unused({"images": images, "preprocessing": preprocessing, "backbone": backbone, "labels": labels})
     opened = inputs.open(checkpoint) if checkpoint is not None else None
+    arch = following_file(arch, opened.entries) if opened is not None else arch
     runs_graph = any(side.startswith("tf:") for side in sides) or _is_graph(opened)
     if trust_graph and not runs_graph:
         raise PorterError("no graph of yours runs here: leave `trust_graph` out, or name the graph by `graph`")
@@ -95,7 +97,7 @@ def verify(
         _refuse_unused({"ignore": ignore, "prefix": prefix, "rename": rename, "average": average != "auto"})
     context = Context(
         replace(arch, preprocessing=preprocessing) if preprocessing else arch,
-        Table.load(arch.table),
+        Table.of(arch),
         arch.input_size,
         opened,
         Options(average, ignore, prefix, rename=rename or {}, backbone=backbone),
@@ -182,7 +184,7 @@ def verify_golden(
     track: Track[int] = untracked,
 ) -> Verification:
     """Compare ports with name-seeded weights with a golden, the model's own by default."""
-    context = beside_golden(Context(arch, Table.load(arch.table), arch.input_size, golden=golden))
+    context = beside_golden(Context(arch, Table.of(arch), arch.input_size, golden=golden))
     sides = _ports(context, frameworks)
     return _compared(context, golden_side(context), sides, _images(context, ()), settings, track=track)
 
@@ -207,7 +209,7 @@ def verify_checkpoint(
     """
     context = Context(
         arch,
-        Table.load(arch.table),
+        Table.of(arch),
         arch.input_size,
         checkpoint,
         options or Options(),

@@ -16,7 +16,8 @@ class Config:
     """The numbers of one network under slim's names: its ``*_config`` and, for batch norm, its ``*_arg_scope``.
 
     ``num_cells`` counts the normal cells, the paper's 3N. With ``skip_reduction_layer_input`` the cell after a
-    reduction takes its second input from one cell farther back.
+    reduction takes its second input from one cell farther back. ``aux_scaling`` is a factor on the auxiliary head's
+    filters.
     """
 
     stem: Literal["imagenet", "cifar"]
@@ -30,6 +31,7 @@ class Config:
     filter_scaling_rate: float = 2.0
     batch_norm_epsilon: float = 1e-3
     batch_norm_decay: float = 0.9997
+    aux_scaling: float = 1.0
 
     @property
     def cells_per_stage(self) -> int:
@@ -40,6 +42,12 @@ class Config:
     def stem_filters(self) -> int:
         """Output channels of the first 3x3 convolution: on ImageNet VALID with stride 2, on CIFAR-10 SAME."""
         return int((32 if self.stem == "imagenet" else self.num_conv_filters) * self.stem_multiplier)
+
+    @property
+    def aux_filters(self) -> tuple[int, int]:
+        """Output channels of the auxiliary head's two convolutions."""
+        first, second = AUX_FILTERS
+        return int(first * self.aux_scaling), int(second * self.aux_scaling)
 
 
 LARGE = Config(
@@ -98,8 +106,8 @@ class Branch(NamedTuple):
 class Wiring(NamedTuple):
     """A cell. Each combination adds its two branches and makes the next state: the first one makes state 2.
 
-    ``kind`` is its word in Keras' names. The cell concatenates the states ``output``. Operations on the first two
-    states have the ``stride``.
+    ``kind`` is its word in Keras' names. The cell concatenates the states ``output``; the first two are brought to the
+    cell's filters and size. Operations on the first two states have the ``stride``.
     """
 
     kind: Literal["normal", "reduction"]

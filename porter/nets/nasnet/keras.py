@@ -6,8 +6,8 @@ averages count the padding and maxima may be padding. docs/nasnet.md has the mea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeAlias
 
@@ -16,10 +16,10 @@ from keras import layers
 
 from porter.nets.layers_keras import DropPath, average_pool_same
 from porter.nets.nasnet.design import (
-    AUX_FILTERS,
     AUX_POOL,
     AUX_STRIDE,
     CIFAR,
+    CURRENT,
     LARGE,
     MOBILE,
     PREVIOUS,
@@ -32,6 +32,8 @@ from porter.nets.nasnet.design import (
 )
 
 Map: TypeAlias = keras.KerasTensor
+Side: TypeAlias = int | tuple[int, int]
+"""Of a kernel or a stride: both ways, or height and width."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +43,11 @@ class Layers:
     config: Config
     dtype: str
 
-    def convolution(self, x: Map, filters: int, name: str, kernel: int = 1, stride: int = 1, pad: str = "same") -> Map:
-        return layers.Conv2D(
-            filters, kernel, stride, pad, "channels_last", use_bias=False, dtype=self.dtype, name=name
-        )(x)
+    def convolution(
+        self, x: Map, filters: int, name: str, kernel: Side = 1, stride: Side = 1, pad: str = "same", rate: int = 1
+    ) -> Map:
+        convolve = partial(layers.Conv2D, filters, kernel, stride, pad, "channels_last", rate)
+        return convolve(use_bias=False, dtype=self.dtype, name=name)(x)
 
     def separable(self, x: Map, filters: int, name: str, kernel: int, stride: int) -> Map:
         return layers.SeparableConv2D(
@@ -58,8 +61,8 @@ class Layers:
     def relu(self, x: Map, name: str) -> Map:
         return layers.ReLU(dtype=self.dtype, name=name)(x)
 
-    def maximum(self, x: Map, stride: int, name: str) -> Map:
-        return layers.MaxPooling2D(3, stride, "same", "channels_last", dtype=self.dtype, name=name)(x)
+    def maximum(self, x: Map, stride: int, name: str, kernel: int = 3) -> Map:
+        return layers.MaxPooling2D(kernel, stride, "same", "channels_last", dtype=self.dtype, name=name)(x)
 
     def average(self, x: Map, stride: int, name: str) -> Map:
         return average_pool_same(x, stride, self.dtype, name)
@@ -82,11 +85,15 @@ class Layers:
         return layers.Concatenate(-1, dtype=self.dtype, name=name)(maps)
 
 
+Operation: TypeAlias = "Callable[[Cell, Map, int, str], Map]"
+"""A function of (cell, map, stride, place), with places such as ``left3``."""
+
+
 @dataclass(frozen=True)
 class Cell:
     """One cell. ``id`` is keras.applications' number or word for it. Without ``keep_prob`` it has no drop path.
 
-    ``letter`` is the family's in the name of the cell's scope.
+    ``letter`` is the family's in the name of the cell's scope, ``operations`` are those of the wiring.
     """
 
     make: Layers
@@ -95,6 +102,7 @@ class Cell:
     filters: int
     keep_prob: float | None = None
     letter: str = "A"
+    operations: Mapping[str, Operation] = field(default_factory=lambda: OPERATIONS)
 
     def __call__(self, x: Map, previous: Map | None = None) -> Map:
         """Return the (N, h, w, len(output) * filters) output for the outputs of the last cell and the one before it.
@@ -105,15 +113,16 @@ class Cell:
         with keras.name_scope(f"{kind}_{self.letter}_block_{self.id}"):
             with keras.name_scope("adjust_block"):
                 fitted = x if previous is None else self.fit_previous(previous, x)
-            states = [self._fit(make.relu(x, self._name("relu_1")), "1"), fitted]
+            states = [self.fit(make.relu(x, self.name("relu_1")), "1"), fitted]
             for number, branches in enumerate(self.wiring.combinations, start=1):
                 with keras.name_scope(f"block_{number}"):
                     sides = zip(("left", "right"), branches, strict=True)
                     maps = [self._branch(f"{side}{number}", branch, states) for side, branch in sides]
-                    states.append(make.add(maps, self._name(f"add_{number}")))
-            if PREVIOUS in self.wiring.output and fitted.shape[-1] != self.filters:
-                states[PREVIOUS] = self._fit(fitted, "path")
-            return make.concatenate([states[state] for state in self.wiring.output], self._name("concat"))
+                    states.append(make.add(maps, self.name(f"add_{number}")))
+            for state, part in ((CURRENT, "path_current"), (PREVIOUS, "path")):
+                if state in self.wiring.output:
+                    states[state] = self._fit_output(states[state], part)
+            return make.concatenate([states[state] for state in self.wiring.output], self.name("concat"))
 
     def fit_previous(self, previous: Map, x: Map) -> Map:
         """Return ``previous`` with the cell's filters and the size of ``x``."""
@@ -128,31 +137,39 @@ class Cell:
                 return make.norm(previous, f"adjust_bn_{id}")
         return previous
 
-    def factorized_reduction(self, x: Map) -> Map:
+    def factorized_reduction(self, x: Map, part: str = "adjust", relu: bool = True) -> Map:
         """Halve ``x``: half of the filters come from the even pixels, half (or one more) from the odd ones."""
         make, id, filters = self.make, self.id, self.filters
-        x = make.relu(x, f"adjust_relu_1_{id}")
-        even = make.every_second(x, 0, f"adjust_avg_pool_1_{id}")
-        odd = make.every_second(x, 1, f"adjust_avg_pool_2_{id}")
+        if relu:
+            x = make.relu(x, f"{part}_relu_1_{id}")
+        even = make.every_second(x, 0, f"{part}_avg_pool_1_{id}")
+        odd = make.every_second(x, 1, f"{part}_avg_pool_2_{id}")
         halves = [
-            make.convolution(even, filters // 2, f"adjust_conv_1_{id}"),
-            make.convolution(odd, filters - filters // 2, f"adjust_conv_2_{id}"),
+            make.convolution(even, filters // 2, f"{part}_conv_1_{id}"),
+            make.convolution(odd, filters - filters // 2, f"{part}_conv_2_{id}"),
         ]
-        return make.norm(make.concatenate(halves, f"adjust_concat_{id}"), f"adjust_bn_{id}")
+        return make.norm(make.concatenate(halves, f"{part}_concat_{id}"), f"{part}_bn_{id}")
 
-    def _name(self, part: str) -> str:
+    def _fit_output(self, x: Map, part: str) -> Map:
+        """Bring one of the first two states to the size and filters of the cell's output."""
+        if self.wiring.stride == 2:
+            return self.factorized_reduction(x, part, relu=False)
+        return self.fit(x, part) if x.shape[-1] != self.filters else x
+
+    def name(self, part: str) -> str:
+        """Return the name of one of the cell's layers."""
         return f"{self.wiring.kind}_{part}_{self.id}"
 
-    def _fit(self, x: Map, part: str, stride: int = 1) -> Map:
+    def fit(self, x: Map, part: str, stride: int = 1) -> Map:
         """Bring ``x`` to the cell's filters by a 1x1 convolution and batch norm."""
-        x = self.make.convolution(x, self.filters, self._name(f"conv_{part}"), stride=stride)
-        return self.make.norm(x, self._name(f"bn_{part}"))
+        x = self.make.convolution(x, self.filters, self.name(f"conv_{part}"), stride=stride)
+        return self.make.norm(x, self.name(f"bn_{part}"))
 
     def _branch(self, place: str, branch: Branch, states: list[Map]) -> Map:
-        x = OPERATIONS[branch.operation](self, states[branch.state], self.wiring.stride_of(branch), place)
+        x = self.operations[branch.operation](self, states[branch.state], self.wiring.stride_of(branch), place)
         if branch.operation == "identity" or self.keep_prob is None:
             return x
-        return DropPath(self.keep_prob, dtype=self.make.dtype, name=self._name(f"drop_path_{place}"))(x)
+        return DropPath(self.keep_prob, dtype=self.make.dtype, name=self.name(f"drop_path_{place}"))(x)
 
 
 def _separables(cell: Cell, x: Map, stride: int, place: str, kernel: int) -> Map:
@@ -173,24 +190,24 @@ def _identity(cell: Cell, x: Map, stride: int, place: str) -> Map:
     """Return ``x`` itself; where filters or stride change, apply ReLU and a 1x1 convolution."""
     if stride == 1 and x.shape[-1] == cell.filters:
         return x
-    return cell._fit(cell.make.relu(x, cell._name(f"relu_{place}")), place, stride)
+    return cell.fit(cell.make.relu(x, cell.name(f"relu_{place}")), place, stride)
 
 
-def _pool(cell: Cell, x: Map, stride: int, place: str, pool: Callable[[Layers, Map, int, str], Map]) -> Map:
-    """Apply a 3x3 pool. Where the filters change, a 1x1 convolution without ReLU follows."""
-    x = pool(cell.make, x, stride, cell._name(place))
-    return x if x.shape[-1] == cell.filters else cell._fit(x, place)
+def pool(cell: Cell, x: Map, stride: int, place: str, kind: Callable[[Layers, Map, int, str], Map]) -> Map:
+    """Apply a pool. Where the filters change, a 1x1 convolution without ReLU follows."""
+    x = kind(cell.make, x, stride, cell.name(place))
+    return x if x.shape[-1] == cell.filters else cell.fit(x, place)
 
 
-OPERATIONS: dict[str, Callable[[Cell, Map, int, str], Map]] = {
+OPERATIONS: dict[str, Operation] = {
     "separable_3x3": partial(_separables, kernel=3),
     "separable_5x5": partial(_separables, kernel=5),
     "separable_7x7": partial(_separables, kernel=7),
-    "average_3x3": partial(_pool, pool=Layers.average),
-    "maximum_3x3": partial(_pool, pool=Layers.maximum),
+    "average_3x3": partial(pool, kind=Layers.average),
+    "maximum_3x3": partial(pool, kind=Layers.maximum),
     "identity": _identity,
 }
-"""The operations of ``design.Branch``: functions of (cell, map, stride, place), with places such as ``left3``."""
+"""The operations of ``design.Branch``."""
 
 
 # ---- the network
@@ -201,7 +218,7 @@ def auxiliary_head(make: Layers, x: Map, num_classes: int) -> Map:
 
     Its last convolution covers the whole pooled map.
     """
-    first, second = AUX_FILTERS
+    first, second = make.config.aux_filters
     pool = partial(layers.AveragePooling2D, AUX_POOL, AUX_STRIDE, "valid", "channels_last")
     with keras.name_scope("auxiliary_branch"):
         x = pool(dtype=make.dtype, name="aux_pool")(make.relu(x, "aux_relu"))
@@ -224,14 +241,15 @@ def cell_network(
     name: str,
     in_channels: int,
     letter: str = "A",
+    operations: Mapping[str, Operation] = OPERATIONS,
 ) -> keras.Model:
     """Return a stack of cells: (N, input_size, input_size, in_channels) in, (N, num_classes) logits out.
 
-    ``cells`` are the cells with their ids; ``letter`` goes to ``Cell``. With 0 classes the network ends at the
-    (N, channels) features. With ``aux`` the outputs are both logits, the auxiliary head's second; training adds their
-    losses with weight 0.4 (nasnet.py). Every layer is Keras' own, so that a saved model loads without porter. Training
-    mode has dropout and, only with ``drop_path``, scheduled drop path. That needs porter's ``DropPath`` and the
-    callback ``DropPathSchedule(config.total_training_steps)``.
+    ``cells`` are the cells with their ids; ``letter`` and ``operations`` go to ``Cell``. With 0 classes the network
+    ends at the (N, channels) features. With ``aux`` the outputs are both logits, the auxiliary head's second; training
+    adds their losses with weight 0.4 (nasnet.py). Every layer is Keras' own, so that a saved model loads without
+    porter. Training mode has dropout and, only with ``drop_path``, scheduled drop path. That needs porter's
+    ``DropPath`` and the callback ``DropPathSchedule(config.total_training_steps)``.
     """
     make = Layers(config, dtype)
     images = keras.Input((input_size, input_size, in_channels), dtype=dtype, name="images")
@@ -243,7 +261,7 @@ def cell_network(
     aux_step = auxiliary_step([step for _, step in cells]) if aux else None
     for id, step in cells:
         keep_prob = step.keep_prob if drop_path and step.keep_prob < 1 else None
-        cell = Cell(make, step.wiring, id, step.filters, keep_prob, letter)
+        cell = Cell(make, step.wiring, id, step.filters, keep_prob, letter, operations)
         outputs.append(cell(outputs[-1], outputs[step.previous]))
         if step == aux_step:
             aux_logits.append(auxiliary_head(make, outputs[-1], num_classes))

@@ -24,6 +24,7 @@ from porter.nets.nasnet.design import (
     AUX_POOL,
     AUX_STRIDE,
     CIFAR,
+    CURRENT,
     LARGE,
     MOBILE,
     PREVIOUS,
@@ -36,9 +37,11 @@ from porter.nets.nasnet.design import (
 )
 
 Norm = Callable[[int], nn.BatchNorm2d]
+Make = Callable[[int, int, Norm, int], nn.Module]
+"""An operation: a function of (channels, filters, batch norm, stride)."""
 
 
-def _fit(channels: int, filters: int, norm: Norm, stride: int = 1, **before: nn.Module) -> nn.Sequential:
+def fit(channels: int, filters: int, norm: Norm, stride: int = 1, **before: nn.Module) -> nn.Sequential:
     """Return the modules ``before``, then a 1x1 convolution and batch norm from ``channels`` to ``filters``."""
     convolution = nn.Conv2d(channels, filters, 1, stride, bias=False)
     return nn.Sequential(OrderedDict(before, conv=convolution, bn=norm(filters)))
@@ -63,25 +66,27 @@ def _identity(channels: int, filters: int, norm: Norm, stride: int) -> nn.Module
     """Return the operation identity: a 1x1 convolution only where filters or stride change."""
     if stride == 1 and channels == filters:
         return nn.Identity()
-    return _fit(channels, filters, norm, stride, relu=nn.ReLU())
+    return fit(channels, filters, norm, stride, relu=nn.ReLU())
 
 
-def _pool(channels: int, filters: int, norm: Norm, stride: int, pool: type[AvgPool2dSame | MaxPool2dSame]) -> nn.Module:
-    """Return a 3x3 pool. Where the filters change, a 1x1 convolution without ReLU follows."""
+def pool(
+    channels: int, filters: int, norm: Norm, stride: int, kind: Callable[[int, int], nn.Module], kernel: int = 3
+) -> nn.Module:
+    """Return a pool. Where the filters change, a 1x1 convolution without ReLU follows."""
     if channels == filters:
-        return pool(3, stride)
-    return _fit(channels, filters, norm, pool=pool(3, stride))
+        return kind(kernel, stride)
+    return fit(channels, filters, norm, pool=kind(kernel, stride))
 
 
-OPERATIONS: dict[str, Callable[[int, int, Norm, int], nn.Module]] = {
+OPERATIONS: dict[str, Make] = {
     "separable_3x3": partial(Separables, kernel=3),
     "separable_5x5": partial(Separables, kernel=5),
     "separable_7x7": partial(Separables, kernel=7),
-    "average_3x3": partial(_pool, pool=AvgPool2dSame),
-    "maximum_3x3": partial(_pool, pool=MaxPool2dSame),
+    "average_3x3": partial(pool, kind=AvgPool2dSame),
+    "maximum_3x3": partial(pool, kind=MaxPool2dSame),
     "identity": _identity,
 }
-"""The operations of ``design.Branch``: functions of (channels, filters, batch norm, stride)."""
+"""The operations of ``design.Branch``."""
 
 
 class EverySecond(nn.Module):
@@ -100,18 +105,19 @@ class EverySecond(nn.Module):
         return every(x[..., self.offset :, self.offset :], 2)
 
 
-def _path(offset: int, channels: int, filters: int) -> nn.Sequential:
+def _path(offset: int, channels: int, filters: int, relu: bool) -> nn.Sequential:
     convolution = nn.Conv2d(channels, filters, 1, bias=False)
-    return nn.Sequential(OrderedDict(pixels=EverySecond(offset), relu=nn.ReLU(), conv=convolution))
+    activation = {"relu": nn.ReLU()} if relu else {}
+    return nn.Sequential(OrderedDict(pixels=EverySecond(offset), **activation, conv=convolution))
 
 
 class Halving(nn.Module):
     """A module with the layers of factorized reduction, which halves a map."""
 
-    def add_halving(self, channels: int, filters: int, norm: Norm) -> None:
+    def add_halving(self, channels: int, filters: int, norm: Norm, relu: bool = True) -> None:
         """Add the layers: half of the filters come from the even pixels, half (or one more) from the odd ones."""
-        self.path_1 = _path(0, channels, filters // 2)
-        self.path_2 = _path(1, channels, filters - filters // 2)
+        self.path_1 = _path(0, channels, filters // 2, relu)
+        self.path_2 = _path(1, channels, filters - filters // 2, relu)
         self.final_path_bn = norm(filters)
 
     def halved(self, x: Tensor) -> Tensor:
@@ -120,11 +126,11 @@ class Halving(nn.Module):
 
 
 class FactorizedReduction(Halving):
-    """Factorized reduction as a module of its own."""
+    """Factorized reduction as a module of its own, by default after a ReLU."""
 
-    def __init__(self, channels: int, filters: int, norm: Norm) -> None:
+    def __init__(self, channels: int, filters: int, norm: Norm, relu: bool = True) -> None:
         super().__init__()
-        self.add_halving(channels, filters, norm)
+        self.add_halving(channels, filters, norm, relu)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.halved(x)
@@ -134,8 +140,9 @@ class Cell(Halving):
     """One cell: (N, channels, H, W) and the output of the cell before in, (N, len(output) * filters, ...) out.
 
     ``previous_channels`` is None in a first cell, which takes ``x`` for both inputs. With ``halve`` the previous
-    output is twice as large as ``x``. ``keep_prob`` belongs to drop path. Names differ between networks: the layers
-    that halve are the cell's own or, with ``nested``, those of its ``conv_prev_1x1``.
+    output is twice as large as ``x``. ``keep_prob`` belongs to drop path, ``operations`` are those of the wiring. Names
+    differ between networks: the layers that halve are the cell's own or, with ``nested``, those of its
+    ``conv_prev_1x1``.
     """
 
     def __init__(
@@ -148,31 +155,32 @@ class Cell(Halving):
         norm: Norm,
         keep_prob: float = 1.0,
         nested: bool = False,
+        operations: Mapping[str, Make] = OPERATIONS,
     ) -> None:
         super().__init__()
         self.wiring = wiring
         self.halve = halve and not nested
         self.project = previous_channels is not None and not self.halve and (halve or previous_channels != filters)
-        self.conv_1x1 = _fit(channels, filters, norm, relu=nn.ReLU())
+        self.conv_1x1 = fit(channels, filters, norm, relu=nn.ReLU())
         if previous_channels is None:
             previous_channels = channels
         elif self.halve:
             self.add_halving(previous_channels, filters, norm)
             previous_channels = filters
         elif self.project:
-            fit = FactorizedReduction if halve else partial(_fit, relu=nn.ReLU())
-            self.conv_prev_1x1 = fit(previous_channels, filters, norm)
+            make_previous = FactorizedReduction if halve else partial(fit, relu=nn.ReLU())
+            self.conv_prev_1x1 = make_previous(previous_channels, filters, norm)
             previous_channels = filters
 
         state_channels = [filters, previous_channels] + [filters] * len(wiring.combinations)
         for number, branches in enumerate(wiring.combinations):
             for side, branch in zip(("left", "right"), branches, strict=True):
-                make = OPERATIONS[branch.operation]
+                make = operations[branch.operation]
                 operation = make(state_channels[branch.state], filters, norm, wiring.stride_of(branch))
                 self.add_module(f"comb_iter_{number}_{side}", operation)
         self.drop_path = DropPath(keep_prob)
-        unfit = PREVIOUS in wiring.output and previous_channels != filters
-        self.path = _fit(previous_channels, filters, norm) if unfit else nn.Identity()
+        self.path_current = self._path(CURRENT, filters, filters, norm)
+        self.path = self._path(PREVIOUS, previous_channels, filters, norm)
 
     def forward(self, x: Tensor, previous: Tensor | None = None) -> Tensor:
         states = [self.conv_1x1(x), self.fit_previous(x if previous is None else previous)]
@@ -181,8 +189,16 @@ class Cell(Halving):
                 self._branch(f"comb_iter_{number}_left", left, states)
                 + self._branch(f"comb_iter_{number}_right", right, states)
             )
-        states[PREVIOUS] = self.path(states[PREVIOUS])
+        states[CURRENT], states[PREVIOUS] = self.path_current(states[CURRENT]), self.path(states[PREVIOUS])
         return torch.cat([states[state] for state in self.wiring.output], 1)
+
+    def _path(self, state: int, channels: int, filters: int, norm: Norm) -> nn.Module:
+        """Return what brings one of the first two states to the cell's output, where the output has it."""
+        if state not in self.wiring.output:
+            return nn.Identity()
+        if self.wiring.stride == 2:
+            return FactorizedReduction(channels, filters, norm, relu=False)
+        return fit(channels, filters, norm) if channels != filters else nn.Identity()
 
     def fit_previous(self, previous: Tensor) -> Tensor:
         """Return the previous output, brought to the cell's filters and, where it is twice as large, halved."""
@@ -201,12 +217,15 @@ class Cell(Halving):
 class AuxiliaryHead(nn.Module):
     """A second classifier for training: a cell's output (N, channels, H, W) in, (N, num_classes) logits out.
 
-    Its last convolution covers the whole pooled map, so that it takes only maps of ``side`` x ``side``.
+    Its last convolution covers the whole pooled map, so that it takes only maps of ``side`` x ``side``. ``filters`` are
+    the channels of its two convolutions.
     """
 
-    def __init__(self, channels: int, num_classes: int, side: int, norm: Norm) -> None:
+    def __init__(
+        self, channels: int, num_classes: int, side: int, norm: Norm, filters: tuple[int, int] = AUX_FILTERS
+    ) -> None:
         super().__init__()
-        first, second = AUX_FILTERS
+        first, second = filters
         self.pool = nn.AvgPool2d(AUX_POOL, AUX_STRIDE)
         self.proj = nn.Conv2d(channels, first, 1, bias=False)
         self.bn_0 = norm(first)
@@ -222,7 +241,8 @@ class AuxiliaryHead(nn.Module):
 class CellNetwork(nn.Module):
     """A stack of cells: (N, in_channels, H, W) in, (N, num_classes) logits out; 0 classes end at the features.
 
-    ``steps`` are its cells by name, ``stem`` is the name of the first convolution, and ``nested`` goes to ``Cell``.
+    ``steps`` are its cells by name, ``stem`` is the name of the first convolution; ``nested`` and ``operations`` go to
+    ``Cell``.
     With ``aux`` it has the auxiliary head for images of ``input_size`` and returns both logits, the head's second.
     Training adds their losses with weight 0.4 (nasnet.py). Training mode has dropout, and drop path after the first
     ``set_step``.
@@ -238,6 +258,7 @@ class CellNetwork(nn.Module):
         in_channels: int,
         stem: str = "conv0",
         nested: bool = False,
+        operations: Mapping[str, Make] = OPERATIONS,
     ) -> None:
         super().__init__()
         self.config, self.steps, self.stem = config, steps, stem
@@ -256,13 +277,14 @@ class CellNetwork(nn.Module):
         for name, step in steps.items():
             previous_channels, previous_halvings = outputs[step.previous]
             halve = previous_halvings < halvings
-            cell = Cell(step.wiring, channels, previous_channels, step.filters, halve, norm, step.keep_prob, nested)
+            inputs, keep = (step.wiring, channels, previous_channels, step.filters, halve, norm), step.keep_prob
+            cell = Cell(*inputs, keep, nested, operations)
             self.add_module(name, cell)
             channels = len(step.wiring.output) * step.filters
             halvings += step.wiring.stride == 2
             outputs.append((channels, halvings))
             if step == self.aux_step:
-                self.aux = AuxiliaryHead(channels, num_classes, -(-size // 2**halvings), norm)
+                self.aux = AuxiliaryHead(channels, num_classes, -(-size // 2**halvings), norm, config.aux_filters)
 
         self.relu = nn.ReLU()
         self.global_pool = GlobalAveragePool()
