@@ -12,6 +12,7 @@ from porter.formats.roles import VARIABLE, roles
 from porter.formats.tensorflow.dtypes import TYPES
 from porter.formats.tensorflow.graph_source import Signature, Source
 from porter.graph.analysis.blocks import Group
+from porter.graph.analysis.control.inference import View, inference_view
 from porter.graph.analysis.find_blocks import find_blocks
 from porter.graph.analysis.folding.fold import fold_layers
 from porter.graph.analysis.layers import Layer, total
@@ -78,11 +79,16 @@ class Analysis:
     @cached_property
     def paths(self) -> Paths:
         outputs = self.signature.outputs.values() if self.signature else ()
-        return split_paths(self.graph, self.all_variables.values(), outputs, self.source.train_ops)
+        return split_paths(self.view, self.shapes, self.all_variables.values(), outputs, self.source.train_ops)
+
+    @cached_property
+    def view(self) -> View:
+        """The graph as inference runs it: with loops as single nodes, and training's conditions decided."""
+        return inference_view(self.graph, self.shapes)
 
     @cached_property
     def layers(self) -> list[Layer]:
-        return fold_layers(self.graph, self.shapes, self.paths, self.all_variables)
+        return fold_layers(self.view, self.shapes, self.paths, self.all_variables)
 
     @cached_property
     def groups(self) -> list[Group]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from porter.graph.analysis.layers import CONVOLUTIONS, Layer
+
+_SPACE = re.compile(r"\d+\+\d+(, \d+\+\d+)*")
+"""The detail of a pad of height and width alone."""
 
 
 def prepend_all(layers: list[Layer], outputs: Iterable[str]) -> list[Layer]:
@@ -38,7 +42,7 @@ def _prepend(layer: Layer, into: Layer) -> bool:
     if layer.kind == "activation" and into.kind in CONVOLUTIONS and not into.before and into.inputs == [layer]:
         into.before = layer.activation
         return True
-    if layer.kind == "pad" and into.padding == "VALID" and layer.detail:
+    if layer.kind == "pad" and into.padding == "VALID" and _SPACE.fullmatch(layer.detail):
         into.padding = f"explicit {layer.detail}"
         return True
     if layer.kind == "SpaceToBatchND" and into.kind in CONVOLUTIONS and layer.dilation:
