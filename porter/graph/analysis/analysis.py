@@ -71,6 +71,24 @@ class Analysis:
         return {name: self.all_variables[name] for name, role in self.roles.items() if role == VARIABLE}
 
     @cached_property
+    def takes_size(self) -> bool:
+        """Whether an input is a picture whose height or width the graph leaves open."""
+        shapes = [self.shapes.of(name) for name in self.paths.inputs]
+        pictures = (shape for shape in shapes if shape is not None and len(shape) == 4)
+        return bool(self.shapes.assumed) or any(None in shape[1:] for shape in pictures) or self.decodes
+
+    @cached_property
+    def decodes(self) -> bool:
+        """Whether the graph decodes its pictures itself."""
+        return any(self.graph.nodes[name].op.startswith("Decode") for name in self.paths.inputs)
+
+    def own_name(self, name: str) -> str:
+        """Return the name that the signature gives to an input or output, such as logits for Identity_1; or ''."""
+        given = {**self.signature.inputs, **self.signature.outputs} if self.signature else {}
+        found = [key for key, tensor in given.items() if self.graph.resolve(tensor).node == name]
+        return found[0] if found else ""
+
+    @cached_property
     def frozen(self) -> bool:
         """Whether all variables are constants, or Dequantize nodes over constants."""
         ops = {self.graph.nodes[name].op for name in self.all_variables}

@@ -38,7 +38,7 @@ _FED = re.compile(
     r"Placeholder(V2|WithDefault)?|\w*Dequeue\w*|IteratorGetNext|Parse(Single)?Example(V2)?|Decode(Jpeg|Png|Image|Bmp)"
 )
 _ARGUMENT = re.compile(r"_Arg|_DeviceArg")
-_SIDE = frozenset({GRADIENTS, OPTIMIZER, SAVER, INITIAL, SUMMARIES, CHECKS})
+_SIDE = frozenset({GRADIENTS, OPTIMIZER, SAVER, INITIAL, SUMMARIES, CHECKS, TRAINING})
 """A node whose consumers all have these purposes shares theirs. A loss's input may still be an output."""
 
 
@@ -68,7 +68,7 @@ def split_paths(
     """Return the inference path to ``outputs``, the tensors that the file names, or to the outputs that this finds."""
     graph = view.graph
     weights = {variable.name for variable in variables}
-    purposes = _purposes(graph, weights, train_ops)
+    purposes = _purposes(view, weights, train_ops)
     resolved = dict.fromkeys(graph.resolve(tensor).node for tensor in outputs)
     stated = [name for name in resolved if view.name(name) in graph.nodes]
     fed = [
@@ -101,8 +101,9 @@ def _aside(view: View, path: Collection[str], purposes: Mapping[str, str]) -> di
     return {member: purpose for name, purpose in found.items() for member in view.members(name)}
 
 
-def _purposes(graph: Graph, weights: set[str], train_ops: Iterable[str]) -> dict[str, str]:
+def _purposes(view: View, weights: set[str], train_ops: Iterable[str]) -> dict[str, str]:
     """Return the purpose of each node that does not belong to inference."""
+    graph = view.graph
     found: dict[str, str] = {}
     for node in graph.nodes.values():
         purpose = _purpose(node.op, node.name)
@@ -112,6 +113,8 @@ def _purposes(graph: Graph, weights: set[str], train_ops: Iterable[str]) -> dict
     found |= {name: OPTIMIZER for name in train_ops if name in graph.nodes}
     for name in graph.reached(name for name, purpose in found.items() if purpose == LOSSES):
         found.setdefault(name, LOSSES)
+    training = (choice.training.node for choice in view.choices.values())
+    found |= {name: TRAINING for name in training if name not in found and not graph.consumers.get(name, ("",))}
     for name in reversed(graph.order):
         leads = {found.get(other, INFERENCE) for other in graph.consumers[name]}
         if name not in found and leads and leads <= _SIDE:

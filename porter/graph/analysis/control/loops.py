@@ -66,7 +66,7 @@ def _loop(graph: Graph, shapes: Shapes, frame: str, enters: list[str], place: di
     nodes = [graph.nodes[name] for name in ordered]
     inputs = dict.fromkeys(ref for node in nodes for ref in node.inputs if ref.node not in members)
     exits = [node.name for node in nodes if node.op in EXITS | {_STACK} and not _inside(graph, node, members)]
-    exits.sort(key=lambda name: shapes.of(name) in (None, ()))  # tensors first, then counters
+    exits.sort(key=lambda name: _rank(graph, shapes, name, members))
     return Loop(_name(graph, frame), ordered, list(inputs), exits, _steps(graph, shapes, nodes))
 
 
@@ -84,6 +84,12 @@ def _members(graph: Graph, enters: Iterable[str]) -> set[str]:
                 depth[other] = below + (graph.nodes[other].op in ENTERS)
                 waiting.append(other)
     return set(depth)
+
+
+def _rank(graph: Graph, shapes: Shapes, name: str, members: set[str]) -> tuple[bool, bool, bool]:
+    """Order results: those that something reads first, tensors before counters, all steps before the last one."""
+    read = any(other not in members for other in graph.consumers[name])
+    return not read, shapes.of(name) in (None, ()), graph.nodes[name].op != _STACK
 
 
 def _around(graph: Graph, members: set[str]) -> set[str]:

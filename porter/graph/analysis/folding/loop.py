@@ -13,6 +13,9 @@ from porter.graph.analysis.layers import Layer
 from porter.graph.graph import Graph
 from porter.graph.shapes import size_text
 
+RNN = "rnn"
+"""The kind of a loop with a recurrent cell."""
+
 
 def loop_products(loop: Loop, data: DataPath) -> int | None:
     """Return the multiply-adds of all steps of a loop, None if their number or a shape is unknown."""
@@ -31,7 +34,7 @@ def products_of_a_step(loop: Loop, data: DataPath) -> int | None:
 
 def describe_loop(layer: Layer, data: DataPath) -> None:
     """Set the kind, the detail and the numbers of a layer that is a loop; other layers stay as they are."""
-    loop = data.view.loops.get(layer.end)
+    loop = next((data.view.loops[name] for name in layer.nodes if name in data.view.loops), None)
     if loop is None:
         return
     layer.nodes = [name for node in layer.nodes for name in data.view.members(node)]
@@ -62,7 +65,7 @@ def _cell(loop: Loop, data: DataPath) -> tuple[str, str]:
     if name:
         convolves = "conv " if any(CONVOLUTION_OPS.get(graph.nodes[at].op) == "conv" for at in products) else ""
         cells = f"{count} {convolves}{name} cells" if count > 1 else f"{convolves}{name} cell"
-        return f"{cells} of {sizes}{more}" if sizes else cells, "rnn"
+        return f"{cells} of {sizes}{more}" if sizes else cells, RNN
     return f"{sizes}{more}", LOOP
 
 

@@ -19,11 +19,11 @@ RULES: dict[str, tuple[str, ...]] = {
     "hard_swish": ("Mul(@, hard_sigmoid(@))", "Mul(Mul(@, shifted(@)), #0.1666667)", "RealDiv(Mul(@, shifted(@)), #6)"),
     "swish": ("Mul(@, Sigmoid(@))",),
     # ---- statistics of $x over %axes; tf.nn.moments squeezes them, and hand-written code does not
-    "mean": ("Mean($x, %axes)", "Squeeze(Mean($x, %axes))", "Reshape(Mean($x, %axes), ?)"),
+    "statistic": ("Mean(@, %axes)", "Squeeze(Mean(@, %axes))", "Reshape(Mean(@, %axes), ?)", "Reshape(Squeeze(Mean(@, %axes)), ?)"),
+    "mean": ("statistic($x)",),
     "variance": (
-        "Mean(SquaredDifference($x, mean), %axes)", "Squeeze(Mean(SquaredDifference($x, mean), %axes))",
-        "Mean(Square(Sub($x, mean)), %axes)", "Mean(Pow(Sub($x, mean), #2), %axes)",
-        "Sub(Mean(Square($x), %axes), Square(mean))",
+        "statistic(SquaredDifference($x, mean))", "statistic(Square(Sub($x, mean)))",
+        "statistic(Pow(Sub($x, mean), #2))", "Sub(statistic(Square($x)), Square(mean))",
     ),
     "deviation": (
         "Sqrt(Add(variance, #epsilon))", "Pow(Add(variance, #epsilon), #0.5)", "Add(Sqrt(variance), #epsilon)",

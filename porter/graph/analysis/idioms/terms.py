@@ -143,7 +143,7 @@ def _number_matches(data: DataPath, name: str, ref: Ref, so_far: Match) -> Itera
     value = data.shapes.values.get(ref)
     if value is None or value.size != 1 or value.item() is None:
         return
-    number = float(value.item())
+    number = float(f"{float(value.item()):.6g}")  # the digits that its author typed
     wanted = float(name) if name[:1].isdigit() or name[:1] == "-" else so_far.numbers.get(name)
     if wanted is None:
         yield replace(so_far, numbers={**so_far.numbers, name: number})
