@@ -44,6 +44,7 @@ def index_of_extreme(s: Shapes, node: Node) -> None:
 
 @RULES.of("Range")
 def number_range(s: Shapes, node: Node) -> None:
+    s.set(node, (None,))
     start, limit, delta = (s.ints(node, index)[0] for index in range(3))
     s.set(node, (max(0, -((start - limit) // delta)),))
     if (limit - start) // delta <= LARGEST_VALUE:
