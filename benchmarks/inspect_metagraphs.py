@@ -3,10 +3,10 @@
     pip download --no-deps ai-benchmark==0.1.2    # 22 MB, Apache 2.0; a wheel is a zip file
     python benchmarks/inspect_metagraphs.py ai_benchmark/models
 
-It downloads nothing, and prints the table of docs/guides/inspect.md. Parameters are those of the collection "variables".
-Multiply-adds are those of the ops OPS in the whole graph, gradients included, once for each node: half of the
-floating-point operations that TensorFlow's profiler counts. Shapes are those of each node's first output. Where a graph
-leaves the size of its images open, both sides get the one in SIZES.
+It downloads nothing, and prints the table of docs/guides/inspect.md. Parameters are those of the collection
+"variables". Multiply-adds are those of OPS in the whole graph, gradients included, once for each node: half of the
+floating-point operations that TensorFlow's profiler counts. Shapes are those of each node's first output. Where a
+graph leaves the size of its images open, both sides get the one in SIZES.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
-from porter.formats.tensorflow.source import read_graph  # noqa: E402 - TensorFlow reads the variable at its import
-from porter.graph.analysis.analysis import Analysis  # noqa: E402
-from porter.graph.analysis.costs import multiply_adds  # noqa: E402
+from porter.formats.tensorflow.source import read_graph
+from porter.graph.analysis.analysis import Analysis
+from porter.graph.analysis.costs import multiply_adds
 
 SIZES = {
     "deeplab": 384, "dped": 256, "inception_v3": 346, "pspnet": 720, "srcnn": 512, "srgan": 256, "unet": 256,
@@ -105,7 +105,9 @@ def parameters(path: Path) -> int:
 
 def floats(graph: Any) -> int | None:
     """Return half of the operations that the profiler counts for OPS, None if it lacks the shapes of one of them."""
-    from tensorflow.python.framework import ops  # the profiler's own counts: tensorflow/python/profiler/tfprof_logger.py
+    from tensorflow.python.framework import (
+        ops,
+    )  # the profiler's own counts: tensorflow/python/profiler/tfprof_logger.py
     from tensorflow.python.profiler.internal import flops_registry  # noqa: F401 - registers them
 
     total = 0

@@ -83,7 +83,7 @@ def _sides(sides: tuple[int, ...]) -> str:
 def _difference(repeat: Block, usual: Block, same_structure: bool) -> tuple[str, ...]:
     """Return how a repeat differs, as pairs of a verb and its object; empty if it does not."""
     more, less = repeat.labels - usual.labels, usual.labels - repeat.labels
-    words = ("has", _counted(more)) if more else ()
+    words: tuple[str, ...] = ("has", _counted(more)) if more else ()
     words += ("lacks", _counted(less)) if less else ()
     if not words and not same_structure:
         return ("is", "wired differently")

@@ -54,9 +54,7 @@ def only_shapes(graph: Graph, names: Collection[str], *, filled: bool = True) ->
     return found
 
 
-def _metrics(
-    graph: Graph, shapes: Shapes, forward: set[str], weighted: set[str], fed: Collection[str]
-) -> set[str]:
+def _metrics(graph: Graph, shapes: Shapes, forward: set[str], weighted: set[str], fed: Collection[str]) -> set[str]:
     """Return the nodes that depend on a comparison of a prediction with a label, or on a label's difference from it."""
     given = graph.reached(fed)
     compared = [

@@ -15,9 +15,10 @@ from porter.graph.shapes import Shapes
 
 @dataclass(frozen=True)
 class View:
-    """The graph that inference runs, and the ``file`` 's own. ``loops`` and ``choices`` are found by their nodes' names.
+    """The graph that inference runs, and that of the ``file``.
 
-    ``loop_of`` names the loop that holds a node of the file.
+    ``loops`` and ``choices`` are those of the nodes that stand for them; ``loop_of`` names the loop that holds a node
+    of the file.
     """
 
     graph: Graph
@@ -32,7 +33,8 @@ class View:
 
     def exit(self, node: str) -> str:
         """Return the node of the file that ends a loop, for the node that stands for it."""
-        return self.loops[node].exits[0] if node in self.loops and self.loops[node].exits else node
+        loop = self.loops.get(node)
+        return node if loop is None else (loop.exits or loop.members)[0]
 
     def members(self, node: str) -> list[str]:
         """Return the nodes of the file for which a node of the view stands."""
@@ -57,9 +59,7 @@ class _View:
         self, graph: Graph, loops: dict[str, Loop], loop_of: dict[str, str], choices: dict[str, Choice]
     ) -> None:
         self.graph, self.loops, self.loop_of, self.choices = graph, loops, loop_of, choices
-        self.moved = {
-            Ref(name): Ref(loop.name, at) for loop in loops.values() for at, name in enumerate(loop.exits)
-        }
+        self.moved = {Ref(name): Ref(loop.name, at) for loop in loops.values() for at, name in enumerate(loop.exits)}
         self.decided = self._decided()
 
     def _decided(self) -> set[str]:

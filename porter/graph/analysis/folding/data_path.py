@@ -10,6 +10,7 @@ from porter.graph.analysis.paths import Paths
 from porter.graph.graph import VARIABLE_OPS, Node, Ref
 from porter.graph.shapes import Shape, Shapes
 
+
 class DataPath:
     """The part of the inference path that depends on the network's inputs.
 

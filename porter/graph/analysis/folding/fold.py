@@ -11,10 +11,10 @@ from collections.abc import Mapping, Set
 from porter.graph.analysis.control.inference import View
 from porter.graph.analysis.folding.append import append
 from porter.graph.analysis.folding.data_path import DataPath
+from porter.graph.analysis.folding.loop import describe_loop
 from porter.graph.analysis.folding.names import name_layers
 from porter.graph.analysis.folding.new_layer import new_layer
 from porter.graph.analysis.folding.prepend import prepend_all
-from porter.graph.analysis.folding.loop import describe_loop
 from porter.graph.analysis.folding.weights import assign_weights
 from porter.graph.analysis.idioms.find import Found, find_idioms
 from porter.graph.analysis.idioms.table import ACTIVATION, NORM

@@ -29,7 +29,8 @@ _OTHER_OPS = {
     "Transpose": "transpose", "ResizeBilinear": "resize bilinear", "ResizeNearestNeighbor": "resize nearest",
     "GatherV2": "gather", "Gather": "gather", "ResourceGather": "gather", "Fill": "fill", "Maximum": "maximum",
     "Minimum": "minimum", "DepthToSpace": "depth to space", "SpaceToDepth": "space to depth", "Pack": "stack",
-    "ResizeBicubic": "resize bicubic", "LRN": "local response norm", "Split": "split", "SplitV": "split", "Cast": "cast", "ExpandDims": "expand dims",
+    "ResizeBicubic": "resize bicubic", "LRN": "local response norm", "Split": "split", "SplitV": "split",
+    "Cast": "cast", "ExpandDims": "expand dims",
 }  # fmt: skip
 _KINDS = (
     _OTHER_OPS
@@ -40,6 +41,7 @@ _KINDS = (
 )
 
 
+_UNPADDED = "0+0"
 MOST_NUMBERS = 4
 """A constant of so many numbers is shown, such as the means of an image's channels."""
 
@@ -99,17 +101,12 @@ def _pad(data: DataPath, layer: Layer, node: Node) -> None:
     if pads is None or pads.size % 2 or not pads.size:
         return
     sides = [f"{before}+{after}" for before, after in pads.reshape(-1, 2).tolist()]
-    padded = {at for at, side in enumerate(sides) if side != "0+0"}
-    readers = data.consumers(node.name)
-    channels_first = len(sides) == 4 and any(data.graph.nodes[name].channels_first for name in readers)
-    names = ["batch", "channels", *([""] * (len(sides) - 2))] if channels_first else ["batch", *([""] * (len(sides) - 2)), "channels"]
-    if len(sides) < 3 or not padded:
-        layer.detail = ", ".join(sides)
-        return
-    space = [side for side, name in zip(sides, names, strict=True) if not name]
-    others = [f"{name} {sides[at]}" for at, name in enumerate(names) if name and at in padded]
-    inside = any(at in padded for at, name in enumerate(names) if not name)
-    layer.detail = ", ".join([*(space if inside or not others else []), *others])
+    readers = (data.graph.nodes[name] for name in data.consumers(node.name))
+    channels = 1 if len(sides) == 4 and any(reader.channels_first for reader in readers) else len(sides) - 1
+    others = {0: "batch", channels: "channels"} if len(sides) > 2 else {}
+    space = [side for at, side in enumerate(sides) if at not in others]
+    named = [f"{name} {sides[at]}" for at, name in others.items() if sides[at] != _UNPADDED]
+    layer.detail = ", ".join([*(space if not named or set(space) != {_UNPADDED} else []), *named])
 
 
 def _space_to_batch(data: DataPath, layer: Layer, node: Node) -> None:

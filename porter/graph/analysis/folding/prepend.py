@@ -20,7 +20,7 @@ def prepend_all(layers: list[Layer], outputs: Iterable[str]) -> list[Layer]:
                 readers.setdefault(id(source), []).append(layer)
     ends = set(outputs)
     gone: set[int] = set()
-    for layer in layers:
+    for layer in reversed(layers):  # a pad stands in front of SpaceToBatchND, and that in front of its convolution
         following = readers.get(id(layer), [])
         if len(following) == 1 and not ends & set(layer.nodes) and _prepend(layer, following[0]):
             _take_over(layer, following[0], readers)
@@ -46,7 +46,10 @@ def _prepend(layer: Layer, into: Layer) -> bool:
         into.padding = f"explicit {layer.detail}"
         return True
     if layer.kind == "SpaceToBatchND" and into.kind in CONVOLUTIONS and layer.dilation:
-        into.dilation, into.padding = layer.dilation, "SAME"
+        source = layer.inputs[0] if layer.inputs else None
+        read = source.shape if isinstance(source, Layer) else None
+        valid = bool(read and into.shape and len(read) == len(into.shape) and read[1:-1] != into.shape[1:-1])
+        into.dilation, into.padding = layer.dilation, "VALID" if valid else "SAME"
         return True
     return _separable(layer, into)
 

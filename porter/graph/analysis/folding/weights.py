@@ -28,7 +28,7 @@ def assign_weights(layers: Iterable[Layer], data: DataPath, variables: Mapping[s
 
 
 def _products(node: Node, data: DataPath, variables: Mapping[str, Variable]) -> int | None:
-    """Return a node's multiply-adds; None too for an op that porter does not know and that reads a matrix of weights."""
+    """Return a node's multiply-adds, None if they are unknown: an unknown op may multiply with a matrix of weights."""
     if node.name in data.view.loops:
         return loop_products(data.view.loops[node.name], data)
     if not is_known(node.op):

@@ -119,9 +119,9 @@ def _norm(data: DataPath, found: Found, fits: Match) -> Found | None:
         kind = "layer norm"
     else:
         return None
-    groups = {"groups": float(size) for at, size in enumerate(shape) if at in kept and at and size}
-    numbers = {**fits.numbers, **(groups if kind == "group norm" else {})}
-    return replace(found, kind=kind, numbers=numbers)
+    groups = [size for at, size in enumerate(shape) if at in kept and at and size]
+    numbers = {"groups": float(groups[0])} if kind == "group norm" and groups else {}
+    return replace(found, kind=kind, numbers={**fits.numbers, **numbers})
 
 
 def _keras_layer_norm(data: DataPath, found: Found, fits: Match) -> Found | None:

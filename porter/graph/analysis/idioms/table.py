@@ -19,7 +19,10 @@ RULES: dict[str, tuple[str, ...]] = {
     "hard_swish": ("Mul(@, hard_sigmoid(@))", "Mul(Mul(@, shifted(@)), #0.1666667)", "RealDiv(Mul(@, shifted(@)), #6)"),
     "swish": ("Mul(@, Sigmoid(@))",),
     # ---- statistics of $x over %axes; tf.nn.moments squeezes them, and hand-written code does not
-    "statistic": ("Mean(@, %axes)", "Squeeze(Mean(@, %axes))", "Reshape(Mean(@, %axes), ?)", "Reshape(Squeeze(Mean(@, %axes)), ?)"),
+    "statistic": (
+        "Mean(@, %axes)", "Squeeze(Mean(@, %axes))", "Reshape(Mean(@, %axes), ?)",
+        "Reshape(Squeeze(Mean(@, %axes)), ?)",
+    ),
     "mean": ("statistic($x)",),
     "variance": (
         "statistic(SquaredDifference($x, mean))", "statistic(Square(Sub($x, mean)))",

@@ -2,10 +2,10 @@
 
     Maximum($x, Mul($x, #slope))
 
-``Op(…)`` is a node. ``$x`` is a tensor of the network, ``#slope`` a constant scalar, ``#6`` that very number, ``%gamma``
-a tensor that does not depend on the input, such as a weight, ``&keep`` any tensor, and ``?`` any other. The same name
-stands for the same tensor or number. A name in small letters is a rule of the table, whose patterns stand for it with
-its argument for @.
+``Op(…)`` is a node. ``$x`` is a tensor of the network, ``#slope`` a constant scalar, ``#6`` that very number,
+``%gamma`` a tensor that does not depend on the input, such as a weight, ``&keep`` any tensor, and ``?`` any other. The
+same name stands for the same tensor or number. A name in small letters is a rule of the table, whose patterns stand
+for it with its argument for @.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ class Term:
 class Match:
     """What a pattern's names stand for, by name: tensors with their sign, and numbers.
 
-    ``nodes`` are the network's nodes in it, the last one first. ``ways`` has ``rule=pattern`` for each rule with several
-    patterns: the op or rule with which the fitting one ends.
+    ``nodes`` are the network's nodes in it, the last one first. ``ways`` has ``rule=pattern`` for each rule with
+    several patterns: the op or rule with which the fitting one ends.
     """
 
     tensors: Mapping[str, Ref]
