@@ -182,3 +182,20 @@ def test_residual_blocks_whose_scopes_keep_convolutions_and_additions_apart_are_
     assert [(group.times, group.what) for group in groups if group.times > 1] == [
         (4, "residual: conv 3x3 relu, conv 3x3, add")
     ]
+
+
+def test_a_loop_that_only_counts_has_its_steps_and_its_end() -> None:
+    """The graph of onnx/tensorflow-onnx#153: a while loop without an input or a weight."""
+    make = Maker()
+    frame = {"frame_name": "count/while_context"}
+    start = make("Enter", "count/Enter", make.ints("i", 0, rank=0), **frame)
+    merge = make("Merge", "count/Merge", start, "count/NextIteration")
+    going = make("Less", "count/Less", merge, make.ints("count/Less/y", 10, rank=0))
+    switch = make("Switch", "count/Switch", merge, make("LoopCond", "count/LoopCond", going))
+    add = make("Add", "count/add", f"{switch}:1", make.ints("count/add/y", 1, rank=0))
+    make("NextIteration", "count/NextIteration", add)
+    make("Exit", "count/Exit", switch)
+    analysis = analysed(make.graph)
+    assert analysis.paths.outputs == ("count/Exit",)
+    assert [describe(layer) for layer in analysis.layers] == ["while loop 10 steps"]
+    assert analysis.multiply_adds == 0

@@ -46,12 +46,20 @@ def _prepend(layer: Layer, into: Layer) -> bool:
         into.padding = f"explicit {layer.detail}"
         return True
     if layer.kind == "SpaceToBatchND" and into.kind in CONVOLUTIONS and layer.dilation:
-        source = layer.inputs[0] if layer.inputs else None
-        read = source.shape if isinstance(source, Layer) else None
-        valid = bool(read and into.shape and len(read) == len(into.shape) and read[1:-1] != into.shape[1:-1])
-        into.dilation, into.padding = layer.dilation, "VALID" if valid else "SAME"
+        into.dilation, into.padding = layer.dilation, _atrous_padding(layer, into)
         return True
     return _separable(layer, into)
+
+
+def _atrous_padding(layer: Layer, into: Layer) -> str:
+    """Return the padding of the convolution that SpaceToBatchND begins, by its sizes; '' where these are unknown."""
+    source = layer.inputs[0] if layer.inputs else None
+    if not isinstance(source, Layer):
+        return "SAME"
+    read, computed = (shape[1:-1] if shape else (None,) for shape in (source.shape, into.shape))
+    if None in read or None in computed:
+        return ""
+    return "SAME" if read == computed else "VALID"
 
 
 def _separable(layer: Layer, into: Layer) -> bool:
