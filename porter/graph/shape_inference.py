@@ -8,11 +8,11 @@ from __future__ import annotations
 from contextlib import suppress
 
 from porter.graph.graph import Graph, Ref
-from porter.graph.shape_rules import array_ops, elementwise, math_ops, nn_ops, sources
+from porter.graph.shape_rules import array_ops, elementwise, loop_ops, math_ops, nn_ops, sources
 from porter.graph.shapes import Rules, Shapes
 
 RULES = Rules()
-for _module in (sources, elementwise, array_ops, math_ops, nn_ops):
+for _module in (sources, elementwise, array_ops, math_ops, nn_ops, loop_ops):
     RULES.update(_module.RULES)
 
 _UNKNOWN_INPUT = (TypeError, ValueError, IndexError, KeyError)

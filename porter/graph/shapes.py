@@ -79,9 +79,13 @@ class Shapes:
         self.set(node, array.shape)
 
     def recorded(self, node: Node) -> Shape:
-        """Return the shape that TensorFlow stored for a node's first output in ``_output_shapes``, or None."""
+        """Return the shape that TensorFlow stored for a node's first output in ``_output_shapes``, or None.
+
+        An open first axis is the batch of images; of other tensors, it may count steps or words too, and stays open.
+        """
         stored = node.attr("_output_shapes")
-        return batch_of_one(proto_shape(stored.list.shape[0])) if stored is not None and stored.list.shape else None
+        shape = proto_shape(stored.list.shape[0]) if stored is not None and stored.list.shape else None
+        return batch_of_one(shape) if shape is not None and len(shape) >= 4 else shape
 
 
 Rule = Callable[[Shapes, Node], None]

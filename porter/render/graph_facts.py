@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from porter.errors import plural
 from porter.files.called import as_called
 from porter.graph.analysis.analysis import Analysis, producer_text
-from porter.graph.analysis.costs import CONTROL_FLOW
+from porter.graph.analysis.control.loops import LOOP
+from porter.graph.analysis.costs import CONTROL_FLOW, is_known
+from porter.graph.analysis.folding.loop import RNN
 from porter.graph.shapes import shape_text
 from porter.render.text import MOST, amount, first_few, printable, shorten
 from porter.verbs.inspect import GraphInspection
@@ -79,6 +81,8 @@ def _ops(analysis: Analysis) -> str:
 
 
 def _tensor(analysis: Analysis, name: str, remark: str) -> str:
+    own = analysis.own_name(name)
+    remark = f" {shorten(own)}{remark}" if own and own != name else remark
     kind = f"{analysis.dtype(name)} {shape_text(analysis.shapes.of(name), 'of unknown shape')}".strip()
     return f"{shorten(name)}  {kind}  ({analysis.graph.nodes[name].op}{remark})"
 
@@ -103,9 +107,16 @@ def _work(analysis: Analysis) -> Iterator[Fact]:
     known = sum(layer.multiply_adds or 0 for layer in analysis.layers)
     unknown = [layer for layer in analysis.layers if layer.multiply_adds is None]
     loops = [layer for layer in unknown if layer.kind in CONTROL_FLOW]
+    turns = [layer for layer in unknown if layer.kind in (LOOP, RNN) and "steps" not in layer.numbers]
+    strange = [layer for layer in unknown if not is_known(layer.kind) and layer.kind[:1].isupper()]
     some = f"{amount(known)} multiply-adds at least" if known else "multiply-adds unknown"
     if loops:
         yield "work", f"{some}: the data decides how often {shorten(loops[0].name)} calls its functions"
+    elif turns:
+        yield "work", f"{some}: the data decides how many steps {shorten(turns[0].name)} takes"
+    elif strange:
+        ops = f"{plural(len(strange), 'op')} such as {shorten(strange[0].name)} ({strange[0].kind})"
+        yield "work", f"{some}: porter does not know what {ops} computes from its weights"
     elif unknown:
         layers = f"{plural(len(unknown), 'layer')} such as {shorten(unknown[0].name)}"
         yield "work", f"{some}: the shapes of {layers} are unknown{_size_advice(analysis)}"
@@ -116,8 +127,7 @@ def _work(analysis: Analysis) -> Iterator[Fact]:
 
 
 def _size_advice(analysis: Analysis) -> str:
-    shapes = [analysis.shapes.of(name) for name in analysis.paths.inputs]
-    if analysis.size is None and any(shape is None or None in shape for shape in shapes):
+    if analysis.size is None and analysis.takes_size:
         path = shlex.quote(str(analysis.source.path))
         return as_called(f"; `port inspect {path} --size N` sets the images' height and width")
     return ""

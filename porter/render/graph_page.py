@@ -151,7 +151,7 @@ class _Page:
                 "w": amount(work),
                 "x": group.times,
                 "c": ", ".join(sizes),
-                "f": group.differences,
+                "f": [*([f"each: {group.what}"] if group.what else []), *group.differences],
                 "s": spatial(group.blocks[-1].shape) if group.blocks[-1].layers else "",
             }
         )

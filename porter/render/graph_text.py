@@ -66,6 +66,7 @@ def _show_blocks(out: Console, analysis: Analysis) -> None:
         parameters, work = cost(group)
         shape = spatial(group.blocks[-1].shape)
         rows.append([shorten(group.name, 60), _what(group), shape, f"{parameters:,}", amount(work), bar(work, most)])
+        rows += [printable(f"each: {group.what}")] if group.what else []
         rows += [printable(difference) for difference in group.differences]
     if len(groups) > MOST_BLOCKS:
         rows.append(f"… and {len(groups) - MOST_BLOCKS} more; the JSON output and the HTML page list all")

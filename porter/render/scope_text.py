@@ -24,6 +24,7 @@ def show_scope(out: Console, view: ScopeView) -> None:
     print_line(out, f"{printable(view.name)}: {count}, {parameters:,} parameters, {amount(work)} multiply-adds")
     if view.group is not None and view.group.times > 1:
         print_line(out, f"  one of {view.group.times} like it: {printable(view.group.name)}")
+        print_line(out, f"  each: {printable(view.group.what)}")
         for difference in view.group.differences:
             print_line(out, f"  {printable(difference)}")
     signs = {_key(source): _letter(at) for at, source in enumerate(view.inputs)}

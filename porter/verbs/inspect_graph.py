@@ -46,9 +46,10 @@ def inspect_logs(path: Path, depth: int | None, size: int | None, graph: int | N
 def sized(analysis: Analysis) -> Analysis:
     """Return ``analysis``. Raises PorterError if its images have another size than the one that was given for them."""
     size, inputs = analysis.size, analysis.paths.inputs
-    decodes = any(analysis.graph.nodes[name].op.startswith("Decode") for name in inputs)
-    if size is None or analysis.shapes.assumed or decodes or _input_size(analysis) == size:
+    if size is None or analysis.takes_size or _input_size(analysis) == size:
         return analysis
+    if not any(len(analysis.shapes.of(name) or ()) == 4 for name in inputs):
+        raise PorterError(f"{analysis.source.path} takes no pictures, so that `size` has no effect: leave it out")
     fixed = ", ".join(f"{name} is {shape_text(analysis.shapes.of(name), 'of unknown shape')}" for name in inputs)
     raise PorterError(
         f"{analysis.source.path} leaves no image size open{f' ({fixed})' if fixed else ''}, so that `size` has no "

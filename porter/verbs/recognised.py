@@ -44,11 +44,22 @@ def recognised(
     if not matches:
         return None
     chosen = alike(matches, size)
+    if size is None and analysis is not None:
+        size = _fitting_size({match.arch.input_size for match in chosen}, analysis)
+        chosen = alike(chosen, size)
     named = size_in_name(path, {match.arch.input_size for match in chosen})
     best = alike(chosen, named)[0]
     sentence = describe(chosen, size) + (_head(best, analysis) if best.whole else "")
     models = tuple(match.arch.name for match in chosen)
     return Recognised(models, sentence, _command(best, shapes, path, analysis), best.unknown)
+
+
+def _fitting_size(sizes: set[int], analysis: Analysis) -> int | None:
+    """Return the one of ``sizes`` for which the graph's pools are made, None where several or none fit."""
+    from porter.graph.analysis.fitting import fits_size
+
+    found = [size for size in sizes if fits_size(analysis, size)] if len(sizes) > 1 else []
+    return found[0] if len(found) == 1 else None
 
 
 def of_checkpoint(checkpoint: Checkpoint, shapes: Mapping[str, tuple[int, ...]]) -> Recognised | None:

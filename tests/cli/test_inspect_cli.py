@@ -41,7 +41,8 @@ def test_json_of_the_overview_has_what_the_text_has(run: Run) -> None:
     assert (found["nodes"], found["variables"], found["parameters"]) == (13_450, 1_546, 88_953_851)
     assert round(found["multiply_adds"] / 1e6) == 23_783
     assert [block["times"] for block in found["blocks"]] == [1, 2, 6, 1, 6, 1, 6, 1]
-    assert found["inputs"] == [{"name": "input", "op": "Placeholder", "dtype": "float32", "shape": [1, 331, 331, 3]}]
+    image = {"op": "Placeholder", "dtype": "float32", "shape": [1, 331, 331, 3]}
+    assert found["inputs"] == [{"name": "input", "own_name": "", **image}]
     assert sum(scope["parameters"] for scope in found["scopes"]) == 88_953_851
 
 

@@ -42,7 +42,8 @@ def test_nasnet_large_is_a_stem_three_stages_two_reductions_and_a_head() -> None
     first = analysis.groups[2]
     assert [repeat.width for repeat in first.repeats()] == [168] * 6
     assert first.differences == [
-        "cell_0 has relu, 2 avg pool 1x1, 2 conv 1x1, pad, slice, concat, batch norm and lacks relu > conv 1x1 bn"
+        "cell_0 has relu, 2 avg pool 1x1, 2 conv 1x1, pad, slice, concat, batch norm and lacks relu > conv 1x1 bn",
+        "cell_0 has stride 2",
     ]
 
 
@@ -74,7 +75,7 @@ def test_mobilenets_pairs_and_resnets_units_are_found() -> None:
     (_, pairs, *_) = analysis_of("mobilenet_v1_1.0_224").groups
     assert (pairs.times, pairs.period) == (13, 2)
     assert pairs.repeats()[0].name == "MobilenetV1/MobilenetV1/Conv2d_1"
-    assert pairs.differences == ["Conv2d_2, Conv2d_4, Conv2d_6, Conv2d_12 have a stride"]
+    assert pairs.differences == ["Conv2d_2, Conv2d_4, Conv2d_6, Conv2d_12 have stride 2"]
     units = [(name.split("/", 1)[1], times) for name, times in blocks(analysis_of("resnet_v1_50")) if times > 1]
     assert units == [
         ("block1/unit_1 … unit_3", 3),

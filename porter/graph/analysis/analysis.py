@@ -12,6 +12,7 @@ from porter.formats.roles import VARIABLE, roles
 from porter.formats.tensorflow.dtypes import TYPES
 from porter.formats.tensorflow.graph_source import Signature, Source
 from porter.graph.analysis.blocks import Group
+from porter.graph.analysis.control.inference import View, inference_view
 from porter.graph.analysis.find_blocks import find_blocks
 from porter.graph.analysis.folding.fold import fold_layers
 from porter.graph.analysis.layers import Layer, total
@@ -70,6 +71,24 @@ class Analysis:
         return {name: self.all_variables[name] for name, role in self.roles.items() if role == VARIABLE}
 
     @cached_property
+    def takes_size(self) -> bool:
+        """Whether an input is a picture whose height or width the graph leaves open."""
+        shapes = [self.shapes.of(name) for name in self.paths.inputs]
+        pictures = (shape for shape in shapes if shape is not None and len(shape) == 4)
+        return bool(self.shapes.assumed) or any(None in shape[1:] for shape in pictures) or self.decodes
+
+    @cached_property
+    def decodes(self) -> bool:
+        """Whether the graph decodes its pictures itself."""
+        return any(self.graph.nodes[name].op.startswith("Decode") for name in self.paths.inputs)
+
+    def own_name(self, name: str) -> str:
+        """Return the name that the signature gives to an input or output, such as logits for Identity_1; or ''."""
+        given = {**self.signature.inputs, **self.signature.outputs} if self.signature else {}
+        found = [key for key, tensor in given.items() if self.graph.resolve(tensor).node == name]
+        return found[0] if found else ""
+
+    @cached_property
     def frozen(self) -> bool:
         """Whether all variables are constants, or Dequantize nodes over constants."""
         ops = {self.graph.nodes[name].op for name in self.all_variables}
@@ -78,11 +97,16 @@ class Analysis:
     @cached_property
     def paths(self) -> Paths:
         outputs = self.signature.outputs.values() if self.signature else ()
-        return split_paths(self.graph, self.all_variables.values(), outputs, self.source.train_ops)
+        return split_paths(self.view, self.shapes, self.all_variables.values(), outputs, self.source.train_ops)
+
+    @cached_property
+    def view(self) -> View:
+        """The graph as inference runs it: with loops as single nodes, and training's conditions decided."""
+        return inference_view(self.graph, self.shapes)
 
     @cached_property
     def layers(self) -> list[Layer]:
-        return fold_layers(self.graph, self.shapes, self.paths, self.all_variables)
+        return fold_layers(self.view, self.shapes, self.paths, self.all_variables)
 
     @cached_property
     def groups(self) -> list[Group]:

@@ -49,6 +49,7 @@ def tensor_dict(analysis: Analysis, name: str) -> dict[str, Any]:
     shape = analysis.shapes.of(name)
     return {
         "name": name,
+        "own_name": analysis.own_name(name),
         "op": analysis.graph.nodes[name].op,
         "dtype": analysis.dtype(name),
         "shape": list(shape) if shape is not None else None,
@@ -68,6 +69,7 @@ def group_dict(group: Group) -> dict[str, Any]:
         "parameters": parameters,
         "multiply_adds": multiply_adds,
         "same_structure": group.same,
+        "each": group.what,
         "differences": group.differences,
     }
 
@@ -85,12 +87,14 @@ def layer_dict(layer: Layer) -> dict[str, Any]:
         "padding": layer.padding,
         "before": layer.before,
         "bias": layer.bias,
-        "batch_norm": layer.norm,
+        "batch_norm": layer.norm == "batch norm",
+        "norm": layer.norm,
         "epsilon": layer.epsilon,
         "activation": layer.activation,
         "in_channels": layer.in_channels,
         "channels": layer.channels,
         "detail": layer.detail,
+        "numbers": layer.numbers,
         "parameters": layer.parameters,
         "multiply_adds": layer.multiply_adds,
         "variables": layer.variables,

@@ -58,12 +58,14 @@ class Block:
 class Group:
     """One block, or a run of ``period`` blocks that repeats.
 
-    ``blocks`` lists the blocks of all repeats in order. ``differences`` are sentences about single repeats.
+    ``blocks`` lists the blocks of all repeats in order. ``what`` describes the usual repeat, and ``differences`` are
+    sentences about single ones.
     """
 
     blocks: list[Block]
     period: int = 1
     differences: list[str] = field(default_factory=list)
+    what: str = ""
     same: bool = True
     """Whether all repeats have exactly the same structure."""
 

@@ -1,37 +1,102 @@
-"""compare_repeats: sentences that say how the repeats of a block differ."""
+"""compare_repeats: what a repeated block is, and sentences that say how its repeats differ."""
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
+from collections.abc import Callable, Sequence
 
 from porter.graph.analysis.blocks import Block, Group, tails
+from porter.graph.analysis.layers import Layer
+from porter.graph.shapes import size_text
+
+_SLIDES: dict[str, Callable[[Layer], tuple[int, ...]]] = {
+    "stride": lambda layer: layer.strides,
+    "dilation": lambda layer: layer.dilation,
+}
+LISTED = 8
+"""A block with at most this many layers is described in their order; of others, each kind of layer is counted."""
+_KINDS = 6
 
 
 def compare_repeats(group: Group) -> None:
-    """Set ``group.same`` and ``group.differences``: which repeats differ from the most frequent structure, and how."""
+    """Set ``group.what`` to the usual repeat, and ``group.same`` and ``group.differences`` to how others differ."""
     repeats = group.repeats()
     structures = [repeat.structure() for repeat in repeats]
     ((most_frequent, _), *others) = Counter(structures).most_common()
     group.same = not others
     usual = repeats[structures.index(most_frequent)]
-    unusual: dict[str, list[str]] = {}
+    shared = [text for word, sides in _SLIDES.items() if (text := _shared(word, repeats, sides))]
+    group.what = "; ".join([describe_block(usual), *shared])
+    unusual: dict[tuple[str, ...], list[str]] = {}
     for repeat, structure in zip(repeats, structures, strict=True):
         if difference := _difference(repeat, usual, structure == most_frequent):
             unusual.setdefault(difference, []).append(repeat.name)
-    group.differences += [f"{', '.join(tails(names))} {difference}" for difference, names in unusual.items()]
-    strided = [repeat.name for repeat in repeats if any(side > 1 for layer in repeat.layers for side in layer.strides)]
-    described = {name for names in unusual.values() for name in names}
-    if strided and len(strided) < len(repeats) and not described >= set(strided):
-        group.differences.append(f"{', '.join(tails(strided))} {'has' if len(strided) == 1 else 'have'} a stride")
+    group.differences += [_sentence(names, difference) for difference, names in unusual.items()]
+    for word, sides in _SLIDES.items():
+        group.differences += _values(word, repeats, sides)
 
 
-def _difference(repeat: Block, usual: Block, same_structure: bool) -> str:
+def describe_block(block: Block) -> str:
+    """Return a block's layers in words, in their order, or counted where there are many."""
+    if len(block.layers) <= LISTED:
+        runs = ((label, len(list(run))) for label, run in itertools.groupby(layer.label for layer in block.layers))
+        text = ", ".join(f"{count} {label}" if count > 1 else label for label, count in runs)
+    else:
+        counts = block.labels.most_common()
+        rest = sum(count for _, count in counts[_KINDS:])
+        text = _counted(Counter(dict(counts[:_KINDS]))) + (f", and {rest} more layers" if rest else "")
+    return f"residual: {text}" if _is_residual(block) else text
+
+
+def _is_residual(block: Block) -> bool:
+    """Tell whether the block adds what it reads to what it computes."""
+    outside = block.inputs()
+    adds = [layer for layer in block.layers if layer.kind == "add" and len(layer.inputs) > 1]
+    return any(source in outside for layer in adds for source in layer.inputs)
+
+
+def _values(word: str, repeats: Sequence[Block], sides: Callable[[Layer], tuple[int, ...]]) -> list[str]:
+    """Return a sentence with the repeats' strides or dilations, if they differ."""
+    found: dict[str, list[str]] = {}
+    for repeat in repeats:
+        found.setdefault(_text(repeat, sides), []).append(repeat.name)
+    parts = [_sentence(names, ("has", f"{word} {value}")) for value, names in found.items() if value]
+    return [", ".join(parts)] if len(found) > 1 else []
+
+
+def _shared(word: str, repeats: Sequence[Block], sides: Callable[[Layer], tuple[int, ...]]) -> str:
+    """Return the stride or dilation that all repeats have, or ''."""
+    values = {_text(repeat, sides) for repeat in repeats}
+    return f"{word} {value}" if len(values) == 1 and (value := values.pop()) else ""
+
+
+def _text(repeat: Block, sides: Callable[[Layer], tuple[int, ...]]) -> str:
+    values = dict.fromkeys(_sides(sides(layer)) for layer in repeat.layers if any(n > 1 for n in sides(layer)))
+    return " and ".join(values)
+
+
+def _sides(sides: tuple[int, ...]) -> str:
+    return str(sides[0]) if len(set(sides)) == 1 else size_text(sides)
+
+
+def _difference(repeat: Block, usual: Block, same_structure: bool) -> tuple[str, ...]:
+    """Return how a repeat differs, as pairs of a verb and its object; empty if it does not."""
     more, less = repeat.labels - usual.labels, usual.labels - repeat.labels
-    words = [f"has {_counted(more)}"] if more else []
-    words += [f"lacks {_counted(less)}"] if less else []
+    words: tuple[str, ...] = ("has", _counted(more)) if more else ()
+    words += ("lacks", _counted(less)) if less else ()
     if not words and not same_structure:
-        return "is wired differently"
-    return " and ".join(words)
+        return ("is", "wired differently")
+    return words
+
+
+_PLURALS = {"has": "have", "lacks": "lack", "is": "are"}
+
+
+def _sentence(names: Sequence[str], words: Sequence[str]) -> str:
+    pairs = zip(words[::2], words[1::2], strict=True)
+    verbs = (f"{_PLURALS[verb] if len(names) > 1 else verb} {rest}" for verb, rest in pairs)
+    return f"{', '.join(tails(names))} {' and '.join(verbs)}"
 
 
 def _counted(labels: Counter[str]) -> str:

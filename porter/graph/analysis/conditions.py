@@ -103,6 +103,10 @@ class Conditions:
                 found[name] = frozenset().union(*above)
         return found
 
+    def guards(self, ref: Ref) -> frozenset[tuple[Ref, bool]]:
+        """Return the conditions under which a tensor is computed, by the Switch nodes above it."""
+        return self._guards_of(ref, self._guards)
+
     def _guards_of(self, ref: Ref, found: dict[str, frozenset[tuple[Ref, bool]]]) -> frozenset[tuple[Ref, bool]]:
         node = self.graph.nodes.get(ref.node)
         guards = found.get(ref.node, frozenset())

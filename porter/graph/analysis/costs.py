@@ -6,36 +6,62 @@ Products with padding count, as in torch.utils.flop_counter, whose FLOPs are twi
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from porter.graph.graph import Node
+from porter.graph.shape_inference import RULES
 from porter.graph.shapes import Shape, Shapes
 
 CONTROL_FLOW = frozenset("While StatelessWhile If StatelessIf Case StatelessCase".split())
 """Ops that call library functions as often as the data decides, so that their cost is unknown."""
 
-COUNTED = frozenset(
-    "Conv2D DepthwiseConv2dNative Conv3D Conv2DBackpropInput MatMul BatchMatMul BatchMatMulV2 BatchMatMulV3".split()
-)
+
+def is_known(op: str) -> bool:
+    """Tell whether porter knows what ``op`` costs: it counts it, or knows it as an op without products."""
+    return op in COUNTED or op in RULES or op in CONTROL_FLOW
 
 
 def multiply_adds(node: Node, shapes: Shapes) -> int | None:
     """Return the products that ``node`` computes: 0 for ops that are not counted, None if a shape is unknown."""
     if node.op in CONTROL_FLOW:
         return None
-    if node.op not in COUNTED:
-        return 0
-    out = shapes.of(node.name)
-    # In a damaged graph, an op may lack inputs.
-    first, second, third = [*(shapes[ref] for ref in node.inputs[:3]), None, None, None][:3]
-    match node.op:
-        case "Conv2D" | "Conv3D":  # an output value is a dot product over the kernel and its input channels
-            return _product(out, second[:-1] if second else None)
-        case "DepthwiseConv2dNative":
-            return _product(out, second[:2] if second else None)
-        case "Conv2DBackpropInput":  # reads (sizes, HWOI kernel, values): each value meets the whole kernel
-            return _product(third, second[:3] if second else None)
+    return COUNTED[node.op](node, shapes) if node.op in COUNTED else 0
+
+
+def _input(node: Node, shapes: Shapes, index: int) -> Shape:
+    """Return an input's shape, None if it is unknown or missing, as it may be in a damaged graph."""
+    return shapes[node.inputs[index]] if len(node.inputs) > index else None
+
+
+def _convolution(node: Node, shapes: Shapes) -> int | None:
+    kernel = _input(node, shapes, 1)  # an output value is a dot product over the kernel and its input channels
+    return _product(shapes.of(node.name), kernel[:-1] if kernel else None)
+
+
+def _depthwise(node: Node, shapes: Shapes) -> int | None:
+    kernel = _input(node, shapes, 1)
+    return _product(shapes.of(node.name), kernel[:2] if kernel else None)
+
+
+def _transposed(node: Node, shapes: Shapes) -> int | None:
+    kernel = _input(node, shapes, 1)  # reads (sizes, HWOI kernel, values): each value meets the whole kernel
+    return _product(_input(node, shapes, 2), kernel[:3] if kernel else None)
+
+
+def _matrix(node: Node, shapes: Shapes) -> int | None:
+    first = _input(node, shapes, 0)
     transposed = node.flag("transpose_a") or node.flag("adj_x")
-    return _product(out, (first[-2 if transposed else -1],) if first and len(first) > 1 else None)
+    inner = (first[-2 if transposed else -1],) if first and len(first) > 1 else None
+    return _product(shapes.of(node.name), inner)
+
+
+COUNTED: dict[str, Callable[[Node, Shapes], int | None]] = (
+    dict.fromkeys("Conv2D Conv3D _FusedConv2D FusedConv2D".split(), _convolution)
+    | dict.fromkeys("DepthwiseConv2dNative FusedDepthwiseConv2dNative _FusedDepthwiseConv2dNative".split(), _depthwise)
+    | {"Conv2DBackpropInput": _transposed}
+    | dict.fromkeys("MatMul BatchMatMul BatchMatMulV2 BatchMatMulV3 _FusedMatMul FusedMatMul".split(), _matrix)
+)
+"""How the products of each op are counted. Optimizers write _Fused ops; TensorFlow.js writes them without the _."""
 
 
 def _product(*shapes: Shape) -> int | None:

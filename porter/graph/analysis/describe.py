@@ -11,15 +11,21 @@ from porter.graph.shapes import size_text
 def describe(layer: Layer) -> str:
     """Return a layer's kernel, channels, stride, batch norm and activation in one line, without its name."""
     if layer.kind == "activation":
-        return layer.activation
+        return _activation(layer)
     before = f"{layer.before} >" if layer.before else ""
     after = [
         "bias" if layer.bias else "",
-        "batch norm" if layer.norm and layer.kind != "batch norm" else "",
-        layer.activation,
+        layer.norm if layer.norm != layer.kind else "",
+        _activation(layer),
     ]
     words = " ".join(word for word in (before, layer.kind, *_window(layer), _detail(layer)) if word)
     return " + ".join([words, *(word for word in after if word)])
+
+
+def _activation(layer: Layer) -> str:
+    """Return the activation with its slope, if it has one."""
+    slope = layer.numbers.get("slope")
+    return f"{layer.activation} {slope:.4g}" if layer.activation and slope is not None else layer.activation
 
 
 def _window(layer: Layer) -> Iterator[str]:

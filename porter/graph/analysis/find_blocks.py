@@ -56,7 +56,11 @@ def _groups(block: Block) -> list[Group]:
     """Return a scope's blocks as groups; the groups inside a child replace it if it mostly repeats."""
     groups: list[Group] = []
     siblings: list[Block] = []
-    for child in block.children.values():
+    for child in _apart(block):
+        if isinstance(child, list):
+            groups += [*_repeats(siblings), *_repeats(child)]
+            siblings = []
+            continue
         inner = _expanded(child, len(block.layers))
         if inner is None:
             siblings.append(child)
@@ -64,6 +68,28 @@ def _groups(block: Block) -> list[Group]:
         groups += [*_repeats(siblings), *inner]
         siblings = []
     return groups + _repeats(siblings)
+
+
+def _apart(block: Block) -> list[Block | list[Block]]:
+    """Return a scope's children; two that read each other are no blocks, and become their layers in order.
+
+    TF1 code often keeps all convolutions in one scope and all additions in another.
+    """
+    children = list(block.children.values())
+    home = {id(layer): at for at, child in enumerate(children) for layer in child.layers}
+    reads = {
+        (home[id(layer)], home[id(source)])
+        for layer in block.layers
+        for source in layer.inputs
+        if isinstance(source, Layer) and id(source) in home
+    }
+    mixed = {at for at, other in reads if at != other and (other, at) in reads}
+    if not mixed:
+        return [*children]
+    flat = [Block(layer.name, [layer]) for layer in block.layers if home[id(layer)] in mixed]
+    found: list[Block | list[Block]] = [child for at, child in enumerate(children) if at not in mixed]
+    found.insert(min(mixed), flat)
+    return found
 
 
 def _expanded(child: Block, whole: int) -> list[Group] | None:

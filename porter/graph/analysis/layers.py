@@ -18,8 +18,10 @@ class Layer:
     ``end`` names the one that computes its output. ``inputs`` are layers, or names of the graph's inputs.
 
     Shapes are TensorFlow's, for a batch of one; kernels, strides and dilations are (height, width). ``padding`` is
-    TensorFlow's word or the explicit pads. ``before`` is an activation in front of the layer. ``epsilon`` is the
-    batch norm's. ``multiply_adds`` counts for a batch of one and is None if a shape is unknown.
+    TensorFlow's word or the explicit pads. ``before`` is an activation in front of the layer. ``norm`` is batch norm or
+    another kind, and ``epsilon`` belongs to it. ``numbers`` are those of idioms, such as slope, rate or groups.
+    ``multiply_adds`` counts for a batch of one and is None if a shape is unknown. ``body`` has the layers of a loop's
+    step.
     """
 
     name: str
@@ -32,7 +34,7 @@ class Layer:
     dilation: tuple[int, ...] = ()
     padding: str = ""
     before: str = ""
-    norm: bool = False
+    norm: str = ""
     bias: bool = False
     activation: str = ""
     in_channels: int | None = None
@@ -43,6 +45,8 @@ class Layer:
     parameters: int = 0
     multiply_adds: int | None = 0
     end: str = ""
+    numbers: dict[str, float] = field(default_factory=dict)
+    body: list[Layer] = field(default_factory=list, repr=False)
 
     @property
     def label(self) -> str:
@@ -51,7 +55,7 @@ class Layer:
             return self.activation
         parts = [self.before and f"{self.before} >", self.kind, size_text(self.kernel)]
         if self.kind in CONVOLUTIONS:
-            parts += ["bn" if self.norm else "", "bias" if self.bias else ""]
+            parts += ["bn" if self.norm == "batch norm" else self.norm, "bias" if self.bias else ""]
         return " ".join(part for part in (*parts, self.activation) if part)
 
 
@@ -63,7 +67,9 @@ def total(layers: Iterable[Layer]) -> tuple[int, int | None]:
 
 
 def spatial(shape: Shape) -> str:
-    """Return a shape without its batch: ``42x42x1008``."""
+    """Return a shape without its batch: ``42x42x1008``; of three axes, the first may count steps, and is shown."""
     if shape is None:
         return "?"
+    if len(shape) == 3 and shape[1] == 1 and shape[0] != 1:
+        return size_text(shape)
     return size_text(shape[1:] if len(shape) > 1 else shape) or "scalar"

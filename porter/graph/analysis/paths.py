@@ -6,17 +6,21 @@ A node's op, the scopes that TensorFlow's libraries use, and the node's consumer
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from porter.formats.roles import VARIABLE, roles
+from porter.graph.analysis.control.inference import View
+from porter.graph.analysis.ends import find_ends
 from porter.graph.graph import VARIABLE_OPS, Graph
+from porter.graph.shapes import Shapes
 from porter.graph.variables import Variable
 
 INFERENCE = "inference"
 GRADIENTS, OPTIMIZER, SAVER = "gradients", "optimizer", "saving and restoring"
 INITIAL, SUMMARIES, PIPELINE = "initial values and reads of variables", "summaries", "queues and input pipeline"
 LOSSES, CHECKS, OTHER = "losses and metrics", "checks", "not on the way to an output"
+TRAINING = "training's side of a condition"
 UNREAD = "constants that nothing reads"
 
 _SAVE_OPS = frozenset(
@@ -34,13 +38,16 @@ _FED = re.compile(
     r"Placeholder(V2|WithDefault)?|\w*Dequeue\w*|IteratorGetNext|Parse(Single)?Example(V2)?|Decode(Jpeg|Png|Image|Bmp)"
 )
 _ARGUMENT = re.compile(r"_Arg|_DeviceArg")
-_SIDE = frozenset({GRADIENTS, OPTIMIZER, SAVER, INITIAL, SUMMARIES, CHECKS})
+_SIDE = frozenset({GRADIENTS, OPTIMIZER, SAVER, INITIAL, SUMMARIES, CHECKS, TRAINING})
 """A node whose consumers all have these purposes shares theirs. A loss's input may still be an output."""
 
 
 @dataclass(frozen=True)
 class Paths:
-    """``path`` computes ``outputs`` from ``inputs``; ``aside`` maps every other node to its purpose."""
+    """``path`` computes ``outputs`` from ``inputs``; ``aside`` maps every other node to its purpose.
+
+    ``view`` is the path in the view of inference, where one node stands for a loop.
+    """
 
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
@@ -48,30 +55,55 @@ class Paths:
     aside: dict[str, str]
     stated: bool
     """Whether the file names the outputs, as a SavedModel's signature does."""
+    view: frozenset[str]
 
 
 def split_paths(
-    graph: Graph, variables: Iterable[Variable], outputs: Iterable[str] = (), train_ops: Iterable[str] = ()
+    view: View,
+    shapes: Shapes,
+    variables: Iterable[Variable],
+    outputs: Iterable[str] = (),
+    train_ops: Iterable[str] = (),
 ) -> Paths:
     """Return the inference path to ``outputs``, the tensors that the file names, or to the outputs that this finds."""
+    graph = view.graph
     weights = {variable.name for variable in variables}
-    purposes = _purposes(graph, weights, train_ops)
-    stated = [name for name in dict.fromkeys(graph.resolve(tensor).node for tensor in outputs) if name in graph.nodes]
+    purposes = _purposes(view, weights, train_ops)
+    resolved = dict.fromkeys(graph.resolve(tensor).node for tensor in outputs)
+    stated = [name for name in resolved if view.name(name) in graph.nodes]
     fed = [
         node.name
         for node in graph.nodes.values()
         if (_FED.fullmatch(node.op) and purposes.get(node.name) != SAVER)
         or (_ARGUMENT.fullmatch(node.op) and node.name not in weights)
     ]
-    found = stated or _sinks(graph, purposes, fed, weights)
-    path = _path(graph, found)
+    found, metrics = (stated, set()) if stated else find_ends(graph, shapes, purposes, fed, weights)
+    purposes = dict.fromkeys(metrics, LOSSES) | purposes
+    path = _path(graph, map(view.name, found))
     inputs = [name for name in fed if name in path and not _above(graph, name, path)]
-    aside = {name: purposes.get(name, OTHER) for name in graph.nodes if name not in path}
-    return Paths(tuple(inputs), tuple(found), frozenset(path), aside, bool(stated))
+    return Paths(
+        tuple(inputs),
+        tuple(view.exit(name) for name in found),
+        frozenset(member for name in path for member in view.members(name)),
+        _aside(view, path, purposes),
+        bool(stated),
+        frozenset(path),
+    )
 
 
-def _purposes(graph: Graph, weights: set[str], train_ops: Iterable[str]) -> dict[str, str]:
+def _aside(view: View, path: Collection[str], purposes: Mapping[str, str]) -> dict[str, str]:
+    """Return the purpose of each node of the file that is not on the path."""
+    graph = view.graph
+    training = graph.needed(choice.training.node for choice in view.choices.values())
+    training |= graph.needed(choice.condition.node for choice in view.choices.values())
+    names = [name for name in graph.nodes if name not in path]
+    found = {name: purposes.get(name, TRAINING if name in training else OTHER) for name in names}
+    return {member: purpose for name, purpose in found.items() for member in view.members(name)}
+
+
+def _purposes(view: View, weights: set[str], train_ops: Iterable[str]) -> dict[str, str]:
     """Return the purpose of each node that does not belong to inference."""
+    graph = view.graph
     found: dict[str, str] = {}
     for node in graph.nodes.values():
         purpose = _purpose(node.op, node.name)
@@ -81,6 +113,8 @@ def _purposes(graph: Graph, weights: set[str], train_ops: Iterable[str]) -> dict
     found |= {name: OPTIMIZER for name in train_ops if name in graph.nodes}
     for name in graph.reached(name for name, purpose in found.items() if purpose == LOSSES):
         found.setdefault(name, LOSSES)
+    training = (choice.training.node for choice in view.choices.values())
+    found |= {name: TRAINING for name in training if name not in found and not graph.consumers.get(name, ("",))}
     for name in reversed(graph.order):
         leads = {found.get(other, INFERENCE) for other in graph.consumers[name]}
         if name not in found and leads and leads <= _SIDE:
@@ -115,28 +149,6 @@ def _only_reads(graph: Graph, name: str) -> bool:
     node = graph.nodes[name]
     reads = node.op in ("ReadVariableOp", "Identity") and node.inputs
     return node.op == "NoOp" or bool(reads and graph.nodes.get(node.inputs[0].node, node).op in VARIABLE_OPS)
-
-
-def _sinks(graph: Graph, purposes: dict[str, str], fed: list[str], weights: set[str]) -> list[str]:
-    """Return the nodes that depend on an input and on a weight, and that at most training reads."""
-    weighted = graph.reached(weights)
-    forward = {name for name in graph.reached(fed) & weighted if name not in purposes}
-    # A comparison of a prediction with a label is a metric, and so is all that depends on it.
-    metrics = graph.reached(
-        n for n in forward if graph.nodes[n].op in ("Equal", "NotEqual") and not graph.nodes[n].controls
-    )
-    for name in reversed(graph.order):  # and so is the likeliest class, if only a metric reads it
-        only = graph.consumers[name] and all(other in metrics for other in graph.consumers[name])
-        if only and graph.nodes[name].op in ("ArgMax", "Cast", "Squeeze"):
-            metrics.add(name)
-    forward -= metrics
-    if not forward:
-        forward = {name for name in graph.nodes if name not in purposes and graph.nodes[name].op != "Const"}
-    sinks = [
-        name for name in graph.nodes if name in forward and not any(other in forward for other in graph.consumers[name])
-    ]
-    shown = [name for name in sinks if graph.nodes[name].op not in ("ArgMax", "Shape", "NoOp", "Assert")]
-    return shown or sinks
 
 
 def _path(graph: Graph, outputs: Iterable[str]) -> set[str]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from porter.graph.graph import Node, Ref
-from porter.graph.shapes import MOST_OUTPUTS, Rules, Shapes
+from porter.graph.shapes import LARGEST_VALUE, MOST_OUTPUTS, Rules, Shapes
 
 RULES = Rules()
 
@@ -128,6 +128,9 @@ def pack(s: Shapes, node: Node) -> None:
         packed = list(shape)
         packed.insert(axis if axis >= 0 else len(packed) + 1 + axis, len(node.inputs))
         s.set(node, packed)
+        values = [value for ref in node.inputs if (value := s.values.get(ref)) is not None]
+        if len(values) == len(node.inputs) and sum(value.size for value in values) <= LARGEST_VALUE:
+            s.set_value(node, np.stack(values, axis))  # such as the paddings of an atrous convolution
 
 
 @RULES.of("Unpack")

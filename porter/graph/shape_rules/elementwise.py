@@ -22,7 +22,7 @@ _ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
 @RULES.of(
     "Identity StopGradient PreventGradient Snapshot CheckNumerics RefIdentity ReadVariableOp _Retval _DeviceRetval",
     "Enter RefEnter Exit RefExit NextIteration RefNextIteration LoopCond",
-    "Relu Relu6 Elu Selu LeakyRelu Sigmoid Tanh Softplus Softsign Softmax LogSoftmax BiasAdd LRN",
+    "Relu Relu6 Elu Selu LeakyRelu Prelu Sigmoid Tanh Softplus Softsign Softmax LogSoftmax BiasAdd LRN",
     "Exp Log Log1p Sqrt Rsqrt Square Neg Abs Sign Floor Ceil Round Rint Erf Erfc Reciprocal Inv LogicalNot",
     "Cast ZerosLike OnesLike ClipByValue Reverse ReverseV2 Cumsum IsFinite IsNan AdjustContrastv2 RandomShuffle",
     "FakeQuantWithMinMaxArgs FakeQuantWithMinMaxVars FakeQuantWithMinMaxVarsPerChannel QuantizeAndDequantize",

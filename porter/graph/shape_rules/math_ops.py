@@ -15,7 +15,7 @@ RULES = Rules()
 _REDUCTIONS: dict[str, Callable[..., Any]] = {"Prod": np.prod, "Sum": np.sum, "Max": np.max, "Min": np.min}
 
 
-@RULES.of("MatMul BatchMatMul BatchMatMulV2 BatchMatMulV3")
+@RULES.of("_FusedMatMul FusedMatMul MatMul BatchMatMul BatchMatMulV2 BatchMatMulV3")
 def matrix_product(s: Shapes, node: Node) -> None:
     a, b = s.known(node, 0), s.known(node, 1)
     transpose_a = node.flag("transpose_a") or node.flag("adj_x")
@@ -44,6 +44,8 @@ def index_of_extreme(s: Shapes, node: Node) -> None:
 
 @RULES.of("Range")
 def number_range(s: Shapes, node: Node) -> None:
+    s.set(node, (None,))
     start, limit, delta = (s.ints(node, index)[0] for index in range(3))
+    s.set(node, (max(0, -((start - limit) // delta)),))
     if (limit - start) // delta <= LARGEST_VALUE:
         s.set_value(node, np.arange(start, limit, delta))

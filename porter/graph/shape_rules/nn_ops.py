@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from porter.graph.graph import Node
 from porter.graph.shapes import Rules, Shapes
 
 RULES = Rules()
+_Resized = Callable[[int, int], int]
+"""Computes a size from an axis' size and the block's."""
 
 
-@RULES.of("Conv2D DepthwiseConv2dNative Conv3D")
+@RULES.of("Conv2D DepthwiseConv2dNative Conv3D _FusedConv2D FusedConv2D FusedDepthwiseConv2dNative")
+@RULES.of("_FusedDepthwiseConv2dNative")
 def convolution(s: Shapes, node: Node) -> None:
     shape = list(s.known(node))
     rank = len(shape)
@@ -23,7 +27,7 @@ def convolution(s: Shapes, node: Node) -> None:
         shape[at] = _slid(node, shape[at], side, strides[at], dilations[at], at)
     if kernel is None:
         shape[channels] = None
-    elif node.op == "DepthwiseConv2dNative":
+    elif node.op.endswith("DepthwiseConv2dNative"):
         shape[channels] = None if None in kernel[2:] else math.prod(size for size in kernel[2:] if size is not None)
     else:
         shape[channels] = kernel[-1]
@@ -60,7 +64,7 @@ def pool(s: Shapes, node: Node) -> None:
     s.set(node, shape)
 
 
-@RULES.of("FusedBatchNorm FusedBatchNormV2 FusedBatchNormV3 BatchNormWithGlobalNormalization")
+@RULES.of("FusedBatchNorm FusedBatchNormV2 FusedBatchNormV3 _FusedBatchNormEx BatchNormWithGlobalNormalization")
 def batch_norm(s: Shapes, node: Node) -> None:
     s.set(node, s.input(node))
     for index in range(1, 5):
@@ -94,6 +98,27 @@ def batch_to_space(s: Shapes, node: Node) -> None:
     for at, (block, (before, after)) in enumerate(zip(blocks, crops, strict=True), 1):
         size = shape[at]
         shape[at] = None if size is None else size * block - before - after
+    s.set(node, shape)
+
+
+@RULES.of("DepthToSpace")
+def depth_to_space(s: Shapes, node: Node) -> None:
+    _exchange(s, node, lambda size, block: size * block, lambda channels, block: channels // block**2)
+
+
+@RULES.of("SpaceToDepth")
+def space_to_depth(s: Shapes, node: Node) -> None:
+    _exchange(s, node, lambda size, block: size // block, lambda channels, block: channels * block**2)
+
+
+def _exchange(s: Shapes, node: Node, side: _Resized, depth: _Resized) -> None:
+    """Set the shape of an op that moves values between space and channels."""
+    shape = list(s.known(node))
+    block = node.integer("block_size")
+    channels = 1 if node.channels_first else 3
+    for at in range(1, 4):
+        size = shape[at]
+        shape[at] = None if size is None else (depth if at == channels else side)(size, block)
     s.set(node, shape)
 
 

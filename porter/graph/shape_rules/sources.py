@@ -17,7 +17,16 @@ RULES = Rules()
 
 @RULES.of("Placeholder PlaceholderV2 PlaceholderWithDefault")
 def placeholder(s: Shapes, node: Node) -> None:
-    s.set(node, batch_of_one(_with_size(s, node, _placeholder_shape(s, node))))
+    s.set(node, _batch_of_one(s, node, _with_size(s, node, _placeholder_shape(s, node))))
+
+
+def _batch_of_one(s: Shapes, node: Node, shape: Shape) -> Shape:
+    """Return the shape with its open batch set to 1: the first axis, or the second where the first counts steps."""
+    if shape is None or len(shape) != 3 or shape[1] is not None:
+        return batch_of_one(shape)
+    readers = (s.graph.nodes[name].op for name in s.graph.consumers[node.name])
+    steps_first = shape[0] is not None or any(op.startswith("TensorArrayScatter") for op in readers)
+    return (shape[0], 1, shape[2]) if steps_first else batch_of_one(shape)
 
 
 def _placeholder_shape(s: Shapes, node: Node) -> Shape:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from porter.graph.analysis.folding.data_path import DataPath
 from porter.graph.analysis.folding.names import shared_scopes
-from porter.graph.analysis.folding.new_layer import ACTIVATION_OPS, NORM_OPS, epsilon
+from porter.graph.analysis.folding.new_layer import ACTIVATION_OPS, BATCH_NORM, NORM_OPS, epsilon, slope
 from porter.graph.analysis.layers import CONVOLUTIONS, Layer
 from porter.graph.graph import Node
 
@@ -27,6 +27,7 @@ def _activation(data: DataPath, layer: Layer, node: Node) -> bool:
     if layer.kind in ("reshape", "squeeze", "softmax") or (not convolves and _belongs_to_next(data, layer, node)):
         return False
     layer.activation = ACTIVATION_OPS[node.op]
+    layer.numbers |= slope(node)
     return True
 
 
@@ -42,7 +43,7 @@ def _belongs_to_next(data: DataPath, layer: Layer, node: Node) -> bool:
 def _fused_norm(data: DataPath, layer: Layer, node: Node) -> bool:
     if node.op not in NORM_OPS or layer.norm:
         return False
-    layer.norm, layer.epsilon = True, epsilon(node)
+    layer.norm, layer.epsilon = BATCH_NORM, epsilon(node)
     return True
 
 
@@ -69,7 +70,7 @@ def _shift(data: DataPath, layer: Layer, node: Node) -> bool:
     """Fold the second of these ops: + shift."""
     if layer.detail != _SCALED or not _adds_vector(data, node):
         return False
-    layer.detail, layer.norm = "", True
+    layer.detail, layer.norm = "", BATCH_NORM
     return True
 
 

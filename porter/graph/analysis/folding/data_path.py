@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from porter.graph.analysis.control.inference import View
+from porter.graph.analysis.ends import only_shapes
 from porter.graph.analysis.paths import Paths
-from porter.graph.graph import VARIABLE_OPS, Graph, Node, Ref
+from porter.graph.graph import VARIABLE_OPS, Node, Ref
 from porter.graph.shapes import Shape, Shapes
-
-_SHAPE_OPS = frozenset({"Shape", "ShapeN", "Size", "Rank"})
 
 
 class DataPath:
@@ -18,27 +18,18 @@ class DataPath:
     counts, for each node, the nodes that read it as data.
     """
 
-    def __init__(self, graph: Graph, shapes: Shapes, paths: Paths) -> None:
-        self.graph, self.shapes, self.paths = graph, shapes, paths
-        self.nodes = graph.reached(paths.inputs) & paths.path
+    def __init__(self, view: View, shapes: Shapes, paths: Paths) -> None:
+        self.view, self.shapes, self.paths = view, shapes, paths
+        self.graph = graph = view.graph
+        self.nodes = graph.reached(paths.inputs) & paths.view
         if not self.nodes:  # a graph without inputs: all but constants and variables counts as data
-            self.nodes = {name for name in paths.path if graph.nodes[name].op not in {"Const", *VARIABLE_OPS}}
-        self.shaping = self._shape_nodes()
+            self.nodes = {name for name in paths.view if graph.nodes[name].op not in {"Const", *VARIABLE_OPS}}
+        self.outputs = set(map(view.name, paths.outputs))
+        self.shaping = only_shapes(graph, self.nodes, filled=False) - self.outputs  # Fill turns a shape into data
         self.readers = {
             name: sum(other in self.nodes and other not in self.shaping for other in graph.consumers[name])
             for name in self.nodes
         }
-
-    def _shape_nodes(self) -> set[str]:
-        found: set[str] = set()
-        for name in self.graph.order:
-            if name in self.nodes:
-                node = self.graph.nodes[name]
-                inputs = [ref.node for ref in node.inputs if ref.node in self.nodes]
-                # Fill turns a computed shape into data.
-                if node.op in _SHAPE_OPS or (inputs and all(ref in found for ref in inputs) and node.op != "Fill"):
-                    found.add(name)
-        return found - set(self.paths.outputs)
 
     def order(self) -> list[str]:
         """Return the nodes in the file's order if it can be executed, else depth first from the outputs."""
@@ -47,7 +38,7 @@ class DataPath:
         if all(place.get(ref.node, -1) < place[n] for n in listed for ref in self.graph.nodes[n].inputs):
             return listed
         ordered: dict[str, None] = {}
-        for output in self.paths.outputs:
+        for output in map(self.view.name, self.paths.outputs):
             self._visit(output, ordered)
         return list(ordered)
 

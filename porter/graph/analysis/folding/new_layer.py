@@ -10,28 +10,40 @@ from porter.graph.graph import Node
 
 CONVOLUTION_OPS = {
     "Conv2D": "conv", "Conv3D": "conv", "DepthwiseConv2dNative": "depthwise", "MatMul": "dense",
-    "Conv2DBackpropInput": "transposed conv",
+    "Conv2DBackpropInput": "transposed conv", "_FusedConv2D": "conv", "FusedConv2D": "conv", "_FusedMatMul": "dense",
+    "FusedMatMul": "dense", "FusedDepthwiseConv2dNative": "depthwise", "_FusedDepthwiseConv2dNative": "depthwise",
 }  # fmt: skip
 POOL_OPS = {"AvgPool": "avg pool", "MaxPool": "max pool", "AvgPool3D": "avg pool", "MaxPool3D": "max pool"}
 ACTIVATION_OPS = {
     "Relu": "relu", "Relu6": "relu6", "Elu": "elu", "Selu": "selu", "LeakyRelu": "leaky relu", "Sigmoid": "sigmoid",
-    "Tanh": "tanh", "Softplus": "softplus", "Softsign": "softsign",
+    "Tanh": "tanh", "Softplus": "softplus", "Softsign": "softsign", "Prelu": "prelu",
 }  # fmt: skip
-NORM_OPS = frozenset("FusedBatchNorm FusedBatchNormV2 FusedBatchNormV3 BatchNormWithGlobalNormalization".split())
+NORM_OPS = frozenset(
+    "FusedBatchNorm FusedBatchNormV2 FusedBatchNormV3 _FusedBatchNormEx BatchNormWithGlobalNormalization".split()
+)
+BATCH_NORM = "batch norm"
 _OTHER_OPS = {
     "ConcatV2": "concat", "Concat": "concat", "Add": "add", "AddV2": "add", "AddN": "add", "Mul": "multiply",
     "Sub": "subtract", "RealDiv": "divide", "Softmax": "softmax", "Squeeze": "squeeze", "Reshape": "reshape",
     "Pad": "pad", "PadV2": "pad", "MirrorPad": "mirror pad", "StridedSlice": "slice", "Slice": "slice",
     "Transpose": "transpose", "ResizeBilinear": "resize bilinear", "ResizeNearestNeighbor": "resize nearest",
-    "LRN": "local response norm", "Split": "split", "SplitV": "split", "Cast": "cast", "ExpandDims": "expand dims",
+    "GatherV2": "gather", "Gather": "gather", "ResourceGather": "gather", "Fill": "fill", "Maximum": "maximum",
+    "Minimum": "minimum", "DepthToSpace": "depth to space", "SpaceToDepth": "space to depth", "Pack": "stack",
+    "ResizeBicubic": "resize bicubic", "LRN": "local response norm", "Split": "split", "SplitV": "split",
+    "Cast": "cast", "ExpandDims": "expand dims",
 }  # fmt: skip
 _KINDS = (
     _OTHER_OPS
     | POOL_OPS
     | CONVOLUTION_OPS
     | dict.fromkeys(ACTIVATION_OPS, "activation")
-    | dict.fromkeys(NORM_OPS, "batch norm")
+    | dict.fromkeys(NORM_OPS, BATCH_NORM)
 )
+
+
+_UNPADDED = "0+0"
+MOST_NUMBERS = 4
+"""A constant of so many numbers is shown, such as the means of an image's channels."""
 
 
 def new_layer(data: DataPath, node: Node, inputs: list[Layer | str]) -> Layer:
@@ -51,12 +63,20 @@ def epsilon(node: Node) -> float | None:
     return float(f"{value.f:.6g}") if value is not None else None
 
 
+def slope(node: Node) -> dict[str, float]:
+    """Return a leaky relu's slope by name; the op's default is 0.2 (tensorflow/core/ops/nn_ops.cc)."""
+    value = node.attr("alpha")
+    return {"slope": float(f"{value.f:.6g}") if value is not None else 0.2} if node.op == "LeakyRelu" else {}
+
+
 def _activation(data: DataPath, layer: Layer, node: Node) -> None:
     layer.activation = ACTIVATION_OPS[node.op]
+    layer.numbers |= slope(node)
 
 
 def _norm(data: DataPath, layer: Layer, node: Node) -> None:
-    layer.norm, layer.epsilon = True, epsilon(node)
+    layer.norm, layer.epsilon = BATCH_NORM, epsilon(node)
+    layer.activation = ACTIVATION_OPS.get(node.text("activation_mode"), "")
 
 
 def _mean(data: DataPath, layer: Layer, node: Node) -> None:
@@ -70,16 +90,23 @@ def _arithmetic(data: DataPath, layer: Layer, node: Node) -> None:
         return
     others = data.weights(node)
     value = data.shapes.values.get(others[0]) if others else None
-    if value is not None and value.size == 1:
-        layer.detail = f"{value.item():.6g}"
+    if value is not None and 0 < value.size <= MOST_NUMBERS:
+        layer.detail = ", ".join(f"{number:.6g}" for number in value.reshape(-1).tolist())
     elif node.inputs[0] == node.inputs[-1]:
         layer.detail = "by itself"
 
 
 def _pad(data: DataPath, layer: Layer, node: Node) -> None:
     pads = data.input_value(node, 1)
-    if pads is not None and pads.size % 2 == 0:
-        layer.detail = ", ".join(f"{before}+{after}" for before, after in pads.reshape(-1, 2)[1:3].tolist())
+    if pads is None or pads.size % 2 or not pads.size:
+        return
+    sides = [f"{before}+{after}" for before, after in pads.reshape(-1, 2).tolist()]
+    readers = (data.graph.nodes[name] for name in data.consumers(node.name))
+    channels = 1 if len(sides) == 4 and any(reader.channels_first for reader in readers) else len(sides) - 1
+    others = {0: "batch", channels: "channels"} if len(sides) > 2 else {}
+    space = [side for at, side in enumerate(sides) if at not in others]
+    named = [f"{name} {sides[at]}" for at, name in others.items() if sides[at] != _UNPADDED]
+    layer.detail = ", ".join([*(space if not named or set(space) != {_UNPADDED} else []), *named])
 
 
 def _space_to_batch(data: DataPath, layer: Layer, node: Node) -> None:
@@ -95,19 +122,33 @@ def _window(data: DataPath, layer: Layer, node: Node) -> None:
     rank = len(layer.shape or read or (0,) * 4)
     channels, space = (1, slice(2, rank)) if node.channels_first else (rank - 1, slice(1, rank - 1))
     layer.strides = node.ints("strides")[space]
+    _fused(layer, node)
     dilation = node.ints("dilations")[space]
     layer.dilation = dilation if any(side != 1 for side in dilation) else ()
     if node.op in POOL_OPS:
         layer.kernel = node.ints("ksize")[space]
-    elif node.op != "MatMul":
+    elif layer.kind != "dense":
         layer.kernel = tuple(weights[: rank - 2]) if weights else ()
     layer.in_channels = read[channels] if read and len(read) > channels else None
     layer.channels = layer.shape[channels] if layer.shape and len(layer.shape) > channels else None
-    if node.op != "MatMul":
+    if layer.kind != "dense":
         layer.padding = _padding(node, range(rank)[space])
-    depth = weights[2] if node.op == "Conv2D" and weights and len(weights) == 4 else None
+    depth = weights[2] if layer.kind == "conv" and weights and len(weights) == 4 else None
     if depth and layer.in_channels and layer.in_channels != depth:
         layer.detail = f"{layer.in_channels // depth} groups"
+
+
+def _fused(layer: Layer, node: Node) -> None:
+    """Read the bias, batch norm and activation that an optimizer moved into the op."""
+    parts = node.attr("fused_ops")
+    for raw in parts.list.s if parts is not None else ():
+        part = raw.decode("utf-8", "replace")
+        layer.bias = layer.bias or part == "BiasAdd"
+        layer.norm = BATCH_NORM if part == "FusedBatchNorm" else layer.norm
+        layer.activation = ACTIVATION_OPS.get(part, layer.activation)
+        if part == "LeakyRelu":
+            value = node.attr("leakyrelu_alpha")
+            layer.numbers["slope"] = float(f"{value.f:.6g}") if value is not None else 0.2
 
 
 def _padding(node: Node, space: range) -> str:

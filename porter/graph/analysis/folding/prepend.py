@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from porter.graph.analysis.layers import CONVOLUTIONS, Layer
+
+_SPACE = re.compile(r"\d+\+\d+(, \d+\+\d+)*")
+"""The detail of a pad of height and width alone."""
 
 
 def prepend_all(layers: list[Layer], outputs: Iterable[str]) -> list[Layer]:
@@ -16,7 +20,7 @@ def prepend_all(layers: list[Layer], outputs: Iterable[str]) -> list[Layer]:
                 readers.setdefault(id(source), []).append(layer)
     ends = set(outputs)
     gone: set[int] = set()
-    for layer in layers:
+    for layer in reversed(layers):  # a pad stands in front of SpaceToBatchND, and that in front of its convolution
         following = readers.get(id(layer), [])
         if len(following) == 1 and not ends & set(layer.nodes) and _prepend(layer, following[0]):
             _take_over(layer, following[0], readers)
@@ -38,13 +42,24 @@ def _prepend(layer: Layer, into: Layer) -> bool:
     if layer.kind == "activation" and into.kind in CONVOLUTIONS and not into.before and into.inputs == [layer]:
         into.before = layer.activation
         return True
-    if layer.kind == "pad" and into.padding == "VALID" and layer.detail:
+    if layer.kind == "pad" and into.padding == "VALID" and _SPACE.fullmatch(layer.detail):
         into.padding = f"explicit {layer.detail}"
         return True
     if layer.kind == "SpaceToBatchND" and into.kind in CONVOLUTIONS and layer.dilation:
-        into.dilation, into.padding = layer.dilation, "SAME"
+        into.dilation, into.padding = layer.dilation, _atrous_padding(layer, into)
         return True
     return _separable(layer, into)
+
+
+def _atrous_padding(layer: Layer, into: Layer) -> str:
+    """Return the padding of the convolution that SpaceToBatchND begins, by its sizes; '' where these are unknown."""
+    source = layer.inputs[0] if layer.inputs else None
+    if not isinstance(source, Layer):
+        return "SAME"
+    read, computed = (shape[1:-1] if shape else (None,) for shape in (source.shape, into.shape))
+    if None in read or None in computed:
+        return ""
+    return "SAME" if read == computed else "VALID"
 
 
 def _separable(layer: Layer, into: Layer) -> bool:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from porter.graph.analysis.costs import multiply_adds
+from porter.graph.analysis.costs import is_known, multiply_adds
 from porter.graph.analysis.folding.data_path import DataPath
+from porter.graph.analysis.folding.loop import loop_products
 from porter.graph.analysis.layers import Layer
+from porter.graph.graph import Node
 from porter.graph.variables import Variable
 
 
@@ -15,7 +17,7 @@ def assign_weights(layers: Iterable[Layer], data: DataPath, variables: Mapping[s
     used: set[str] = set()
     for layer in layers:
         for name in list(layer.nodes):
-            products = multiply_adds(data.graph.nodes[name], data.shapes)
+            products = _products(data.graph.nodes[name], data, variables)
             if layer.multiply_adds is not None:
                 layer.multiply_adds = None if products is None else layer.multiply_adds + products
             for above in _constants(name, data, used):
@@ -23,6 +25,18 @@ def assign_weights(layers: Iterable[Layer], data: DataPath, variables: Mapping[s
                 if above in variables:
                     layer.variables.append(above)
                     layer.parameters += variables[above].size
+
+
+def _products(node: Node, data: DataPath, variables: Mapping[str, Variable]) -> int | None:
+    """Return a node's multiply-adds, None if they are unknown: an unknown op may multiply with a matrix of weights."""
+    if node.name in data.view.loops:
+        return loop_products(data.view.loops[node.name], data)
+    if not is_known(node.op):
+        above = data.graph.needed(ref.node for ref in data.weights(node))
+        shapes = (variables[name].shape for name in above if name in variables)
+        if any(shape is not None and len(shape) >= 2 for shape in shapes):
+            return None
+    return multiply_adds(node, data.shapes)
 
 
 def _constants(name: str, data: DataPath, used: set[str]) -> Iterator[str]:

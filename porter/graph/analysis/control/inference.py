@@ -1,0 +1,108 @@
+"""inference_view: a graph as inference runs it, with each loop as one node and training's conditions decided."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from tensorboard.compat.proto.node_def_pb2 import NodeDef
+
+from porter.graph.analysis.control.choices import SWITCHES, Choice, find_choices
+from porter.graph.analysis.control.loops import LOOP, Loop, find_loops
+from porter.graph.graph import Graph, Node, Ref
+from porter.graph.shapes import Shapes
+
+
+@dataclass(frozen=True)
+class View:
+    """The graph that inference runs, and that of the ``file``.
+
+    ``loops`` and ``choices`` are those of the nodes that stand for them; ``loop_of`` names the loop that holds a node
+    of the file.
+    """
+
+    graph: Graph
+    file: Graph
+    loops: Mapping[str, Loop]
+    choices: Mapping[str, Choice]
+    loop_of: Mapping[str, str]
+
+    def name(self, node: str) -> str:
+        """Return the node of the view that stands for a node of the file."""
+        return self.loop_of.get(node, node)
+
+    def exit(self, node: str) -> str:
+        """Return the node of the file that ends a loop, for the node that stands for it."""
+        loop = self.loops.get(node)
+        return node if loop is None else (loop.exits or loop.members)[0]
+
+    def members(self, node: str) -> list[str]:
+        """Return the nodes of the file for which a node of the view stands."""
+        return self.loops[node].members if node in self.loops else [node]
+
+
+def inference_view(graph: Graph, shapes: Shapes) -> View:
+    """Return ``graph`` as inference runs it: itself, where it has no loops and no conditions."""
+    if not any(node.op in ("Enter", "RefEnter", "Merge", "RefMerge") for node in graph.nodes.values()):
+        return View(graph, graph, {}, {}, {})
+    loops = {loop.name: loop for loop in find_loops(graph, shapes)}
+    loop_of = {name: loop.name for loop in loops.values() for name in loop.members}
+    choices = {name: choice for name, choice in find_choices(graph).items() if name not in loop_of}
+    view = _View(graph, loops, loop_of, choices)
+    return View(view.build(), graph, loops, choices, loop_of)
+
+
+class _View:
+    """Builds the view's graph: ``moved`` maps the tensors that other nodes of the view compute."""
+
+    def __init__(
+        self, graph: Graph, loops: dict[str, Loop], loop_of: dict[str, str], choices: dict[str, Choice]
+    ) -> None:
+        self.graph, self.loops, self.loop_of, self.choices = graph, loops, loop_of, choices
+        self.moved = {Ref(name): Ref(loop.name, at) for loop in loops.values() for at, name in enumerate(loop.exits)}
+        self.decided = self._decided()
+
+    def _decided(self) -> set[str]:
+        """Return the Switch nodes of the conditions that are decided."""
+        waiting = [ref.node for choice in self.choices.values() for ref in (choice.inference, choice.training)]
+        found: set[str] = set()
+        seen = set(waiting)
+        while waiting:
+            node = self.graph.nodes.get(waiting.pop())
+            if node is None:
+                continue
+            if node.op in SWITCHES:
+                found.add(node.name)
+            elif node.name not in self.choices:
+                new = {ref.node for ref in node.inputs} - seen
+                seen |= new
+                waiting += new
+        return found
+
+    def build(self) -> Graph:
+        nodes: dict[str, Node] = {}
+        last = {loop.members[-1]: loop for loop in self.loops.values()}
+        for node in self.graph.nodes.values():
+            if node.name in last:
+                loop = last[node.name]
+                nodes[loop.name] = self._loop_node(loop)
+            elif node.name not in self.loop_of:
+                nodes[node.name] = self._node(node)
+        return replace(self.graph, nodes=nodes)
+
+    def _loop_node(self, loop: Loop) -> Node:
+        inputs = [self._ref(ref) for ref in loop.inputs]
+        return Node(loop.name, LOOP, inputs, [], NodeDef(name=loop.name, op=LOOP))
+
+    def _node(self, node: Node) -> Node:
+        if node.name in self.choices:
+            return replace(node, op="Identity", inputs=[self._ref(self.choices[node.name].inference)])
+        if node.name in self.decided:
+            return replace(node, op="Identity", inputs=[self._ref(node.inputs[0])])
+        inputs = [self._ref(ref) for ref in node.inputs]
+        return node if inputs == node.inputs else replace(node, inputs=inputs)
+
+    def _ref(self, ref: Ref) -> Ref:
+        if ref.node in self.decided:
+            return Ref(ref.node)
+        return self.moved.get(ref, ref)

@@ -1,0 +1,179 @@
+"""find_loops: the while loops of TensorFlow 1, with what one step computes and how many steps there are.
+
+A loop is the frame of its Enter nodes. Values come in through Enter, go around through NextIteration and Merge, and
+leave through Switch and Exit (tensorflow/core/kernels/control_flow_ops.cc).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from porter.graph.graph import Graph, Node, Ref
+from porter.graph.shapes import Shapes
+
+ENTERS = frozenset({"Enter", "RefEnter"})
+EXITS = frozenset({"Exit", "RefExit"})
+MERGES = frozenset({"Merge", "RefMerge"})
+_NEXT = frozenset({"NextIteration", "RefNextIteration"})
+_SWITCHES = frozenset({"Switch", "RefSwitch"})
+_UNSTACK, _STACK, _SIZE = "TensorArrayScatterV3", "TensorArrayGatherV3", "TensorArraySizeV3"
+LOOP = "while loop"
+"""The op of the node that stands for a whole loop."""
+_FARTHEST = 20
+
+
+@dataclass
+class Loop:
+    """One loop. ``members`` are its nodes in the graph's order, ``inputs`` the tensors outside that they read.
+
+    ``exits`` are the nodes through which its results leave. ``steps`` is None where the data decides it.
+    """
+
+    name: str
+    members: list[str] = field(default_factory=list)
+    inputs: list[Ref] = field(default_factory=list)
+    exits: list[str] = field(default_factory=list)
+    steps: int | None = None
+    inner: list[Loop] = field(default_factory=list)
+    """The loops inside, whose members are its own too."""
+
+
+def find_loops(graph: Graph, shapes: Shapes) -> list[Loop]:
+    """Return the outermost loops of ``graph``; ``shapes`` holds the constants that decide their steps."""
+    frames: dict[str, list[str]] = {}
+    for node in graph.nodes.values():
+        if node.op in ENTERS:
+            frames.setdefault(node.text("frame_name"), []).append(node.name)
+    place = {name: at for at, name in enumerate(graph.nodes)} if frames else {}
+    loops = [_loop(graph, shapes, frame, enters, place) for frame, enters in frames.items()]
+    owner: dict[str, Loop] = {}
+    for loop in sorted(loops, key=lambda loop: -len(loop.members)):
+        outer = owner.get(loop.members[0])
+        if outer is not None:
+            outer.inner.append(loop)
+        else:
+            owner |= dict.fromkeys(loop.members, loop)
+    inner = {id(part) for loop in loops for part in loop.inner}
+    return [loop for loop in loops if id(loop) not in inner]
+
+
+def _loop(graph: Graph, shapes: Shapes, frame: str, enters: list[str], place: dict[str, int]) -> Loop:
+    members = _members(graph, enters)
+    members |= _around(graph, members)
+    ordered = sorted(members, key=place.__getitem__)
+    nodes = [graph.nodes[name] for name in ordered]
+    inputs = dict.fromkeys(ref for node in nodes for ref in node.inputs if ref.node not in members)
+    exits = [node.name for node in nodes if node.op in EXITS | {_STACK} and not _inside(graph, node, members)]
+    exits.sort(key=lambda name: _rank(graph, shapes, name, members))
+    return Loop(_name(graph, frame), ordered, list(inputs), exits, _steps(graph, shapes, nodes))
+
+
+def _members(graph: Graph, enters: Iterable[str]) -> set[str]:
+    """Return the nodes of a frame, and those of the frames inside it: all that lies between Enter and Exit."""
+    depth = dict.fromkeys(enters, 1)
+    waiting = list(depth)
+    while waiting:
+        name = waiting.pop()
+        if graph.nodes[name].op in EXITS and depth[name] == 1:
+            continue
+        below = depth[name] - (graph.nodes[name].op in EXITS)
+        for other in graph.consumers[name]:
+            if other not in depth:
+                depth[other] = below + (graph.nodes[other].op in ENTERS)
+                waiting.append(other)
+    return set(depth)
+
+
+def _rank(graph: Graph, shapes: Shapes, name: str, members: set[str]) -> tuple[bool, bool, bool]:
+    """Order results: those that something reads first, tensors before counters, all steps before the last one."""
+    read = any(other not in members for other in graph.consumers[name])
+    return not read, shapes.of(name) in (None, ()), graph.nodes[name].op != _STACK
+
+
+def _around(graph: Graph, members: set[str]) -> set[str]:
+    """Return what hands a loop its steps' inputs, zeros as first states, and what stacks its steps' outputs."""
+    above = {ref.node for name in members for ref in graph.nodes[name].inputs if ref.node in graph.nodes} - members
+    found = {name for name in above if graph.nodes[name].op == _UNSTACK}
+    found |= {name for name in above if graph.nodes[name].op == "Fill" and members.issuperset(graph.consumers[name])}
+    ends = [name for name in members if graph.nodes[name].op in EXITS]
+    stacks = {other for name in ends for other in graph.consumers[name] if graph.nodes[other].op == _STACK}
+    ranges = {ref.node for name in stacks for ref in graph.nodes[name].inputs if _op(graph, ref.node) == "Range"}
+    sizes = {ref.node for name in ranges for ref in graph.nodes[name].inputs if _op(graph, ref.node) == _SIZE}
+    return found | stacks | ranges | sizes
+
+
+def _op(graph: Graph, name: str) -> str:
+    return graph.nodes[name].op if name in graph.nodes else ""
+
+
+def _inside(graph: Graph, node: Node, members: set[str]) -> bool:
+    """Tell whether the loop alone reads a node."""
+    readers = graph.consumers[node.name]
+    return bool(readers) and members.issuperset(readers)
+
+
+def _name(graph: Graph, frame: str) -> str:
+    """Return a free name for the loop: its scope, which TensorFlow writes in front of the frame's own name."""
+    scope = frame.rpartition("/")[0] or frame or LOOP
+    return scope if scope not in graph.nodes else f"{scope}/loop"
+
+
+def _steps(graph: Graph, shapes: Shapes, nodes: Iterable[Node]) -> int | None:
+    """Return how often the body runs: while all comparisons of a counter with a constant hold; None without those."""
+    conditions = [node for node in nodes if node.op == "LoopCond" and node.inputs]
+    waiting = [ref.node for node in conditions[:1] for ref in node.inputs]
+    counts: list[int | None] = []
+    while waiting:
+        node = graph.nodes.get(waiting.pop())
+        if node is not None and node.op in ("LogicalAnd", "Identity"):
+            waiting += [ref.node for ref in node.inputs]
+        else:
+            counts.append(_count(graph, shapes, node) if node is not None else None)
+    return min(count for count in counts if count is not None) if counts and None not in counts else None
+
+
+def _count(graph: Graph, shapes: Shapes, node: Node) -> int | None:
+    """Return how often ``counter < limit`` holds for a counter that grows by a constant."""
+    if node.op not in ("Less", "LessEqual") or len(node.inputs) < 2:
+        return None
+    merge = graph.nodes.get(node.inputs[0].node)
+    limit = _number(shapes, node.inputs[1])
+    if merge is None or merge.op not in MERGES or limit is None:
+        return None
+    start = next((_number(shapes, ref) for ref in merge.inputs if not _is_next(graph, ref)), None)
+    growth = next((_growth(graph, shapes, ref, merge) for ref in merge.inputs if _is_next(graph, ref)), None)
+    if start is None or not growth or growth < 0:
+        return None
+    return max(0, math.ceil((limit + (node.op == "LessEqual") - start) / growth))
+
+
+def _is_next(graph: Graph, ref: Ref) -> bool:
+    return ref.node in graph.nodes and graph.nodes[ref.node].op in _NEXT
+
+
+def _growth(graph: Graph, shapes: Shapes, ref: Ref, merge: Node) -> float | None:
+    """Return what a step adds to the counter that ``merge`` holds."""
+    add = _behind(graph, ref)
+    if add is None or add.op not in ("Add", "AddV2") or len(add.inputs) < 2:
+        return None
+    for counter, step in (add.inputs[:2], add.inputs[1::-1]):
+        if _behind(graph, counter) is merge:
+            return _number(shapes, step)
+    return None
+
+
+def _behind(graph: Graph, ref: Ref) -> Node | None:
+    """Return the node whose value ``ref`` is, through what only passes it on."""
+    node = graph.nodes.get(ref.node)
+    for _ in range(_FARTHEST):
+        if node is None or node.op not in _NEXT | _SWITCHES | {"Identity"} or not node.inputs:
+            break
+        node = graph.nodes.get(node.inputs[0].node)
+    return node
+
+
+def _number(shapes: Shapes, ref: Ref) -> float | None:
+    value = shapes.values.get(ref)
+    return float(value.item()) if value is not None and value.size == 1 and value.item() is not None else None
