@@ -196,9 +196,10 @@ GRAPH = Kind(
 )
 TFLITE = Kind(
     "TensorFlow Lite model",
-    "nothing",
+    "graph",
     lambda peek: peek.head[4:8] == b"TFL3",
-    refusal="is a TensorFlow Lite model, which porter does not read yet: name the checkpoint or frozen graph behind it",
+    "tflite.weights:read_tflite",
+    suffixes=(".tflite",),
 )
 ONNX = Kind(
     "ONNX model",

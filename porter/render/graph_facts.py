@@ -34,7 +34,7 @@ def _origin(analysis: Analysis) -> Iterator[Fact]:
     written = producer_text(analysis.graph.producer)
     if analysis.source.wrote:
         written = f"TensorFlow {analysis.source.wrote} ({written.split(':')[0]})"
-    yield "written by", written
+    yield "written by", analysis.source.writer or written
 
 
 def _nodes(analysis: Analysis) -> Iterator[Fact]:

@@ -10,7 +10,8 @@ from porter.errors import PorterError
 from porter.files.progress import Track, untracked
 from porter.formats.identify import NOTHING, identify
 from porter.formats.open import open_checkpoint
-from porter.formats.tensorflow.source import read_graph, refuse_tag
+from porter.formats.tensorflow.source import refuse_tag
+from porter.graph.foreign.open import read_source
 from porter.verbs.inspect_checkpoint import inspect_checkpoint
 from porter.verbs.inspect_graph import inspect_graph, inspect_logs, sized
 from porter.verbs.inspect_weights import WeightsDifference, compare_weights
@@ -80,7 +81,7 @@ def open_graph(
     elif found.kind.holds != "graph" and found.kind is not NOTHING:
         raise PorterError(f"{path} holds no graph: for a checkpoint alone, take the overview or `write_table`")
     else:
-        source = read_graph(path, tag=tag, graph=graph)
+        source = read_source(path, tag=tag, graph=graph)
     return sized(Analysis(source, size))
 
 

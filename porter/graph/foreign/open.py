@@ -1,0 +1,33 @@
+"""read_source(path) -> Source: the network in a file of any format that has one."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+
+from porter.errors import PorterError
+from porter.formats.identify import identify
+from porter.formats.signatures import TFLITE
+from porter.formats.tensorflow.graph_source import Source
+from porter.formats.tensorflow.source import read_graph, refuse_tag
+
+_READERS = {TFLITE: "tflite:read_tflite_graph"}
+"""The readers of formats other than TensorFlow's, ``module:function`` in this folder, imported when they are needed."""
+
+
+def read_source(path: Path, *, tag: str | None = None, graph: int | None = None) -> Source:
+    """Read the network in ``path``, a file or a SavedModel's folder; see read_graph. Raises FormatError, PorterError."""
+    found = identify(path)
+    place = _READERS.get(found.kind)  # type: ignore[call-overload] # a FolderKind is no key
+    if place is None and found.kind.holds == "graph" and len(found.files) == 1:
+        inside = identify(found.files[0])
+        place, found = _READERS.get(inside.kind), inside  # type: ignore[call-overload]
+    if place is None:
+        return read_graph(path, tag=tag, graph=graph)
+    refuse_tag(path, tag, found.kind.name)
+    if graph is not None:
+        raise PorterError(f"{path} is a {found.kind.name}, and `graph` chooses among those of event files: leave it out")
+    module, _, name = place.partition(":")
+    read: Callable[[Path], Source] = getattr(importlib.import_module(f"porter.graph.foreign.{module}"), name)
+    return read(found.files[0])
