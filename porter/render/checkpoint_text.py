@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 
 from porter.errors import plural
+from porter.render.graph_text import show_network
 from porter.render.overview_text import show_command, show_recognised, show_scopes
 from porter.render.text import fact, print_line, printable
 from porter.verbs.inspect import Inspection
@@ -20,4 +21,6 @@ def show_checkpoint(out: Console, result: Inspection) -> None:
         print_line(out, fact("note", printable(note)))
     out.print()
     show_scopes(out, result.scopes)
+    if result.network is not None:
+        show_network(out, result.network)
     show_command(out, result.recognised)

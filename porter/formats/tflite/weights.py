@@ -69,7 +69,9 @@ def notes_on(model: Model) -> tuple[str, ...]:
         found.append(f"{plural(scaled, 'weight')} {are} stored as integers with scales, and taken as floats")
     if packed:
         are, them = _words(packed)
-        found.append(f"{plural(packed, 'weight')} {are} stored in less than a byte for each value, and counted in bytes")
+        found.append(
+            f"{plural(packed, 'weight')} {are} stored in less than a byte for each value, and counted in bytes"
+        )
     if sparse:
         are, them = _words(sparse)
         found.append(f"{plural(sparse, 'weight')} {are} stored without zeros, and taken with them")

@@ -68,14 +68,7 @@ class GraphBuilder:
         array = np.asarray(values)
         array = array.astype(np.int32) if array.dtype == np.int64 and not dtype else array
         number = dtype or _NUMBERS[array.dtype]
-        name = self.add(name, "Const", dtype=Type(number))
-        tensor = self.graph.node[-1].attr["value"].tensor
-        tensor.dtype = number
-        for side in array.shape:
-            tensor.tensor_shape.dim.add(size=side)
-        tensor.tensor_content = array.astype(TYPES[number].stored).tobytes()
-        self.added(self.graph.node[-1])
-        return name
+        return self.add(name, "Const", dtype=Type(number), value=Value(array, number))
 
 
 class Sides(tuple[int | None, ...]):
@@ -95,6 +88,21 @@ class Sides(tuple[int | None, ...]):
             proto.dim.add(size=-1 if side is None else side)
 
 
+class Value:
+    """A constant's values as an attribute; ``dtype`` is TensorFlow's number."""
+
+    def __init__(self, array: np.ndarray, dtype: int = 0) -> None:
+        self.dtype = dtype or _NUMBERS[array.dtype]
+        self.array = array.astype(TYPES[self.dtype].stored)
+
+    def write(self, proto: Any) -> None:
+        """Write the values into an empty TensorProto."""
+        proto.dtype = self.dtype
+        for side in self.array.shape:
+            proto.tensor_shape.dim.add(size=side)
+        proto.tensor_content = self.array.tobytes()
+
+
 class Type(int):
     """TensorFlow's number of a dtype as an attribute."""
 
@@ -105,6 +113,8 @@ def _set(attribute: Any, value: Any) -> None:
             attribute.type = value
         case Sides():
             value.write(attribute.shape)
+        case Value():
+            value.write(attribute.tensor)
         case bool():
             attribute.b = value
         case int():

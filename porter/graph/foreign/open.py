@@ -7,13 +7,23 @@ from collections.abc import Callable
 from pathlib import Path
 
 from porter.errors import PorterError
-from porter.formats.identify import identify
-from porter.formats.signatures import TFLITE
+from porter.formats.identify import Identity, identify
+from porter.formats.signatures import HDF5, KERAS, TFJS, TFLITE
 from porter.formats.tensorflow.graph_source import Source
 from porter.formats.tensorflow.source import read_graph, refuse_tag
 
-_READERS = {TFLITE: "tflite:read_tflite_graph"}
+_READERS = {
+    TFLITE: "tflite:read_tflite_graph",
+    TFJS: "tfjs:read_tfjs_graph",
+    KERAS: "keras:read_keras_graph",
+    HDF5: "keras:read_keras_graph",
+}
 """The readers of formats other than TensorFlow's, ``module:function`` in this folder, imported when they are needed."""
+
+
+def has_network(found: Identity) -> bool:
+    """Tell whether a file of this kind may hold a network, and not weights alone."""
+    return found.kind.holds == "graph" or found.kind in _READERS
 
 
 def read_source(path: Path, *, tag: str | None = None, graph: int | None = None) -> Source:
@@ -27,7 +37,9 @@ def read_source(path: Path, *, tag: str | None = None, graph: int | None = None)
         return read_graph(path, tag=tag, graph=graph)
     refuse_tag(path, tag, found.kind.name)
     if graph is not None:
-        raise PorterError(f"{path} is a {found.kind.name}, and `graph` chooses among those of event files: leave it out")
+        raise PorterError(
+            f"{path} is a {found.kind.name}, and `graph` chooses among those of event files: leave it out"
+        )
     module, _, name = place.partition(":")
     read: Callable[[Path], Source] = getattr(importlib.import_module(f"porter.graph.foreign.{module}"), name)
     return read(found.files[0])
