@@ -45,10 +45,9 @@ class Checkpoint(Mapping[str, np.ndarray]):
     how the file stores its tensors, and on what it leaves open. ``convolutions`` are those of a file that is a graph.
     ``unpacked`` is where the file lies if ``path`` is in an archive. ``layers`` are the names of all its layers, those
     without weights too, None if it does not list them. ``named`` is False if the file states no names of some layers,
-    so that names cannot tell what it holds. ``config`` is the Keras model that the file describes, as JSON; porter reads
-    it as data. ``require_whole`` raises FormatError if a file of values is
-    missing or cut off, even behind the last entry; it reads none of them. Other readers find that when they open the
-    file.
+    so that names cannot tell what it holds. ``config`` is the Keras model that the file describes, as JSON.
+    ``require_whole`` raises FormatError if a file of values is missing or cut off, even behind the last entry; it reads
+    none of them. Other readers find that when they open the file.
     """
 
     path: Path

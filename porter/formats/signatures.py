@@ -18,8 +18,8 @@ from porter.formats.tensorflow.tfrecord import is_records
 from porter.formats.tensorflow.v1 import is_v1
 
 READS = (
-    "a TensorFlow checkpoint, a frozen graph, a SavedModel, a .safetensors, .pth, .npz, .keras, .h5 or .tflite file, or "
-    "the model.json of TensorFlow.js"
+    "a TensorFlow checkpoint, a frozen graph, a SavedModel, a .safetensors, .pth, .npz, .keras, .h5 or .tflite file, "
+    "or TensorFlow.js' model.json"
 )
 """The files whose tensors porter reads, in words."""
 STATE = re.compile(rb'\s*model_checkpoint_path:\s*"((?:[^"\\]|\\.)*)"')

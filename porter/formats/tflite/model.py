@@ -110,7 +110,7 @@ def read_model(path: Path) -> Model:
 class _Reader:
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.data = memoryview(np.memmap(path, np.uint8, "r"))
+        self.data = memoryview(np.memmap(path, np.uint8, "r"))  # type: ignore[arg-type] # it has a buffer
         self.root = Flatbuffer(self.data).root()
         self.names: set[str] = set()
         self.count = 0

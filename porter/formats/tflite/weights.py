@@ -63,26 +63,13 @@ def notes_on(model: Model) -> tuple[str, ...]:
     scaled, sparse = sum(map(is_scaled, weights)), sum(tensor.sparse is not None for tensor in weights)
     packed = sum(tensor.dtype in BITS for tensor in weights)
     blockwise = sum(tensor.blockwise for tensor in tensors)
-    found = []
-    if scaled:
-        are, them = _words(scaled)
-        found.append(f"{plural(scaled, 'weight')} {are} stored as integers with scales, and taken as floats")
-    if packed:
-        are, them = _words(packed)
-        found.append(
-            f"{plural(packed, 'weight')} {are} stored in less than a byte for each value, and counted in bytes"
-        )
-    if sparse:
-        are, them = _words(sparse)
-        found.append(f"{plural(sparse, 'weight')} {are} stored without zeros, and taken with them")
-    if blockwise:
-        are, them = _words(blockwise)
-        found.append(f"{plural(blockwise, 'tensor')} {are} quantized in blocks, and porter does not read {them}")
-    return tuple(found)
-
-
-def _words(count: int) -> tuple[str, str]:
-    return ("is", "it") if count == 1 else ("are", "them")
+    ways = (
+        (scaled, "weight", "stored as integers with scales, and taken as floats"),
+        (packed, "weight", "packed to less than a byte for each value, and counted in bytes"),
+        (sparse, "weight", "stored without zeros, and taken with them"),
+        (blockwise, "tensor", "quantized in blocks, which porter does not read"),
+    )
+    return tuple(f"{plural(count, what)} {'is' if count == 1 else 'are'} {how}" for count, what, how in ways if count)
 
 
 def _role(tensor: Tensor) -> str:
@@ -113,5 +100,5 @@ def _convolutions(graph: Subgraph) -> Iterator[Convolution]:
     for kernel, kind, operator in kernels(graph):
         if kind in ("conv", "depthwise") and operator.outputs:
             bias = constants.get(operator.inputs[2]) if len(operator.inputs) > 2 else None
-            names = [graph.tensors[number].name for number in (operator.outputs[0], kernel)]
-            yield Convolution(*names, None if bias is None else graph.tensors[bias].name)
+            named = None if bias is None else graph.tensors[bias].name
+            yield Convolution(graph.tensors[operator.outputs[0]].name, graph.tensors[kernel].name, named)

@@ -17,7 +17,8 @@ from porter.formats.checkpoint import Checkpoint
 from porter.formats.open import open_checkpoint
 from porter.formats.tensorflow.graph_source import Signature, Source
 from porter.graph.foreign.builder import FLOAT
-from porter.graph.foreign.keras_layers import LAYERS, Call, ShapedBuilder, write_layer
+from porter.graph.foreign.keras_call import Call, ShapedBuilder
+from porter.graph.foreign.keras_layers import LAYERS, write_layer
 from porter.graph.shapes import Shape
 
 _MODELS = ("Functional", "Model", "Sequential")
@@ -48,9 +49,7 @@ def keras_source(checkpoint: Checkpoint, writer: str = "") -> Source:
             f"{path} does not say how its layers are wired ({' '.join(str(error).split()) or type(error).__name__}): "
             "name a functional or sequential model"
         ) from None
-    signature = Signature(
-        "serving_default", dict(zip(inputs, inputs, strict=True)), dict(zip(outputs, outputs, strict=True))
-    )
+    signature = Signature("serving_default", {name: name for name in inputs}, {name: name for name in outputs})
     kind = f"{checkpoint.format}, by its config"
     by = writer or _writer(config)
     return Source(path, kind, wiring.builder.graph, writer=by, signatures=(signature,), notes=tuple(wiring.notes()))
@@ -209,8 +208,8 @@ def _in_order(layers: Sequence[_Layer]) -> Iterator[tuple[_Layer, int]]:
     waits: dict[tuple[str, int], int] = {}
     readers: dict[tuple[str, int], list[tuple[str, int]]] = {}
     for layer in layers:
-        for number, call in enumerate(layer.calls or [[]]):
-            sources = {(name, at) for name, at, _ in call}
+        for number, reads in enumerate(layer.calls or [[]]):
+            sources = {(name, at) for name, at, _ in reads}
             waits[layer.name, number] = len(sources)
             for source in sources:
                 readers.setdefault(source, []).append((layer.name, number))

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from porter.errors import PorterError
-from porter.formats.identify import Identity, identify
-from porter.formats.signatures import HDF5, KERAS, TFJS, TFLITE
+from porter.formats.identify import FolderKind, Identity, identify
+from porter.formats.signatures import HDF5, KERAS, TFJS, TFLITE, Kind
 from porter.formats.tensorflow.graph_source import Source
 from porter.formats.tensorflow.source import read_graph, refuse_tag
 
-_READERS = {
+_READERS: dict[Kind | FolderKind, str] = {
     TFLITE: "tflite:read_tflite_graph",
     TFJS: "tfjs:read_tfjs_graph",
     KERAS: "keras:read_keras_graph",
@@ -27,12 +27,12 @@ def has_network(found: Identity) -> bool:
 
 
 def read_source(path: Path, *, tag: str | None = None, graph: int | None = None) -> Source:
-    """Read the network in ``path``, a file or a SavedModel's folder; see read_graph. Raises FormatError, PorterError."""
+    """Read the network in ``path``, a file or folder; see read_graph. Raises FormatError, PorterError."""
     found = identify(path)
-    place = _READERS.get(found.kind)  # type: ignore[call-overload] # a FolderKind is no key
+    place = _READERS.get(found.kind)
     if place is None and found.kind.holds == "graph" and len(found.files) == 1:
         inside = identify(found.files[0])
-        place, found = _READERS.get(inside.kind), inside  # type: ignore[call-overload]
+        place, found = _READERS.get(inside.kind), inside
     if place is None:
         return read_graph(path, tag=tag, graph=graph)
     refuse_tag(path, tag, found.kind.name)

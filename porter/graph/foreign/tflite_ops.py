@@ -164,14 +164,16 @@ def _squeeze(op: Op) -> str:
 
 def _strided_slice(op: Op) -> str:
     names = ("begin_mask", "end_mask", "ellipsis_mask", "new_axis_mask", "shrink_axis_mask")
-    return op.add("StridedSlice", op.refs, **{name: op.operator.integer(at) for at, name in enumerate(names)})
+    masks: dict[str, Any] = {name: op.operator.integer(at) for at, name in enumerate(names)}
+    return op.add("StridedSlice", op.refs, **masks)
 
 
 def _numbered(kind: str, *names: str) -> Callable[[Op], str]:
     """Return the writer of an op with the same inputs, whose options are integers of these ``names``."""
 
     def write(op: Op) -> str:
-        return op.add(kind, op.refs, **{name: op.operator.integer(at) for at, name in enumerate(names)})
+        options: dict[str, Any] = {name: op.operator.integer(at) for at, name in enumerate(names)}
+        return op.add(kind, op.refs, **options)
 
     return write
 
