@@ -28,6 +28,13 @@ class ShapedBuilder(GraphBuilder):
         self._nodes[node.name] = Node(node.name, node.op, refs, [], node)
         infer_node(self._shapes, self._nodes[node.name])
 
+    def record(self, shape: Shape) -> None:
+        """Record the shape of the last node's output as TensorFlow does, if it is known."""
+        node = self.graph.node[-1]
+        if shape is not None:
+            Sides(shape).write(node.attr["_output_shapes"].list.shape.add())
+            self._shapes.set(self._nodes[node.name], shape)
+
     def shape(self, tensor: str) -> Shape:
         return self._shapes[parse_ref(tensor)]
 
@@ -97,9 +104,10 @@ class Call:
         """Add an op without a shape rule, with all weights that the file has for the layer."""
         own = [name for name in self.stored if name.startswith(f"{self.path}/")]
         weights = [self.weight(name.removeprefix(f"{self.path}/"), self.stored[name]) for name in own]
-        found = self.add(op or self.kind, [*self.inputs, *weights])
-        if shape is not None:
-            recorded = self.builder.graph.node[-1]
-            Sides(shape).write(recorded.attr["_output_shapes"].list.shape.add())
-            self.builder.added(recorded)
+        return self.add_alike(op or self.kind, [*self.inputs, *weights], shape)
+
+    def add_alike(self, op: str, inputs: Sequence[str], shape: Shape) -> str:
+        """Add an op without a shape rule, whose output has this ``shape``."""
+        found = self.add(op, inputs)
+        self.builder.record(shape)
         return found

@@ -10,7 +10,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from porter.graph.foreign.builder import Sides
 from porter.graph.foreign.keras_call import Call
 
 
@@ -138,7 +137,7 @@ _ACTIVATIONS = {
     "softplus": "Softplus", "softsign": "Softsign", "softmax": "Softmax", "exponential": "Exp",
     "leaky_relu": "LeakyRelu", "log_softmax": "LogSoftmax",
 }  # fmt: skip
-_SWISH = ("swish", "silu")
+_SWISH, _HARD_SWISH = ("swish", "silu"), ("hard_swish", "hard_silu")
 
 
 def _activation_of(call: Call) -> str:
@@ -156,19 +155,21 @@ def activated(call: Call, tensor: str, name: str) -> str:
     """Add an activation by its name in Keras; one that porter has no op for becomes an op of that name."""
     if name.lower() in _SWISH:
         return call.add("Mul", [tensor, call.add("Sigmoid", [tensor], last=False)])
+    if name.lower() in _HARD_SWISH:
+        return call.add("Mul", [tensor, _hard_gate(call, tensor, last=False)])
+    if name.lower() == "hard_sigmoid":
+        return _hard_gate(call, tensor, last=True)
     op = _ACTIVATIONS.get(name.lower())
     if op:
         return call.add(op, [tensor])
-    return _alike(call, name, tensor)
+    return call.add_alike(name, [tensor], call.builder.shape(tensor))
 
 
-def _alike(call: Call, op: str, tensor: str) -> str:
-    """Add an op whose output has the shape of its input."""
-    found = call.add(op, [tensor])
-    node = call.builder.graph.node[-1]
-    Sides(call.builder.shape(tensor)).write(node.attr["_output_shapes"].list.shape.add())
-    call.builder.added(node)
-    return found
+def _hard_gate(call: Call, tensor: str, last: bool) -> str:
+    """relu6(x + 3) / 6, Keras' hard sigmoid."""
+    gate = call.add("AddV2", [tensor, call.constant("three", 3.0)], last=False)
+    gate = call.add("Relu6", [gate], last=False)
+    return call.add("Mul", [gate, call.constant("sixth", 1 / 6)], last=last)
 
 
 def _activation(call: Call) -> str:
