@@ -17,10 +17,12 @@ import numpy as np
 def schema() -> Any:
     """Return TensorFlow Lite's schema as Python classes, without importing TensorFlow."""
     found = importlib.util.find_spec("tensorflow")
-    assert found is not None and found.submodule_search_locations
+    assert found is not None
+    assert found.submodule_search_locations
     file = Path(found.submodule_search_locations[0]) / "lite/python/schema_py_generated.py"
     spec = importlib.util.spec_from_file_location("tflite_schema", file)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules["tflite_schema"] = module
     spec.loader.exec_module(module)
@@ -194,7 +196,9 @@ def write_tfjs_graph(folder: Path, graph: Any, signature: Any = None, dtype: str
         if node.op == "Const":
             tensor = node.attr["value"].tensor
             values = tensor_values(folder, node.name, tensor)
-            weights[node.name] = values.astype({"int64": "int32", "float64": "float32"}.get(values.dtype.name, values.dtype))
+            weights[node.name] = values.astype(
+                {"int64": "int32", "float64": "float32"}.get(values.dtype.name, values.dtype)
+            )
             for field in ("tensor_content", "float_val", "int_val", "int64_val", "bool_val", "double_val"):
                 tensor.ClearField(field)
     manifest = write_shards(folder, weights, dtype, shard)

@@ -277,7 +277,8 @@ def tfjs_seeds() -> list[bytes]:
     from google.protobuf import json_format
 
     shards = {"paths": ["a.bin", "b.bin"], "weights": [
-        {"name": "w", "shape": [3, 3, 3, 2], "dtype": "float32", "quantization": {"dtype": "uint8", "min": -1, "scale": 0.1}},
+        {"name": "w", "shape": [3, 3, 3, 2], "dtype": "float32",
+         "quantization": {"dtype": "uint8", "min": -1, "scale": 0.1}},
         {"name": "b", "shape": [2], "dtype": "float32"},
         {"name": "s", "shape": [1], "dtype": "string"},
     ]}  # fmt: skip

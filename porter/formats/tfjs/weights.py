@@ -12,6 +12,7 @@ from tensorboard.compat.proto.graph_pb2 import GraphDef
 from porter.errors import FormatError, plural
 from porter.formats.checkpoint import Checkpoint, Entry
 from porter.formats.dtypes import unread
+from porter.formats.keras.config import check_config
 from porter.formats.tensorflow.convolutions import find_convolutions
 from porter.formats.tfjs.model import Model, dtype_of, read_model, values_of
 
@@ -38,6 +39,8 @@ def read_tfjs(path: Path) -> Checkpoint:
             entries[weight.name] = Entry(weight.shape, dtype_of(weight), load)
     if not entries:
         raise FormatError(f"{path} lists no weights: name the model.json that came with its shards")
+    config = None if model.is_graph else keras_config(model)
+    check_config(config, path)
     shards = dict.fromkeys(shard for group in model.groups for shard in group.shards)
     convolutions = find_convolutions(topology_graph(model)) if model.is_graph else ()
     return Checkpoint(
@@ -48,7 +51,7 @@ def read_tfjs(path: Path) -> Checkpoint:
         (path, *shards),
         notes=notes_on(model),
         convolutions=convolutions,
-        config=None if model.is_graph else keras_config(model),
+        config=config,
     )
 
 

@@ -18,6 +18,7 @@ from porter.formats.tflite.schema import CUSTOM, DTYPES, OPS
 
 _MOST = 400_000
 """Tensors and operators of the largest model that porter reads, as for TensorFlow's graphs."""
+_MOST_PARTS = 8
 _SLOT = re.compile(r":\d+$")
 _SEPARATORS = re.compile(r"[\s:^]+")
 
@@ -135,7 +136,10 @@ class _Reader:
 
     def _subgraph(self, table: Table, number: int) -> Subgraph:
         name = table.text(4) or f"subgraph_{number}"
-        tensors = [self._tensor(tensor, f"{name}/" if number else "", at) for at, tensor in enumerate(table.tables(0))]
+        tensors = [self._tensor(tensor) for tensor in table.tables(0)]
+        # A converter gives a bias the name of the op that it is added in: the op itself keeps it.
+        for at in sorted(range(len(tensors)), key=lambda at: tensors[at].constant):
+            tensors[at].name = self._free(tensors[at].stored_name, f"{name}/" if number else "", at)
         operators = [self._operator(operator, len(tensors)) for operator in table.tables(3)]
         inputs, outputs = table.ints(1), table.ints(2)
         _check((*inputs, *outputs), len(tensors), absent=False)
@@ -146,7 +150,7 @@ class _Reader:
         if self.count > _MOST:
             raise FormatError(f"it has more than {_MOST:,} tensors and operators")
 
-    def _tensor(self, table: Table, scope: str, number: int) -> Tensor:
+    def _tensor(self, table: Table) -> Tensor:
         self._counted()
         stored, kind, buffer = table.text(3), table.number(1, "b"), table.number(2, "I")
         if not 0 <= kind < len(DTYPES):
@@ -155,8 +159,7 @@ class _Reader:
             raise FormatError(f"the tensor {stored} lies in buffer {buffer} of {len(self.buffers)}")
         start, size = self.buffers[buffer] if buffer and self.buffers else (0, 0)
         shape = table.ints(7) or table.ints(0)
-        name = self._free(stored, scope, number)
-        tensor = Tensor(name, stored, DTYPES[kind], tuple(s if s >= 0 else None for s in shape), start, size)
+        tensor = Tensor("", stored, DTYPES[kind], tuple(s if s >= 0 else None for s in shape), start, size)
         tensor.sparse = table.table(6)
         quantized = table.table(4)
         if quantized is not None:
@@ -165,10 +168,10 @@ class _Reader:
         return tensor
 
     def _free(self, stored: str, scope: str, number: int) -> str:
-        """Return a name for a tensor that no other has: of the fused ops that a converter lists, the first."""
-        name = _SEPARATORS.sub("_", _SLOT.sub("", stored.split(";")[0])).strip("/") or f"tensor_{number}"
-        if name in self.names:
-            name = f"{scope}{name}"
+        """Return a name for a tensor that no other has: of the fused ops that a converter lists, the first free one."""
+        parts = [_SEPARATORS.sub("_", _SLOT.sub("", part)).strip("/") for part in stored.split(";", _MOST_PARTS)]
+        names = [part for part in parts if part] or [f"tensor_{number}"]
+        name = next((name for name in names if name not in self.names), f"{scope}{names[0]}")
         found, again = name, 0
         while found in self.names:
             again = again + 1 if again else number

@@ -49,6 +49,8 @@ def check_size(tensor: Tensor) -> None:
         bits = BITS.get(tensor.dtype, 8 * TYPES[tensor.dtype].stored.itemsize if tensor.dtype in TYPES else 8)
         if tensor.size != -(-count * bits // 8):
             raise FormatError(f"has {tensor.size} bytes for the shape {tensor.shape}")
+    elif tensor.dtype not in BITS and tensor.size % TYPES[tensor.dtype].stored.itemsize:
+        raise FormatError(f"has {tensor.size} bytes, which end within a value")
     elif count * kind.itemsize > max(_RATIO * tensor.size, _ROOM):
         raise FormatError(f"claims {count * kind.itemsize} bytes, but the file stores {tensor.size}")
     if is_scaled(tensor):

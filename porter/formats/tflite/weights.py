@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,8 @@ from porter.formats.tflite.schema import BITS
 from porter.formats.tflite.values import check_size, is_scaled, load, stored_dtype
 
 FORMAT = "TensorFlow Lite model"
+_CONVOLUTION = re.compile(r"(^|/)(Conv2D|convolution|depthwise|separable_conv2d)(_\d+)?$")
+"""How the names of TensorFlow's convolutions end."""
 
 
 def read_tflite(path: Path) -> Checkpoint:
@@ -95,10 +98,14 @@ def _loaded(model: Model, tensor: Tensor, layout: Layout) -> np.ndarray:
 
 
 def _convolutions(graph: Subgraph) -> Iterator[Convolution]:
-    """Yield the convolutions by which constants without the original's names are found."""
+    """Yield the convolutions by which constants without the original's names are found.
+
+    TensorFlow's converter lists the ops that it fused: the convolution last, in the names of its kernel and its output.
+    """
     constants = origins(graph)
     for kernel, kind, operator in kernels(graph):
         if kind in ("conv", "depthwise") and operator.outputs:
             bias = constants.get(operator.inputs[2]) if len(operator.inputs) > 2 else None
-            named = None if bias is None else graph.tensors[bias].name
-            yield Convolution(graph.tensors[operator.outputs[0]].name, graph.tensors[kernel].name, named)
+            fused = graph.tensors[kernel].stored_name.rpartition(";")[2]
+            op = fused if _CONVOLUTION.search(fused) else graph.tensors[operator.outputs[0]].name
+            yield Convolution(op, graph.tensors[kernel].name, None if bias is None else graph.tensors[bias].name)

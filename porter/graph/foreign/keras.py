@@ -23,6 +23,8 @@ from porter.graph.shapes import Shape
 
 _MODELS = ("Functional", "Model", "Sequential")
 _INPUT = "InputLayer"
+_CALLS, _ROOM = 16, 1000
+"""How often an average layer may be called, and the layers that any network may have."""
 _MALFORMED = (LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
 _DTYPES = {"float16": 19, "float32": FLOAT, "float64": 2, "uint8": 4, "int32": 3, "int64": 9, "bool": 10, "string": 7}
 """TensorFlow's numbers of the dtypes of inputs."""
@@ -41,7 +43,7 @@ def keras_source(checkpoint: Checkpoint, writer: str = "") -> Source:
             f"{path} holds weights and no config, so that its layers' wiring is unknown: name a whole model"
         )
     stored = {name: entry.shape for name, entry in checkpoint.entries.items()}
-    wiring = _Wiring(stored)
+    wiring = _Wiring(stored, _CALLS * _count_layers(config) + _ROOM)
     try:
         inputs, outputs = wiring.model(config)
     except _MALFORMED as error:
@@ -77,9 +79,13 @@ _Tensor = tuple[str, int, int]
 
 
 class _Wiring:
-    """Writes models into one graph; ``stored`` maps the file's weights to their shapes."""
+    """Writes models into one graph; ``stored`` maps the file's weights to their shapes.
 
-    def __init__(self, stored: Mapping[str, tuple[int, ...]]) -> None:
+    A model in a model is written wherever it is called, up to ``left`` layers in all.
+    """
+
+    def __init__(self, stored: Mapping[str, tuple[int, ...]], left: int) -> None:
+        self.left = left
         self.builder = ShapedBuilder()
         self.stored = stored
         self.weights: dict[str, str] = {}
@@ -140,6 +146,9 @@ class _Wiring:
     def _written(self, layer: _Layer, path: str, call: int, inputs: Sequence[str]) -> list[str]:
         """Add a layer or an inner model; return its outputs."""
         inside = f"{path}{layer.name}"
+        self.left -= 1
+        if self.left < 0:
+            raise ValueError("its models are called too often in each other")
         if layer.kind in _MODELS:
             return self.model(layer.config, f"{inside}/", inputs)[1]
         name = f"{inside}_{call}" if call else inside
@@ -153,6 +162,17 @@ class _Wiring:
         if self.unknown:
             kinds = ", ".join(dict.fromkeys(self.unknown.values()))
             yield f"porter does not know what {first_of('layer', tuple(self.unknown))} of class {kinds} computes."
+
+
+def _count_layers(config: Any) -> int:
+    """Return the number of layers that a config lists, at any depth."""
+    count, waiting = 0, [config]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, (dict, list)):
+            waiting.extend(part.values() if isinstance(part, dict) else part)
+            count += isinstance(part, dict) and "class_name" in part
+    return count
 
 
 def _layer(config: Any) -> _Layer:

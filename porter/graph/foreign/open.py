@@ -26,6 +26,13 @@ def has_network(found: Identity) -> bool:
     return found.kind.holds == "graph" or found.kind in _READERS
 
 
+def is_foreign(path: Path) -> bool:
+    """Tell whether a file or folder holds a network of another format than TensorFlow's, with its weights."""
+    found = identify(path)
+    kinds = {found.kind, *(identify(file).kind for file in found.files[:1] if found.kind.holds == "graph")}
+    return not kinds.isdisjoint(_READERS)
+
+
 def read_source(path: Path, *, tag: str | None = None, graph: int | None = None) -> Source:
     """Read the network in ``path``, a file or folder; see read_graph. Raises FormatError, PorterError."""
     found = identify(path)

@@ -46,7 +46,7 @@ def _take_weights(model: Model, graph: Any) -> None:
             continue
         if weight.shape and dtype_of(weight).kind == "f":
             node.op = "VariableV2"
-            del node.attr["value"]
+            node.attr["value"].Clear()
             Sides(weight.shape).write(node.attr["shape"].shape)
         else:  # TensorFlow.js has no int64 and no float64: its dtype is the one of the shard
             value = Value(values_of(model.path, group, weight))

@@ -62,9 +62,11 @@ class _Writer:
         self.builder = GraphBuilder()
         self.refs: dict[int, str] = {}
         self.bodies: dict[int, list[str]] = {}
-        self.left = _SHARED * len(model.data)
 
     def graph(self) -> _Written:
+        tensors = [tensor for graph in self.model.subgraphs for tensor in graph.tensors]
+        if sum(tensor.size for tensor in tensors if not is_weight(tensor)) > _SHARED * len(self.model.data):
+            raise FormatError("its constants share bytes")
         for number in self.main.inputs:
             tensor = self.main.tensors[number]
             if number not in self.refs:
@@ -87,9 +89,6 @@ class _Writer:
             return self.builder.variable(tensor.name, layout.shape, tensor.dtype)
         if stored_dtype(tensor) is None:
             return self.builder.add(tensor.name, "Const", dtype=Type(tensor.dtype))
-        self.left -= tensor.size
-        if self.left < 0:
-            raise FormatError("its constants share bytes")
         return self.builder.constant(tensor.name, load(self.model.path, self.model.data, tensor))
 
     def _write(self, operator: Operator) -> None:
