@@ -122,6 +122,7 @@ class _Reader:
         subgraphs = [self._subgraph(table, number) for number, table in enumerate(self.root.tables(2))]
         if not subgraphs or not subgraphs[0].operators:
             raise FormatError("it has no operators")
+        _take_initial_values(subgraphs)
         calls = [self._call(table, subgraphs) for table in self.root.tables(7)]
         return Model(self.path, self.data, subgraphs, calls, self.root.text(3).strip())
 
@@ -211,6 +212,34 @@ def _check(numbers: Sequence[int], count: int, absent: bool = True) -> None:
     for number in numbers:
         if not (-1 if absent else 0) <= number < count:
             raise FormatError(f"an operator or signature has tensor {number} of {count}")
+
+
+def _take_initial_values(subgraphs: Sequence[Subgraph]) -> None:
+    """Give the variables that a network reads the values that another subgraph assigns when the model is loaded."""
+    assigned: dict[str, Tensor] = {}
+    for graph in subgraphs[1:]:
+        handles = _handles(graph)
+        for operator in graph.operators:
+            if operator.op == "ASSIGN_VARIABLE" and len(operator.inputs) > 1 and operator.inputs[0] in handles:
+                assigned.setdefault(handles[operator.inputs[0]], graph.tensors[operator.inputs[1]])
+    handles = _handles(subgraphs[0])
+    for operator in subgraphs[0].operators:
+        if operator.op != "READ_VARIABLE" or not operator.outputs or not operator.inputs:
+            continue
+        value = assigned.get(handles.get(operator.inputs[0], ""))
+        read = subgraphs[0].tensors[operator.outputs[0]]
+        if value is not None and value.constant and (value.shape, value.dtype) == (read.shape, read.dtype):
+            read.start, read.size, read.sparse = value.start, value.size, value.sparse
+            read.scales, read.zeros, read.axis = value.scales, value.zeros, value.axis
+            value.size = 0  # it is the variable's now, and no second weight
+
+
+def _handles(graph: Subgraph) -> dict[int, str]:
+    """Return the variables that tensors are handles of."""
+    handles = (operator for operator in graph.operators if operator.op == "VAR_HANDLE" and operator.options)
+    return {
+        operator.outputs[0]: operator.options.text(1) for operator in handles if operator.outputs and operator.options
+    }
 
 
 # ---- what constants are for

@@ -97,6 +97,10 @@ class _Writer:
         if any(number in self.refs for number in operator.outputs):
             raise FormatError(f"two operators compute {self.main.tensors[operator.outputs[0]].name}")
         tensors = self.main.tensors
+        if operator.op == "READ_VARIABLE":  # one whose value the file does not have
+            read = tensors[operator.outputs[0]]
+            self.refs[operator.outputs[0]] = self.builder.variable(read.name, read.shape, read.dtype)
+            return
         inputs = [tensors[number] if number >= 0 else None for number in operator.inputs]
         refs = [self._ref(number) for number in operator.inputs]
         output = tensors[operator.outputs[0]]

@@ -82,7 +82,7 @@ class Op:
 def write_op(op: Op) -> str:
     """Add the nodes of an operator, without a fused activation; return the last node."""
     write = _WRITERS.get(op.operator.op)
-    if write is not None and op.refs and op.refs[0]:
+    if write is not None and len(op.refs) >= _NEEDED.get(op.operator.op, 1) and op.refs[0]:
         return write(op)
     return op.add(_SAME_INPUTS.get(op.operator.op, op.operator.op), [*op.refs, *op.inner])
 
@@ -100,12 +100,20 @@ def _window(op: Op, height: int, width: int, padding: int) -> dict[str, Any]:
     return {"strides": sides, "padding": PADDINGS[given] if 0 <= given < len(PADDINGS) else ""}
 
 
+def _kernel(op: Op, perm: tuple[int, ...]) -> str:
+    """Return a kernel in TensorFlow's layout: a constant is in it already, a computed one is transposed."""
+    if op.refs[1] in op.builder.variables:
+        return op.refs[1]
+    return op.add("Transpose", [op.refs[1], op.constant("perm", perm)], last=False)
+
+
 def _conv(op: Op) -> str:
     depthwise = op.operator.op == "DEPTHWISE_CONV_2D"
     first = 5 if depthwise else 4
     dilations = [1, op.operator.integer(first + 1, 1), op.operator.integer(first, 1), 1]
     kind = "DepthwiseConv2dNative" if depthwise else "Conv2D"
-    return _with_bias(op, kind, op.refs[:2], 2, **_window(op, 2, 1, 0), dilations=dilations)
+    kernel = _kernel(op, (1, 2, 3, 0))
+    return _with_bias(op, kind, [op.refs[0], kernel], 2, **_window(op, 2, 1, 0), dilations=dilations)
 
 
 def _conv_3d(op: Op) -> str:
@@ -116,7 +124,8 @@ def _conv_3d(op: Op) -> str:
 
 
 def _transposed(op: Op) -> str:
-    return _with_bias(op, "Conv2DBackpropInput", op.refs[:3], 3, **_window(op, 2, 1, 0))
+    inputs = [op.refs[0], _kernel(op, (1, 2, 0, 3)), *op.refs[2:3]]
+    return _with_bias(op, "Conv2DBackpropInput", inputs, 3, **_window(op, 2, 1, 0))
 
 
 def _dense(op: Op) -> str:
@@ -205,3 +214,5 @@ _WRITERS: dict[str, Callable[[Op], str]] = {
     "ARG_MAX": _numbered("ArgMax"), "ARG_MIN": _numbered("ArgMin"),
     **dict.fromkeys(_REDUCTIONS, _reduce),
 }  # fmt: skip
+_NEEDED = {"CONV_2D": 2, "DEPTHWISE_CONV_2D": 2, "TRANSPOSE_CONV": 3, "FULLY_CONNECTED": 2}
+"""The inputs without which an operator is damaged; it keeps its own name then."""
