@@ -226,6 +226,12 @@ ONNX = Kind(
     lambda peek: _ONNX.match(peek.head) is not None,
     refusal="is an ONNX model, which porter does not read: name the checkpoint that it was exported from",
 )
+HUB_MODULE = Kind(
+    "TF-Hub module's mark",
+    "nothing",
+    lambda peek: peek.path.name == "tfhub_module.pb",
+    refusal="only says that its folder is a TF-Hub module: name the folder",
+)
 MATLAB = Kind(
     "MATLAB file",
     "nothing",
@@ -264,7 +270,7 @@ UNKNOWN = Kind(
 )
 
 KINDS = (
-    *(DATA_FILE, EVENTS, EMPTY, LFS_POINTER, WEB_PAGE, TFJS, TFJS_WEIGHTS, V1, BUNDLE, SAFETENSORS, HDF5),
+    *(DATA_FILE, EVENTS, EMPTY, LFS_POINTER, WEB_PAGE, HUB_MODULE, TFJS, TFJS_WEIGHTS, V1, BUNDLE, SAFETENSORS, HDF5),
     *(DAMAGED_ZIP, KERAS, NPZ, PTH, ZIP, OLD_PTH, STATE_FILE, META),
     *(TEXT_GRAPH, TAR, GZIPPED_GRAPH, GZIPPED, SAVED_MODEL_GRAPH, GRAPH, RECORD),
     *(PICKLE, NPY, PACKED, TFLITE, ONNX, MATLAB, CUT_SAFETENSORS, CUT_INDEX, TEXT, UNKNOWN),

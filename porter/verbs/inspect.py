@@ -58,7 +58,7 @@ def inspect(
         case "events":
             refuse_tag(path, tag, found.kind.name)
             return inspect_logs(path, depth, size, graph)
-        case "graph":
+        case "graph" | "archive" if has_network(found):
             return inspect_graph(open_graph(path, size, tag=tag, graph=graph), depth)
         case _:
             checkpoint = open_checkpoint(path)

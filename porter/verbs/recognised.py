@@ -118,7 +118,7 @@ def _checkpoint(path: Path, analysis: Analysis | None) -> str:
         kind = kind_of(resolve_path(path).files[0])
     except PorterError:
         return "model.ckpt"
-    whole = kind.holds == "tensors" or analysis.frozen or not tensorflows(path)
+    whole = kind.holds in ("tensors", "archive") or analysis.frozen or not tensorflows(path)
     return str(path) if kind.reader and whole else "model.ckpt"
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from porter.errors import PorterError
+from porter.formats.archives import read_inside
 from porter.formats.identify import FolderKind, Identity, identify
 from porter.formats.signatures import HDF5, KERAS, TFJS, TFLITE, Kind
 from porter.formats.tensorflow.graph_source import Source
@@ -23,6 +25,8 @@ _READERS: dict[Kind | FolderKind, str] = {
 
 def has_network(found: Identity) -> bool:
     """Tell whether a file of this kind may hold a network, and not weights alone."""
+    if found.kind.holds == "archive":
+        return read_inside(found, lambda _: True) is not None
     return found.kind.holds == "graph" or found.kind in _READERS
 
 
@@ -36,6 +40,8 @@ def is_foreign(path: Path) -> bool:
 def read_source(path: Path, *, tag: str | None = None, graph: int | None = None) -> Source:
     """Read the network in ``path``, a file or folder; see read_graph. Raises FormatError, PorterError."""
     found = identify(path)
+    if found.kind.holds == "archive":
+        return _in_archive(found, tag, graph)
     place = _READERS.get(found.kind)
     if place is None and found.kind.holds == "graph" and len(found.files) == 1:
         inside = identify(found.files[0])
@@ -50,3 +56,11 @@ def read_source(path: Path, *, tag: str | None = None, graph: int | None = None)
     module, _, name = place.partition(":")
     read: Callable[[Path], Source] = getattr(importlib.import_module(f"porter.graph.foreign.{module}"), name)
     return read(found.files[0])
+
+
+def _in_archive(found: Identity, tag: str | None, graph: int | None) -> Source:
+    """Read the one network in an archive, or the one at a path inside it."""
+    source = read_inside(found, lambda place: replace(read_source(place, tag=tag, graph=graph), path=found.path))
+    if source is None:
+        raise PorterError(f"{found.path} holds no single graph: name a path inside it, or unpack it")
+    return source
