@@ -9,6 +9,7 @@ from porter.errors import plural
 from porter.files.called import as_called
 from porter.graph.analysis.analysis import Analysis, producer_text
 from porter.graph.analysis.costs import CONTROL_FLOW
+from porter.graph.analysis.first_steps import first_steps
 from porter.graph.shapes import shape_text
 from porter.render.text import MOST, amount, first_few, printable, shorten
 from porter.verbs.inspect import GraphInspection
@@ -69,6 +70,14 @@ def _tensors(analysis: Analysis) -> Iterator[Fact]:
             yield label, f"… and {len(names) - MOST} more"
         if label == "input" and not names:
             yield label, "none"
+        if label == "input" and (said := _images(analysis)):
+            yield "images", said
+
+
+def _images(analysis: Analysis) -> str:
+    """Say what the graph does to images before its first weight, and which range it expects, as far as it tells."""
+    steps = first_steps(analysis)
+    return steps.sentence if steps is not None else ""
 
 
 def _ops(analysis: Analysis) -> str:

@@ -84,6 +84,7 @@ class GraphInspection:
     def as_dict(self) -> dict[str, Any]:
         """Return everything as plain values for JSON."""
         from porter.graph.analysis.as_dict import overview_dict
+        from porter.graph.analysis.first_steps import first_steps
 
         recognised = asdict(self.recognised) if self.recognised else None
         return {
@@ -91,6 +92,7 @@ class GraphInspection:
             "path": str(self.path),
             "training": self.training.as_dict() | {"remedy": self.remedy} if self.training else None,
             **overview_dict(self.analysis),
+            "images": steps.as_dict() if (steps := first_steps(self.analysis)) else None,
             "scopes": [asdict(scope) for scope in self.scopes],
             "recognised": recognised,
         }

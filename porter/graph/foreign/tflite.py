@@ -13,7 +13,7 @@ from porter.errors import FormatError, plural
 from porter.formats.tensorflow.graph_source import Signature, Source
 from porter.formats.tflite.model import Layout, Model, Operator, Subgraph, Tensor, layouts, origins, read_model
 from porter.formats.tflite.schema import ACTIVATIONS
-from porter.formats.tflite.values import load, stored_dtype
+from porter.formats.tflite.values import is_scaled, load, stored_dtype
 from porter.formats.tflite.weights import FORMAT, is_weight, notes_on
 from porter.graph.foreign.builder import GraphBuilder, Sides, Type
 from porter.graph.foreign.tflite_ops import FUSED, Op, write_op
@@ -71,6 +71,7 @@ class _Writer:
             tensor = self.main.tensors[number]
             if number not in self.refs:
                 self.refs[number] = self.builder.placeholder(tensor.name, tensor.shape, tensor.dtype)
+                self._scaled(tensor)
         for number, name in self._constants(self.main):
             self.refs.setdefault(number, name)
         for number, constant in origins(self.main).items():
@@ -78,6 +79,13 @@ class _Writer:
         for operator in self.main.operators:
             self._write(operator)
         return _Written(self.builder, tuple(self._signatures()))
+
+    def _scaled(self, tensor: Tensor) -> None:
+        """Keep the scale of an input's integers, from which the range of its images follows."""
+        attributes = self.builder.graph.node[-1].attr
+        if is_scaled(tensor) and len(tensor.scales) == len(tensor.zeros) == 1:
+            attributes["scale"].f = float(tensor.scales[0])
+            attributes["zero_point"].i = int(tensor.zeros[0])
 
     def _constants(self, graph: Subgraph) -> Iterator[tuple[int, str]]:
         for number, layout in layouts(graph).items():
