@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from helpers.checkpoints import SMALL
 from helpers.foreign import SCALES, Lite, lite_network, lite_weights
 from porter.errors import FormatError
 from porter.formats.open import open_checkpoint
@@ -109,3 +111,30 @@ def test_scales_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     (tmp_path / "m.tflite").write_bytes(lite.packed([x], [y]))
     with pytest.raises(FormatError, match="w has 3 scales for the shape"):
         open_checkpoint(tmp_path / "m.tflite")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_converted_mobilenet_ports(tf: Any, tmp_path: Path) -> None:
+    """The converter folds batch norms and fuses names; the port computes what the interpreter does."""
+    import torch
+
+    import porter
+
+    reliability = importlib.import_module("reliability")
+    path = reliability.write_tflite(tmp_path)
+    found = porter.inspect(path)
+    assert found.recognised.models == (SMALL,)
+    assert f"--checkpoint {path} " in found.recognised.command
+    out = tmp_path / "m.safetensors"
+    porter.port(SMALL, "tf", "torch", checkpoint=path, out=out)
+    image = np.random.default_rng(6).uniform(-1, 1, (1, 128, 128, 3)).astype(np.float32)
+    judge = tf.lite.Interpreter(str(path))
+    judge.allocate_tensors()
+    judge.set_tensor(judge.get_input_details()[0]["index"], image)
+    judge.invoke()
+    want = judge.get_tensor(judge.get_output_details()[0]["index"])
+    model = porter.load(SMALL, "torch", out).eval()
+    with torch.no_grad():
+        got = model(torch.from_numpy(image.transpose(0, 3, 1, 2))).softmax(-1).numpy()
+    assert np.allclose(got, want, rtol=1e-4, atol=1e-7)

@@ -1,4 +1,4 @@
-"""Networks of other formats have the layers, shapes, parameters and multiply-adds of what they were made from."""
+"""Networks in other formats agree with their source in layers, shapes, parameters and multiply-adds."""
 
 from __future__ import annotations
 

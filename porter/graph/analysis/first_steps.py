@@ -33,6 +33,7 @@ _NAMED = {
 }  # fmt: skip
 _SHAPING = frozenset({"Shape", "ShapeN", "Size", "Rank"})
 _UINT8, _STRING = "uint8", "string"
+_INTEGERS = ("uint8", "int8", "int16")
 
 
 @dataclass(frozen=True)
@@ -157,8 +158,8 @@ class _Walk:
         """Return the range of an input whose integers stand for floats, in these floats."""
         node = self.graph.nodes[self.name]
         scale, zero = node.attr("scale"), node.attr("zero_point")
-        kind = {"int8": np.int8, "uint8": np.uint8, "int16": np.int16}.get(self.analysis.dtype(self.name))
-        if scale is None or zero is None or kind is None:
+        kind = self.analysis.dtype(self.name)
+        if scale is None or zero is None or kind not in _INTEGERS:
             return None
         limits = np.iinfo(kind)
         return (limits.min - zero.i) * scale.f, (limits.max - zero.i) * scale.f
