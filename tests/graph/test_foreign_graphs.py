@@ -288,7 +288,7 @@ def test_a_config_without_a_whole_wiring_is_refused(made: dict[str, Any]) -> Non
 
 
 def test_models_that_call_each_other_without_end_are_refused() -> None:
-    """Forty models, each of which calls the next one twice, are a trillion layers."""
+    """Forty models that call each other twice are a trillion layers."""
     made = config(IMAGE, layer("ReLU", "m", ["x", 0, 0]))
     for _ in range(40):
         made["config"]["name"], made["name"] = "m", "m"
