@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import os
 import random
 import select
@@ -135,6 +136,32 @@ def write_events(folder: Path) -> Path:
     return found
 
 
+def write_tflite(folder: Path) -> Path:
+    """Convert the model's graph with TensorFlow's converter, which folds batch norms."""
+    import tensorflow as tf
+
+    from porter.graph.rewrite.freeze import freeze
+
+    golden = recorded(MODEL)
+    frozen = freeze(golden.load_graph(), weights())
+    graph = tf.compat.v1.GraphDef.FromString(frozen.SerializeToString())
+    whole = tf.compat.v1.wrap_function(lambda: tf.import_graph_def(graph, name=""), [])
+    ends = [f"{node.name}:0" for node in graph.node if node.op in ("Placeholder", "Softmax")]
+    network = whole.prune(*(whole.graph.get_tensor_by_name(name) for name in ends))
+    converted = tf.lite.TFLiteConverter.from_concrete_functions([network]).convert()
+    (folder / "model.tflite").write_bytes(converted)
+    return folder / "model.tflite"
+
+
+def write_tfjs(folder: Path) -> Path:
+    """Write the weights as TensorFlow.js' converter does: one shard, and a manifest."""
+    listed = [{"name": name, "shape": value.shape, "dtype": "float32"} for name, value in weights().items()]
+    (folder / "group1-shard1of1.bin").write_bytes(b"".join(value.tobytes() for value in weights().values()))
+    manifest = [{"paths": ["group1-shard1of1.bin"], "weights": listed}]
+    (folder / "model.json").write_text(json.dumps({"format": "layers-model", "weightsManifest": manifest}))
+    return folder / "model.json"
+
+
 # Readers: each returns tensors, or bytes, by name.
 
 SUSPICIOUS: list[str] = []
@@ -188,6 +215,31 @@ def read_with_safetensors(path: Path) -> dict[str, Any]:
     return dict(load_file(path))
 
 
+def read_with_interpreter(path: Path) -> dict[str, Any]:
+    import tensorflow as tf
+
+    interpreter = tf.lite.Interpreter(str(path))
+    found = {}
+    for tensor in interpreter.get_tensor_details():
+        try:
+            found[f"{tensor['index']} {tensor['name']}"] = interpreter.get_tensor(tensor["index"])
+        except ValueError:  # it is computed
+            continue
+    return found
+
+
+def read_shard_with_numpy(path: Path) -> dict[str, Any]:
+    """Read a manifest's tensors as TensorFlow.js does, one behind the other and whatever follows."""
+    (group,) = json.loads(path.read_text())["weightsManifest"]
+    raw = b"".join((path.parent / name).read_bytes() for name in group["paths"])
+    found, at = {}, 0
+    for weight in group["weights"]:
+        values = np.frombuffer(raw, weight["dtype"], int(np.prod(weight["shape"])), at)
+        found[weight["name"]] = values.reshape(weight["shape"])
+        at += values.nbytes
+    return found
+
+
 def read_with_protobuf(path: Path) -> dict[str, Any]:
     import tensorflow as tf
 
@@ -226,6 +278,8 @@ READERS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "numpy": read_with_numpy,
     "safetensors": read_with_safetensors,
     "TensorFlow's GraphDef": read_with_protobuf,
+    "TensorFlow's interpreter": read_with_interpreter,
+    "numpy, as TensorFlow.js": read_shard_with_numpy,
     "Keras": read_with_keras,
     "tensorboard": read_events_with_tensorboard,
 }
@@ -254,6 +308,10 @@ def _shard(prefix: Path) -> Path:
     return prefix.with_name(f"{prefix.name}.data-00000-of-00001")
 
 
+def _shard_js(model: Path) -> Path:
+    return model.with_name("group1-shard1of1.bin")
+
+
 FORMS = (
     Form("V2 index", write_v2, "porter", "TensorFlow", damaged=_index),
     Form("V2 index, checksum forged", write_v2, "porter", "TensorFlow", damaged=_index, forged=True),
@@ -268,6 +326,9 @@ FORMS = (
     Form(".h5", ported("keras", "model.h5"), "porter from keras", "Keras", checked=False),
     Form(".safetensors", ported("torch", "model.safetensors"), "porter from torch", "safetensors", checked=False),
     Form("frozen graph", write_frozen, "porter", "TensorFlow's GraphDef", checked=False),
+    Form(".tflite", write_tflite, "porter", "TensorFlow's interpreter", checked=False),
+    Form("TensorFlow.js, model.json", write_tfjs, "porter", "numpy, as TensorFlow.js", checked=False),
+    Form("TensorFlow.js, shard", write_tfjs, "porter", "numpy, as TensorFlow.js", checked=False, damaged=_shard_js),
 )
 
 

@@ -21,7 +21,7 @@ from typing import IO, Self, TypeVar, cast
 from porter.errors import FormatError, PorterError, listing
 from porter.files.atomic import scratch
 from porter.formats.checkpoint import Checkpoint, Entry
-from porter.formats.identify import checkpoints_in
+from porter.formats.identify import Identity, checkpoints_in, identify
 from porter.formats.open import open_checkpoint
 from porter.formats.peek import Peek
 from porter.formats.zip import DAMAGE, open_archive, said
@@ -63,16 +63,45 @@ def read_archive(path: Path, files: Sequence[Path]) -> Checkpoint:
     return replace(opened, path=inside, entries=entries, checks=checks, files=(archive,), unpacked=opened.path)
 
 
-def _only_one(room: Path) -> Path:
-    """Return the checkpoint in the topmost folder that has one. Raises PorterError if it has several, or none has."""
+def read_inside(found: Identity, read: Callable[[Path], T]) -> T | None:
+    """Return what ``read`` makes of the graph in an archive, such as a SavedModel; None if the archive holds none.
+
+    ``read`` takes the graph's place in the folder that the archive was unpacked into. Errors name the archive.
+    """
+    (archive,) = found.files
+    room = _unpacked(archive)
+    with _named_inside(room, archive):
+        place = room / found.path.relative_to(archive) if found.path != archive else _graph(room)
+        if place is None or identify(place).kind.holds != "graph":
+            return None
+        return read(place)
+
+
+def _graph(room: Path) -> Path | None:
+    """Return the graph in the topmost folder that has anything that porter reads, None if that is a checkpoint."""
+    for level in _levels(room):
+        graphs = [folder for folder in level if identify(folder).kind.holds == "graph"]
+        if graphs or any(checkpoints_in(folder) for folder in level):
+            return graphs[0] if len(graphs) == 1 else None
+    return None
+
+
+def _levels(room: Path) -> Iterator[list[Path]]:
+    """Yield the folders of each depth, ``room`` first."""
     level = [room]
     while level:
+        yield level
+        level = sorted(path for folder in level for path in folder.iterdir() if path.is_dir())
+
+
+def _only_one(room: Path) -> Path:
+    """Return the checkpoint in the topmost folder that has one. Raises PorterError if it has several, or none has."""
+    for level in _levels(room):
         found = [path for folder in level for path in checkpoints_in(folder)]
         if len(found) > 1:
             raise PorterError(f"{room} holds several checkpoints: name one of them{listing(map(str, found))}")
         if found:
             return found[0]
-        level = sorted(path for folder in level for path in folder.iterdir() if path.is_dir())
     held = listing(str(path) for path in sorted(room.rglob("*")) if path.is_file())
     raise PorterError(f"{room} holds no checkpoint that porter reads: name another file; it holds{held or ' nothing'}")
 

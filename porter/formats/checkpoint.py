@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -45,9 +45,9 @@ class Checkpoint(Mapping[str, np.ndarray]):
     how the file stores its tensors, and on what it leaves open. ``convolutions`` are those of a file that is a graph.
     ``unpacked`` is where the file lies if ``path`` is in an archive. ``layers`` are the names of all its layers, those
     without weights too, None if it does not list them. ``named`` is False if the file states no names of some layers,
-    so that names cannot tell what it holds. ``require_whole`` raises FormatError if a file of values is
-    missing or cut off, even behind the last entry; it reads none of them. Other readers find that when they open the
-    file.
+    so that names cannot tell what it holds. ``config`` is the Keras model that the file describes, as JSON.
+    ``require_whole`` raises FormatError if a file of values is missing or cut off, even behind the last entry; it reads
+    none of them. Other readers find that when they open the file.
     """
 
     path: Path
@@ -63,6 +63,7 @@ class Checkpoint(Mapping[str, np.ndarray]):
     unpacked: Path | None = None
     layers: frozenset[str] | None = None
     named: bool = True
+    config: Any = field(default=None, repr=False)
     require_whole: Callable[[], None] = lambda: None
 
     @property

@@ -17,7 +17,10 @@ from porter.formats.savers import index_of
 from porter.formats.tensorflow.tfrecord import is_records
 from porter.formats.tensorflow.v1 import is_v1
 
-READS = "a TensorFlow checkpoint, a frozen graph, a SavedModel, a .safetensors, .pth, .npz, .keras or .h5 file"
+READS = (
+    "a TensorFlow checkpoint, a frozen graph, a SavedModel, a .safetensors, .pth, .npz, .keras, .h5 or .tflite file, "
+    "or TensorFlow.js' model.json"
+)
 """The files whose tensors porter reads, in words."""
 STATE = re.compile(rb'\s*model_checkpoint_path:\s*"((?:[^"\\]|\\.)*)"')
 """How a saver's file ``checkpoint`` begins, in protobuf's text format."""
@@ -32,6 +35,8 @@ _PICKLE = re.compile(rb"\x80[\x02-\x05]|[(]dp?0?\n|[(]lp?0?\n|ccopy_reg\n|cnumpy
 """A pickle's protocol, or the usual first opcodes of a dictionary, list or array of protocol 0."""
 _ONNX = re.compile(rb"\x08[\x02-\x20][\x12\x1a\x22\x2a\x32\x3a\x42]")
 """ir_version above 1, then another field of a ModelProto (onnx/onnx.proto)."""
+_TFJS = re.compile(rb'\s*\{.*"(modelTopology|weightsManifest)"\s*:\s*[\[{]', re.DOTALL)
+_TFJS_MANIFEST = re.compile(rb'\s*\[\s*\{\s*"(weights|paths)"\s*:\s*\[')
 
 
 def _is_graph(head: bytes) -> bool:
@@ -77,6 +82,20 @@ WEB_PAGE = Kind(
     "nothing",
     lambda peek: _WEB_PAGE.match(peek.text) is not None,
     refusal="is a web page instead of the file itself: open it in a browser to see why, and download the file again",
+)
+TFJS = Kind(
+    "TensorFlow.js model",
+    "graph",
+    lambda peek: _TFJS.match(peek.text) is not None,
+    "tfjs.weights:read_tfjs",
+    suffixes=("model.json",),
+)
+TFJS_WEIGHTS = Kind(
+    "TensorFlow.js weights manifest",
+    "tensors",
+    lambda peek: _TFJS_MANIFEST.match(peek.text) is not None,
+    "tfjs.weights:read_tfjs",
+    suffixes=("weights_manifest.json",),
 )
 V1 = Kind(
     "TensorFlow V1 checkpoint",
@@ -203,15 +222,22 @@ GRAPH = Kind(
 )
 TFLITE = Kind(
     "TensorFlow Lite model",
-    "nothing",
+    "graph",
     lambda peek: peek.head[4:8] == b"TFL3",
-    refusal="is a TensorFlow Lite model, which porter does not read yet: name the checkpoint or frozen graph behind it",
+    "tflite.weights:read_tflite",
+    suffixes=(".tflite",),
 )
 ONNX = Kind(
     "ONNX model",
     "nothing",
     lambda peek: _ONNX.match(peek.head) is not None,
     refusal="is an ONNX model, which porter does not read: name the checkpoint that it was exported from",
+)
+HUB_MODULE = Kind(
+    "TF-Hub module's mark",
+    "nothing",
+    lambda peek: peek.path.name == "tfhub_module.pb",
+    refusal="only says that its folder is a TF-Hub module: name the folder",
 )
 MATLAB = Kind(
     "MATLAB file",
@@ -251,7 +277,8 @@ UNKNOWN = Kind(
 )
 
 KINDS = (
-    *(DATA_FILE, EVENTS, EMPTY, LFS_POINTER, WEB_PAGE, V1, BUNDLE, SHARD_INDEX, SAFETENSORS, HDF5),
+    *(DATA_FILE, EVENTS, EMPTY, LFS_POINTER, WEB_PAGE, HUB_MODULE, TFJS, TFJS_WEIGHTS, V1, BUNDLE),
+    *(SHARD_INDEX, SAFETENSORS, HDF5),
     *(DAMAGED_ZIP, KERAS, NPZ, PTH, ZIP, OLD_PTH, STATE_FILE, META),
     *(TEXT_GRAPH, TAR, GZIPPED_GRAPH, GZIPPED, SAVED_MODEL_GRAPH, GRAPH, RECORD),
     *(PICKLE, NPY, PACKED, TFLITE, ONNX, MATLAB, CUT_SAFETENSORS, CUT_INDEX, TEXT, UNKNOWN),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from porter.graph.graph import Graph, Ref
+from porter.graph.graph import Graph, Node, Ref
 from porter.graph.shape_rules import array_ops, elementwise, loop_ops, math_ops, nn_ops, sources
 from porter.graph.shapes import Rules, Shapes
 
@@ -26,10 +26,14 @@ def infer_shapes(graph: Graph, size: int | None = None) -> Shapes:
     """
     shapes = Shapes(graph, size)
     for name in graph.order:
-        node = graph.nodes[name]
-        rule = RULES.get(node.op)
-        if rule is not None:
-            with suppress(*_UNKNOWN_INPUT, *_DAMAGED_NODE):
-                rule(shapes, node)
-        shapes.shapes.setdefault(Ref(name), shapes.recorded(node))
+        infer_node(shapes, graph.nodes[name])
     return shapes
+
+
+def infer_node(shapes: Shapes, node: Node) -> None:
+    """Add the shapes of a node's outputs to ``shapes``, which has those of its inputs."""
+    rule = RULES.get(node.op)
+    if rule is not None:
+        with suppress(*_UNKNOWN_INPUT, *_DAMAGED_NODE):
+            rule(shapes, node)
+    shapes.shapes.setdefault(Ref(node.name), shapes.recorded(node))

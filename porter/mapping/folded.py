@@ -102,6 +102,8 @@ def _correspondence(
     for role, name in original.norm.items():
         if role in convolution.norm:
             yield convolution.norm[role], prefix + name
+    if original.bias is not None and convolution.bias is not None:
+        yield convolution.bias, prefix + original.bias
     if original.norm and convolution.bias is not None:
         yield convolution.bias, bias_beside(prefix + original.kernel, dialect)
 

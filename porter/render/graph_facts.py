@@ -10,6 +10,7 @@ from porter.files.called import as_called
 from porter.graph.analysis.analysis import Analysis, producer_text
 from porter.graph.analysis.control.loops import LOOP
 from porter.graph.analysis.costs import CONTROL_FLOW, is_known
+from porter.graph.analysis.first_steps import first_steps
 from porter.graph.analysis.folding.loop import RNN
 from porter.graph.shapes import shape_text
 from porter.render.text import MOST, amount, first_few, printable, shorten
@@ -36,7 +37,7 @@ def _origin(analysis: Analysis) -> Iterator[Fact]:
     written = producer_text(analysis.graph.producer)
     if analysis.source.wrote:
         written = f"TensorFlow {analysis.source.wrote} ({written.split(':')[0]})"
-    yield "written by", written
+    yield "written by", analysis.source.writer or written
 
 
 def _nodes(analysis: Analysis) -> Iterator[Fact]:
@@ -71,6 +72,14 @@ def _tensors(analysis: Analysis) -> Iterator[Fact]:
             yield label, f"… and {len(names) - MOST} more"
         if label == "input" and not names:
             yield label, "none"
+        if label == "input" and (said := _images(analysis)):
+            yield "images", said
+
+
+def _images(analysis: Analysis) -> str:
+    """Say what the graph does to images before its first weight, and which range it expects, as far as it tells."""
+    steps = first_steps(analysis)
+    return steps.sentence if steps is not None else ""
 
 
 def _ops(analysis: Analysis) -> str:

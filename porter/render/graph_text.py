@@ -43,6 +43,19 @@ def show_graph(out: Console, result: GraphInspection, scopes: bool = False) -> N
     _show_scope_command(out, result)
 
 
+def show_network(out: Console, analysis: Analysis) -> None:
+    """Print the network that a checkpoint's config describes: its facts, notes and blocks."""
+    out.print()
+    print_line(out, fact("network", printable(analysis.source.format)))
+    for name, value in graph_facts(analysis):
+        print_line(out, fact(name, value))
+    for note in analysis.source.notes:
+        print_line(out, fact("note", printable(note)))
+    if analysis.groups:
+        out.print()
+        _show_blocks(out, analysis)
+
+
 def _show_scope_command(out: Console, result: GraphInspection) -> None:
     """Print the command that shows the layers of the costliest block that repeats."""
     groups = result.analysis.groups

@@ -40,7 +40,7 @@ def show_inspection(out: Console, result: Result, scopes: bool = False) -> None:
     elif isinstance(result, GraphInspection):
         show_graph(out, result, scopes)
     else:
-        show_checkpoint(out, result)
+        show_checkpoint(out, result, scopes)
 
 
 def print_scope(view: ScopeView, as_json: bool) -> None:

@@ -10,9 +10,10 @@ from porter.errors import PorterError
 from porter.files.progress import Track, untracked
 from porter.formats.identify import NOTHING, identify
 from porter.formats.open import open_checkpoint
-from porter.formats.tensorflow.source import read_graph, refuse_tag
+from porter.formats.tensorflow.source import refuse_tag
+from porter.graph.foreign.open import has_network, read_source
 from porter.verbs.inspect_checkpoint import inspect_checkpoint
-from porter.verbs.inspect_graph import inspect_graph, inspect_logs, sized
+from porter.verbs.inspect_graph import inspect_graph, inspect_logs, sized, with_network
 from porter.verbs.inspect_weights import WeightsDifference, compare_weights
 from porter.verbs.inspection import GraphInspection, Inspection, LogsInspection, Recognised, Scope
 
@@ -57,11 +58,12 @@ def inspect(
         case "events":
             refuse_tag(path, tag, found.kind.name)
             return inspect_logs(path, depth, size, graph)
-        case "graph":
+        case "graph" | "archive" if has_network(found):
             return inspect_graph(open_graph(path, size, tag=tag, graph=graph), depth)
         case _:
-            _refuse_choices(path, size=size, tag=tag, graph=graph)
-            return inspect_checkpoint(open_checkpoint(path), depth)
+            checkpoint = open_checkpoint(path)
+            _refuse_choices(path, size=None if checkpoint.config else size, tag=tag, graph=graph)
+            return with_network(inspect_checkpoint(checkpoint, depth), checkpoint, size)
 
 
 def open_graph(
@@ -77,10 +79,10 @@ def open_graph(
 
         refuse_tag(path, tag, found.kind.name)
         source = newest_graph(path, graph)
-    elif found.kind.holds != "graph" and found.kind is not NOTHING:
+    elif found.kind is not NOTHING and not has_network(found):
         raise PorterError(f"{path} holds no graph: for a checkpoint alone, take the overview or `write_table`")
     else:
-        source = read_graph(path, tag=tag, graph=graph)
+        source = read_source(path, tag=tag, graph=graph)
     return sized(Analysis(source, size))
 
 

@@ -39,9 +39,9 @@ def inspect_checkpoint(checkpoint: Checkpoint, depth: int | None) -> Inspection:
 
 def scope_depth(names: Mapping[str, Any]) -> int:
     """Return the smallest depth at which ``names`` have a handful of scopes."""
-    from porter.graph.analysis.analysis import scope_of
+    from porter.graph.analysis.analysis import scope_of, separator_of
 
-    deepest = max((name.count("/") for name in names), default=1)
+    deepest = max((name.count(separator_of(name)) for name in names), default=1)
     depths = (depth for depth in range(1, deepest) if len({scope_of(name, depth) for name in names}) >= _SCOPES_SHOWN)
     return next(depths, max(deepest, 1))
 

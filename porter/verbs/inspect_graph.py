@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from porter.errors import FormatError, PorterError
+from porter.formats.checkpoint import Checkpoint
 from porter.graph.shapes import Shape, shape_text
 from porter.verbs.inspect_checkpoint import natural, scope_depth
-from porter.verbs.inspection import GraphInspection, LogsInspection, Scope
+from porter.verbs.inspection import GraphInspection, Inspection, LogsInspection, Scope
 from porter.verbs.recognised import recognised, remedy_for
 
 if TYPE_CHECKING:
@@ -27,6 +29,24 @@ def inspect_graph(analysis: Analysis, depth: int | None = None) -> GraphInspecti
     training = find_training(analysis)
     remedy = remedy_for(training, known, analysis) if training else ""
     return GraphInspection(analysis.source.path, analysis, tuple(scopes), known, training, remedy)
+
+
+def with_network(result: Inspection, checkpoint: Checkpoint, size: int | None) -> Inspection:
+    """Return ``result`` with the network that the checkpoint's config describes, if it has a config.
+
+    A note says why a config describes none, such as that of a subclassed model.
+    """
+    from porter.graph.analysis.analysis import Analysis
+    from porter.graph.foreign.keras import keras_source
+
+    if checkpoint.config is None:
+        return result
+    try:
+        source = keras_source(checkpoint)
+    except FormatError as error:
+        said = str(error).removeprefix(f"{checkpoint.path} ")
+        return replace(result, notes=(*result.notes, f"the config {said.partition(': name ')[0]}"))
+    return replace(result, network=sized(Analysis(source, size)))
 
 
 def inspect_logs(path: Path, depth: int | None, size: int | None, graph: int | None = None) -> LogsInspection:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +41,10 @@ class Recognised:
 
 @dataclass(frozen=True)
 class Inspection:
-    """A checkpoint's overview: the number of entries by role, its variables by scope, and what its names leave open."""
+    """A checkpoint's overview: the number of entries by role, its variables by scope, and what its names leave open.
+
+    ``network`` is the analysis of the network that a file with a Keras config describes.
+    """
 
     path: Path
     format: str
@@ -52,10 +55,15 @@ class Inspection:
     recognised: Recognised | None
     shapes: dict[str, tuple[int, ...]]
     notes: tuple[str, ...] = ()
+    network: Analysis | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything as plain values for JSON."""
-        return asdict(self) | {"path": str(self.path), "kind": "checkpoint"}
+        from porter.graph.analysis.as_dict import overview_dict
+
+        network = overview_dict(self.network) if self.network else None
+        plain = asdict(replace(self, network=None))
+        return plain | {"path": str(self.path), "kind": "checkpoint", "network": network}
 
 
 @dataclass(frozen=True)
@@ -76,6 +84,7 @@ class GraphInspection:
     def as_dict(self) -> dict[str, Any]:
         """Return everything as plain values for JSON."""
         from porter.graph.analysis.as_dict import overview_dict
+        from porter.graph.analysis.first_steps import first_steps
 
         recognised = asdict(self.recognised) if self.recognised else None
         return {
@@ -83,6 +92,7 @@ class GraphInspection:
             "path": str(self.path),
             "training": self.training.as_dict() | {"remedy": self.remedy} if self.training else None,
             **overview_dict(self.analysis),
+            "images": steps.as_dict() if (steps := first_steps(self.analysis)) else None,
             "scopes": [asdict(scope) for scope in self.scopes],
             "recognised": recognised,
         }

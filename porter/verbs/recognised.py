@@ -13,6 +13,7 @@ from porter.errors import PorterError, plural
 from porter.formats.checkpoint import Checkpoint
 from porter.formats.facts import facts_of
 from porter.formats.locate import resolve_path
+from porter.formats.open import open_checkpoint
 from porter.formats.signatures import kind_of
 from porter.mapping.description import alike, describe, size_in_name
 from porter.mapping.dialects import DIALECTS
@@ -38,8 +39,10 @@ def recognised(
     from porter.formats.tensorflow.convolutions import find_convolutions
 
     matches = recognise(shapes, size)
-    if not matches and analysis is not None and analysis.frozen:
-        shapes = original_shapes(shapes, find_convolutions(analysis.source.graph))
+    if not matches and analysis is not None and (analysis.frozen or not tensorflows(path)):
+        graph = analysis.source.graph
+        found = find_convolutions(graph) if analysis.frozen else open_checkpoint(path).convolutions
+        shapes = original_shapes(shapes, found)
         matches = recognise(shapes, size)
     if not matches:
         return None
@@ -126,7 +129,15 @@ def _checkpoint(path: Path, analysis: Analysis | None) -> str:
         kind = kind_of(resolve_path(path).files[0])
     except PorterError:
         return "model.ckpt"
-    return str(path) if kind.reader and (kind.holds == "tensors" or analysis.frozen) else "model.ckpt"
+    whole = kind.holds in ("tensors", "archive") or analysis.frozen or not tensorflows(path)
+    return str(path) if kind.reader and whole else "model.ckpt"
+
+
+def tensorflows(path: Path) -> bool:
+    """Tell whether a graph is one of TensorFlow's, which may have its values elsewhere."""
+    from porter.graph.foreign.open import is_foreign
+
+    return not path.exists() or not is_foreign(path)
 
 
 def remedy_for(training: Training, known: Recognised | None, analysis: Analysis) -> str:

@@ -108,6 +108,8 @@ WRITERS: dict[str, Callable[[Path], object]] = {
         "<!DOCTYPE html><html><head><title>Virus scan warning</title></head></html>"
     ),
     "TensorFlow Lite model": lambda path: path.write_bytes(b"\x1c\0\0\0TFL3" + bytes(200)),
+    "TensorFlow.js model": lambda path: path.write_text('{"format": "graph-model", "modelTopology": {"node": []}}'),
+    "TensorFlow.js weights manifest": lambda path: path.write_text('[{"paths": ["a.bin"], "weights": []}]'),
     "ONNX model": lambda path: path.write_bytes(onnx_model()),
     "MATLAB file": lambda path: path.write_bytes(b"MATLAB 5.0 MAT-file, Platform: GLNXA64".ljust(128)),
     "text": lambda path: path.write_text("404: Not Found"),
@@ -139,6 +141,7 @@ def test_every_kind_is_written_here() -> None:
         "TensorFlow index",
         "TensorFlow MetaGraphDef",
         "index of weights in several files",
+        "TF-Hub module's mark",
     }
     assert {kind.name for kind in KINDS} == set(WRITERS) | by_name
 
@@ -166,6 +169,7 @@ def test_names_that_tell_what_bytes_cannot(tmp_path: Path) -> None:
         "model.ckpt.data-00000-of-00001": "TensorFlow data file",
         "model.ckpt.index": "TensorFlow index",
         "model.ckpt.meta": "TensorFlow MetaGraphDef",
+        "tfhub_module.pb": "TF-Hub module's mark",
         "events.out.tfevents.1.host": "TensorBoard event file",
     }.items():
         (tmp_path / name).write_bytes(b"" if "tfevents" in name else b"\x12\0" if "meta" in name else b"?")

@@ -23,7 +23,10 @@ from porter.formats.checkpoint import Checkpoint
 from porter.formats.open import open_checkpoint
 
 TENSORS = {"conv/weights": np.arange(6, dtype=np.float32).reshape(2, 3), "step": np.asarray(41, np.int64)}
-FORMATS = "name a TensorFlow checkpoint, a frozen graph, a SavedModel, a .safetensors, .pth, .npz, .keras or .h5 file"
+FORMATS = (
+    "name a TensorFlow checkpoint, a frozen graph, a SavedModel, a .safetensors, .pth, .npz, .keras, .h5 or .tflite "
+    "file, or TensorFlow.js' model.json"
+)
 
 NO_FORMAT = "which is none of the formats that porter reads"
 

@@ -231,6 +231,73 @@ def read_keras_config(_: Path, raw: bytes) -> None:
     load(write("m.keras", zip_of(**{"config.json": raw, "model.weights.h5": h5_seeds()[0]})))
 
 
+WIRED = {
+    "class_name": "Functional",
+    "config": {
+        "name": "net",
+        "layers": [
+            {"class_name": "InputLayer", "config": {"name": "x", "batch_shape": [None, 8, 8, 3]}, "inbound_nodes": []},
+            {"class_name": "Conv2D", "config": {"name": "conv1", "filters": 2, "kernel_size": [3, 3], "strides": 2,
+             "activation": "relu"}, "inbound_nodes": [[["x", 0, 0, {}]]]},
+            {"class_name": "Flatten", "config": {"name": "flat"}, "inbound_nodes": [
+             {"args": [{"class_name": "__keras_tensor__", "config": {"keras_history": ["conv1", 0, 0]}}]}]},
+            {"class_name": "Mine", "config": {"name": "mine"}, "inbound_nodes": [[["flat", 0, 0]]]},
+        ],
+        "input_layers": [["x", 0, 0]],
+        "output_layers": [["mine", 0, 0]],
+    },
+}  # fmt: skip
+
+
+def overview(path: Path) -> None:
+    from porter.graph.analysis.as_dict import overview_dict
+    from porter.verbs.inspect import open_graph
+
+    overview_dict(open_graph(path))
+
+
+def read_wiring(_: Path, raw: bytes) -> None:
+    overview(write("m.keras", zip_of(**{"config.json": raw, "model.weights.h5": h5_seeds()[0]})))
+
+
+def lite_seeds() -> list[bytes]:
+    from helpers.foreign import lite_network
+
+    return [lite_network()]
+
+
+def read_lite(_: Path, raw: bytes) -> None:
+    path = write("m.tflite", raw)
+    overview(path)
+    load(path)
+
+
+def tfjs_seeds() -> list[bytes]:
+    """Return a graph-model, a layers-model and a manifest, whose shards `read_tfjs` writes."""
+    from google.protobuf import json_format
+
+    shards = {"paths": ["a.bin", "b.bin"], "weights": [
+        {"name": "w", "shape": [3, 3, 3, 2], "dtype": "float32",
+         "quantization": {"dtype": "uint8", "min": -1, "scale": 0.1}},
+        {"name": "b", "shape": [2], "dtype": "float32"},
+        {"name": "s", "shape": [1], "dtype": "string"},
+    ]}  # fmt: skip
+    graph = json_format.MessageToDict(graph_of())
+    signature = {"inputs": {"x": {"name": "image:0"}}, "outputs": {"y": {"name": "add:0"}}}
+    whole = {"modelTopology": graph, "signature": signature, "weightsManifest": [shards]}
+    layers = {"modelTopology": {"model_config": WIRED}, "weightsManifest": [shards]}
+    return [json.dumps(content).encode() for content in (whole, layers, [shards])]
+
+
+def read_tfjs(_: Path, raw: bytes) -> None:
+    write("a.bin", bytes(range(30)))
+    write("b.bin", bytes(24 + 8) + (2).to_bytes(4, "little") + b"hi")
+    path = write("model.json", raw)
+    load(path)
+    if b"modelTopology" in raw:
+        overview(path)
+
+
 def safetensors_seeds() -> list[bytes]:
     from safetensors.numpy import save
 
@@ -400,6 +467,9 @@ TARGETS = {
     "pickle": Target(pickle_seeds, read_pickle),
     "h5": Target(h5_seeds, as_file("m.h5")),
     "keras config": Target(lambda: [CONFIG], read_keras_config),
+    "keras wiring": Target(lambda: [json.dumps(WIRED).encode()], read_wiring),
+    "tflite": Target(lite_seeds, read_lite),
+    "tfjs": Target(tfjs_seeds, read_tfjs),
     "safetensors": Target(safetensors_seeds, as_file("m.safetensors")),
     "index of several files": Target(lambda: [SHARD_INDEX], read_shard_index),
     "digests under their seal": Target(lambda: [sealed_header()], read_sealed_header),

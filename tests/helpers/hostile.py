@@ -274,6 +274,58 @@ def gzipped(raw: bytes) -> Callable[[Path], None]:
     return lambda path: path.write_bytes(gzip.compress(raw)) and None  # type: ignore[func-returns-value]
 
 
+# TensorFlow Lite's and TensorFlow.js' models.
+
+
+def lite(change: Callable[[bytearray], None]) -> Callable[[Path], None]:
+    """Return a writer of an honest model with changed bytes."""
+
+    def write(path: Path) -> None:
+        from helpers.foreign import lite_network
+
+        raw = bytearray(lite_network())
+        change(raw)
+        path.write_bytes(raw)
+
+    return write
+
+
+def sparse_claims(path: Path) -> None:
+    """A sparse tensor of four terabytes."""
+    from helpers.foreign import Lite
+
+    model = Lite()
+    x, y = model.tensor("x", (1, 4)), model.tensor("y", (1, 4))
+    weights = model.sparse("MobilenetV1/Conv2d_0/weights", np.eye(4, dtype=np.float32))
+    model.graph.tensors[weights].shape = [1 << 20, 1 << 20]
+    model.add("FULLY_CONNECTED", [x, weights, -1], [y], "FullyConnectedOptions")
+    path.write_bytes(model.packed([x], [y]))
+
+
+def shared_constants(path: Path) -> None:
+    """Four thousand constants of 4 MB each, which share their bytes."""
+    from helpers.foreign import Lite
+
+    model = Lite()
+    x, y = model.tensor("x", (1, 4)), model.tensor("y", (1, 4))
+    first = model.constant("c", np.zeros(1 << 20, np.int32))
+    for at in range(1 << 12):
+        model.graph.tensors[model.tensor(f"c{at}", (1 << 20,), "INT32")].buffer = model.graph.tensors[first].buffer
+    model.add("RELU", [x], [y])
+    path.write_bytes(model.packed([x], [y]))
+
+
+def tfjs(manifest: Any, topology: Any = None) -> Callable[[Path], None]:
+    content = {"modelTopology": topology or {"node": [{"name": "x", "op": "Placeholder"}]}, "weightsManifest": manifest}
+    return lambda path: path.write_text(json.dumps(content)) and None
+
+
+def tfjs_weight(**more: Any) -> list[Any]:
+    """Return the manifest of one tensor in a shard of zeros, ``shard.bin`` beside the corpus."""
+    weight = {"name": "MobilenetV1/Conv2d_0/weights", "shape": [16], "dtype": "float32"} | more
+    return [{"paths": ["shard.bin"], "weights": [weight]}]
+
+
 # TensorFlow's checkpoints.
 
 
@@ -403,6 +455,16 @@ CORPUS = (
     Hostile("nested.pbtxt", raw(b"node { name: 'a' op: 'B' attr { value " + b"{ list { func { attr { value " * 5000),
             "is not a whole graph in protobuf's text format", "inspect"),
     Hostile("splat.pb", splat, "leaves out 8589934590 of its values", "read"),
+    Hostile("root.tflite", lite(lambda raw: raw.__setitem__(slice(0, 4), b"\xf0\xff\xff\x7f")),
+            "an offset leads to byte"),
+    Hostile("sparse.tflite", sparse_claims, "claims 4398046511104 bytes, but the file stores 16"),
+    Hostile("shared.tflite", shared_constants, "its constants share bytes", "inspect"),
+    Hostile("climbing.json", tfjs([{"paths": ["../outside/canary"], "weights": []}]), "outside its folder"),
+    Hostile("absolute.json", tfjs([{"paths": ["/etc/passwd"], "weights": []}]), "outside its folder"),
+    Hostile("terabyte.json", tfjs(tfjs_weight(shape=[1 << 40])), "lists tensors of 4,398,046,511,104 bytes"),
+    Hostile("strings.json", tfjs(tfjs_weight(shape=[1 << 40], dtype="string")), "ends beyond its shards"),
+    Hostile("nested.json", raw(b'{"modelTopology": {"a": ' + b"[" * 200_000), "is not a whole TensorFlow.js model"),
+    Hostile("lambda.json", tfjs(tfjs_weight(), LAMBDA), "its layer run is a Lambda"),
     Hostile("gzip-bomb.pb", gzipped(bytes(1 << 29)), "which weights never do"),
     Hostile("tiny-nodes.pb", raw(b"\n\0" * (1 << 22)), "is not a whole TensorFlow graph"),
     Hostile("terabyte.index", bundle((b"MobilenetV1/Conv2d_0/weights", claiming((1 << 38,), 1 << 40))),
@@ -448,6 +510,7 @@ def build(folder: Path) -> None:
     (outside / "canary").write_bytes(CANARY)
     with h5py.File(outside / "secret.h5", "w") as file:
         file["kernel"] = np.arange(4, dtype="f4")
+    (folder / "shard.bin").write_bytes(bytes(64))
     for hostile in CORPUS:
         hostile.write(folder / hostile.name)
 
@@ -603,6 +666,10 @@ def warm_up(folder: Path, out: Path) -> None:
     (folder / "events.out.tfevents.1.host").write_bytes(record(b"\x1a\x0dbrain.Event:2"))
     frozen_graph = frozen()
     (folder / "m.pb").write_bytes(frozen_graph.SerializeToString())
+    from helpers.foreign import lite_network, write_tfjs_graph
+
+    (folder / "m.tflite").write_bytes(lite_network())
+    write_tfjs_graph(folder, frozen_graph)
     (folder / "m.pbtxt").write_text(f"node {{ {frozen_graph.node[0]} }}")
     for path in sorted(folder.iterdir()):
         for name, verb in verbs(path, out).items():

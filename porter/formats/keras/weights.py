@@ -9,7 +9,9 @@ import json
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from porter.errors import FormatError
 from porter.formats.checkpoint import Checkpoint
@@ -32,7 +34,7 @@ def read_keras(path: Path) -> Checkpoint:
     check_config(config, path)
     with _well_formed(path):
         model = read_layer(config)
-        return _checkpoint(read_numbered(H5(path, weights), model), "Keras archive", model)
+        return _checkpoint(read_numbered(H5(path, weights), model), "Keras archive", model, config)
 
 
 def read_h5(path: Path) -> Checkpoint:
@@ -40,20 +42,20 @@ def read_h5(path: Path) -> Checkpoint:
     with _well_formed(path):
         file = H5(path)
         if not is_legacy(file):
-            return _checkpoint(read_numbered(file, None), "Keras weights", None)
+            return _checkpoint(read_numbered(file, None), "Keras weights", None, None)
         text = file.text(file.root, "model_config")
         config = None if text is None else json.loads(text)
         check_config(config, path)
-        return _checkpoint(read_legacy(file), "Keras legacy HDF5", read_layer(config) if config else None)
+        return _checkpoint(read_legacy(file), "Keras legacy HDF5", read_layer(config) if config else None, config)
 
 
-def _checkpoint(contents: Contents, kind: str, model: Layer | None) -> Checkpoint:
+def _checkpoint(contents: Contents, kind: str, model: Layer | None, config: Any) -> Checkpoint:
     """Return a file's contents, compared with the layers of its config if it lists any."""
     listed = None
     if model is not None and model.layers:
         contents.layers = set(model.names())
         listed = {layer.name for layer in model.layers if layer.name}, tuple(model.weighted())
-    return contents.checkpoint(kind, listed)
+    return replace(contents.checkpoint(kind, listed), config=config)
 
 
 _MALFORMED = (LookupError, TypeError, ValueError, AttributeError, OSError, RuntimeError, MemoryError, struct.error)

@@ -182,8 +182,17 @@ class Analysis:
 
 
 def scope_of(name: str, depth: int) -> str:
-    """Return the first ``depth`` scopes of a variable's name, or its name if it has no scope."""
-    return "/".join(name.split("/")[:-1][:depth]) or name
+    """Return the first ``depth`` scopes of a variable's name, or its name if it has no scope.
+
+    Slashes separate the scopes of a name that has any, and dots those of others, as in PyTorch.
+    """
+    separator = separator_of(name)
+    return separator.join(name.split(separator)[:-1][:depth]) or name
+
+
+def separator_of(name: str) -> str:
+    """Return what separates the scopes of a name: in MobilenetV1_0.25/Conv2d_0/weights, dots are part of a name."""
+    return "/" if "/" in name else "."
 
 
 def producer_text(producer: int) -> str:

@@ -13,10 +13,11 @@ from typing import Any
 
 from porter.errors import plural
 from porter.formats.identify import identify
-from porter.formats.tensorflow.source import read_graph, refuse_tag
+from porter.formats.tensorflow.source import refuse_tag
 from porter.graph.analysis.analysis import Analysis
 from porter.graph.analysis.conditions import Conditions, Need
 from porter.graph.analysis.folding.new_layer import CONVOLUTION_OPS
+from porter.graph.foreign.open import read_source
 from porter.graph.functions import IFS, build_graph
 from porter.graph.graph import VARIABLE_OPS, Graph, Node
 from porter.graph.shape_inference import infer_shapes
@@ -112,7 +113,7 @@ def training_of(path: Path, tag: str | None = None) -> Training | None:
     if kind.holds != "graph":
         refuse_tag(path, tag, kind.name)
         return None
-    return find_training(Analysis(read_graph(path, tag=tag)))
+    return find_training(Analysis(read_source(path, tag=tag)))
 
 
 def _norms(names: Collection[str]) -> str:

@@ -1,0 +1,1 @@
+"""Networks of other formats, with their layers written as TensorFlow's ops."""

@@ -1,0 +1,127 @@
+"""GraphBuilder: writes a network of another format as a GraphDef of TensorFlow's ops."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from tensorboard.compat.proto.graph_pb2 import GraphDef
+
+from porter.errors import FormatError
+from porter.formats.tensorflow.dtypes import TYPES
+from porter.graph.shapes import Shape
+
+FLOAT, INT32 = 1, 3
+"""TensorFlow's numbers of dtypes (tensorflow/core/framework/types.proto)."""
+_MOST = 400_000
+"""Nodes of the largest graph, as in porter.graph.functions."""
+_NUMBERS = {kind.stored: number for number, kind in reversed(TYPES.items())}
+
+
+class GraphBuilder:
+    """Adds nodes to ``graph``. Names that are taken get a number behind them."""
+
+    def __init__(self) -> None:
+        self.graph = GraphDef()
+        self.variables: set[str] = set()
+        self._names: dict[str, int] = {}
+
+    def free(self, name: str) -> str:
+        """Return ``name`` if no node has it, else the name with the first free number."""
+        found = name
+        while found in self._names:
+            self._names[name] += 1
+            found = f"{name}_{self._names[name]}"
+        return found
+
+    def add(self, name: str, op: str, inputs: Sequence[str] = (), **attributes: Any) -> str:
+        """Add a node and return its name. Integers, floats, flags, texts and lists of integers become attributes.
+
+        Raises FormatError if the graph grows too large.
+        """
+        if len(self._names) >= _MOST:
+            raise FormatError(f"it has more than {_MOST:,} layers")
+        name = self.free(name)
+        self._names[name] = 0
+        node = self.graph.node.add(name=name, op=op, input=inputs)
+        for key, value in attributes.items():
+            _set(node.attr[key], value)
+        self.added(node)
+        return name
+
+    def added(self, node: Any) -> None:
+        """Take note of a new node; for subclasses."""
+
+    def placeholder(self, name: str, shape: Shape, dtype: int = FLOAT) -> str:
+        """Add an input of the network."""
+        return self.add(name, "Placeholder", shape=Sides(shape), dtype=Type(dtype))
+
+    def variable(self, name: str, shape: Shape, dtype: int = FLOAT) -> str:
+        """Add a weight without its values, which the file keeps elsewhere."""
+        found = self.add(name, "VariableV2", shape=Sides(shape), dtype=Type(dtype))
+        self.variables.add(found)
+        return found
+
+    def constant(self, name: str, values: Any, dtype: int = 0) -> str:
+        """Add a constant; ``dtype`` is TensorFlow's number, by default that of the values."""
+        array = np.asarray(values)
+        array = array.astype(np.int32) if array.dtype == np.int64 and not dtype else array
+        number = dtype or _NUMBERS[array.dtype]
+        return self.add(name, "Const", dtype=Type(number), value=Value(array, number))
+
+
+class Sides(tuple[int | None, ...]):
+    """A shape as an attribute; None stands for an unknown rank."""
+
+    known: bool
+
+    def __new__(cls, shape: Shape) -> Sides:
+        found = super().__new__(cls, shape or ())
+        found.known = shape is not None
+        return found
+
+    def write(self, proto: Any) -> None:
+        """Write the shape into a TensorShapeProto."""
+        proto.unknown_rank = not self.known
+        for side in self:
+            proto.dim.add(size=-1 if side is None else side)
+
+
+class Value:
+    """A constant's values as an attribute; ``dtype`` is TensorFlow's number."""
+
+    def __init__(self, array: np.ndarray, dtype: int = 0) -> None:
+        self.dtype = dtype or _NUMBERS[array.dtype]
+        self.array = array.astype(TYPES[self.dtype].stored)
+
+    def write(self, proto: Any) -> None:
+        """Write the values into an empty TensorProto."""
+        proto.dtype = self.dtype
+        for side in self.array.shape:
+            proto.tensor_shape.dim.add(size=side)
+        proto.tensor_content = self.array.tobytes()
+
+
+class Type(int):
+    """TensorFlow's number of a dtype as an attribute."""
+
+
+def _set(attribute: Any, value: Any) -> None:
+    match value:
+        case Type():
+            attribute.type = value
+        case Sides():
+            value.write(attribute.shape)
+        case Value():
+            value.write(attribute.tensor)
+        case bool():
+            attribute.b = value
+        case int():
+            attribute.i = value
+        case float():
+            attribute.f = value
+        case str():
+            attribute.s = value.encode()
+        case _:
+            attribute.list.i.extend(value)

@@ -1,0 +1,310 @@
+"""Networks in other formats agree with their source in layers, shapes, parameters and multiply-adds."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from helpers.foreign import Lite, lite_network, write_tfjs_graph, write_tfjs_layers
+from porter.errors import FormatError, PorterError
+from porter.formats.checkpoint import Checkpoint
+from porter.formats.tensorflow.graph_source import graph_source
+from porter.graph.analysis.analysis import Analysis
+from porter.graph.foreign.keras import keras_source
+from porter.graph.foreign.open import read_source
+from porter.verbs.inspect import inspect, open_graph
+
+
+def small_model(keras: Any) -> Any:
+    """Return a network of the layers that all formats share, whose weights are all different."""
+    k = keras.layers
+    x = image = keras.Input((32, 32, 3), name="image")
+    x = stem = k.Conv2D(8, 3, strides=2, padding="same", activation="relu", name="stem")(x)
+    x = k.DepthwiseConv2D(3, padding="same", name="dw")(x)
+    x = k.ReLU(6.0, name="six")(x)
+    x = k.Conv2D(8, 1, name="pw")(x)
+    x = k.Add(name="add")([x, stem])
+    x = k.ZeroPadding2D(1, name="padded")(x)
+    x = k.MaxPooling2D(2, name="pool")(x)
+    x = k.Conv2DTranspose(8, 2, strides=2, name="up")(x)
+    x = k.Cropping2D(1, name="crop")(x)
+    x = k.Concatenate(name="cat")([x, stem])
+    x = k.AveragePooling2D(4, name="avg")(x)
+    x = k.Flatten(name="flat")(x)
+    x = k.Dense(10, activation="softmax", name="fc")(x)
+    model = keras.Model(image, x, name="net")
+    noise = np.random.default_rng(4)
+    for weight in model.weights:
+        weight.assign(noise.normal(size=weight.shape).astype(np.float32))
+    return model
+
+
+def facts(analysis: Analysis) -> tuple[int, int | None, list[Any]]:
+    """Return the parameters, the multiply-adds, and the shapes of the outputs."""
+    parameters = sum(variable.size for variable in analysis.variables.values())
+    return parameters, analysis.multiply_adds, [analysis.shapes.of(name) for name in analysis.paths.outputs]
+
+
+@pytest.fixture(scope="module")
+def made(tf: Any, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """The network as a GraphDef, as .keras and .h5, and as TensorFlow's converter writes it."""
+    import keras
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    folder = tmp_path_factory.mktemp("foreign")
+    model = small_model(keras)
+    call = tf.function(lambda image: model(image, training=False))
+    concrete = call.get_concrete_function(tf.TensorSpec((1, 32, 32, 3)))
+    frozen = convert_variables_to_constants_v2(concrete)
+    graph = frozen.graph.as_graph_def()
+    from tensorboard.compat.proto.graph_pb2 import GraphDef
+
+    graph = GraphDef.FromString(graph.SerializeToString())
+    for name in ("m.keras", "m.h5"):
+        with contextlib.redirect_stdout(io.StringIO()), pytest.warns() if name == "m.h5" else contextlib.nullcontext():
+            model.save(folder / name)
+    for name, function in (("m.tflite", frozen), ("variables.tflite", concrete)):
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([function], model)
+        (folder / name).write_bytes(converter.convert())
+    source = Analysis(graph_source(folder / "m.pb", graph))
+    return SimpleNamespace(folder=folder, graph=graph, model=model, source=source)
+
+
+def test_the_source_is_what_keras_counts(made: SimpleNamespace) -> None:
+    assert facts(made.source)[0] == made.model.count_params()
+    assert facts(made.source)[2] == [(1, 10)]
+
+
+@pytest.mark.parametrize("name", ["m.tflite", "m.keras", "m.h5"])
+def test_a_file_agrees_with_its_source(made: SimpleNamespace, name: str) -> None:
+    assert facts(open_graph(made.folder / name)) == facts(made.source)
+
+
+def test_variables_without_values_count(made: SimpleNamespace) -> None:
+    """A file may read variables that are set later; the converter adds a bias of 8 zeros, which three layers share."""
+    parameters, *others = facts(open_graph(made.folder / "variables.tflite"))
+    assert (parameters - 8, *others) == facts(made.source)
+
+
+def test_keras_layers_have_kerass_shapes(made: SimpleNamespace) -> None:
+    shapes = open_graph(made.folder / "m.keras").shapes
+    for layer in made.model.layers:
+        assert shapes.of(layer.name) == (1, *layer.output.shape[1:]), layer.name
+
+
+def test_every_shape_of_a_tflite_file_is_inferred(made: SimpleNamespace) -> None:
+    """porter's rules give the shapes that the converter wrote into the file."""
+    analysis = open_graph(made.folder / "m.tflite")
+    recorded = [node for node in analysis.source.graph.node if "_output_shapes" in node.attr]
+    assert len(recorded) > 12
+    for node in recorded:
+        (shape, *_) = node.attr["_output_shapes"].list.shape
+        assert analysis.shapes.of(node.name) == tuple(dim.size for dim in shape.dim), node.name
+        node.attr["_output_shapes"].Clear()
+    again = Analysis(analysis.source)
+    assert [again.shapes.of(node.name) for node in recorded] == [analysis.shapes.of(node.name) for node in recorded]
+
+
+@pytest.mark.parametrize("dtype", ["", "uint8", "float16"])
+def test_tfjs_graphs(made: SimpleNamespace, tmp_path: Path, dtype: str) -> None:
+    outputs = {"prob": {"name": f"{made.source.paths.outputs[0]}:0"}}
+    signature = {"inputs": {"image": {"name": f"{made.source.paths.inputs[0]}:0"}}, "outputs": outputs}
+    path = write_tfjs_graph(tmp_path / "js", made.graph, signature, dtype, 1000)
+    analysis = open_graph(path)
+    assert facts(analysis) == facts(made.source)
+    assert analysis.source.writer == "1.15.0, converted by TensorFlow.js Converter v4.22.0"
+    assert analysis.paths.stated
+    assert facts(open_graph(tmp_path / "js")) == facts(made.source)  # the folder
+
+
+def test_tfjs_layers(made: SimpleNamespace, tmp_path: Path) -> None:
+    weights = {weight.path: weight.numpy() for weight in made.model.weights}
+    path = write_tfjs_layers(tmp_path, json.loads(made.model.to_json()), weights)
+    assert facts(open_graph(path)) == facts(made.source)
+
+
+def test_the_overview_of_a_keras_file_has_its_network(made: SimpleNamespace) -> None:
+    found = inspect(made.folder / "m.keras")
+    assert found.parameters == made.model.count_params()
+    assert found.as_dict()["network"]["multiply_adds"] == made.source.multiply_adds
+    assert found.as_dict()["kind"] == "checkpoint"
+
+
+# ---- TensorFlow Lite
+@pytest.fixture(scope="module")
+def lite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("tensorflow")
+    path = tmp_path_factory.mktemp("lite") / "m.tflite"
+    path.write_bytes(lite_network())
+    return path
+
+
+def test_fused_activations_and_unpacking_ops_fold(lite: Path) -> None:
+    analysis = open_graph(lite)
+    kinds = [(layer.kind, layer.bias, layer.activation) for layer in analysis.layers]
+    assert kinds == [
+        ("conv", True, "relu6"),
+        ("depthwise", True, ""),
+        ("global avg pool", False, ""),
+        ("dense", False, ""),
+        ("softmax", False, ""),
+    ]
+    assert analysis.multiply_adds == 4 * 4 * (4 * 27 + 4 * 9) + 20
+    assert sum(variable.bytes for variable in analysis.variables.values()) == 108 + 16 + 144 + 16 + 2 * 20
+
+
+def test_loops_run_other_subgraphs(tf: Any, tmp_path: Path) -> None:
+    """The weights in a loop's body count, and how often it runs is unknown."""
+    weights = tf.constant(np.random.default_rng(5).normal(size=(8, 8)).astype(np.float32))
+
+    @tf.function(input_signature=[tf.TensorSpec((1, 8))])
+    def network(x: Any) -> Any:
+        body = lambda step, y: (step + 1, tf.tanh(y @ weights))  # noqa: E731
+        return tf.while_loop(lambda step, y: step < 3, body, (tf.constant(0), x))[1]
+
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([network.get_concrete_function()], tf.Module())
+    (tmp_path / "loop.tflite").write_bytes(converter.convert())
+    analysis = open_graph(tmp_path / "loop.tflite")
+    assert facts(analysis) == (64, None, [(1, 8)])
+    (note,) = analysis.source.notes
+    assert note.startswith("It has 3 subgraphs, and this is the first; its loops and conditions run ")
+
+
+def test_unknown_and_custom_ops_keep_their_names(tmp_path: Path) -> None:
+    pytest.importorskip("tensorflow")
+    lite = Lite()
+    x, y, z = lite.tensor("x", (1, 4)), lite.tensor("y", (1, 4)), lite.tensor("z", (1, 2, 2))
+    lite.add("GELU", [x], [y], "GeluOptions")
+    lite.add("CUSTOM", [y], [z])
+    lite.model.operatorCodes[-1].customCode = "TFLite_Detection_PostProcess"
+    (tmp_path / "m.tflite").write_bytes(lite.packed([x], [z]))
+    analysis = open_graph(tmp_path / "m.tflite")
+    assert [layer.kind for layer in analysis.layers] == ["GELU", "TFLite_Detection_PostProcess"]
+    assert analysis.shapes.of("z") == (1, 2, 2)
+
+
+def test_a_circle_of_operators_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("tensorflow")
+    lite = Lite()
+    x, y, z = (lite.tensor(name, (1, 4)) for name in "xyz")
+    lite.add("RELU", [x], [y])
+    lite.add("RELU", [y], [y])
+    lite.add("RELU", [y], [z])
+    (tmp_path / "m.tflite").write_bytes(lite.packed([x], [z]))
+    open_graph(tmp_path / "m.tflite")  # the second operator computes what is there already
+    lite.graph.operators[1].outputs = [y, lite.tensor("w", (1, 4))]
+    (tmp_path / "n.tflite").write_bytes(lite.packed([x], [z]))
+    with pytest.raises(FormatError, match="two operators compute y"):
+        open_graph(tmp_path / "n.tflite")
+    lite.graph.operators[0].inputs = [z]
+    (tmp_path / "o.tflite").write_bytes(lite.packed([x], [z]))
+    with pytest.raises(FormatError, match="two operators compute y"):
+        open_graph(tmp_path / "o.tflite")
+
+
+# ---- Keras' configs
+def config(*layers: dict[str, Any], kind: str = "Functional", **settings: Any) -> dict[str, Any]:
+    ends = {"input_layers": [["x", 0, 0]], "output_layers": [[layers[-1]["config"]["name"], 0, 0]]}
+    return {"class_name": kind, "config": {"name": "net", "layers": list(layers), **ends, **settings}}
+
+
+def layer(kind: str, name: str, *reads: list[Any], **settings: Any) -> dict[str, Any]:
+    inbound = [[[*read, {}] for read in reads]] if reads else []
+    return {"class_name": kind, "name": name, "config": {"name": name, **settings}, "inbound_nodes": inbound}
+
+
+IMAGE = layer("InputLayer", "x", batch_input_shape=[None, 8, 8, 3])
+
+
+def network(made: dict[str, Any], **stored: tuple[int, ...]) -> Analysis:
+    from porter.formats.checkpoint import Entry
+
+    entries = {name.replace("__", "/"): Entry(shape, np.dtype("f4"), list) for name, shape in stored.items()}
+    return Analysis(keras_source(Checkpoint(Path("m.h5"), "Keras legacy HDF5", entries, config=made)))
+
+
+def test_a_sequential_without_an_input_layer() -> None:
+    first = layer("Conv2D", "c", filters=4, kernel_size=[3, 3], batch_input_shape=[None, 9, 9, 1])
+    analysis = network(
+        {"class_name": "Sequential", "config": [first, layer("Flatten", "f"), layer("Dense", "d", units=2)]}
+    )
+    assert facts(analysis) == (40 + 394, 49 * 36 + 392, [(1, 2)])
+
+
+def test_a_model_in_a_model_is_written_where_it_is_called() -> None:
+    """Two calls share their weights, as in a Siamese network."""
+    inner = config(IMAGE, layer("Conv2D", "c", ["x", 0, 0], filters=4, kernel_size=3))
+    inner |= {"name": "inner", "inbound_nodes": [[["x", 0, 0, {}]], [["x2", 0, 0, {}]]]}
+    inner["config"]["name"] = "inner"
+    other = layer("InputLayer", "x2", batch_input_shape=[None, 8, 8, 3])
+    both = layer("Subtract", "both", ["inner", 0, 0], ["inner", 1, 0])
+    analysis = network(config(IMAGE, other, inner, both, input_layers=[["x", 0, 0], ["x2", 0, 0]]))
+    assert facts(analysis) == (112, 2 * 36 * 4 * 27, [(1, 6, 6, 4)])
+    assert set(analysis.variables) == {"inner/c/kernel", "inner/c/bias"}
+
+
+def test_a_lambda_is_an_op_without_a_shape() -> None:
+    code = ["4wEAAAAAAAAA", None, None]
+    run = layer("Lambda", "run", ["x", 0, 0], function=code, function_type="lambda")
+    analysis = network(config(IMAGE, run, layer("ReLU", "r", ["run", 0, 0])))
+    assert [one.kind for one in analysis.layers] == ["Lambda"]
+    assert analysis.shapes.of("r") is None
+    assert analysis.source.notes == ("porter does not know what 1 layer (run) of class Lambda computes.",)
+
+
+def test_a_layer_that_porter_does_not_know_has_the_files_weights() -> None:
+    mine = layer("Custom>Mine", "mine", ["x", 0, 0])
+    analysis = network(config(IMAGE, mine), mine__w=(3, 5), mine__b=(5,), other__w=(7,))
+    assert facts(analysis)[0] == 20
+    assert analysis.layers[0].kind == "Mine"
+
+
+def test_keras_3_histories_and_flat_outputs() -> None:
+    tensor = {"class_name": "__keras_tensor__", "config": {"shape": [None, 8, 8, 3], "keras_history": ["x", 0, 0]}}
+    conv = layer("Conv2D", "c", filters=2, kernel_size=[1, 1], use_bias=False, activation="silu")
+    conv["inbound_nodes"] = [{"args": [tensor], "kwargs": {}}]
+    image = layer("InputLayer", "x", batch_shape=[None, 8, 8, 3])
+    analysis = network(config(image, conv, input_layers=["x", 0, 0], output_layers=["c", 0, 0]))
+    assert facts(analysis) == (6, 384, [(1, 8, 8, 2)])
+    assert [one.activation for one in analysis.layers] == ["swish"]
+
+
+@pytest.mark.parametrize("made", [
+    config(IMAGE, layer("ReLU", "a", ["b", 0, 0]), layer("ReLU", "b", ["a", 0, 0])),
+    config(IMAGE, layer("ReLU", "a", ["gone", 0, 0])),
+    config(IMAGE, layer("Conv2D", "a", ["x", 0, 0], filters="many", kernel_size=3)),
+    {"class_name": "Mine", "config": {"name": "mine", "units": 3}},
+])  # fmt: skip
+def test_a_config_without_a_whole_wiring_is_refused(made: dict[str, Any]) -> None:
+    with pytest.raises(FormatError, match=r"m\.h5 does not say how its layers are wired \(.+\): name a functional"):
+        network(made)
+
+
+def test_models_that_call_each_other_without_end_are_refused() -> None:
+    """Forty models that call each other twice are a trillion layers."""
+    made = config(IMAGE, layer("ReLU", "m", ["x", 0, 0]))
+    for _ in range(40):
+        made["config"]["name"], made["name"] = "m", "m"
+        made["inbound_nodes"] = [[["x", 0, 0, {}]], [["m", 0, 0, {}]]]
+        made = config(IMAGE, made, output_layers=[["m", 1, 0]])
+    with pytest.raises(FormatError, match="its models are called too often in each other"):
+        network(made)
+
+
+def test_weights_alone_have_no_network(tmp_path: Path) -> None:
+    import h5py
+
+    with h5py.File(tmp_path / "w.h5", "w") as file:
+        file.attrs["layer_names"] = [b"conv1"]
+        file.create_group("conv1").attrs["weight_names"] = [b"conv1/kernel:0"]
+        file["conv1"]["conv1/kernel:0"] = np.zeros((3, 3, 3, 4), "f4")
+    with pytest.raises(PorterError, match="holds weights and no config"):
+        read_source(tmp_path / "w.h5")
+    assert inspect(tmp_path / "w.h5").network is None
