@@ -16,6 +16,7 @@ from porter.catalog.families import table_path
 from porter.errors import MappingError
 from porter.mapping.dialects import Dialect
 from porter.mapping.differs import Differs
+from porter.mapping.embedded import Embedded
 from porter.mapping.rows import Endpoint, Layer, Lone, Pair, pair
 from porter.mapping.table_files import Source, read_sources
 from porter.mapping.table_reader import expand
@@ -29,7 +30,7 @@ class Table:
 
     ``records`` holds the table's dialects by name. ``parts`` maps each optional part of the network to what readers
     call it. ``ignore`` holds, for each dialect, patterns of tensors to leave out. ``differs`` lists the libraries that
-    compute another function with the same weights.
+    compute another function with the same weights. ``embedded`` are the tables inside this one: a detector's backbone.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Table:
     ignore: Mapping[str, Sequence[str]] = field(default_factory=dict)
     parts: Mapping[str, str] = field(default_factory=dict)
     differs: tuple[Differs, ...] = ()
+    embedded: tuple[Embedded, ...] = ()
 
     @classmethod
     def load(cls, name: str) -> Table:
@@ -116,9 +118,17 @@ class Table:
         return any(fnmatchcase(name, pattern) for pattern in self.ignore.get(dialect, ()))
 
     @property
-    def logits(self) -> str:
-        """The name of the endpoint that holds the logits: the last one, if the original names them twice."""
-        return self.all_logits[-1]
+    def logits(self) -> str | None:
+        """The name of the endpoint that holds the logits: the last one, if the original names them twice.
+
+        None for a detector, whose class scores are those of boxes.
+        """
+        return self.all_logits[-1] if self.all_logits else None
+
+    @property
+    def judged(self) -> str:
+        """The name of the endpoint that parity needs: the logits, or the last one of the head."""
+        return self.logits or [endpoint.name for endpoint in self.endpoints if endpoint.of_head][-1]
 
     @property
     def all_logits(self) -> tuple[str, ...]:

@@ -201,11 +201,11 @@ def check_names(merged: Merged, records: Mapping[str, Dialect], layers: Sequence
 
 
 def check_endpoints(path: Path, endpoints: Sequence[Endpoint]) -> None:
-    """Raise MappingError unless names are unique, some endpoint holds the logits, and softmaxes name endpoints."""
+    """Raise MappingError unless names are unique, a head computes an endpoint, and softmaxes name endpoints."""
     names = [endpoint.name for endpoint in endpoints]
     _check_unique(path, names, "endpoint")
-    if not any(endpoint.logits and endpoint.part is None for endpoint in endpoints):
-        refuse(path, "does not mark an endpoint with logits = true, besides those of optional parts")
+    if not any(endpoint.of_head and endpoint.part is None for endpoint in endpoints):
+        refuse(path, "does not mark an endpoint with logits or scores = true, besides those of optional parts")
     for endpoint in endpoints:
         if endpoint.softmax is not None and endpoint.softmax not in names:
             refuse(path, f"has {endpoint.name}, the softmax of {endpoint.softmax!r}, which is not an endpoint")

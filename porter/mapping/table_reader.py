@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from porter.mapping.dialects import Dialect
 from porter.mapping.differs import Differs, read_differs
+from porter.mapping.embedded import Embedded
 from porter.mapping.overlays import Overlay, names_of
 from porter.mapping.rows import Endpoint, Layer
 from porter.mapping.table_checks import (
@@ -33,6 +34,7 @@ class Contents(NamedTuple):
     ignore: Mapping[str, Sequence[str]]
     parts: Mapping[str, str]
     differs: tuple[Differs, ...]
+    embedded: tuple[Embedded, ...]
 
 
 def expand(sources: Sequence[Source]) -> Contents:
@@ -48,7 +50,8 @@ def expand(sources: Sequence[Source]) -> Contents:
     check_names(merged, records, layers)
     check_endpoints(merged.path, endpoints)
     differs = read_differs(merged.differs, records, merged.path)
-    return Contents(records, layers, endpoints, ignore_of(merged, records), merged.parts, differs)
+    ignore = ignore_of(merged, records)
+    return Contents(records, layers, endpoints, ignore, merged.parts, differs, tuple(merged.embedded))
 
 
 def _layers(merged: Merged) -> Iterator[Layer]:
@@ -83,7 +86,7 @@ def _endpoints(merged: Merged) -> Iterator[Endpoint]:
         softmax = row.get("softmax")
         if softmax is not None:
             (softmax,) = _fill([softmax], values, merged.path)
-        yield Endpoint(name, where, row.get("logits", False), softmax, row.get("part"))
+        yield Endpoint(name, where, row.get("logits", False), softmax, row.get("part"), row.get("scores", False))
 
 
 def _lines(merged: Merged, section: str) -> Iterator[tuple[Row, dict[str, int]]]:

@@ -16,7 +16,7 @@ def outputs_with(head: Head, outputs: Mapping[str, np.ndarray], table: Table) ->
 
     A dropped background class leaves the logits, and a softmax over the remaining classes takes the original's place.
     """
-    logits = {endpoint.name for endpoint in table.endpoints if endpoint.logits}
+    logits = {endpoint.name for endpoint in table.endpoints if endpoint.of_head}
     derived = {endpoint.name for endpoint in table.endpoints if endpoint.softmax in logits}
     kept = {name: values for name, values in outputs.items() if name not in logits | derived}
     if not head.is_original:

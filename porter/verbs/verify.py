@@ -230,9 +230,10 @@ def _compared(
     reports = compare_runs(runners, reference.runner, images, subject, settings, track, collected)
     drift: list[OwnInput | GraphInput] = []
     if files:
-        drift += preprocessing_drift(files, reference.runner, context.table.logits, track)
+        judged = context.table.judged
+        drift += preprocessing_drift(files, reference.runner, judged, track, judged == context.table.logits)
         both = (reference.runner, *runners.values())
-        drift += filter(None, (graph_preprocessing(files, runner, context.table.logits) for runner in both))
+        drift += filter(None, (graph_preprocessing(files, runner, judged) for runner in both))
     return Verification(
         context.arch.name,
         reference.title,
