@@ -205,7 +205,7 @@ def check_endpoints(path: Path, endpoints: Sequence[Endpoint]) -> None:
     names = [endpoint.name for endpoint in endpoints]
     _check_unique(path, names, "endpoint")
     if not any(endpoint.of_head and endpoint.part is None for endpoint in endpoints):
-        refuse(path, "does not mark an endpoint with logits or scores = true, besides those of optional parts")
+        refuse(path, "does not mark an endpoint with logits = true, or scores = true, besides those of optional parts")
     for endpoint in endpoints:
         if endpoint.softmax is not None and endpoint.softmax not in names:
             refuse(path, f"has {endpoint.name}, the softmax of {endpoint.softmax!r}, which is not an endpoint")

@@ -28,7 +28,7 @@ class Source(NamedTuple):
 def read_sources(path: Path, seen: tuple[Path, ...] = ()) -> Sources:
     """Return the files of the table in ``path``, after those of the table that it extends. Raises MappingError."""
     if path in seen:
-        raise MappingError(f"{path} extends or embeds itself: name another table")
+        raise MappingError(f"{path} extends itself: name another table in extends or embed")
     text = _text(path)
     overlays = tuple((each, _text(each)) for each in _overlays(path))
     raw = parse_table(path, text)

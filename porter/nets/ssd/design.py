@@ -40,5 +40,6 @@ class Detector(NamedTuple):
 
 DETECTORS = {
     "mobilenet_v1": Detector("mobilenet_v1_1.0_224", ("Conv2d_11_pointwise", "Conv2d_13_pointwise")),
+    "mobilenet_v2": Detector("mobilenet_v2_1.0_224", ("layer_15/expansion_output", "layer_19")),
 }
 """The detectors by their backbone: from_layer in ssd_<backbone>_feature_extractor.py."""
