@@ -109,6 +109,7 @@ def golden_fields(recipe: Recipe, described: Description) -> dict[str, Any]:
         "salt": recipe.salt,
         "gain": recipe.gain,
         "logits_tensor": described.logits_tensor,
+        **({"outputs": list(described.outputs)} if described.outputs else {}),
         **({} if work is None else {"multiply_adds": work}),
         "endpoints": described.endpoints,
     }

@@ -75,6 +75,8 @@ def describe(matches: Sequence[Match], size: int | None = None, dialect: str = O
         parts.append("with its batch norms folded into the convolutions")
     if best.no_gamma:
         parts.append("with batch norms that have no gamma")
+    if inside := _inside(best):
+        parts.append(f"with {inside}")
     within = _within(best)
     parts += [within] if within else []
     if not best.whole:
@@ -82,6 +84,17 @@ def describe(matches: Sequence[Match], size: int | None = None, dialect: str = O
     elif best.classes != best.arch.num_classes:
         parts.append(f"with {best.classes} classes")
     return ("contains " if within else "") + ", ".join(parts)
+
+
+def _inside(match: Match) -> str:
+    """Name the networks inside of a detector, each with its scope; empty where the network has none."""
+    found = []
+    for inner in Table.load(match.arch.table).embedded:
+        backbone = next(arch for arch in ARCHS.values() if arch.table == inner.table)
+        scope = (match.prefix + inner.prefixes[match.dialect]).rstrip("/.")
+        found.append((backbone.title, scope))
+    titles = list(dict.fromkeys(backbone for backbone, _ in found))
+    return " and ".join(f"{name} in {' and '.join(scope for other, scope in found if other == name)}" for name in titles)
 
 
 def _within(match: Match) -> str:

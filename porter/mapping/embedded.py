@@ -2,7 +2,8 @@
 
 Each [[embed]] of a table names another ``table`` and, for each dialect, what stands before its names. ``without`` lists
 the ids of layers and the names of endpoints to leave out; optional parts stay out too. ``axis`` replaces axes, as in a
-table that extends another: with an empty one its rows are gone.
+table that extends another: with an empty one its rows are gone. ``lacks`` replaces what the layers lack in each dialect, where
+the network inside has tensors that the same network alone does not have.
 """
 
 from __future__ import annotations
@@ -46,14 +47,19 @@ def placed(entry: Row, table: Mapping[str, Any], dialects: Sequence[str], path: 
     left_out, seen = set(entry.get("without", ())), set[str]()
     rows: dict[str, list[Row]] = {}
     for section, key in (("layer", "id"), ("endpoint", "name")):
-        rows[section] = list(_rows(table[section], key, prefixes, left_out, seen))
+        rows[section] = list(_rows(table[section], key, entry, prefixes, left_out, seen))
     if missing := sorted(left_out - seen):
         refuse(path, f"leaves out {missing[0]!r} of {entry['table']}, which has no such row")
     return Placed(Embedded(entry["table"], prefixes), axes, rows)
 
 
 def _rows(
-    rows: Sequence[Row], key: str, prefixes: Mapping[str, str], left_out: Collection[str], seen: set[str]
+    rows: Sequence[Row],
+    key: str,
+    entry: Row,
+    prefixes: Mapping[str, str],
+    left_out: Collection[str],
+    seen: set[str],
 ) -> Iterator[Row]:
     label = next(iter(prefixes.values()), "")
     for row in rows:
@@ -67,9 +73,10 @@ def _rows(
             own["id"] = label + name
         if "over" in row:
             own["over"] = [label + axis for axis in row["over"]]
-        for mark in ("kinds", "lacks"):
-            if mark in row:
-                own[mark] = {dialect: value for dialect, value in row[mark].items() if dialect in prefixes}
+        if "lacks" in row and "lacks" in entry:
+            own["lacks"] = entry["lacks"]
+        for mark in own.keys() & {"kinds", "lacks"}:
+            own[mark] = {dialect: value for dialect, value in own[mark].items() if dialect in prefixes}
         yield own
 
 

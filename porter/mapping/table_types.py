@@ -24,7 +24,7 @@ ROW_KEYS = {
     "endpoint": {"name": str, "over": list, "logits": bool, "scores": bool, "softmax": str, "part": str},
 }
 """The keys of a row besides the dialects', with their types."""
-EMBED_KEYS: dict[str, type] = {"table": str, "without": list, "axis": dict}
+EMBED_KEYS: dict[str, type] = {"table": str, "without": list, "lacks": dict, "axis": dict}
 """The keys of an [[embed]] besides the dialects', with their types."""
 TABLE_KEYS = {"source", "dialects", "ignore", "part", "axis", "embed", "layer", "endpoint", "differs"}
 _OVERLAY_KEYS = {"dialect", "ignore", "axis", "layer", "endpoint", "differs"}

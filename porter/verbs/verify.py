@@ -151,8 +151,8 @@ def _ports(context: Context, frameworks: Sequence[str]) -> list[Side]:
     weights, options = context.weights()
     sides = []
     for framework in dict.fromkeys(frameworks):
-        tensors = translate(weights, context.arch, "tf", framework, options).as_checkpoint(weights)
         require_framework(context.arch, framework)
+        tensors = translate(weights, context.arch, "tf", framework, options).as_checkpoint(weights)
         sides.append(port_side(framework, tensors, context))
     return sides
 

@@ -6,7 +6,9 @@ of each map it predicts a few boxes: four numbers each, relative to an anchor, a
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 EXTRAS = ((256, 512), (128, 256), (128, 256), (64, 128))
 """Channels of the 1x1 and of the 3x3 convolution of each extra layer: feature_map_layout in
@@ -25,11 +27,15 @@ CLASS_SCORES = "class_predictions_with_background"
 
 
 class Detector(NamedTuple):
-    """One detector: its backbone's model, the endpoints that it reads there, and the kernel of its box predictors."""
+    """One detector: its backbone's model, the endpoints that it reads there, and the kernel of its box predictors.
+
+    ``options`` are those of the backbone's builder.
+    """
 
     backbone: str
     maps: tuple[str, str]
     kernel: int = 1
+    options: Mapping[str, Any] = MappingProxyType({})
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -41,5 +47,7 @@ class Detector(NamedTuple):
 DETECTORS = {
     "mobilenet_v1": Detector("mobilenet_v1_1.0_224", ("Conv2d_11_pointwise", "Conv2d_13_pointwise")),
     "mobilenet_v2": Detector("mobilenet_v2_1.0_224", ("layer_15/expansion_output", "layer_19")),
+    "inception_v2": Detector("inception_v2", ("Mixed_4c", "Mixed_5c"), 3, MappingProxyType({"in_detectors": True})),
 }
-"""The detectors by their backbone: from_layer in ssd_<backbone>_feature_extractor.py."""
+"""The detectors by their backbone: from_layer in ssd_<backbone>_feature_extractor.py; kernel_size in the
+configurations of samples/configs."""

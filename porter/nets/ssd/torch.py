@@ -20,6 +20,7 @@ from porter.nets.ssd.design import (
     DETECTORS,
     EPSILON,
     EXTRAS,
+    Detector,
 )
 
 
@@ -71,7 +72,7 @@ class SSD(nn.Module):
         super().__init__()
         detector = DETECTORS[backbone]
         self.names = detector.names
-        self.backbone, channels = _backbone(detector.backbone, detector.maps, in_channels)
+        self.backbone, channels = _backbone(detector, in_channels)
         self.extras = nn.ModuleList()
         for inner, outer in EXTRAS:
             self.extras.append(ExtraLayer(channels[-1], inner, outer))
@@ -90,11 +91,12 @@ class SSD(nn.Module):
         return found
 
 
-def _backbone(model: str, maps: Sequence[str], in_channels: int) -> tuple[nn.Module, list[int]]:
-    """Return the network of ``model`` cut to its endpoints ``maps``, and their channels."""
-    arch = find_arch(model)
+def _backbone(detector: Detector, in_channels: int) -> tuple[nn.Module, list[int]]:
+    """Return the backbone's network, cut to the maps that the detector reads there, and their channels."""
+    arch = find_arch(detector.backbone)
     table = Table.load(arch.table)
-    network = arch.builder("torch")(num_classes=0, in_channels=in_channels, **arch.options)
+    network = arch.builder("torch")(num_classes=0, in_channels=in_channels, **arch.options, **detector.options)
     places = {endpoint.name: endpoint.where.get("torch", "") for endpoint in table.endpoints}
     stem = {pair.target: pair.target_axes for pair in table.pairs("torch", "torch") if pair.stem}
-    return cut(network, [places[name] for name in maps], range(len(maps)), arch.input_size, stem)
+    maps = [places[name] for name in detector.maps]
+    return cut(network, maps, range(len(maps)), arch.input_size, stem)
