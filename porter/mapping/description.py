@@ -94,7 +94,9 @@ def _inside(match: Match) -> str:
         scope = (match.prefix + inner.prefixes[match.dialect]).rstrip("/.")
         found.append((backbone.title, scope))
     titles = list(dict.fromkeys(backbone for backbone, _ in found))
-    return " and ".join(f"{name} in {' and '.join(scope for other, scope in found if other == name)}" for name in titles)
+    return " and ".join(
+        f"{name} in {' and '.join(scope for other, scope in found if other == name)}" for name in titles
+    )
 
 
 def _within(match: Match) -> str:

@@ -82,4 +82,3 @@ def _rows(
 
 def _behind(prefix: str, names: Any) -> Any:
     return [prefix + name for name in names] if isinstance(names, list) else prefix + names
-

@@ -114,9 +114,7 @@ def has_background(arch: Arch) -> bool:
 
 def _with_fresh_head(translation: Translation, arch: Arch, target: str, num_classes: int) -> Translation:
     shapes = expected_shapes(arch, Table.load(arch.table), target)
-    fresh = {
-        pair.target: _fresh(pair, shapes[pair.target], num_classes, arch.num_classes) for pair in translation.head
-    }
+    fresh = {pair.target: _fresh(pair, shapes[pair.target], num_classes, arch.num_classes) for pair in translation.head}
     note = f"fresh, {num_classes} classes, to be trained"
     return replace(translation, entries=translation.entries | fresh, num_classes=num_classes, head_note=note)
 

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple, TypeAlias
 from porter.errors import MappingError
 from porter.mapping.table_types import check_overlay, check_table
 
-
 Sources: TypeAlias = "tuple[Source, ...]"
 """The files of one table, after those of the table that it extends."""
 
