@@ -1,4 +1,4 @@
-"""Detectors of TensorFlow's Object Detection API: `object_detection` of the tf-models-research-object-detection package.
+"""Detectors of TensorFlow's Object Detection API, which is in the tf-models-research-object-detection package.
 
 A golden has the network alone, from the preprocessed images to the raw outputs: neither the preprocessing nor the
 post-processing. Options of a record: ``pipeline`` is one of PIPELINES, ``extractor`` the type of the feature extractor

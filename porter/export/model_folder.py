@@ -6,9 +6,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from porter.catalog.models import find_arch
 from porter.errors import summary
 from porter.files.seals import write_record
 from porter.formats.input_digests import digest
+from porter.mapping.table import Table
 
 WEIGHTS = {"tf": "model.safetensors", "torch": "model.safetensors", "keras": "model.keras"}
 """The name of the weights' file for each framework."""
@@ -43,7 +45,7 @@ def _card(facts: Mapping[str, Any]) -> str:
 Ported by porter {facts["versions"]["porter"]} from a {facts["source_format"]}.
 
 - Input: {facts["input_size"][0]}x{facts["input_size"][1]} {_channels(facts)}, `{facts["preprocessing"]}` preprocessing.
-- Output: logits, {classes}{labels}. Head: {facts["head"]}.
+- Output: {_outputs(facts)}, {classes}{labels}. Head: {facts["head"]}.
 - Weights: {taken}.{rounded}{_variant(facts)}
 
 ## Source
@@ -58,6 +60,12 @@ Left out: {_left_out(facts)}.
 
 {CONFIG} holds the same facts for programs.
 """
+
+
+def _outputs(facts: Mapping[str, Any]) -> str:
+    """Name what the network returns: a detector has scores of boxes, and no logits of the image."""
+    logits = Table.load(find_arch(facts["model"]).table).logits
+    return "logits" if logits else "feature maps, raw boxes and their scores before post-processing"
 
 
 def _channels(facts: Mapping[str, Any]) -> str:

@@ -2,8 +2,8 @@
 
 Each [[embed]] of a table names another ``table`` and, for each dialect, what stands before its names. ``without`` lists
 the ids of layers and the names of endpoints to leave out; optional parts stay out too. ``axis`` replaces axes, as in a
-table that extends another: with an empty one its rows are gone. ``lacks`` replaces what the layers lack in each dialect, where
-the network inside has tensors that the same network alone does not have.
+table that extends another: with an empty one its rows are gone. ``lacks`` replaces what the layers lack in each
+dialect: the network may have tensors in there that it does not have alone.
 """
 
 from __future__ import annotations

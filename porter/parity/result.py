@@ -40,7 +40,8 @@ class OwnInput:
 
     ``largest`` and ``mean`` are absolute differences from porter's input, in the network's own units. ``logits`` is the
     largest change of the reference's logits, in their standard deviation; ``top1`` counts the images whose top class
-    changes, None where an image has no top class. ``images`` counts the compared images. ``failed`` says which images could not be prepared so, and why.
+    changes, None where an image has no top class. ``images`` counts the compared images. ``failed`` says which images
+    could not be prepared so, and why.
     """
 
     side: str
