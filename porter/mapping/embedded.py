@@ -13,9 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from porter.mapping.dialects import DIALECTS
-from porter.mapping.table_types import refuse
-
-Row = Mapping[str, Any]
+from porter.mapping.table_types import Row, refuse
 
 
 class Embedded(NamedTuple):

@@ -12,8 +12,8 @@ from porter.mapping.kinds import KINDS, Tensor
 from porter.mapping.overlays import Entry, Overlay
 from porter.mapping.relayout import parse_axes
 from porter.mapping.rows import Endpoint, Layer
-from porter.mapping.table_merge import Merged, Row
-from porter.mapping.table_types import ROW_KEYS, refuse
+from porter.mapping.table_merge import Merged
+from porter.mapping.table_types import ROW_KEYS, Row, refuse
 
 
 def check_axes(merged: Merged) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from porter.mapping.dialects import DIALECTS, Dialect, declare
-from porter.mapping.embedded import Embedded, Placed, Row, placed
+from porter.mapping.embedded import Embedded, Placed, placed
 from porter.mapping.overlays import Columns, Overlay, names_of
 from porter.mapping.table_files import Source, dialect_of, parse_overlay, parse_table
-from porter.mapping.table_types import ROW_KEYS, TABLE_KEYS, refuse
+from porter.mapping.table_types import ROW_KEYS, TABLE_KEYS, Row, refuse
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from porter.mapping.table_checks import (
     check_rows,
 )
 from porter.mapping.table_files import Source
-from porter.mapping.table_merge import Merged, Row, ignore_of, merge, records_of
-from porter.mapping.table_types import refuse
+from porter.mapping.table_merge import Merged, ignore_of, merge, records_of
+from porter.mapping.table_types import Row, refuse
 
 
 class Contents(NamedTuple):

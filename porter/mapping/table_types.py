@@ -9,6 +9,8 @@ from typing import Any, NoReturn
 from porter.errors import MappingError
 from porter.mapping.dialects import DIALECTS
 
+Row = Mapping[str, Any]
+"""A row of a table, as TOML has it."""
 ROW_KEYS = {
     "layer": {
         "id": str,
