@@ -75,7 +75,8 @@ def _pass_blocks(network: nn.Module, graph: fx.Graph, outputs: Mapping[str, Any]
             setattr(network.get_submodule(parent), name, Passed(module))
             with graph.inserting_after(node):
                 passed = graph.call_module(path, (node,))
-            node.replace_all_uses_with(passed, lambda user, own=passed: user is not own)
+            for user in [user for user in node.users if user is not passed]:
+                user.replace_input_with(node, passed)
             now[nodes[path]] = node = passed
         nodes[path] = node
     return nodes

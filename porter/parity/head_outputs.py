@@ -25,7 +25,7 @@ def outputs_with(head: Head, outputs: Mapping[str, np.ndarray], table: Table) ->
     if not head.drop_background:
         return dict(outputs)
     by_place = {
-        endpoint.name for endpoint in table.endpoints if endpoint.scores and np.ndim(outputs.get(endpoint.name)) == 4
+        one.name for one in table.endpoints if one.scores and one.name in outputs and outputs[one.name].ndim == 4
     }
     cut = {name: values[..., 1:] for name, values in outputs.items() if name in logits - by_place}
     return in_graph_order(kept | cut, table)
