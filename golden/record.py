@@ -99,7 +99,8 @@ def shared_files(described: Description) -> dict[str, bytes]:
 
 def golden_fields(recipe: Recipe, described: Description) -> dict[str, Any]:
     """Return golden.json's fields, without those that name an architecture."""
-    work = multiply_adds(described.graph, described.logits_tensor)
+    outputs = described.outputs or (described.logits_tensor,)
+    work = multiply_adds(described.graph, *outputs)
     return {
         "origin": described.origin,
         "recorder": recipe.recorder,
@@ -109,22 +110,23 @@ def golden_fields(recipe: Recipe, described: Description) -> dict[str, Any]:
         "salt": recipe.salt,
         "gain": recipe.gain,
         "logits_tensor": described.logits_tensor,
+        **({"outputs": list(described.outputs)} if described.outputs else {}),
         **({} if work is None else {"multiply_adds": work}),
         "endpoints": described.endpoints,
     }
 
 
-def multiply_adds(graph: Any, logits: str) -> int | None:
-    """Return the multiply-adds for the logits of one image, None if no GraphDef computes them or data decides.
+def multiply_adds(graph: Any, *outputs: str) -> int | None:
+    """Return the multiply-adds for the outputs of one image, None if no GraphDef computes them or data decides.
 
     An auxiliary head does not count.
     """
-    if graph is None or logits not in {node.name for node in graph.node}:
+    if graph is None or not {*outputs} <= {node.name for node in graph.node}:
         return None
     from tensorboard.compat.proto.graph_pb2 import GraphDef
 
     ours = GraphDef.FromString(graph.SerializeToString())  # TensorFlow's own class has the same fields
-    return Analysis(graph_source(Path("graph"), prune(ours, [logits], Path("graph")))).multiply_adds
+    return Analysis(graph_source(Path("graph"), prune(ours, outputs, Path("graph")))).multiply_adds
 
 
 def differences(name: str, own: Description, architecture: str, shared: Description) -> dict[str, Any]:

@@ -41,11 +41,11 @@ class Recipe:
 class Description:
     """The original network before it runs.
 
-    ``origin`` names the network and its authors' code, for a reader. ``logits_tensor`` is the op of the logits,
-    ``endpoints`` maps each activation to its shape without the batch. Variables map names to shapes, in the order of
-    their creation: ``variables`` are in the inference graph, ``training_variables`` only in the training graph.
-    ``graph`` is the inference GraphDef (float32, variables not frozen), None if the authors' code has no such graph.
-    Shapes are in TensorFlow's axis order.
+    ``origin`` names the network and its authors' code, for a reader. ``logits_tensor`` is the op of the logits, or of
+    the last output; ``outputs`` are the ops of all, where there are several. ``endpoints`` maps each activation to its
+    shape without the batch. Variables map names to shapes, in the order of their creation: ``variables`` are in the
+    inference graph, ``training_variables`` only in the training graph. ``graph`` is the inference GraphDef (float32,
+    variables not frozen), None if the authors' code has no such graph. Shapes are in TensorFlow's axis order.
     """
 
     origin: str
@@ -55,6 +55,7 @@ class Description:
     training_variables: dict[str, Shape]
     trainable: list[str]
     graph: Any
+    outputs: tuple[str, ...] = ()
 
 
 class Recorder(Protocol):

@@ -75,6 +75,8 @@ def describe(matches: Sequence[Match], size: int | None = None, dialect: str = O
         parts.append("with its batch norms folded into the convolutions")
     if best.no_gamma:
         parts.append("with batch norms that have no gamma")
+    if inside := _inside(best):
+        parts.append(f"with {inside}")
     within = _within(best)
     parts += [within] if within else []
     if not best.whole:
@@ -89,6 +91,19 @@ def _titles(match: Match) -> str:
     first, *others = (Table.of(match.arch).record(name).title for name in (match.dialect, *match.also))
     shared = " and ".join(filter(None, (", ".join(others[:-1]), *others[-1:])))
     return first + (f", which {shared} share{'s' if len(others) == 1 else ''}" if others else "")
+
+
+def _inside(match: Match) -> str:
+    """Name the networks inside of a detector, each with its scope; empty where the network has none."""
+    found = []
+    for inner in Table.of(match.arch).embedded:
+        backbone = next(arch for arch in ARCHS.values() if arch.table == inner.table)
+        scope = (match.prefix + inner.prefixes[match.dialect]).rstrip("/.")
+        found.append((backbone.title, scope))
+    titles = list(dict.fromkeys(backbone for backbone, _ in found))
+    return " and ".join(
+        f"{name} in {' and '.join(scope for other, scope in found if other == name)}" for name in titles
+    )
 
 
 def _within(match: Match) -> str:

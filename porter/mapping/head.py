@@ -13,7 +13,7 @@ from porter.errors import PorterError
 from porter.files.labels import Labels, read_labels
 from porter.formats.checkpoint import Entry
 from porter.mapping.fresh import fresh
-from porter.mapping.shapes import Shape, class_axis, expected_shapes
+from porter.mapping.shapes import Shape, boxes_of, class_axis, expected_shapes
 from porter.mapping.table import Pair, Table
 from porter.mapping.translate import Translation
 
@@ -115,7 +115,7 @@ def has_background(arch: Arch) -> bool:
 
 def _with_fresh_head(translation: Translation, arch: Arch, target: str, num_classes: int) -> Translation:
     shapes = expected_shapes(arch, Table.of(arch), target)
-    made = {pair.target: _fresh(pair, shapes[pair.target], num_classes) for pair in translation.head}
+    made = {pair.target: _fresh(pair, shapes[pair.target], num_classes, arch.num_classes) for pair in translation.head}
     note = f"fresh, {num_classes} classes, to be trained"
     return replace(translation, entries=translation.entries | made, num_classes=num_classes, head_note=note)
 
@@ -127,17 +127,23 @@ def _without_background(translation: Translation, arch: Arch) -> Translation:
             f"`drop_background=True` drops the background from the released {arch.num_classes} classes, "
             f"but this head has {found}: leave it out"
         )
-    cut = {pair.target: _behind_background(entries[pair.target], pair) for pair in translation.head}
+    cut = {pair.target: _behind_background(entries[pair.target], pair, found) for pair in translation.head}
     note = f"without the background, index 0: {found - 1} classes of the checkpoint's {found}"
     return replace(translation, entries=entries | cut, num_classes=found - 1, head_note=note)
 
 
-def _fresh(pair: Pair, released: Shape, num_classes: int) -> Entry:
-    axis = class_axis(pair.target_axes)
-    return fresh(pair.target, "", (*released[:axis], num_classes, *released[axis + 1 :]))
+def _fresh(pair: Pair, released: Shape, num_classes: int, released_classes: int) -> Entry:
+    axis, boxes = class_axis(pair.target_axes), boxes_of(pair.target_axes, released, released_classes)
+    return fresh(pair.target, "", (*released[:axis], boxes * num_classes, *released[axis + 1 :]))
 
 
-def _behind_background(old: Entry, pair: Pair) -> Entry:
-    axis = class_axis(pair.target_axes)
-    shape = (*old.shape[:axis], old.shape[axis] - 1, *old.shape[axis + 1 :])
-    return Entry(shape, old.dtype, lambda: np.take(old.load(), range(1, old.shape[axis]), axis))
+def _behind_background(old: Entry, pair: Pair, classes: int) -> Entry:
+    axis, boxes = class_axis(pair.target_axes), boxes_of(pair.target_axes, old.shape, classes)
+    before, after = old.shape[:axis], old.shape[axis + 1 :]
+    shape = (*before, boxes * (classes - 1), *after)
+
+    def load() -> np.ndarray:
+        by_box = old.load().reshape(*before, boxes, classes, *after)
+        return np.take(by_box, range(1, classes), axis + 1).reshape(shape)
+
+    return Entry(shape, old.dtype, load)

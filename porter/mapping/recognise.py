@@ -25,7 +25,7 @@ from porter.mapping.follow import following
 from porter.mapping.places import Place, places, spread_place
 from porter.mapping.relayout import parse_axes
 from porter.mapping.rows import Pair, pair
-from porter.mapping.shapes import class_axis, expected_shapes, image_channels, with_free_axes
+from porter.mapping.shapes import classes_of, expected_shapes, image_channels, with_free_axes
 from porter.mapping.stored_names import stored_names
 from porter.mapping.table import Table
 
@@ -246,7 +246,8 @@ def _judged(arch: Arch, found: _Found, shapes: Shapes) -> Match:
     fitting = {row.stored for row in there if _fits(row.pair, want[row.pair.source], shapes[row.stored])}
     missing = [row for row in body if row.stored not in shapes]
     folded, no_gamma = _norms(body, missing)
-    classes = [_classes(row, want[row.pair.source], shapes) for row in found.rows if row.pair.head]
+    heads = [row for row in found.rows if row.pair.head]
+    classes = [_classes(row, want[row.pair.source], shapes, arch.num_classes) for row in heads]
     copies = tuple(place for place in found.copies if _is_copy(place, body, want, shapes))
     names, record = _all_names(found), found.table.record(found.dialect)
     known = {name for place in (found.place, *copies) for name in stored_names(shapes, names, record, place).values()}
@@ -293,10 +294,10 @@ def _norms(body: Sequence[_Row], missing: Sequence[_Row]) -> tuple[bool, bool]:
     return bool(norms) and lost == norms, bool(gammas) and lost == gammas
 
 
-def _classes(row: _Row, want: Sequence[int], shapes: Shapes) -> int | None:
+def _classes(row: _Row, want: Sequence[int], shapes: Shapes, released: int) -> int | None:
     """Return the number of classes of one tensor of the head, None where it is missing or no classifier's."""
     shape = shapes.get(row.stored)
-    return None if shape is None or len(shape) != len(want) else shape[class_axis(row.pair.source_axes)]
+    return None if shape is None else classes_of(row.pair.source_axes, shape, want, released)
 
 
 def _all_names(found: _Found) -> list[str]:

@@ -63,8 +63,9 @@ class Layer:
 class Endpoint(NamedTuple):
     """A named activation: slim's name, and where each dialect computes it.
 
-    ``logits`` marks the output of a classifier. ``softmax`` names the endpoint whose softmax this is, for dialects that
-    do not compute it. ``part`` is the optional part that computes it.
+    ``logits`` marks the output of a classifier. ``scores`` marks the outputs of a detector's head: class scores of many
+    boxes, not of the image. ``softmax`` names the endpoint whose softmax this is, for dialects that do not compute it.
+    ``part`` is the optional part that computes it.
     """
 
     name: str
@@ -72,6 +73,12 @@ class Endpoint(NamedTuple):
     logits: bool = False
     softmax: str | None = None
     part: str | None = None
+    scores: bool = False
+
+    @property
+    def of_head(self) -> bool:
+        """Whether the head computes it, so that its values follow from the head's classes."""
+        return self.logits or self.scores
 
 
 class Pair(NamedTuple):

@@ -25,6 +25,22 @@ def class_axis(axes: str) -> int:
     return parse_axes(axes).index("O")
 
 
+def classes_of(axes: str, shape: Sequence[int | None], released: Sequence[int], classes: int) -> int | None:
+    """Return the number of classes of a tensor of the head; ``released`` is its shape for that many ``classes``.
+
+    A detector's axis holds the classes once for each box that it predicts at a place. None where ``shape`` has no
+    such axis, or another number of boxes.
+    """
+    size = shape[class_axis(axes)] if len(shape) == len(released) else None
+    boxes = boxes_of(axes, released, classes)
+    return None if size is None or size % boxes else size // boxes
+
+
+def boxes_of(axes: str, shape: Sequence[int], classes: int) -> int:
+    """Return how many times the axis of ``classes`` holds them: the boxes at a place, 1 for a classifier."""
+    return shape[class_axis(axes)] // classes
+
+
 def image_axis(axes: str) -> int:
     """Return the position of the axis that counts the images' channels, in a kernel of the stem."""
     return parse_axes(axes).index("I")

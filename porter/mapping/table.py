@@ -17,6 +17,7 @@ from porter.catalog.models import Arch
 from porter.errors import MappingError
 from porter.mapping.dialects import Dialect
 from porter.mapping.differs import Differs
+from porter.mapping.embedded import Embedded
 from porter.mapping.networks import Network
 from porter.mapping.rows import Endpoint, Layer, Lone, Pair, pair
 from porter.mapping.table_files import Source, read_sources, with_axes
@@ -33,6 +34,7 @@ class Table:
     call it. ``ignore`` holds, for each dialect, patterns of tensors to leave out. ``differs`` lists the libraries that
     compute another function with the same weights, ``networks`` how each dialect's library builds its own network.
     ``needs`` lists the parts without which a dialect's library does not take a file.
+    ``embedded`` are the tables inside this one: a detector's backbone.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Table:
     differs: tuple[Differs, ...] = ()
     networks: Mapping[str, Network] = field(default_factory=dict)
     needs: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    embedded: tuple[Embedded, ...] = ()
 
     @classmethod
     def load(cls, name: str) -> Table:
@@ -127,9 +130,17 @@ class Table:
         return any(fnmatchcase(name, pattern) for pattern in self.ignore.get(dialect, ()))
 
     @property
-    def logits(self) -> str:
-        """The name of the endpoint that holds the logits: the last one, if the original names them twice."""
-        return self.all_logits[-1]
+    def logits(self) -> str | None:
+        """The name of the endpoint that holds the logits: the last one, if the original names them twice.
+
+        None for a detector, whose class scores are those of boxes.
+        """
+        return self.all_logits[-1] if self.all_logits else None
+
+    @property
+    def judged(self) -> str:
+        """The name of the endpoint that parity needs: the logits, or the last one of the head."""
+        return self.logits or [endpoint.name for endpoint in self.endpoints if endpoint.of_head][-1]
 
     @property
     def all_logits(self) -> tuple[str, ...]:

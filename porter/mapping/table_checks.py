@@ -12,8 +12,8 @@ from porter.mapping.kinds import KINDS, Tensor
 from porter.mapping.overlays import Entry, Overlay
 from porter.mapping.relayout import parse_axes
 from porter.mapping.rows import Endpoint, Layer
-from porter.mapping.table_merge import Merged, Row
-from porter.mapping.table_types import ROW_KEYS, refuse
+from porter.mapping.table_merge import Merged
+from porter.mapping.table_types import ROW_KEYS, Row, refuse
 
 
 def check_axes(merged: Merged) -> None:
@@ -212,11 +212,11 @@ def check_names(merged: Merged, records: Mapping[str, Dialect], layers: Sequence
 
 
 def check_endpoints(path: Path, endpoints: Sequence[Endpoint]) -> None:
-    """Raise MappingError unless names are unique, some endpoint holds the logits, and softmaxes name endpoints."""
+    """Raise MappingError unless names are unique, a head computes an endpoint, and softmaxes name endpoints."""
     names = [endpoint.name for endpoint in endpoints]
     _check_unique(path, names, "endpoint")
-    if not any(endpoint.logits and endpoint.part is None for endpoint in endpoints):
-        refuse(path, "does not mark an endpoint with logits = true, besides those of optional parts")
+    if not any(endpoint.of_head and endpoint.part is None for endpoint in endpoints):
+        refuse(path, "does not mark an endpoint with logits = true, or scores = true, besides those of optional parts")
     for endpoint in endpoints:
         if endpoint.softmax is not None and endpoint.softmax not in names:
             refuse(path, f"has {endpoint.name}, the softmax of {endpoint.softmax!r}, which is not an endpoint")

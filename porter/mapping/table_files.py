@@ -1,4 +1,4 @@
-"""The files of a table: its own, those of the tables that it extends, and the overlays beside each."""
+"""The files of a table: its own, those of the tables that it extends or embeds, and the overlays beside each."""
 
 from __future__ import annotations
 
@@ -8,31 +8,37 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from porter.errors import MappingError
 from porter.mapping.table_types import check_overlay, check_table
 
+Sources: TypeAlias = "tuple[Source, ...]"
+"""The files of one table, after those of the table that it extends."""
+
 
 class Source(NamedTuple):
-    """One table's text, and the paths and texts of its overlays."""
+    """One table's text, the paths and texts of its overlays, and the files of each table that it embeds."""
 
     path: Path
     text: str
     overlays: tuple[tuple[Path, str], ...]
+    embedded: tuple[Sources, ...] = ()
 
 
-def read_sources(path: Path, seen: tuple[Path, ...] = ()) -> tuple[Source, ...]:
+def read_sources(path: Path, seen: tuple[Path, ...] = ()) -> Sources:
     """Return the files of the table in ``path``, after those of the table that it extends. Raises MappingError."""
     if path in seen:
-        raise MappingError(f"{path} extends itself: name another table in extends")
+        raise MappingError(f"{path} extends itself: name another table in extends or embed")
     text = _text(path)
     overlays = tuple((each, _text(each)) for each in _overlays(path))
-    own = Source(path, text, overlays)
-    base = parse_table(path, text).get("extends")
-    if base is None:
-        return (own,)
-    return (*read_sources(path.parent / f"{base}.toml", (*seen, path)), own)
+    raw = parse_table(path, text)
+
+    def of(name: str) -> Sources:
+        return read_sources(path.parent / f"{name}.toml", (*seen, path))
+
+    own = Source(path, text, overlays, tuple(of(entry["table"]) for entry in raw.get("embed", ())))
+    return (*of(raw["extends"]), own) if "extends" in raw else (own,)
 
 
 def with_axes(base: Source, axes: Mapping[str, Mapping[str, Sequence[Any]]]) -> Source:

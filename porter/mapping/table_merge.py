@@ -1,4 +1,4 @@
-"""Lays the files of a table over each other: those that it extends, and the overlays beside each."""
+"""Lays the files of a table over each other: those that it extends or embeds, and the overlays beside each."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from porter.mapping.dialects import DIALECTS, Dialect, declare
+from porter.mapping.embedded import Embedded, Placed, placed
 from porter.mapping.overlays import Columns, Overlay, names_of
 from porter.mapping.table_files import Source, dialect_of, parse_overlay, parse_table
-from porter.mapping.table_types import ROW_KEYS, TABLE_KEYS, refuse
-
-Row = Mapping[str, Any]
+from porter.mapping.table_types import ROW_KEYS, TABLE_KEYS, Row, refuse
 
 
 @dataclass(frozen=True)
@@ -28,6 +27,7 @@ class Merged:
     overlays: Mapping[str, Overlay]
     differs: Sequence[Row] = ()
     networks: Mapping[str, Row] = field(default_factory=dict)
+    embedded: Sequence[Embedded] = ()
 
     def row_id(self, row: Row) -> str:
         """Return the id that a row gives itself, or the first dialect's name as the file writes it."""
@@ -40,8 +40,12 @@ class Merged:
 
 
 def merge(sources: Sequence[Source]) -> Merged:
-    """Return the last table of ``sources``: it replaces axes, patterns and parts of those before, and adds rows."""
+    """Return the last table of ``sources``: it replaces axes, patterns and parts of those before, and adds rows.
+
+    Tables that it embeds replace those of the tables before. Their rows come first.
+    """
     raw: dict[str, Any] = {}
+    embeds = next((source for source in reversed(sources) if source.embedded), sources[-1])
     overlays: dict[str, Overlay] = {}
     for source in sources:
         own = parse_table(source.path, source.text)
@@ -58,19 +62,36 @@ def merge(sources: Sequence[Source]) -> Merged:
         for path, text in source.overlays:
             name = dialect_of(path)
             overlays[name] = overlays.get(name, Overlay(path)).with_file(path, parse_overlay(path, text))
+    inner = _embedded(embeds, raw.get("dialects", ()))
     # A dialect of an extended table is this table's where it has an overlay of its own, which may be empty.
     named = sorted(dialect_of(path) for path, _ in sources[-1].overlays)
     return Merged(
         sources[-1].path,
         tuple(raw.get("dialects", ())),
-        raw["axis"],
+        {**{name: columns for each in inner for name, columns in each.axes.items()}, **raw["axis"]},
         raw["ignore"],
         raw["part"],
-        {section: raw[section] for section in ROW_KEYS},
+        {section: [*(row for each in inner for row in each.rows[section]), *raw[section]] for section in ROW_KEYS},
         {name: overlays[name] for name in named},
         _differs(sources[-1], overlays),
         _networks(sources[-1]),
+        [each.embedded for each in inner],
     )
+
+
+def _embedded(source: Source, dialects: Sequence[str]) -> list[Placed]:
+    """Return the tables that ``source`` embeds, each at its place."""
+    entries = parse_table(source.path, source.text).get("embed", ())
+    return [
+        placed(entry, _raw(merge(files)), dialects, source.path)
+        for entry, files in zip(entries, source.embedded, strict=True)
+    ]
+
+
+def _raw(merged: Merged) -> dict[str, Any]:
+    """Return the axes and rows of a table that another one embeds, each layer with its id."""
+    layers = [{**row, "id": merged.row_id(row)} for row in merged.rows["layer"]]
+    return {"axis": merged.axes, "layer": layers, "endpoint": merged.rows["endpoint"]}
 
 
 def _differs(source: Source, overlays: Mapping[str, Overlay]) -> list[Row]:

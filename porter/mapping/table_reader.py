@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from porter.mapping.dialects import Dialect
 from porter.mapping.differs import Differs, read_differs
+from porter.mapping.embedded import Embedded
 from porter.mapping.networks import Network, read_networks
 from porter.mapping.overlays import Entry, Overlay, names_of
 from porter.mapping.rows import Endpoint, Layer
@@ -21,8 +22,8 @@ from porter.mapping.table_checks import (
     check_rows,
 )
 from porter.mapping.table_files import Source
-from porter.mapping.table_merge import Merged, Row, ignore_of, merge, records_of
-from porter.mapping.table_types import refuse
+from porter.mapping.table_merge import Merged, ignore_of, merge, records_of
+from porter.mapping.table_types import Row, refuse
 
 
 class Contents(NamedTuple):
@@ -36,6 +37,7 @@ class Contents(NamedTuple):
     differs: tuple[Differs, ...]
     networks: Mapping[str, Network]
     needs: Mapping[str, Sequence[str]]
+    embedded: tuple[Embedded, ...]
 
 
 def expand(sources: Sequence[Source]) -> Contents:
@@ -53,7 +55,9 @@ def expand(sources: Sequence[Source]) -> Contents:
     differs = read_differs(merged.differs, records, merged.path)
     networks = read_networks(merged.networks, records, merged.path)
     ignore = ignore_of(merged, records)
-    return Contents(records, layers, endpoints, ignore, merged.parts, differs, networks, _needs(merged))
+    return Contents(
+        records, layers, endpoints, ignore, merged.parts, differs, networks, _needs(merged), tuple(merged.embedded)
+    )
 
 
 def _needs(merged: Merged) -> dict[str, Sequence[str]]:
@@ -98,7 +102,7 @@ def _endpoints(merged: Merged) -> Iterator[Endpoint]:
         softmax = row.get("softmax")
         if softmax is not None:
             (softmax,) = _fill([softmax], values, merged.path)
-        yield Endpoint(name, where, row.get("logits", False), softmax, row.get("part"))
+        yield Endpoint(name, where, row.get("logits", False), softmax, row.get("part"), row.get("scores", False))
 
 
 def _lines(merged: Merged, section: str) -> Iterator[tuple[Row, dict[str, int]]]:

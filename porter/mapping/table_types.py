@@ -9,6 +9,8 @@ from typing import Any, NoReturn
 from porter.errors import MappingError
 from porter.mapping.dialects import DIALECTS
 
+Row = Mapping[str, Any]
+"""A row of a table, as TOML has it."""
 ROW_KEYS = {
     "layer": {
         "id": str,
@@ -21,10 +23,12 @@ ROW_KEYS = {
         "sized": bool,
         "lacks": dict,
     },
-    "endpoint": {"name": str, "over": list, "logits": bool, "softmax": str, "part": str},
+    "endpoint": {"name": str, "over": list, "logits": bool, "scores": bool, "softmax": str, "part": str},
 }
 """The keys of a row besides the dialects', with their types."""
-TABLE_KEYS = {"source", "dialects", "ignore", "part", "axis", "layer", "endpoint", "differs", "network"}
+EMBED_KEYS: dict[str, type] = {"table": str, "without": list, "lacks": dict, "axis": dict}
+"""The keys of an [[embed]] besides the dialects', with their types."""
+TABLE_KEYS = {"source", "dialects", "ignore", "part", "axis", "embed", "layer", "endpoint", "differs", "network"}
 _OVERLAY_KEYS = {"dialect", "alike", "without", "needs", "ignore", "axis", "layer", "endpoint", "differs", "network"}
 _ENTRY_KEYS = {"name", "kind", "lacks"}
 
@@ -46,6 +50,7 @@ def check_table(raw: Mapping[str, Any], path: Path) -> None:
     if not isinstance(parts, dict) or not all(isinstance(name, str) for name in parts.values()):
         refuse(path, "has a [part] that does not name each part in words")
     _check_axes(raw, path)
+    _check_embeds(raw, path)
     _check_differs(raw, path)
     networks = raw.get("network", {})
     if not isinstance(networks, dict) or not all(isinstance(entry, dict) for entry in networks.values()):
@@ -86,6 +91,23 @@ def _check_differs(raw: Mapping[str, Any], path: Path) -> None:
     entries = raw.get("differs", [])
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         refuse(path, "has a differs that is not a list: begin each entry with [[differs]]")
+
+
+def _check_embeds(raw: Mapping[str, Any], path: Path) -> None:
+    entries = raw.get("embed", [])
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        refuse(path, "has an embed that is not a list: begin each entry with [[embed]]")
+    for entry in entries:
+        unknown = sorted(entry.keys() - EMBED_KEYS.keys() - DIALECTS.keys())
+        if unknown:
+            refuse(path, f"has an embed with unknown keys {unknown}: it takes {', '.join(EMBED_KEYS)} and dialects")
+        for key, value in entry.items():
+            kind = EMBED_KEYS.get(key, str)
+            if not (_words(value) if kind is list else isinstance(value, kind)):
+                refuse(path, f"has an embed whose {key} is {value!r}, which has the wrong type")
+        if "table" not in entry:
+            refuse(path, "has an embed that names no table")
+        _check_axes(entry, path)
 
 
 def _words(value: Any) -> bool:

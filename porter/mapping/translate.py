@@ -24,7 +24,8 @@ from porter.mapping.shapes import (
     IMAGE_CHANNELS,
     Sizes,
     axis_sizes,
-    class_axis,
+    boxes_of,
+    classes_of,
     expected_shapes,
     image_channels,
     with_free_axes,
@@ -302,14 +303,24 @@ def _check_shapes(job: _Job, wanted: Sequence[Pair], taken: Mapping[str, str]) -
     classes: dict[int, str] = {}
     for pair in wanted:
         if pair.head:
-            shape = job.checkpoint.entries[taken[pair.source]].shape
-            classes.setdefault(shape[class_axis(pair.source_axes)], pair.source)
+            classes.setdefault(_classes(job, pair, taken[pair.source], shapes[pair.source]), pair.source)
     if len(classes) > 1:
         raise MappingError(
             f"{job.checkpoint.path}: the head's tensors disagree on the number of classes: "
             + ", ".join(f"{name} has {number}" for number, name in classes.items())
         )
     return next(iter(classes), 0), in_channels
+
+
+def _classes(job: _Job, pair: Pair, name: str, released: tuple[int, ...]) -> int:
+    """Return the number of classes of the head's tensor ``name``. Raises MappingError for other boxes than released."""
+    shape = job.checkpoint.entries[name].shape
+    found = classes_of(pair.source_axes, shape, released, job.arch.num_classes)
+    if found is None:
+        boxes = boxes_of(pair.source_axes, released, job.arch.num_classes)
+        finding = f"{job.checkpoint.path}: {name} has shape {shape}, which does not have classes for {boxes} boxes"
+        raise unfit(job.checkpoint, job.arch, job.source, finding)
+    return found
 
 
 def _check_tensor(job: _Job, pair: Pair, name: str, original: tuple[int, ...]) -> None:

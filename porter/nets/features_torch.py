@@ -49,6 +49,39 @@ class _Tracer(fx.Tracer):
         return output
 
 
+class Passed(nn.Module):
+    """Has the layers of a module that torch.fx took apart, under their names, and passes on what that computed.
+
+    So a hook on a block of the network sees the block's output here too.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        for name, child in module.named_children():
+            self.add_module(name, child)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+
+def _pass_blocks(network: nn.Module, graph: fx.Graph, outputs: Mapping[str, Any]) -> dict[str, fx.Node]:
+    """Put a Passed in place of each module of ``network`` that was taken apart, and return each module's output."""
+    nodes = {path: output.node for path, output in outputs.items() if isinstance(output, fx.Proxy) and path}
+    now: dict[fx.Node, fx.Node] = {}
+    for path in sorted(nodes, key=lambda path: path.count("."), reverse=True):  # a block's own blocks come first
+        module, node = network.get_submodule(path), now.get(nodes[path], nodes[path])
+        if next(module.children(), None) is not None:
+            parent, _, name = path.rpartition(".")
+            setattr(network.get_submodule(parent), name, Passed(module))
+            with graph.inserting_after(node):
+                passed = graph.call_module(path, (node,))
+            for user in [user for user in node.users if user is not passed]:
+                user.replace_input_with(node, passed)
+            now[nodes[path]] = node = passed
+        nodes[path] = node
+    return nodes
+
+
 def cut(
     network: nn.Module, places: Sequence[str], chosen: Sequence[int], size: int, stem: Mapping[str, str]
 ) -> tuple[FeatureNetwork, list[int]]:
@@ -61,8 +94,9 @@ def cut(
     graph = tracer.trace(network)
     for node in graph.nodes:
         node.type = None  # torch.fx does not pickle types that are text, as `from __future__ import annotations` makes
+    outputs = _pass_blocks(network, graph, tracer.outputs)
     features = FeatureNetwork(network, graph, "FeatureNetwork")
-    nodes = [tracer.outputs[place].node for place in places]
+    nodes = [outputs[place] for place in places]
     _return(features, nodes)
     depth = image_channels((axes, tuple(network.get_parameter(name).shape)) for name, axes in stem.items())
     channels = [each.shape[1] for each in _run_without_values(features, (1, depth, size, size))]

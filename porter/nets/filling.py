@@ -9,7 +9,7 @@ import numpy as np
 from porter.catalog.models import Arch
 from porter.errors import MappingError, PorterError, listing, plural, summary
 from porter.formats.checkpoint import Checkpoint
-from porter.mapping.shapes import IMAGE_CHANNELS, class_axis
+from porter.mapping.shapes import IMAGE_CHANNELS, classes_of, expected_shapes
 from porter.mapping.stem import read_channels
 from porter.mapping.stored_names import stored_names
 from porter.mapping.table import Table
@@ -31,7 +31,11 @@ def head_classes(arch: Arch, table: Table, dialect: str, tensors: Checkpoint | N
     head = next(pair for pair in pairs if pair.head)
     if head.source not in tensors:
         return asked or 0
-    found = tensors.entries[head.source].shape[class_axis(head.source_axes)]
+    shape, released = tensors.entries[head.source].shape, expected_shapes(arch, table, dialect)[head.source]
+    found = classes_of(head.source_axes, shape, released, arch.num_classes)
+    if found is None:
+        finding = f"{tensors.path}: {head.source} has shape {shape}, where {arch.name} expects {released}"
+        raise unfit(tensors, arch, dialect, finding, loads=True)
     if asked is not None and found != asked:
         raise PorterError(
             f"{tensors.path}: the head has another shape than the target's: {head.source} has {found} classes, "

@@ -144,7 +144,7 @@ class _Comparer:
 
     def _logits(self, name: str, runs: Runs) -> dict[str, np.ndarray]:
         outputs, logits = next(iter(runs.values())), self.subject.table.logits
-        return {name: outputs[logits]} if logits in outputs else {}
+        return {name: outputs[logits]} if logits is not None and logits in outputs else {}
 
     def _accumulate(self, name: str, got: Runs, want: Runs) -> None:
         if name not in self.accumulators:
@@ -162,7 +162,12 @@ class _Comparer:
         """Return the endpoint that both sides must compute."""
         if self.settings.endpoints is not None:
             return None
-        return self.subject.table.logits if self.subject.head.is_original else list(next(iter(want.values())))[-1]
+        table, computed = self.subject.table, list(next(iter(want.values())))
+        if not self.subject.head.is_original:
+            return computed[-1]
+        # With another number of classes the original computes only the first of a detector's class scores.
+        scores = [endpoint.name for endpoint in table.endpoints if endpoint.scores and endpoint.name in computed]
+        return scores[-1] if scores else table.judged
 
     def _comparable(self, name: str, got: Runs, want: Runs) -> tuple[Runs, Runs]:
         """Reduce the one side to the values that the other keeps. Raises PorterError where no endpoint is selected."""
@@ -178,7 +183,7 @@ class _Comparer:
 
     def _same_classes(self, name: str, got: Runs, want: Runs) -> tuple[Runs, Runs]:
         """Drop the background class of the side that alone has one."""
-        logits, arch = self.subject.table.logits, self.subject.arch
+        logits, arch = self.subject.table.judged, self.subject.arch
         runs = {"got": got, "want": want}
         outputs = {side: next(iter(run.values())) for side, run in runs.items()}
         counts = {side: values[logits].shape[-1] for side, values in outputs.items() if logits in values}
@@ -231,7 +236,7 @@ class _Comparer:
             precision == "float64",
         )
         table = self.subject.table
-        return rerun.cause(endpoint, endpoint if endpoint in table.all_logits else table.logits)
+        return rerun.cause(endpoint, endpoint if endpoint in table.all_logits else table.judged)
 
 
 def _precision_notes(reference: Runner, candidate: Runner, settings: Settings) -> list[str]:

@@ -29,17 +29,21 @@ Preparer = Callable[[Path, str, int], np.ndarray]
 
 
 def preprocessing_drift(
-    images: PreparedImages, reference: Runner, logits: str, track: Track[int] = untracked
+    images: PreparedImages, reference: Runner, logits: str, track: Track[int] = untracked, labels: bool = True
 ) -> tuple[OwnInput, ...]:
     """Compare the first of ``images`` with each side's own preparation of the same files.
 
-    ``reference`` runs both, one image at a time, and the result says how far its endpoint ``logits`` moves.
+    ``reference`` runs both, one image at a time, and the result says how far its endpoint ``logits`` moves, and, with
+    ``labels``, for how many images the largest changes.
     """
-    if images.preset.torch is None or images.channels != IMAGE_CHANNELS:
-        return ()
-    sides = [_Drift("PyTorch", "resize and crop, with Pillow and antialiased as in torchvision", with_pillow)]
+    sides = []
     if images.preset.tensorflow is not None and find_spec("tensorflow") is not None:
-        sides.insert(0, _Drift("TensorFlow", "decode, crop and resize", with_tensorflow))
+        sides.append(_Drift("TensorFlow", "decode, crop and resize", with_tensorflow, labels))
+    if images.preset.torch is not None:
+        how = "resize and crop, with Pillow and antialiased as in torchvision"
+        sides.append(_Drift("PyTorch", how, with_pillow, labels))
+    if not sides or images.channels != IMAGE_CHANNELS:
+        return ()
     for number in track(range(min(len(images), IMAGES)), "preprocessing"):
         path, image = images.paths[number], images[[number]][0]
         want = reference(image[None]).get(logits)
@@ -55,6 +59,7 @@ class _Drift:
     side: str
     how: str
     preparer: Preparer
+    labels: bool
     count: int = 0
     largest: float = 0.0
     sum: float = 0.0
@@ -103,7 +108,7 @@ class _Drift:
             return None, None
         want, got = (np.concatenate(side) for side in zip(*self.logits, strict=True))
         deviation = float(want.std())
-        top1 = int((want.argmax(-1) != got.argmax(-1)).sum())
+        top1 = int((want.argmax(-1) != got.argmax(-1)).sum()) if self.labels else None
         return float(np.abs(got - want).max() / deviation) if deviation else None, top1
 
 

@@ -40,7 +40,8 @@ class OwnInput:
 
     ``largest`` and ``mean`` are absolute differences from porter's input, in the network's own units. ``logits`` is the
     largest change of the reference's logits, in their standard deviation; ``top1`` counts the images whose top class
-    changes. ``images`` counts the compared images. ``failed`` says which images could not be prepared so, and why.
+    changes, None where an image has no top class. ``images`` counts the compared images. ``failed`` says which images
+    could not be prepared so, and why.
     """
 
     side: str
@@ -64,8 +65,11 @@ class OwnInput:
         text = f"input differs by at most {self.largest:.2g}, {self.mean:.2g} on average"
         if self.logits is None:
             return text
+        text += f"; moves logits by up to {self.logits:.2g} of their deviation"
+        if self.top1 is None:
+            return text
         changed = f"{self.top1} of {self.images} first labels" if self.top1 else "no first label"
-        return f"{text}; moves logits by up to {self.logits:.2g} of their deviation and changes {changed}"
+        return f"{text} and changes {changed}"
 
 
 @dataclass(frozen=True)

@@ -76,8 +76,8 @@ def enter(graph: Any, context: Context, prefix: str, translation: Translation | 
     computed = {e.name for e in context.table.endpoints if e.softmax in where}
     lacking = [endpoint for endpoint in ops if endpoint not in where and endpoint not in computed]
     cut = entered(graph, entry)
-    if -1 in entry.nhwc[1:3] and context.table.logits in where:
-        _check_size(build_graph(cut), where[context.table.logits], context, path)
+    if -1 in entry.nhwc[1:3] and context.table.judged in where:
+        _check_size(build_graph(cut), where[context.table.judged], context, path)
     return Entered(cut, where, lacking, own_steps(graph, entry, path))
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 
 import numpy as np
 
 from porter.catalog.goldens import Recorded
-from porter.catalog.seeded_weights import network_input, probe_indices
+from porter.catalog.seeded_weights import PROBES, network_input, probe_indices
 from porter.errors import PorterError
 from porter.mapping.table import Table
 from porter.runners.images import read_image, sample_paths
@@ -21,7 +22,7 @@ def golden_images(size: int) -> np.ndarray:
 
 
 class GoldenProbes:
-    """The values that a golden keeps: all logits, and a few values of every other endpoint."""
+    """The values that a golden keeps: all logits, and a few values of every other endpoint, more of an output."""
 
     def __init__(self, golden: Recorded, table: Table) -> None:
         self.golden = golden
@@ -29,7 +30,14 @@ class GoldenProbes:
 
     def indices(self, endpoint: str, count: int) -> np.ndarray:
         """Return the flat positions of the kept values in an activation of ``count`` values."""
-        return np.arange(count) if endpoint in self.logits else probe_indices(endpoint, count)
+        if endpoint in self.logits:
+            return np.arange(count)
+        return probe_indices(endpoint, count, self._kept.get(endpoint, PROBES))
+
+    @cached_property
+    def _kept(self) -> dict[str, int]:
+        """The number of values that the golden keeps of each endpoint."""
+        return {key.partition(":")[2]: values.shape[1] for key, values in self.golden.values().items()}
 
     def reduce(self, outputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Return the kept values of whole activations, (images, values).

@@ -214,15 +214,15 @@ def _with_this_head(
 ) -> dict[str, str]:
     """Return the endpoints that the recorded graph computes with the checkpoint's head.
 
-    Without a head there are no logits. The graph reshapes its softmax to the recorded number of classes, so a head of
-    another number leaves the softmax out.
+    Without a head there are no logits. The graph reshapes its softmax, and a detector's class scores, to the recorded
+    number of classes, so a head of another number leaves these out.
     """
     head = [pair.target for pair in table.pairs("tf", "tf") if pair.head]
     has_head = all(name in values for name in head)
-    classes = values[head[0]].shape[-1] if has_head else 0
-    left_out = {e.name for e in table.endpoints if e.logits and not has_head}
-    if classes != golden.num_classes:
-        left_out |= {e.name for e in table.endpoints if e.softmax}
+    left_out = {e.name for e in table.endpoints if e.of_head and not has_head}
+    if not has_head or values[head[0]].shape != golden.variables[head[0]]:
+        shapes = golden.endpoint_shapes
+        left_out |= {e.name for e in table.endpoints if e.softmax or (e.scores and len(shapes.get(e.name, ())) == 2)}
     return {endpoint: op for endpoint, op in where.items() if endpoint not in left_out}
 
 

@@ -40,17 +40,19 @@ class Preset:
     ``prepare`` is porter's, ``(uint8 image, side) -> float32 input``. ``tensorflow`` does the same with TensorFlow's
     ops, ``(the tensorflow module, decoded uint8 image, side) -> float32 tensor``. ``torch`` are PyTorch users'
     transforms. Either is None where porter has nothing to compare with. With ``own_size`` images keep their size.
+    ``pixels`` maps float32 pixels, 0 to 255, to the network's input, where ``torch`` does not say it.
     """
 
     prepare: Callable[[np.ndarray, int], np.ndarray]
     tensorflow: Callable[[Any, Any, int], Any] | None = None
     torch: TorchTransforms | None = None
     own_size: bool = False
+    pixels: Callable[[np.ndarray], np.ndarray] | None = None
 
     @property
     def scale(self) -> Callable[[np.ndarray], np.ndarray] | None:
         """Map float32 pixels, 0 to 255, to the network's input; None where that depends on the whole image."""
-        return self.torch.scale if self.torch is not None else None
+        return self.torch.scale if self.torch is not None else self.pixels
 
 
 def resize_bilinear(image: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -131,6 +133,24 @@ def _middle(side: int, part: int) -> slice:
     return slice(start, start + part)
 
 
+def _to_unit(pixels: np.ndarray) -> np.ndarray:
+    return np.float32(2 / 255) * pixels - np.float32(1)
+
+
+def detection(image: np.ndarray, size: int) -> np.ndarray:
+    """Scale to [-1, 1] and resize the whole image bilinearly to ``size``, without a crop and without its aspect ratio.
+
+    Sources: ``preprocess`` of object_detection/models/ssd_mobilenet_v1_feature_extractor.py, and the
+    fixed_shape_resizer, which is resize_image in object_detection/core/preprocessor.py.
+    """
+    return resize_bilinear(_to_unit(image.astype(np.float32)), size, size)
+
+
+def _detection_tensorflow(tf: Any, image: Any, size: int) -> Any:
+    unit = (2.0 / 255.0) * tf.cast(image, tf.float32) - 1.0
+    return tf.raw_ops.ResizeBilinear(images=unit[None], size=(size, size))[0]
+
+
 def identity(image: np.ndarray, size: int) -> np.ndarray:
     """Return the pixels unchanged, 0 to 255, at the image's own size."""
     return image.astype(np.float32)
@@ -148,5 +168,6 @@ PRESETS: dict[str, Preset] = {
         _vgg_tensorflow,
         TorchTransforms(lambda size: max(VGG_SIDE, size), lambda pixels: pixels - np.array(VGG_MEAN, np.float32)),
     ),
+    "detection": Preset(detection, _detection_tensorflow, pixels=_to_unit),
     "identity": Preset(identity, own_size=True),
 }

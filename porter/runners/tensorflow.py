@@ -86,9 +86,10 @@ class TFRunner(Runner):
         self.path = path
         ops = {e.name: e.where["tf"] for e in table.endpoints if "tf" in e.where} if where is None else where
         self.where = {endpoint: op for endpoint, op in ops.items() if op in names}
-        judged = judged or table.logits
+        judged = judged or table.judged
         if judged not in self.where:
-            raise FormatError(f"{path} has no node {ops.get(judged, judged)}, the logits: name a graph of {table.name}")
+            what = "the logits" if judged == table.logits else "an output"
+            raise FormatError(f"{path} has no node {ops.get(judged, judged)}, {what}: name a graph of {table.name}")
         pruned = prune(graph, self.where.values(), path)
         if not trust:
             check_ops(pruned, path)

@@ -16,7 +16,7 @@ from porter.formats.locate import resolve_path
 from porter.formats.open import open_checkpoint
 from porter.formats.signatures import kind_of
 from porter.mapping.description import alike, describe, size_in_name
-from porter.mapping.dialects import DIALECTS
+from porter.mapping.dialects import DIALECTS, ORIGINAL
 from porter.mapping.places import by_scope
 from porter.mapping.recognise import Match, recognise, title
 from porter.mapping.table import Table
@@ -100,7 +100,8 @@ def _head(best: Match, analysis: Analysis | None) -> str:
 def _command(best: Match, shapes: Mapping[str, object], path: Path, analysis: Analysis | None) -> str:
     """Return the command that ports the file, of several copies of the network the first."""
     record = Table.of(best.arch).record(best.dialect)
-    target = "keras" if record.framework == "torch" else "torch"
+    others = (name for name in (*best.arch.builders, ORIGINAL) if name != record.framework)
+    target = next(others)
     checkpoint = shlex.quote(_checkpoint(path, analysis))
     options = _place(best) if best.copies else ""
     if not best.whole:

@@ -160,8 +160,8 @@ def _ports(context: Context, frameworks: Sequence[str]) -> list[Side]:
     """Return the ports of the context's weights."""
     sides = []
     for framework in dict.fromkeys(frameworks):
-        tensors = context.tensors(framework)
         require_framework(context.arch, framework)
+        tensors = context.tensors(framework)
         sides.append(port_side(framework, tensors, context))
     return sides
 
@@ -252,9 +252,10 @@ def _compared(
         reports[side.name] = _with_weights(reports[side.name], reference, side, context)
     drift: list[OwnInput | GraphInput] = []
     if files:
-        drift += preprocessing_drift(files, reference.runner, context.table.logits, track)
+        judged = context.table.judged
+        drift += preprocessing_drift(files, reference.runner, judged, track, judged == context.table.logits)
         both = (reference.runner, *runners.values())
-        drift += filter(None, (graph_preprocessing(files, runner, context.table.logits) for runner in both))
+        drift += filter(None, (graph_preprocessing(files, runner, judged) for runner in both))
     return Verification(
         context.arch.name,
         reference.title,

@@ -94,7 +94,7 @@ def test_a_recorder_is_a_module_and_porter_reads_its_goldens(
 def test_records_that_cannot_be_recorded_say_why(records: Path, tmp_path: Path) -> None:
     with pytest.raises(recorders.RecordError, match=r"models\.toml has no small"):
         record.record("small", tmp_path, records)
-    with pytest.raises(recorders.RecordError, match=r"unknown recorder nobody: choose one of slim, tally, or add"):
+    with pytest.raises(recorders.RecordError, match=r"unknown recorder nobody: choose one of .*slim, tally, or add"):
         record.record("lost", tmp_path, records)
 
 

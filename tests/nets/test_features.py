@@ -96,7 +96,7 @@ def test_every_model_has_a_map_at_each_stride(arch: Arch) -> None:
     maps = feature_maps(arch)
     least = 1 if arch.input_size < 64 or arch.family == "vgg" else 2  # VGG's first block has stride 1
     assert list(maps) == [least * 2**power for power in range(len(maps))]
-    assert list(maps)[-1] == (4 if arch.input_size < 64 else 32)
+    assert list(maps)[-1] == (4 if arch.input_size < 64 else 128 if arch.family == "ssd" else 32)
     assert not any(endpoint.logits for endpoint in maps.values())
 
 

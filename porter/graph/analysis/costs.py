@@ -6,7 +6,6 @@ Products with padding count, as in torch.utils.flop_counter, whose FLOPs are twi
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 from porter.graph.graph import Node
 from porter.graph.shape_inference import RULES
@@ -55,12 +54,13 @@ def _matrix(node: Node, shapes: Shapes) -> int | None:
     return _product(shapes.of(node.name), inner)
 
 
-COUNTED: dict[str, Callable[[Node, Shapes], int | None]] = (
-    dict.fromkeys("Conv2D Conv3D _FusedConv2D FusedConv2D".split(), _convolution)
-    | dict.fromkeys("DepthwiseConv2dNative FusedDepthwiseConv2dNative _FusedDepthwiseConv2dNative".split(), _depthwise)
-    | {"Conv2DBackpropInput": _transposed}
-    | dict.fromkeys("MatMul BatchMatMul BatchMatMulV2 BatchMatMulV3 _FusedMatMul FusedMatMul".split(), _matrix)
-)
+_COUNTERS = {
+    "Conv2D Conv3D _FusedConv2D FusedConv2D": _convolution,
+    "DepthwiseConv2dNative FusedDepthwiseConv2dNative _FusedDepthwiseConv2dNative": _depthwise,
+    "Conv2DBackpropInput": _transposed,
+    "MatMul BatchMatMul BatchMatMulV2 BatchMatMulV3 _FusedMatMul FusedMatMul": _matrix,
+}
+COUNTED = {op: counter for ops, counter in _COUNTERS.items() for op in ops.split()}
 """How the products of each op are counted. Optimizers write _Fused ops; TensorFlow.js writes them without the _."""
 
 

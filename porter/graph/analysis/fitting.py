@@ -29,8 +29,8 @@ def _covers(node: Node, shapes: Shapes) -> bool:
     space = slice(2, 4) if node.channels_first else slice(1, 3)
     read = shapes[node.inputs[0]]
     weights = shapes[node.inputs[1]] if node.op == "Conv2D" and len(node.inputs) > 1 else None
-    window = node.ints("ksize")[space] if node.op in _POOLS else (weights or ())[:2]
-    return read is not None and len(read) == 4 and tuple(read[space]) == tuple(window) != (1, 1)
+    window = node.ints("ksize")[space] if node.op in _POOLS else tuple(weights or ())[:2]
+    return read is not None and len(read) == 4 and tuple(read)[space] == window != (1, 1)
 
 
 def _multiplies(node: Node, shapes: Shapes) -> bool:

@@ -20,7 +20,8 @@ class Conv(NamedTuple):
 class Separable(NamedTuple):
     """A depthwise convolution with ``multiplier`` outputs for each channel, a 1x1 convolution with a bias, and ReLU.
 
-    inception_v2.py builds it outside of the scope that adds batch norm.
+    inception_v2.py builds it outside of the scope that adds batch norm. A detector's scope covers it: with ``norm``
+    batch norm takes the place of the bias.
     """
 
     channels: int
@@ -28,6 +29,7 @@ class Separable(NamedTuple):
     multiplier: int
     stride: int
     padding: str = SAME
+    norm: bool = False
 
 
 class Pool(NamedTuple):

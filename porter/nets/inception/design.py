@@ -9,6 +9,7 @@ A network is a sequence of steps: convolutions, pools, and blocks of branches wh
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -23,10 +24,14 @@ AUX_POOL, AUX_STRIDE, AUX_CHANNELS = 5, 3, (128, 768)
 
 
 class Network(NamedTuple):
-    """The ``steps`` by slim's scopes, in order. ``aux`` is the step whose output the auxiliary head reads, if any."""
+    """The ``steps`` by slim's scopes, in order. ``aux`` is the step whose output the auxiliary head reads, if any.
+
+    ``highest`` is the largest value that an activation passes.
+    """
 
     steps: Mapping[str, Step]
     aux: str | None = None
+    highest: float = math.inf
 
 
 def aux_side(network: Network, size: int) -> int:
@@ -111,6 +116,9 @@ V2 = Network(
     }
 )
 """inception_v2_base."""
+
+V2_IN_DETECTORS = Network({**V2.steps, "Conv2d_1a_7x7": Separable(64, (7, 7), 8, 2, norm=True)}, highest=6)
+"""The same in the scope of object_detection/models/ssd_inception_v2_feature_extractor.py: RELU_6, batch norm always."""
 
 
 # ---- V3

@@ -5,6 +5,7 @@ timm has no V1 and V2: their blocks have slim's names, and branches are named as
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -20,17 +21,23 @@ from porter.nets.layers_torch import (
     GlobalAveragePool,
     MaxPool2dSame,
     SeparableConv2d,
+    relu6,
 )
 
 
-class ConvNormAct(nn.Module):
-    """A convolution, batch norm and ReLU: NCHW in, NCHW out."""
+def norm_act(channels: int, highest: float) -> BatchNormAct:
+    """Return a batch norm and ReLU, or ReLU6 where 6 is the ``highest`` value."""
+    return BatchNormAct(channels, torch.relu if highest == math.inf else relu6, eps=EPSILON, momentum=1 - DECAY)
 
-    def __init__(self, channels: int, conv: blocks.Conv) -> None:
+
+class ConvNormAct(nn.Module):
+    """A convolution, batch norm and ReLU or ReLU6: NCHW in, NCHW out."""
+
+    def __init__(self, channels: int, conv: blocks.Conv, highest: float = math.inf) -> None:
         super().__init__()
         kind = Conv2dSame if conv.padding == SAME else nn.Conv2d
         self.conv = kind(channels, conv.channels, conv.kernel, conv.stride, bias=False)
-        self.bn = BatchNormAct(conv.channels, torch.relu, eps=EPSILON, momentum=1 - DECAY)
+        self.bn = norm_act(conv.channels, highest)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.bn(self.conv(x))
@@ -44,19 +51,21 @@ def pool(step: blocks.Pool) -> nn.Module:
 
 
 class SeparableStem(SeparableConv2d):
-    """A depthwise convolution, a 1x1 convolution with a bias, and ReLU: V2's first layer."""
+    """A depthwise convolution, a 1x1 convolution with a bias, and ReLU: V2's first layer; or with a batch norm."""
 
-    def __init__(self, channels: int, step: blocks.Separable) -> None:
-        super().__init__(channels, step.channels, step.kernel[0], step.stride, step.multiplier, bias=True)
+    def __init__(self, channels: int, step: blocks.Separable, highest: float = math.inf) -> None:
+        super().__init__(channels, step.channels, step.kernel[0], step.stride, step.multiplier, bias=not step.norm)
+        self.bn = norm_act(step.channels, highest) if step.norm else None
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(super().forward(x))
+        x = super().forward(x)
+        return torch.relu(x) if self.bn is None else self.bn(x)
 
 
 class Mixed(nn.Module):
     """Branches of one map, whose outputs are concatenated: NCHW in, NCHW out."""
 
-    def __init__(self, channels: int, block: blocks.Mixed | blocks.Residual) -> None:
+    def __init__(self, channels: int, block: blocks.Mixed | blocks.Residual, highest: float = math.inf) -> None:
         super().__init__()
         branches = blocks.placed(block)
         self.branches = [[[layer.place for layer in stage] for stage in branch] for branch in branches]
@@ -64,7 +73,7 @@ class Mixed(nn.Module):
             inner = channels
             for stage in branch:
                 for place, step in stage:
-                    put(self, place, build(inner, step))
+                    put(self, place, build(inner, step, highest))
                 inner = sum(blocks.out_channels(step, inner) for _, step in stage)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -80,8 +89,8 @@ class Mixed(nn.Module):
 class Residual(Mixed):
     """Branches and a 1x1 convolution, scaled and added to the input: NCHW in, NCHW out."""
 
-    def __init__(self, channels: int, block: blocks.Residual) -> None:
-        super().__init__(channels, block)
+    def __init__(self, channels: int, block: blocks.Residual, highest: float = math.inf) -> None:
+        super().__init__(channels, block, highest)
         inner = blocks.out_channels(blocks.Mixed(block.branches), channels)
         self.conv2d = nn.Conv2d(inner, channels, 1)
         self.scale = block.scale
@@ -91,8 +100,8 @@ class Residual(Mixed):
         return self.act(x + self.conv2d(super().forward(x)) * self.scale)
 
 
-def build(channels: int, step: blocks.Step) -> nn.Module:
-    """Return the module of one step for an input of ``channels``."""
+def build(channels: int, step: blocks.Step, highest: float = math.inf) -> nn.Module:
+    """Return the module of one step for an input of ``channels``; its activations pass up to ``highest``."""
     if isinstance(step, blocks.Pool):
         return pool(step)
     kinds: dict[type, Callable[..., nn.Module]] = {
@@ -101,7 +110,7 @@ def build(channels: int, step: blocks.Step) -> nn.Module:
         blocks.Mixed: Mixed,
         blocks.Residual: Residual,
     }
-    return kinds[type(step)](channels, step)
+    return kinds[type(step)](channels, step, highest)
 
 
 def put(parent: nn.Module, path: str, module: nn.Module) -> None:
@@ -155,7 +164,7 @@ class Inception(nn.Module):
         channels, self.paths, self.head = in_channels, [name(scope) for scope in network.steps], head
         self.aux_path = name(network.aux) if aux and network.aux else None
         for path, step in zip(self.paths, network.steps.values(), strict=True):
-            put(self, path, build(channels, step))
+            put(self, path, build(channels, step, network.highest))
             channels = blocks.out_channels(step, channels)
             if path == self.aux_path:
                 self.AuxLogits = AuxiliaryHead(channels, num_classes, design.aux_side(network, input_size))
@@ -182,9 +191,10 @@ def inception_v1(num_classes: int = 1001, in_channels: int = 3) -> Inception:
     return Inception(design.V1, _slims, "fc", num_classes, in_channels)
 
 
-def inception_v2(num_classes: int = 1001, in_channels: int = 3) -> Inception:
-    """Return Inception V2, which slim trains on 224x224 images."""
-    return Inception(design.V2, _slims, "fc", num_classes, in_channels)
+def inception_v2(num_classes: int = 1001, in_channels: int = 3, in_detectors: bool = False) -> Inception:
+    """Return Inception V2, which slim trains on 224x224 images, or as it is ``in_detectors``."""
+    network = design.V2_IN_DETECTORS if in_detectors else design.V2
+    return Inception(network, _slims, "fc", num_classes, in_channels)
 
 
 V3_POOLS = {"MaxPool_3a_3x3": "Pool1", "MaxPool_5a_3x3": "Pool2"}

@@ -60,8 +60,8 @@ def _fitting(data: DataPath, name: str, used: set[str]) -> Iterator[Found]:
             continue
         x = fits.tensors["$x"].node
         read = _READERS.get(idiom.read)
-        found = Found(idiom.kind, idiom.role, x, tuple(dict.fromkeys(fits.nodes)), fits.numbers)
-        found = read(data, found, fits) if read else found
+        found: Found | None = Found(idiom.kind, idiom.role, x, tuple(dict.fromkeys(fits.nodes)), fits.numbers)
+        found = read(data, found, fits) if read and found else found
         if found is not None:
             yield found
 

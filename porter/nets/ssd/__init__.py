@@ -1,0 +1,1 @@
+"""SSD detectors: a backbone with extra feature layers, and convolutional box predictors."""

@@ -1,0 +1,141 @@
+"""SSD detectors: what the network returns, heads of other classes, training checkpoints, files of other detectors."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from helpers.checkpoints import seeded_variables, training_checkpoint
+from helpers.variants import as_checkpoint
+from porter import load
+from porter.catalog.models import find_arch
+from porter.errors import PorterError
+from porter.mapping.description import describe
+from porter.mapping.head import Head
+from porter.mapping.recognise import recognise, variable_shapes
+from porter.mapping.translate import Options, Translation, translate
+from porter.nets.build import build
+from porter.nets.ssd.design import BOX_ENCODINGS, BOXES, CLASS_SCORES, DETECTORS
+
+NAME = "ssd_mobilenet_v1"
+ARCH = find_arch(NAME)
+SIDES = (8, 4, 2, 1, 1, 1)
+"""The maps' sides for images of 128."""
+COUNT = sum(boxes * side**2 for boxes, side in zip(BOXES, SIDES, strict=True))
+
+
+@pytest.fixture(scope="module")
+def variables() -> dict[str, np.ndarray]:
+    return seeded_variables(NAME)
+
+
+def with_classes(variables: Mapping[str, np.ndarray], classes: int) -> dict[str, np.ndarray]:
+    """Return the variables with the first ``classes`` scores of each box alone."""
+
+    def cut(name: str, value: np.ndarray) -> np.ndarray:
+        if "/ClassPredictor/" not in name:
+            return value
+        return value.reshape(*value.shape[:-1], -1, 91)[..., :classes].reshape(*value.shape[:-1], -1)
+
+    return {name: cut(name, value) for name, value in variables.items()}
+
+
+def ported(variables: Mapping[str, np.ndarray], head: Head | None = None) -> Translation:
+    head = head or Head()
+    options = Options(headless=not head.is_original)
+    return head.apply(translate(as_checkpoint(variables), ARCH, "tf", "torch", options), ARCH, "torch")
+
+
+def outputs(translation: Translation, variables: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:
+    """Return what the filled network computes of an image of noise, in float64."""
+    network = build(ARCH, "torch", translation.as_checkpoint(as_checkpoint(variables)), dtype="float64")
+    with torch.no_grad():
+        found: dict[str, torch.Tensor] = network(torch.randn(1, 3, 128, 128, generator=torch.manual_seed(0)).double())
+    return found
+
+
+def assert_same(got: torch.Tensor, want: torch.Tensor) -> None:
+    torch.testing.assert_close(got, want, rtol=0, atol=1e-12 * float(want.std()))
+
+
+@pytest.mark.parametrize("backbone", DETECTORS)
+def test_the_network_returns_the_maps_by_the_originals_names_and_raw_outputs(backbone: str) -> None:
+    found = load(f"ssd_{backbone}")(torch.zeros(2, 3, 128, 128))
+    *maps, boxes, scores = found
+    assert tuple(maps) == DETECTORS[backbone].names
+    assert [found[name].shape[2:] for name in maps] == [(side, side) for side in SIDES]
+    assert (boxes, scores) == (BOX_ENCODINGS, CLASS_SCORES)
+    assert found[boxes].shape == (2, COUNT, 4)
+    assert found[scores].shape == (2, COUNT, 91)
+
+
+def test_the_last_extra_layers_are_narrower_than_in_other_ports() -> None:
+    """qfgaohao/pytorch-ssd#32: 256 channels there do not take the released weights."""
+    last = load(NAME, num_classes=0).extras[-1]
+    assert (last.conv1.out_channels, last.conv2.out_channels) == (64, 128)
+
+
+def test_a_trainers_checkpoint_gives_its_averages_and_leaves_its_slots(variables: Mapping[str, np.ndarray]) -> None:
+    """tensorflow/models#3922: FeatureExtractor/.../RMSProp_1 and ExponentialMovingAverage beside each variable."""
+    found = ported(training_checkpoint(NAME))
+    assert (found.average, found.num_classes, len(found.entries)) == ("ema", 91, len(variables))
+    assert not found.other_scopes
+    name = "FeatureExtractor/MobilenetV1/Conv2d_0/weights"
+    want = variables[name] * np.float32(1.01)
+    assert np.array_equal(found.entries["backbone.conv_stem.weight"].load(), want.transpose(3, 2, 0, 1))
+
+
+def test_classes_follow_the_checkpoint(variables: Mapping[str, np.ndarray]) -> None:
+    five = with_classes(variables, 5)
+    found = ported(five)
+    assert found.num_classes == 5
+    assert_same(outputs(found, five)[CLASS_SCORES], outputs(ported(variables), variables)[CLASS_SCORES][..., :5])
+
+
+def test_a_dropped_background_leaves_the_other_scores_of_every_box(variables: Mapping[str, np.ndarray]) -> None:
+    whole, without = (outputs(ported(variables, head), variables) for head in (None, Head(drop_background=True)))
+    assert_same(without[CLASS_SCORES], whole[CLASS_SCORES][..., 1:])
+    assert_same(without[BOX_ENCODINGS], whole[BOX_ENCODINGS])
+
+
+def test_other_heads(variables: Mapping[str, np.ndarray]) -> None:
+    assert CLASS_SCORES not in outputs(ported(variables, Head(no_head=True)), variables)
+    assert outputs(ported(variables, Head(num_classes=7)), variables)[CLASS_SCORES].shape == (1, COUNT, 7)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "said"),
+    [
+        # reduce_boxes_in_lowest_layer: false predicts six boxes from the first map too.
+        ("BoxPredictor_0/BoxEncodingPredictor/weights", (1, 1, 512, 24), "expects (1, 1, 512, 12)"),
+        ("BoxPredictor_1/ClassPredictor/biases", (545,), "does not have classes for 6 boxes"),
+        ("BoxPredictor_2/ClassPredictor/biases", (30,), "the head's tensors disagree on the number of classes"),
+        # tensorflow/models#5562: the last convolution of a narrower backbone
+        ("FeatureExtractor/MobilenetV1/Conv2d_13_pointwise/weights", (1, 1, 1024, 256), "expects (1, 1, 1024, 1024)"),
+    ],
+)
+def test_another_detector_is_refused_by_its_tensor(
+    variables: Mapping[str, np.ndarray], name: str, shape: tuple[int, ...], said: str
+) -> None:
+    other = {**variables, name: np.zeros(shape, np.float32)}
+    with pytest.raises(PorterError, match=re.escape(name)) as raised:
+        ported(other)
+    assert said in str(raised.value)
+
+
+def sentence(given: Mapping[str, Any]) -> str:
+    return describe(recognise(variable_shapes(as_checkpoint(given).entries))[:1])
+
+
+def test_a_detector_is_named_with_its_backbone(variables: Mapping[str, np.ndarray]) -> None:
+    assert sentence(variables) == "SSD MobileNet V1 at 300, with MobileNet V1 1.0 in FeatureExtractor"
+    within = sentence({f"model/{name}": value for name, value in variables.items()})
+    assert within.endswith("with MobileNet V1 1.0 in model/FeatureExtractor, in the scope model")
+    assert sentence(with_classes(variables, 3)).endswith("with 3 classes")
+    bare = {name: value for name, value in variables.items() if "BoxPredictor" not in name}
+    assert "contains MobileNet V1 1.0" in sentence(bare)
