@@ -198,7 +198,7 @@ MISTAKES = [
         "absent does not exist, nor does absent.index",
     ),
     ((MODEL, "--from", "tf", "--to", "jax", "--checkpoint", "x"), "has no dialect 'jax': choose from tf, torch, keras"),
-    ((MODEL, "--to", "torch", "--checkpoint", "x"), "Missing option '--from'"),
+    ((MODEL, "--from", "tf", "--checkpoint", "x"), "Missing option '--to'"),
     ((MODEL, "--from", "keras", "--to", "torch"), "only TensorFlow's released checkpoints are fetched"),
     (("verify", MODEL, "--images", "a.png"), "give --checkpoint, or leave --images out"),
     (("inspect", "absent"), "absent does not exist"),
