@@ -490,9 +490,8 @@ def test_arguments_without_effect_are_refused(small: Path, tmp_path: Path) -> No
             verify(MODEL, **options)
 
 
-def test_verify_beside_a_port_to_tensorflow_names_the_remedy(small: Path) -> None:
-    with pytest.raises(PorterError, match=r'has none in tf: port to `target="torch"` to verify the values'):
-        port(MODEL, target="tf", checkpoint=small, verify=True)
+def test_a_port_to_tensorflow_is_verified(tf: Any, small: Path) -> None:
+    assert port(MODEL, target="tf", checkpoint=small, verify=True).verification
 
 
 def test_a_circle_before_the_network_is_left_out(tf: Any, want: dict[str, np.ndarray], tmp_path: Path) -> None:

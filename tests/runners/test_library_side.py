@@ -81,7 +81,7 @@ def test_verify_measures_a_library_without_a_checkpoint(monkeypatch: pytest.Monk
     result = verify("mobilenet_v2_0.35_96", reference="timm", settings=Settings(endpoints="Logits"))
     assert not result
     (report,) = result.ports.values()
-    assert report.rows[-1].largest == pytest.approx(1.12, rel=0.01)
+    assert report.rows[-1].largest == pytest.approx(1.24, rel=0.01), "in deviations of timm's logits"
     assert any("it is exact with pad_type" in note for note in report.notes)
     assert verify("mobilenet_v2_0.35_96", reference="timm:exact", settings=Settings(endpoints="Logits"))
 
