@@ -8,7 +8,7 @@ from planting import Fault, change, rewire, swap, torch_epsilon, torch_forward, 
 
 MODEL = "amoebanet_d_3x64_99"
 
-# cell_1 reads a map of 13x13, and its second input is projected. cell_0 halves its second input.
+# cell_0 reads a map of 13x13 and halves its second input. The stem's first cell halves one of 49x49.
 FACTORED = "cell_0.comb_iter_1_right"
 
 
@@ -38,47 +38,55 @@ FAULTS = [
         "the command line's epsilon in one batch norm",
         "torch",
         "cell_output_4",
-        "",
+        "branch",
         network=torch_epsilon(f"{FACTORED}.pre_bn", 1e-5),
     ),
     Fault(
-        "a 1x7 convolution run as 7x1",
+        "a 1x7 convolution that runs as 7x1",
         "torch",
         "cell_output_4",
-        "",
+        "branch",
         network=torch_forward(f"{FACTORED}.conv_1x7", _transposed),
     ),
-    Fault("a bottleneck without its inner ReLU", "torch", "cell_output_4", "", network=without(f"{FACTORED}.relu_1")),
     Fault(
-        "a combination's two inputs swapped", "torch", "cell_output_4", "", network=rewire("cell_0", _swapped_inputs)
+        "a bottleneck without its inner ReLU", "torch", "cell_output_4", "branch", network=without(f"{FACTORED}.relu_1")
+    ),
+    Fault(
+        "a combination's two inputs swapped",
+        "torch",
+        "cell_output_4",
+        "branch",
+        network=rewire("cell_0", _swapped_inputs),
     ),
     Fault(
         "outputs concatenated in another order",
         "torch",
         "cell_output_4",
-        "",
+        "other places",
         network=rewire("cell_0", lambda wiring: wiring._replace(output=(*wiring.output[1:], wiring.output[0]))),
     ),
     Fault(
         "a 2x2 pool padded at its start",
         "torch",
         "cell_output_2",
-        "",
+        "padding",
         network=torch_forward("cell_stem_0.comb_iter_0_left", _at_the_start),
     ),
-    Fault("factorized reduction without its shift", "torch", "cell_output_4", "", network=unshifted("cell_0.path_2")),
     Fault(
-        "two cells' first convolutions swapped",
+        "factorized reduction without its shift", "torch", "cell_output_4", "branch", network=unshifted("cell_0.path_2")
+    ),
+    Fault(
+        "two branches' 1x1 convolutions swapped",
         "torch",
         "cell_output_4",
-        "",
+        "branch",
         weights=swap("cell_0.comb_iter_0_left.conv.weight", "cell_0.comb_iter_2_left.conv.weight"),
     ),
     Fault(
         "the classifier's bias left out",
         "torch",
         "logits",
-        "",
+        "bias",
         weights=change("last_linear.bias", lambda value: value * 0),
     ),
 ]
