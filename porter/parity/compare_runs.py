@@ -204,7 +204,8 @@ class _Comparer:
         ours, theirs = (next(iter(runs.values())) for runs in (got, want))
         other = {e for e in ours.keys() & theirs.keys() if ours[e].shape != theirs[e].shape}
         if other:
-            self.notes[name][f"{plural(len(other), 'endpoint')} of another shape are not compared"] = None
+            verb = "is" if len(other) == 1 else "are"
+            self.notes[name][f"{plural(len(other), 'endpoint')} of another shape {verb} not compared"] = None
         return _without(got, other), _without(want, other)
 
     def _finished(self, name: str, report: Report) -> Report:
