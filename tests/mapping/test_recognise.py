@@ -9,7 +9,7 @@ from helpers.checkpoints import Saver, detector, seeded_variables
 from helpers.graphs import analysed, path_of, renamed
 from porter import inspect
 from porter.catalog.goldens import recorded
-from porter.catalog.models import ARCHS, find_arch
+from porter.catalog.models import ARCHS, Arch, find_arch
 from porter.formats.checkpoint import Convolution
 from porter.formats.tensorflow.source import load_graph
 from porter.mapping.description import describe
@@ -169,11 +169,21 @@ def test_every_architecture_is_recognised_alone_and_inside_another_network(name:
     graph = golden.load_graph()
     found = inspect_graph(analysed(graph)).recognised
     assert found is not None
-    assert found.sentence == title(arch, sized=True)
+    assert found.sentence == whole_title(arch)
     assert found.models == (name,)
     inside = inspect_graph(analysed(renamed(graph, lambda node: f"Stranger/{node}"))).recognised
     assert inside is not None
-    assert inside.sentence == f"contains {title(arch, sized=True)}, in the scope Stranger"
+    assert inside.sentence == f"contains {whole_title(arch, 'Stranger/')}, in the scope Stranger"
+
+
+def whole_title(arch: Arch, prefix: str = "") -> str:
+    """Return the title, with the backbone of a detector."""
+    inner: dict[str, list[str]] = {}
+    for each in Table.of(arch).embedded:
+        backbone = next(other for other in ARCHS.values() if other.table == each.table)
+        inner.setdefault(backbone.title, []).append(f"{prefix}{each.prefixes['tf']}".rstrip("/"))
+    with_them = " and ".join(f"{name} in {' and '.join(scopes)}" for name, scopes in inner.items())
+    return title(arch, sized=True) + (f", with {with_them}" if inner else "")
 
 
 def test_titles_are_spelled_as_in_the_papers() -> None:
