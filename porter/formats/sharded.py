@@ -10,9 +10,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from porter.errors import FormatError, listing, plural, summary
+from porter.errors import FormatError, PorterError, listing, plural, summary
 from porter.formats.checkpoint import Checkpoint, Entry
 from porter.formats.open import open_checkpoint
+
+SUFFIX = ".index.json"
 
 
 def read_sharded(index: Path) -> Checkpoint:
@@ -23,7 +25,7 @@ def read_sharded(index: Path) -> Checkpoint:
     notes: list[str] = []
     kind = ""
     for name in sorted(set(places.values())):
-        shard = open_checkpoint(_beside(index, name))
+        shard = _opened(index, name)
         listed = {tensor for tensor, place in places.items() if place == name}
         if unlike := sorted(listed ^ (shard.entries.keys() | shard.asides.keys())):
             raise FormatError(
@@ -52,10 +54,19 @@ def _places(index: Path) -> dict[str, str]:
     raise FormatError(f"{index} is not a whole index of weights in several files: copy or download it again")
 
 
+def _opened(index: Path, name: str) -> Checkpoint:
+    """Open the file ``name`` that the index lists. Raises FormatError, which names both files."""
+    path = _beside(index, name)
+    try:
+        return open_checkpoint(path)
+    except PorterError as error:
+        raise FormatError(f"{index} lists {name}, which cannot be read: {error}") from None
+
+
 def _beside(index: Path, name: str) -> Path:
     """Return the file ``name`` beside the index; a name cannot lead anywhere else."""
     path = index.with_name(name) if name and name not in (".", "..") and not {"/", "\\", "\0"} & set(name) else None
-    if path is None or path == index:
+    if path is None or name.endswith(SUFFIX):  # indexes of indexes may have no end
         raise FormatError(f"{index} lists the file {name!r}, which is not one beside it: do not trust it")
     if not path.is_file():
         raise FormatError(f"{path} is missing: {index.name} lists tensors in it; copy all files of the model beside it")

@@ -185,8 +185,8 @@ def test_a_file_may_have_any_name(small: Path, tmp_path: Path) -> None:
 
 def test_porter_recognises_its_own_files(small: Path, tmp_path: Path) -> None:
     for target, name, where in (
-        ("torch", "m.safetensors", "PyTorch"),
-        ("torch", "m.pth", "PyTorch"),
+        ("torch", "m.safetensors", "PyTorch, which timm shares"),
+        ("torch", "m.pth", "PyTorch, which timm shares"),
         ("keras", "m.weights.h5", "Keras"),
         ("keras", "folder/", "Keras"),
     ):

@@ -81,3 +81,10 @@ def test_another_json_is_not_an_index(tmp_path: Path) -> None:
     (tmp_path / "notes.json").write_text('{"weight_map": {}}')
     with pytest.raises(PorterError, match="is text without tensors"):
         open_checkpoint(tmp_path / "notes.json")
+
+
+def test_an_index_lists_no_other_index(tmp_path: Path) -> None:
+    for name, other in (("a", "b"), ("b", "a")):
+        (tmp_path / f"{name}.index.json").write_text(json.dumps({"weight_map": {"w": f"{other}.index.json"}}))
+    with pytest.raises(FormatError, match=r"a\.index\.json lists the file 'b\.index\.json', which is not one beside"):
+        open_checkpoint(tmp_path / "a.index.json")
