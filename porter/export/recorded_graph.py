@@ -11,9 +11,7 @@ from porter.catalog.goldens import recorded
 from porter.catalog.models import Arch
 from porter.errors import PorterError
 from porter.export.output import Output
-from porter.formats.tensorflow.graphdef import node_of
 from porter.mapping.dialects import ORIGINAL
-from porter.mapping.original_graph import original_graph
 from porter.mapping.table import Table
 
 _HANDLE = "VarHandleOp"
@@ -32,6 +30,7 @@ def fitted_graph(output: Output) -> Any:
     size, of other layers than the model's, or where the tensors are not float32.
     """
     from porter.graph.rewrite.prune import prune
+    from porter.mapping.original_graph import original_graph
 
     arch, entries = output.arch, output.tensors.entries
     golden, table = recorded(arch.golden), Table.of(arch)
@@ -69,6 +68,8 @@ def fitted_graph(output: Output) -> Any:
 
 def _variables(nodes: Mapping[str, Any], op: str) -> set[str]:
     """Return the variables that ``op`` depends on."""
+    from porter.formats.tensorflow.graphdef import node_of
+
     return {
         name
         for name in _reach([op], lambda name: [node_of(tensor) for tensor in nodes[name].input])
@@ -78,6 +79,8 @@ def _variables(nodes: Mapping[str, Any], op: str) -> set[str]:
 
 def _reshape(graph: Any, head: Iterable[str], old: int, new: int) -> None:
     """Set the sizes ``old``, that reshapes behind the variables ``head`` state, to ``new``."""
+    from porter.formats.tensorflow.graphdef import node_of
+
     readers: dict[str, list[str]] = {}
     nodes = {node.name: node for node in graph.node}
     for node in graph.node:

@@ -8,7 +8,6 @@ from typing import Any
 from porter.catalog.goldens import recorded
 from porter.catalog.models import Arch
 from porter.errors import PorterError
-from porter.graph.rewrite.scopes import with_scopes
 from porter.mapping.dialects import ORIGINAL
 from porter.mapping.table import Table
 
@@ -19,6 +18,8 @@ def original_graph(arch: Arch, size: int | None = None, channels: int | None = N
     Where the number of cells is not the golden's, each cell is a copy of a cell of the golden that is wired alike.
     Raises PorterError where the golden has none.
     """
+    from porter.graph.rewrite.scopes import with_scopes
+
     graph = recorded(arch.golden).load_graph(size, channels)
     if arch.chain is None:
         return graph

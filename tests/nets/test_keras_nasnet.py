@@ -213,6 +213,7 @@ def test_goldens_hold_on_the_torch_backend() -> None:
 def test_the_numbers_are_slims(slim: SimpleNamespace, name: str) -> None:
     numbers, own = slims_numbers(slim, name), dataclasses.asdict(CONFIGS[name])
     del own["stem"]
+    assert own.pop("aux_scaling") == 1  # AmoebaNet's
     assert own == {key: numbers[key] for key in own}
 
 

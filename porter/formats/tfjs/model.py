@@ -138,7 +138,9 @@ def _weight(path: Path, listed: Any, at: int, shards: Sequence[Path]) -> Weight:
         return Weight(name, shape, dtype, None, at, _strings(path, name, shape, at, shards), False, 1.0, 0.0)
     kind = quantization.get("dtype", dtype)
     if dtype not in _DTYPES or kind not in _DTYPES:
-        raise FormatError(f"{path}: {name} has the dtype {kind}, which porter does not read: save the model with float32 weights")
+        raise FormatError(
+            f"{path}: {name} has the dtype {kind}, which porter does not read: save the model with float32 weights"
+        )
     stored = np.dtype(_DTYPES[kind])
     affine = bool(quantization) and stored.kind in "iu"
     scale, low = (float(quantization[key]) for key in ("scale", "min")) if affine else (1.0, 0.0)
