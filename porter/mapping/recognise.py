@@ -24,7 +24,7 @@ from porter.mapping.folded import bias_beside
 from porter.mapping.follow import following
 from porter.mapping.places import Place, places, spread_place
 from porter.mapping.relayout import parse_axes
-from porter.mapping.rows import Pair, pair
+from porter.mapping.rows import Pair
 from porter.mapping.shapes import classes_of, expected_shapes, image_channels, with_free_axes
 from porter.mapping.stored_names import stored_names
 from porter.mapping.table import Table
@@ -199,7 +199,7 @@ def _in_dialects(table: Table, shapes: Shapes, known: float = KNOWN) -> Iterator
     Dialects with the same names count once.
     """
     alike: dict[tuple[str, ...], list[str]] = {}
-    tensors = {dialect: list(_listed(table, record)) for dialect, record in table.records.items()}
+    tensors = table.tensors
     for dialect, listed in tensors.items():
         alike.setdefault(tuple(each.source for each, _, _ in listed), []).append(dialect)
     for names, (dialect, *also) in alike.items():
@@ -211,14 +211,6 @@ def _in_dialects(table: Table, shapes: Shapes, known: float = KNOWN) -> Iterator
         layers = [row for row in rows if row.pair.kind != BATCH_NORM and not row.pair.head]
         if sum(row.stored in shapes for row in layers) >= known * len(layers):
             yield _Found(table, dialect, rows, place, copies, tuple(also))
-
-
-def _listed(table: Table, record: Dialect) -> Iterator[tuple[Pair, str, str]]:
-    """Yield each tensor of ``record`` that every network of the table has, with its role and its layer's id."""
-    for layer in table.layers:
-        if layer.part is None:
-            for role, named in layer.tensors(record).items():
-                yield pair(layer, named, named, record.name), role, layer.id
 
 
 def _places(

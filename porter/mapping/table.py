@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from porter.catalog.families import table_path
@@ -66,6 +66,17 @@ class Table:
         """Read the table of ``arch``, with the axes of its options where they decide which layers there are."""
         sources = read_sources(table_path(arch.table))
         return _expanded((*sources, with_axes(sources[-1], arch.axes)) if arch.axes else sources)
+
+    @cached_property
+    def tensors(self) -> Mapping[str, Sequence[tuple[Pair, str, str]]]:
+        """Each dialect's tensors that every network of the table has, with their roles and their layers' ids."""
+        return {dialect: tuple(self._tensors(record)) for dialect, record in self.records.items()}
+
+    def _tensors(self, record: Dialect) -> Iterator[tuple[Pair, str, str]]:
+        for layer in self.layers:
+            if layer.part is None:
+                for role, named in layer.tensors(record).items():
+                    yield pair(layer, named, named, record.name), role, layer.id
 
     @property
     def dialects(self) -> tuple[str, ...]:
