@@ -7,17 +7,24 @@ from typing import Any
 import pytest
 
 from porter.catalog.goldens import recorded
+from porter.catalog.models import find_arch
 from porter.files import package_data
 
 COSTLY = 2_000_000_000
-"""Multiply-adds from which on a golden's network takes many seconds; most families have a golden below."""
+"""Multiply-adds from which on a golden's network takes many seconds."""
 
 
 def goldens() -> list[Any]:
-    """Return the name of every golden, marked as slow where its network is costly."""
+    """Return the name of every golden. The slow tail has costly networks, and most of the released sizes of a family.
+
+    The smallest network of each family stays, and every golden of an input size that is not released.
+    """
     names = sorted(path.parent.name for path in package_data.folder("golden").glob("*/golden.npz"))
-    return [pytest.param(name, marks=pytest.mark.slow if _is_costly(name) else ()) for name in names]
-
-
-def _is_costly(name: str) -> bool:
-    return (recorded(name).multiply_adds or 0) > COSTLY
+    cost = {name: recorded(name).multiply_adds or 0 for name in names}
+    families: dict[str, list[str]] = {}
+    for name in names:
+        families.setdefault(find_arch(recorded(name).model).family, []).append(name)
+    kept = {min(family, key=cost.__getitem__) for family in families.values()} | {name for name in names if "@" in name}
+    return [
+        pytest.param(name, marks=() if name in kept and cost[name] < COSTLY else pytest.mark.slow) for name in names
+    ]
