@@ -89,17 +89,32 @@ def feature_network(arch: Arch, framework: str, network: Any, out_indices: Seque
 def feature_maps(arch: Arch) -> dict[int, Endpoint]:
     """Return ``{stride: its last endpoint}``, the largest map first. Every framework of ``arch`` computes these.
 
-    A stride is the input's side over the map's, to the nearest power of two: VALID convolutions make maps a little
-    smaller. A map of 1x1 is pooled, and no feature map.
+    Layers inside of a block that is an endpoint itself do not count: detectors read the outputs of blocks. A stride is
+    the input's side over the map's, to the nearest power of two: VALID convolutions make maps a little smaller. A map
+    of 1x1 is pooled, and no feature map.
     """
     table = Table.of(arch)
     size, shapes = recorded(arch.golden).input_size, _endpoint_shapes(arch, table)
-    maps = {}
+    maps, inner = {}, _inside_blocks([endpoint.name for endpoint in table.endpoints])
     for endpoint in table.endpoints:
         shape = shapes.get(endpoint.name, ())
+        if endpoint.name in inner:
+            continue
         if len(shape) == 3 and shape[0] > 1 and arch.builders.keys() <= endpoint.where.keys():
             maps[2 ** round(math.log2(size / shape[0]))] = endpoint
     return dict(sorted(maps.items()))
+
+
+def _inside_blocks(names: Sequence[str]) -> set[str]:
+    """Return the names in the scope of another one that are no scopes of others: the layers inside of blocks."""
+    blocks = {scope for name in names for scope in _scopes(name)} & set(names)
+    return {name for name in names if name not in blocks and not blocks.isdisjoint(_scopes(name))}
+
+
+def _scopes(name: str) -> list[str]:
+    """Return the scopes that a name is in: a and a/b of a/b/c."""
+    parts = name.split("/")
+    return ["/".join(parts[:depth]) for depth in range(1, len(parts))]
 
 
 def _endpoint_shapes(arch: Arch, table: Table) -> dict[str, tuple[int, ...]]:

@@ -208,6 +208,7 @@ FOLDER = Path(graph.__path__[0])
 OPS = sorted({op for path in FOLDER.rglob("*.py") for op in OP.findall(path.read_text(encoding="utf-8"))})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("inputs", [(), ("x",), ("x", "c"), ("c", "x"), ("c",)], ids=str)
 def test_ops_that_lack_inputs_or_have_others(tmp_path: Path, inputs: tuple[str, ...]) -> None:
     """Every op that porter.graph names, with inputs of shapes that it does not accept."""

@@ -14,7 +14,7 @@ import pytest
 from helpers.places import TESTS
 
 FILE = TESTS / "durations.txt"
-LONG = 0.3
+LONG = 0.2
 """Seconds from which on a test is long."""
 
 

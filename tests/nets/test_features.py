@@ -101,10 +101,14 @@ def test_every_model_has_a_map_at_each_stride(arch: Arch) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["nasnet_large", "nasnet_mobile", "nasnet_cifar", "pnasnet_large", "pnasnet_mobile", SMALL]
+    "name",
+    [
+        *("nasnet_large", "nasnet_mobile", "nasnet_cifar", "pnasnet_large", "pnasnet_mobile"),
+        *(SMALL, "mobilenet_v2_1.0_224", "mobilenet_v3_large_1.0_224"),
+    ],
 )
 def test_the_guide_lists_the_maps(name: str) -> None:
-    title, maps = find_arch(name).title.removesuffix(" 0.25"), feature_maps(find_arch(name))
+    title, maps = re.sub(r" [\d.]+$", "", find_arch(name).title), feature_maps(find_arch(name))
     (row,) = re.findall(rf"^\| {re.escape(title)} \| ([\d, ]+) \| (.*) \|$", GUIDE, re.MULTILINE)
     assert row[0] == ", ".join(map(str, maps))
     assert re.findall(r"\w+_?\d+|Stem_Conv", row[1]) == [one.name.removesuffix("_pointwise") for one in maps.values()]
@@ -127,6 +131,16 @@ def test_timms_feature_network_takes_the_weights_strictly_and_computes_the_same(
     with torch.no_grad():
         for got, want in zip(ours(x), theirs(x), strict=True):
             torch.testing.assert_close(got, want, rtol=0, atol=1e-12 * float(want.std()))
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"), [("resnet_v1_50", "resnet50"), ("mobilenet_v3_large_1.0_224", "mobilenetv3_large_100")]
+)
+def test_timms_feature_networks_have_the_same_channels_and_strides(timm: Any, ours: str, theirs: str) -> None:
+    with torch.device("meta"):
+        network, peer = load(ours, features_only=True), timm.create_model(theirs, features_only=True)
+    assert network.feature_info.channels() == peer.feature_info.channels()
+    assert network.feature_info.reduction() == peer.feature_info.reduction()
 
 
 def test_timms_nasnet_has_the_same_channels_and_strides(timm: Any) -> None:

@@ -6,31 +6,15 @@ import numpy as np
 import pytest
 import torch
 
+from helpers.goldens import goldens
 from porter import endpoints, load
 from porter.catalog.goldens import recorded
 from porter.catalog.models import ARCHS, Arch, find_arch
 from porter.errors import PorterError
-from porter.files import package_data
 from porter.verbs.verify import verify_golden
 
-GOLDENS = sorted(path.parent.name for path in package_data.folder("golden").glob("*/golden.npz"))
 
-
-COSTLY = {
-    "resnet_v1_152@75",
-    "resnet_v2_152@75",
-    "resnet_v1_101",
-    "resnet_v1_152",
-    "resnet_v2_101",
-    "resnet_v2_152",
-    "vgg_16@255",
-    "vgg_19",
-    "vgg_19@225",
-}
-"""Goldens of seconds each, whose layers all stand in a shallower network or at a smaller size too."""
-
-
-@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n in COSTLY else ()) for n in GOLDENS])
+@pytest.mark.parametrize("name", goldens())
 def test_torch_computes_what_the_original_computes(name: str) -> None:
     golden = recorded(name)
     result = verify_golden(find_arch(golden.model), ["torch"], golden).ports["torch"]

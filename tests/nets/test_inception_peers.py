@@ -101,6 +101,7 @@ def test_keras_applications_computes_the_same(golden: str) -> None:
     assert_the_same(golden, KerasRunner(model, table), table, {V3: 21, RESNET: 15}[golden])
 
 
+@pytest.mark.slow
 def test_timms_v4_computes_the_same_at_every_endpoint(timm: Any) -> None:
     table = Table.load("inception_v4")
     assert_the_same(V4, TorchRunner(timms(timm, V4), table), table, 25)

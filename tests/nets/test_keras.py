@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from helpers.checkpoints import seeded_variables
+from helpers.goldens import goldens
 from porter import load, port
 from porter.catalog.goldens import recorded, seeded_checkpoint
 from porter.catalog.models import find_arch
 from porter.errors import MappingError, PorterError
-from porter.files import package_data
 from porter.formats.open import open_checkpoint
 from porter.mapping.table import Table
 from porter.mapping.translate import translate
@@ -26,20 +26,13 @@ from porter.runners.golden import GoldenRunner, golden_images
 from porter.runners.runner import run_all
 from porter.verbs.verify import verify_golden
 
-GOLDENS = sorted(path.parent.name for path in package_data.folder("golden").glob("*/golden.npz"))
-GOLDENS = [name for name in GOLDENS if "keras" in find_arch(recorded(name).model).builders]
 NAME = "mobilenet_v1_0.25_128"
 TABLE = Table.load("mobilenet_v1")
-
-LARGE = ("nasnet_large", "inception_v4", "inception_resnet_v2")
 
 keras: Any = pytest.importorskip("keras")
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=pytest.mark.slow if name.startswith(LARGE) else ()) for name in GOLDENS],
-)
+@pytest.mark.parametrize("name", goldens("keras"))
 def test_keras_on_tensorflow_computes_what_the_original_computes(name: str) -> None:
     golden = recorded(name)
     report = verify_golden(find_arch(golden.model), ["keras"], golden).ports["keras"]

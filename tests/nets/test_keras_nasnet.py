@@ -217,7 +217,7 @@ def test_the_numbers_are_slims(slim: SimpleNamespace, name: str) -> None:
     assert own == {key: numbers[key] for key in own}
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", [pytest.param("large", marks=pytest.mark.slow), "mobile", "cifar"])
 def test_cells_follow_each_other_as_in_slim(slim: SimpleNamespace, name: str) -> None:
     """slim stacks the same cells, and its drop path has the same schedule. A map of its shape replaces each cell."""
     config, (calls, keeps) = CONFIGS[name], slims_plan(slim, name)
@@ -286,6 +286,7 @@ def test_drop_path_keeps_whole_pictures_and_their_mean() -> None:
     assert np.array_equal(layer(ones), ones)
 
 
+@pytest.mark.slow
 def test_training_follows_the_schedule_through_a_file(tmp_path: Path) -> None:
     keras.utils.set_random_seed(0)
     model = nasnet.nasnet(TINY, 10, 16, "float32", drop_path=True)
@@ -327,7 +328,7 @@ def mobile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "mobile.keras"
 
 
-@pytest.mark.parametrize("backend", ["tensorflow", "torch"])
+@pytest.mark.parametrize("backend", ["tensorflow", pytest.param("torch", marks=pytest.mark.slow)])
 def test_keras_loads_the_file_without_porter(mobile: Path, tmp_path: Path, backend: str) -> None:
     np.save(tmp_path / "pictures.npy", golden_images(224))
     code = (
@@ -349,6 +350,7 @@ def test_a_file_is_read_back_bit_for_bit(mobile: Path, tmp_path: Path) -> None:
     assert all(np.array_equal(back[name], seeds[name]) for name in seeds)
 
 
+@pytest.mark.slow
 def test_the_network_for_training_takes_the_same_file_and_computes_the_same(tmp_path: Path) -> None:
     seed("nasnet_cifar", tmp_path / "seeded.ckpt")
     port("nasnet_cifar", target="keras", checkpoint=tmp_path / "seeded.ckpt", out=tmp_path / "cifar.safetensors")

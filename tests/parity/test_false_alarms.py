@@ -12,6 +12,7 @@ false_alarms = importlib.import_module("false_alarms")
 MODEL = "mobilenet_v1_0.25_128"
 
 
+@pytest.mark.slow
 def test_no_image_of_any_setting_raises_an_alarm(tf: Any) -> None:
     # The threads of Keras' TensorFlow are the process's, whatever is asked for.
     settings = [setting for setting in false_alarms.SETTINGS if setting.framework == "torch" or setting.threads == 1]
