@@ -15,9 +15,10 @@ COSTLY = 2_000_000_000
 
 
 def goldens(framework: str = "torch") -> list[Any]:
-    """Return the name of every golden whose model has a network in ``framework``. The slow tail has costly networks, and most of the released sizes of a family.
+    """Return the name of every golden whose model has a network in ``framework``.
 
-    The smallest network of each family stays, and every golden of an input size that is not released.
+    The slow tail has costly networks, and most of the released sizes of a family. The smallest network of each family
+    stays, and every golden of an input size that is not released.
     """
     names = sorted(path.parent.name for path in package_data.folder("golden").glob("*/golden.npz"))
     names = [name for name in names if framework in find_arch(recorded(name).model).builders]
