@@ -20,7 +20,7 @@ def goldens() -> list[Any]:
     The smallest network of each family stays, and every golden of an input size that is not released.
     """
     names = sorted(path.parent.name for path in package_data.folder("golden").glob("*/golden.npz"))
-    cost = {name: recorded(name).multiply_adds or 0 for name in names}
+    cost = {name: multiply_adds(name) for name in names}
     families: dict[str, list[str]] = {}
     for name in names:
         families.setdefault(find_arch(recorded(name).model).family, []).append(name)
@@ -28,3 +28,8 @@ def goldens() -> list[Any]:
     return [
         pytest.param(name, marks=() if name in kept and cost[name] < COSTLY else pytest.mark.slow) for name in names
     ]
+
+
+def multiply_adds(name: str) -> int:
+    """Return those of a golden's network, 0 where none are recorded."""
+    return recorded(name).multiply_adds or 0
