@@ -98,9 +98,8 @@ def feature_maps(arch: Arch) -> dict[int, Endpoint]:
     maps, inner = {}, _inside_blocks([endpoint.name for endpoint in table.endpoints])
     for endpoint in table.endpoints:
         shape = shapes.get(endpoint.name, ())
-        if endpoint.name in inner:
-            continue
-        if len(shape) == 3 and shape[0] > 1 and arch.builders.keys() <= endpoint.where.keys():
+        is_map = endpoint.name not in inner and len(shape) == 3 and shape[0] > 1
+        if is_map and arch.builders.keys() <= endpoint.where.keys():
             maps[2 ** round(math.log2(size / shape[0]))] = endpoint
     return dict(sorted(maps.items()))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
@@ -32,8 +31,14 @@ def other_weights(
         return None
     try:
         theirs, ours = reference.weights(), candidate.weights()
+        return None if theirs is None or ours is None else _sentence(theirs, ours, arch, checkpoint, options)
     except PorterError:  # a graph may hold its weights in a form that only TensorFlow unfolds
         return None
+
+
+def _sentence(
+    theirs: Weights, ours: Weights, arch: Arch, checkpoint: Checkpoint | None, options: Options
+) -> str | None:
     both = [name for name in theirs if name in ours]
     changed = [name for name in both if not np.array_equal(theirs[name], ours[name], equal_nan=True)]
     if not changed:
@@ -41,22 +46,19 @@ def other_weights(
     if len(changed) == 1:
         return f"other weights: 1 of {len(both)} tensors differs: {changed[0]}"
     found = f"other weights: {len(changed)} of {len(both)} tensors differ"
-    kinds = _kinds(theirs, ours, arch, checkpoint, options)
-    if kinds is None:
+    kinds = None if checkpoint is None else _kinds(theirs, ours, arch, checkpoint, options)
+    if checkpoint is None or kinds is None:
         return found
-    path, of_reference, of_port = kinds
     return (
-        f"{found}, because the reference has the {VALUES[of_reference]} of {path.name}, and the port has its "
-        f'{VALUES[of_port]}: take `average="{of_reference}"`'
+        f"{found}, because the reference has the {VALUES[kinds[0]]} of {checkpoint.path.name}, and the port has its "
+        f'{VALUES[kinds[1]]}: take `average="{kinds[0]}"`'
     )
 
 
 def _kinds(
-    theirs: Weights, ours: Weights, arch: Arch, checkpoint: Checkpoint | None, options: Options
-) -> tuple[Path, str, str] | None:
-    """Return the checkpoint's path, and which of its values each side has; None where a side has others."""
-    if checkpoint is None:
-        return None
+    theirs: Weights, ours: Weights, arch: Arch, checkpoint: Checkpoint, options: Options
+) -> tuple[str, str] | None:
+    """Return which values of the checkpoint each side has; None where a side has others, or both have the same."""
     found: dict[str, str] = {}
     for average in VALUES:
         try:
@@ -64,8 +66,8 @@ def _kinds(
         except PorterError:  # it lacks these values
             return None
         for side, weights in (("theirs", theirs), ("ours", ours)):
-            if all(np.array_equal(weights[name], values[name], equal_nan=True) for name in weights if name in values):
+            if values and all(np.array_equal(weights[n], values[n], equal_nan=True) for n in weights if n in values):
                 found.setdefault(side, average)
     if len(found) < 2 or found["theirs"] == found["ours"]:
         return None
-    return checkpoint.path, found["theirs"], found["ours"]
+    return found["theirs"], found["ours"]

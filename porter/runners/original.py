@@ -32,7 +32,7 @@ from porter.runners.reference_weights import (
     reference_weights,
     tensorflows_reader,
 )
-from porter.runners.side import Side, Weights, original_weights
+from porter.runners.side import ReadWeights, Side, original_weights
 
 
 @dataclass(frozen=True)
@@ -84,15 +84,15 @@ def original_side(context: Context, path: Path | None = None, translation: Trans
         network = Entered(graph.definition, find_endpoints(graph.definition, context, prefix))
     definition, where = network.graph, network.where
     pruned = prune(definition, where.values(), graph.path) if where else definition
-    weights: Weights = partial(_constants, graph.path, context)
+    weights: ReadWeights | None = partial(_constants, graph.path, context)
     title, judged = f"{graph.title}{'' if graph.fake_quants else ' itself'}", None
     if graph.golden is None and where:
         _refuse_training(graph, where.values(), context)
     if count := len(variables(pruned)):
         checkpoint = _checkpoint_for(graph, count, context)
         translation = translation or _translation(checkpoint, context)
-        values = reference_weights(translation, context.arch, _reader(graph, checkpoint))
-        weights = partial(dict, values)
+        read = partial(reference_weights, translation, context.arch, _reader(graph, checkpoint))
+        values, weights = read(), None if translation.made else read
         asked = context.table.parts_in("tf", values)
         where = {name: op for name, op in where.items() if context.table.optional.get(name) in (None, *asked)}
         if graph.golden:
@@ -110,7 +110,7 @@ def original_side(context: Context, path: Path | None = None, translation: Trans
     return Side("tf", f"TensorFlow {VERSION} running {title}", runner, weights)
 
 
-def _constants(path: Path, context: Context) -> Mapping[str, np.ndarray]:
+def _constants(path: Path, context: Context) -> Mapping[str, np.ndarray] | None:
     """Return the weights that the frozen graph ``path`` holds."""
     return original_weights(open_checkpoint(path), context.arch, ORIGINAL, context.options)
 

@@ -13,8 +13,11 @@ from porter.mapping.dialects import ORIGINAL
 from porter.mapping.translate import Options, translate
 from porter.runners.runner import Runner
 
-Weights = Callable[[], Mapping[str, np.ndarray]]
-"""Reads a side's tensors, by their names and in the axis order of the original. Raises PorterError if it cannot."""
+ReadWeights = Callable[[], Mapping[str, np.ndarray] | None]
+"""Reads a side's tensors, by their names and in the axis order of the original; None where the file has other tensors.
+
+Raises PorterError if it cannot.
+"""
 
 
 @dataclass(frozen=True)
@@ -27,11 +30,15 @@ class Side:
     name: str
     title: str
     runner: Runner
-    weights: Weights | None = None
+    weights: ReadWeights | None = None
 
 
 def original_weights(
     checkpoint: Checkpoint, arch: Arch, dialect: str, options: Options | None = None
-) -> Mapping[str, np.ndarray]:
-    """Return the tensors of a ``checkpoint`` in ``dialect`` under the original's names, each read on demand."""
-    return translate(checkpoint, arch, dialect, ORIGINAL, options or Options()).as_checkpoint(checkpoint)
+) -> Mapping[str, np.ndarray] | None:
+    """Return the tensors of a ``checkpoint`` in ``dialect`` under the original's names, each read on demand.
+
+    Return None where the file does not have them as the original does: folded batch norms have other kernels.
+    """
+    translation = translate(checkpoint, arch, dialect, ORIGINAL, options or Options())
+    return None if translation.made else translation.as_checkpoint(checkpoint)

@@ -22,7 +22,7 @@ def goldens(framework: str = "torch") -> list[Any]:
     """
     names = sorted(path.parent.name for path in package_data.folder("golden").glob("*/golden.npz"))
     names = [name for name in names if framework in find_arch(recorded(name).model).builders]
-    cost = {name: recorded(name).multiply_adds or 0 for name in names}
+    cost = {name: multiply_adds(name) for name in names}
     families: dict[str, list[str]] = {}
     for name in names:
         families.setdefault(find_arch(recorded(name).model).family, []).append(name)
@@ -30,3 +30,8 @@ def goldens(framework: str = "torch") -> list[Any]:
     return [
         pytest.param(name, marks=() if name in kept and cost[name] < COSTLY else pytest.mark.slow) for name in names
     ]
+
+
+def multiply_adds(name: str) -> int:
+    """Return those of a golden's network, 0 where none are recorded."""
+    return recorded(name).multiply_adds or 0

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from helpers.goldens import COSTLY, multiply_adds
 from porter import load
 from porter.catalog.models import ARCHS, Arch
 from porter.nets.nasnet import design
@@ -128,11 +129,7 @@ def test_a_small_network_computes_the_same_at_other_sizes(name: str, way: Callab
 
 
 @pytest.mark.parametrize(
-    "arch",
-    [
-        pytest.param(a, marks=slow_unless(a.input_size < 250 and a.options.get("depth", 0) < 100 and a.family != "vgg"))
-        for a in TABLES.values()
-    ],
+    "arch", [pytest.param(a, marks=slow_unless(multiply_adds(a.name) < COSTLY)) for a in TABLES.values()]
 )
 def test_every_tables_network_is_traced_and_computes_the_same_at_other_sizes(arch: Arch) -> None:
     agrees(traced, *of_table(arch))

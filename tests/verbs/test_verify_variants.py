@@ -10,10 +10,12 @@ import pytest
 
 from helpers import variants
 from helpers.checkpoints import SMALL, Saver, seeded_variables
+from porter.catalog.models import find_arch
 from porter.errors import PorterError
 from porter.parity.compare_runs import Settings
 from porter.parity.result import Verification
 from porter.runners.images import sample_paths
+from porter.runners.side import original_weights
 from porter.verbs.port import port
 from porter.verbs.seed import seed
 from porter.verbs.verify import verify
@@ -176,3 +178,10 @@ def test_a_graph_with_one_other_tensor(tf: Any, tmp_path: Path) -> None:
     only = Settings(precision="float32", endpoints="^Conv2d_0$")
     found = verify(SMALL, seeded, sample_paths()[:1], graph=graph, settings=only).ports["torch"]
     assert found.cause == "other weights: 1 of 137 tensors differs: MobilenetV1/Conv2d_0/BatchNorm/beta"
+
+
+def test_folded_weights_are_not_compared_with_others() -> None:
+    arch = find_arch(SMALL)
+    plain, folded = (variants.as_checkpoint(each) for each in (seeded_variables(), variants.fold(seeded_variables())))
+    assert original_weights(folded, arch, "tf") is None
+    assert dict(original_weights(plain, arch, "tf") or {}).keys() == seeded_variables().keys()
