@@ -120,6 +120,7 @@ def test_kerass_cell_is_slims_cell(slim: SimpleNamespace, case: Case) -> None:
 def test_the_numbers_are_slims(slim: SimpleNamespace, name: str) -> None:
     numbers, own = slims_numbers(slim, name, "pnasnet"), dataclasses.asdict(CONFIGS[name])
     del own["stem"]
+    assert own.pop("aux_scaling") == 1  # AmoebaNet's
     assert own == {key: numbers[key] for key in own}
     assert (numbers["num_reduction_layers"], numbers["use_bounded_activation"]) == (2, False)
 

@@ -11,7 +11,7 @@ import pytest
 from helpers.checkpoints import Saver, seeded_variables, training_checkpoint
 from porter import verify
 from porter.catalog.goldens import recorded
-from porter.errors import FormatError, PorterError
+from porter.errors import FormatError
 from porter.formats.tensorflow.graphdef import parse_graph
 from porter.formats.tensorflow.source import load_graph
 from porter.graph.rewrite.freeze import freeze
@@ -217,13 +217,14 @@ def test_images_of_another_size_are_one_sentence(tf: Any) -> None:
         runner(np.zeros((1, 64, 64, 3), np.float32))
 
 
-def test_a_ported_file_cannot_stand_in_for_the_original(tmp_path: Path) -> None:
+def test_tensors_of_the_originals_names_in_another_format_fill_its_graph(tmp_path: Path) -> None:
     from safetensors.numpy import save_file
 
-    path = tmp_path / "port.safetensors"
+    path = tmp_path / "original.safetensors"
     save_file(seeded_variables(), path)
-    with pytest.raises(PorterError, match="verify against the checkpoint or frozen graph that it was ported from"):
-        verify(NAME, checkpoint=path)
+    result = verify(NAME, checkpoint=path)
+    assert result
+    assert result.reference.endswith("running the original graph, filled by porter's reader of original.safetensors")
 
 
 def test_other_messages_are_not_graphs() -> None:
