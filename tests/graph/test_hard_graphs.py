@@ -214,17 +214,18 @@ def test_ops_that_lack_inputs_or_have_others(tmp_path: Path, inputs: tuple[str, 
     """Every op that porter.graph names, with inputs of shapes that it does not accept."""
     assert len(RULES) > 150
     assert {op for op in RULES if not op.startswith("_")} <= set(OPS)
-    for op in OPS:
+    for ops in (OPS[at : at + 10] for at in range(0, len(OPS), 10)):
         graph = GraphDef()
         graph.node.add(name="x", op="Placeholder").attr["shape"].shape.dim.add(size=3)
         constant = graph.node.add(name="c", op="Const")
         constant.attr["dtype"].type = constant.attr["value"].tensor.dtype = 3
         constant.attr["value"].tensor.tensor_shape.dim.add(size=3)
         constant.attr["value"].tensor.int_val.extend([1, 2, 3])
-        graph.node.add(name="y", op=op, input=inputs)
-        graph.node.add(name="z", op="Relu", input=["y"])
+        for op in ops:
+            graph.node.add(name=f"y/{op}", op=op, input=inputs)
+            graph.node.add(name=f"z/{op}", op="Relu", input=[f"y/{op}"])
         (tmp_path / "graph.pb").write_bytes(graph.SerializeToString())
-        assert inspect(tmp_path / "graph.pb").as_dict()["kind"] == "graph", op
+        assert inspect(tmp_path / "graph.pb").as_dict()["kind"] == "graph", ops
 
 
 @pytest.mark.parametrize("op", ["AvgPool", "MaxPool", "Conv2D", "Conv2DBackpropInput"])

@@ -13,6 +13,7 @@ from torch import nn
 from helpers.goldens import COSTLY, multiply_adds
 from porter import load
 from porter.catalog.models import ARCHS, Arch
+from porter.mapping.table import Table
 from porter.nets.nasnet import design
 from porter.nets.nasnet.torch import NASNet
 
@@ -32,9 +33,11 @@ UNPADDED = Sizes(((2, 113, 114), (1, 118, 145), (3, 144, 112)), 107, 256)
 """For networks without padding in the first layers, which take sides from 75 on."""
 FLAT = Sizes(((2, 224, 225), (1, 255, 240)), 224, 255)
 """For VGG, whose first fully connected layer reads a map of 7x7."""
+DETECTED = Sizes(((2, 289, 300), (1, 321, 258)), 257, 512)
+"""For detectors: an export is for sides at which no further map shrinks to 1x1, as the last ones are at 300."""
 SIZES = dict.fromkeys(("inception_v3", "inception_v4", "inception_resnet_v2"), UNPADDED)
 SIZES |= dict.fromkeys(("vgg_16", "vgg_19"), FLAT)
-"""The sizes of each table's images; ANY for all others."""
+"""The sizes of each table's images; ANY for all other classifiers."""
 
 TABLES = {arch.table: arch for arch in ARCHS.values()}
 """One model of each mapping table."""
@@ -69,7 +72,7 @@ def ready(network: nn.Module) -> Any:
 
 
 def of_table(arch: Arch) -> tuple[Any, Sizes]:
-    return ready(load(arch.name, "torch")), SIZES.get(arch.table, ANY)
+    return ready(load(arch.name, "torch")), SIZES.get(arch.table, ANY if Table.of(arch).logits else DETECTED)
 
 
 def traced(network: nn.Module, sizes: Sizes) -> Any:
