@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from functools import cache, partial
+from functools import cache
 
 import numpy as np
 import pytest
 
+from helpers.checkpoints import with_fills
 from porter.catalog.goldens import recorded, seeded_checkpoint
 from porter.catalog.models import ARCHS, find_arch
 from porter.errors import MappingError
@@ -35,23 +36,13 @@ def stored(model: str, dialect: str) -> Checkpoint:
     if dialect == "tf":
         return seeds
     table = Table.of(find_arch(model))
-    filled = with_fills(seeds, table.lone("tf", dialect))
+    filled = with_fills(seeds, table.lone("tf", dialect), np.float16)
     return translate(filled, find_arch(model), "tf", dialect).as_checkpoint(seeds)
 
 
 def half(entry: Entry) -> Entry:
     values = entry.load().astype(np.float16)
     return Entry(entry.shape, values.dtype, lambda: values)
-
-
-def with_fills(checkpoint: Checkpoint, tensors: Collection[Lone]) -> Checkpoint:
-    """Return ``checkpoint`` with the value in ``tensors`` that another dialect, which lacks them, stands for."""
-    fills = {lone.own.source: lone.fill for lone in tensors if lone.own.source in checkpoint.entries}
-    filled = {
-        name: checkpoint.entries[name]._replace(load=partial(np.full, checkpoint.entries[name].shape, fill, np.float16))
-        for name, fill in fills.items()
-    }
-    return Checkpoint(checkpoint.path, checkpoint.format, {**checkpoint.entries, **filled})
 
 
 def refused(checkpoint: Checkpoint, tensors: Collection[Lone]) -> list[str]:
@@ -75,7 +66,7 @@ def test_there_and_back_is_bit_identical_or_refused_by_name(model: str) -> None:
                 ) as no:
                     translate(before, arch, source, target)
                 assert any(name in str(no.value) for name in names)
-                before = with_fills(before, lost)
+                before = with_fills(before, lost, np.float16)
             there = translate(before, arch, source, target).as_checkpoint(before)
             back = translate(there, arch, target, source).entries
             kept = [pair.source for pair in table.pairs(source, source)]
