@@ -63,7 +63,7 @@ def _network(arch: Arch, dialect: str, num_classes: int, in_channels: int) -> _N
     network = table.networks[dialect]
     values = {"num_classes": num_classes, "in_channels": in_channels, "input_size": arch.input_size}
     arguments = {**network.filled(arch, **values), **exact_settings(table.differs, dialect)}
-    return _Network(network.constructor, network.processor, arguments)
+    return _Network(network.constructor_of(arch), network.processor, arguments)
 
 
 def _images(arch: Arch, channels: int) -> _Images:

@@ -85,9 +85,14 @@ class Differs:
         else:
             return None
         sizes = f" at input sizes that are no multiple of {self.multiple}" if self.multiple else ""
-        by = f"by up to {self.logits:.1%} of the logits' standard deviation"
+        by = f"by up to {percent(self.logits)} of the logits' standard deviation"
         exact = f"; it is exact with {self.remedy}" if self.settings else ""
         return f"{begin}{sizes}, {by}: {self.why} ({self.version} on {self.measured}; {self.source}){exact}"
+
+
+def percent(share: float) -> str:
+    """Return a share as a reader has it, with at least one digit that is not 0 from 0.01% on."""
+    return f"{share:.1%}" if share >= 0.001 else f"{share:.2%}"
 
 
 def written_settings(settings: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from porter.catalog.models import ARCHS, Arch
 from porter.mapping.dialects import ORIGINAL, Dialect
-from porter.mapping.differs import exact_settings, written_settings
+from porter.mapping.differs import exact_settings, percent, written_settings
 from porter.mapping.rows import Lone
 from porter.mapping.table import Table
 
@@ -50,14 +50,14 @@ class Cell:
         if self.settings:
             return f"same with {written_settings(self.settings)}"
         at = f"same at multiples of {self.multiple}, otherwise " if self.multiple else ""
-        return f"{at}differs by {self.logits:.1%}"
+        return f"{at}differs by {percent(self.logits)}"
 
     @property
     def mark(self) -> str:
         """The same in a word or a number."""
         if self.logits is None:
             return "names"
-        return "same" if not self.logits or self.settings or self.multiple else f"{self.logits:.1%}"
+        return "same" if not self.logits or self.settings or self.multiple else percent(self.logits)
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything as plain values for JSON."""

@@ -1,13 +1,15 @@
 """Networks: the networks that libraries themselves have of a table, and the public constructors that build them.
 
 A table's ``[network.DIALECT]`` and an overlay's ``[network]`` are data. ``constructor`` is a function or class of the
-dialect's ``library``. ``arguments`` are its keyword arguments; where there is a ``config``, a class of the library,
-they are that class's, and its instance is the constructor's only argument. ``processor`` is the library's class that
-prepares images. ``same_on`` is a golden on which the network computes the original's function, as a test measures.
+dialect's ``library``; where the dialect has none, porter builds no network. ``arguments`` are its keyword arguments;
+where there is a ``config``, a class of the library, they are that class's, and its instance is the constructor's only
+argument. ``processor`` is the library's class that prepares images. ``same_on`` is a golden on which the network
+computes the original's function, as a test measures. ``classes`` is the number of classes of a constructor that builds
+no other.
 
 In arguments, a text that is one placeholder becomes its value: ``{num_classes}``, ``{input_size}``, ``{in_channels}``,
 ``{none}``, and the model's own options, such as ``{multiplier}``. A table ``{ multiplier = { "1.0" = "x" } }`` chooses
-by an option: with any other value the library has no such network.
+by an option, the constructor too: with any other value the library has no such network.
 """
 
 from __future__ import annotations
@@ -20,7 +22,14 @@ from typing import Any
 from porter.catalog.models import Arch
 from porter.errors import MappingError, PorterError
 
-TYPES: Mapping[str, type] = {"constructor": str, "config": str, "processor": str, "same_on": str, "arguments": dict}
+TYPES: Mapping[str, type] = {
+    "constructor": str,
+    "config": str,
+    "processor": str,
+    "same_on": str,
+    "classes": int,
+    "arguments": dict,
+}
 """The keys of an entry. All but ``constructor`` may be left out."""
 
 
@@ -29,11 +38,16 @@ class Network:
     """How the library of ``dialect`` builds its own network; see the module for the fields."""
 
     dialect: str
-    constructor: str
+    constructor: str | Mapping[str, Any]
     config: str | None = None
     processor: str | None = None
     same_on: str | None = None
+    classes: int | None = None
     arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    def constructor_of(self, arch: Arch) -> str:
+        """Return the name of the constructor for ``arch``. Raises PorterError as `filled` does."""
+        return str(self._value(self.constructor, arch.options, arch))
 
     def filled(self, arch: Arch, **values: int) -> dict[str, Any]:
         """Return the arguments for ``arch``, with the ``values`` of placeholders that are no options.
@@ -73,9 +87,9 @@ def _checked(dialect: str, entry: Mapping[str, Any], dialects: Collection[str], 
     if "constructor" not in entry:
         raise MappingError(f"{which} without a constructor: name a function or class of the library")
     for key, value in entry.items():
-        if not isinstance(value, TYPES[key]):
+        if not isinstance(value, TYPES[key]) and not (key == "constructor" and isinstance(value, dict)):
             raise MappingError(f"{which} whose {key} is {value!r}: expected a {TYPES[key].__name__}")
-    for choice in entry.get("arguments", {}).values():
+    for choice in (entry["constructor"], *entry.get("arguments", {}).values()):
         if isinstance(choice, dict) and not (len(choice) == 1 and all(isinstance(v, dict) for v in choice.values())):
             raise MappingError(f'{which} with the choice {choice!r}: write {{ option = {{ "value" = argument }} }}')
     return entry

@@ -20,8 +20,9 @@ def library_network(arch: Arch, dialect: str) -> tuple[Dialect, Network]:
     Raises PorterError where the library has none.
     """
     table = Table.of(arch)
-    if dialect not in table.networks:
-        known = ", ".join(table.record(name).library for name in table.networks) or "no library"
+    built = {name: table.record(name).library for name in table.networks if table.record(name).library}
+    if dialect not in built:
+        known = ", ".join(built.values()) or "no library"
         raise PorterError(f"porter builds {arch.name} with {known}, not with {dialect}: choose another side")
     return table.record(dialect), table.networks[dialect]
 
@@ -35,10 +36,16 @@ def build_library(
     network or is not installed, and MappingError where a tensor is missing, left over or of another shape.
     """
     record, network = library_network(arch, dialect)
+    if network.classes not in (None, num_classes):
+        first = "port it with `drop_background` first" if num_classes - 1 == network.classes else "choose another side"
+        raise PorterError(
+            f"{record.library} builds {network.constructor_of(arch)} with {network.classes} classes alone, and "
+            f"{tensors.path} has {num_classes}: {first}"
+        )
     library = _imported(record)
     arguments = network.filled(arch, num_classes=num_classes, input_size=input_size, in_channels=in_channels)
     arguments |= settings
-    build = getattr(library, network.constructor)
+    build = getattr(library, network.constructor_of(arch))
     module = build(**arguments) if network.config is None else build(getattr(library, network.config)(**arguments))
     if record.framework == "torch":
         module.eval()

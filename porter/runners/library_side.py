@@ -57,7 +57,7 @@ def library_side(spec: str, context: Context) -> Side:
     known = tuple(sentences(differing, ORIGINAL, record.name, None))
     runner = LibraryRunner(runner_of(module, context.table, dialect=record.name), _label(record), known)
     built = f" with {written_settings(settings)}" if settings else ""
-    return Side(record.name, f"{runner.label}'s own network, {network.constructor}{built}", runner)
+    return Side(record.name, f"{runner.label}'s own network, {network.constructor_of(context.arch)}{built}", runner)
 
 
 class LibraryRunner(Runner):

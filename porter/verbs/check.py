@@ -9,7 +9,8 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import index
@@ -21,6 +22,8 @@ from porter.files.seals import FILES, TENSORS, is_sealed, record_beside
 from porter.formats.identify import NOTHING, RECORD_NAMES, Identity, identify, record_in
 from porter.formats.input_digests import Inputs
 from porter.formats.locate import resolve_path
+from porter.formats.numpy.npz import VALUES, listed_arrays
+from porter.formats.open import open_checkpoint
 from porter.formats.savers import index_of
 from porter.formats.signatures import (
     BUNDLE,
@@ -199,6 +202,10 @@ def _strings(digests: Any) -> dict[str, str]:
     return dict(digests)
 
 
+_HOLDERS = (".pth", ".keras", ".h5", ".pb", ".npz")
+"""The suffixes of files whose tensors have their digests in the record beside them."""
+
+
 def _by_record(path: Path, record: Path, inputs: Inputs) -> Checked:
     """Check the file ``path``, or all files of the folder ``path``, by ``record``."""
     stated = _read(record)
@@ -217,7 +224,7 @@ def _by_record(path: Path, record: Path, inputs: Inputs) -> Checked:
                 count, found = _safetensors(file, opened)
             damaged += found or ([f"{name}, which is another file"] if inputs.digests[file] != want else [])
         elif inputs.digests[file] != want:
-            damaged += _which(file, stated.tensors) if name.endswith((".pth", ".keras", ".h5")) else [name]
+            damaged += _which(file, stated.tensors) if name.endswith(_HOLDERS) else [name]
     return Checked(path, inputs.digests, count, tuple(damaged))
 
 
@@ -268,15 +275,35 @@ def _digest(file: BinaryIO, size: int) -> str:
 def _which(path: Path, tensors: Mapping[str, str]) -> list[str]:
     """Return the tensors whose bytes ``path`` no longer holds, or the other part of it that differs."""
     try:
-        there = {hashlib.sha256(raw).hexdigest() for raw in _contents(path)}
+        there = Counter(hashlib.sha256(raw).hexdigest() for raw in _contents(path))
     except Exception:  # the file is known to be damaged, and libraries may raise any error on it
         return [f"the structure of {path.name}, which hides its tensors"]
-    lost = [name for name, digest in tensors.items() if digest not in there]
+    alike: dict[str, list[str]] = {}
+    for name, digest in tensors.items():
+        alike.setdefault(digest, []).append(name)
+    lost = [each for digest, names in alike.items() for each in _lost(names, len(names) - there[digest])]
     return lost or [f"a part of {path.name} besides the tensors"]
 
 
+def _lost(names: Sequence[str], missing: int) -> list[str]:
+    """Return those of ``names``, whose values are equal, that the file no longer has: ``missing`` of them."""
+    if missing <= 0:
+        return []
+    if missing == len(names):
+        return [*names]
+    return [f"{missing} of {len(names)} tensors with equal values, {names[0]} among them"]
+
+
 def _contents(path: Path) -> Iterator[bytes]:
-    """Yield the stored bytes of each member of a zip archive, unchecked, and the values of every HDF5 dataset."""
+    """Yield the stored bytes of all tensors.
+
+    They are those of each member of a zip archive, unchecked, of each array in a pickled row of arrays, of every HDF5
+    dataset, and of a graph's constants.
+    """
+    if path.suffix == ".pb":
+        opened = open_checkpoint(path)
+        yield from (opened[name].tobytes() for name in opened)
+        return
     with path.open("rb") as file:
         if file.read(8) == HDF5_START:
             yield from _datasets(path)
@@ -289,6 +316,8 @@ def _contents(path: Path) -> Iterator[bytes]:
                 raw = file.read(member.compress_size)
                 if raw[:8] == HDF5_START:
                     yield from _datasets(path, raw)
+                elif member.filename == VALUES:
+                    yield from (array.values().tobytes() for array in listed_arrays(raw))
                 else:
                     yield raw
 

@@ -12,8 +12,11 @@ from helpers.checkpoints import SMALL, seeded_variables
 from helpers.logits import judged
 from porter import port
 from porter.catalog.goldens import recorded
+from porter.catalog.models import find_arch
 from porter.formats.open import open_checkpoint
+from porter.mapping.table import Table
 from porter.runners.golden import golden_images
+from porter.verbs.seed import seed
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +59,33 @@ def test_its_published_form_comes_back(tf: Any, written: Path, tmp_path: Path) -
         port(SMALL, "keras", "tf", checkpoint=tmp_path / name, out=out)
         back, want = open_checkpoint(out), seeded_variables(SMALL)
         assert {key: value.tobytes() for key, value in back.items()} == {k: v.tobytes() for k, v in want.items()}
+
+
+FAMILIES = [
+    *("mobilenet_v2_0.35_96", "mobilenet_v3_small_1.0_224", "mobilenet_v3_small_minimalistic_1.0_224", "nasnet_mobile"),
+    *("resnet_v1_50", "resnet_v2_50", "inception_v3", "inception_resnet_v2", "vgg_16"),
+]
+"""The smallest model of each family that keras.applications has."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["m.h5", "m.weights.h5"])
+@pytest.mark.parametrize("model", FAMILIES)
+def test_every_constructor_puts_each_tensor_of_the_file_in_its_place(tmp_path: Path, model: str, name: str) -> None:
+    """It reads layers by their order alone; tests/runners/test_library_side.py compares what they compute."""
+    keras: Any = pytest.importorskip("keras")
+    arch = find_arch(model)
+    table = Table.load(arch.table)
+    result = port(model, "tf", "keras", checkpoint=seed(model, tmp_path / "s.ckpt").out, out=tmp_path / name)
+    entry, record = table.networks["keras"], table.record("keras")
+    arguments = entry.filled(arch, num_classes=arch.num_classes, input_size=arch.input_size, in_channels=3)
+    keras.utils.clear_session()  # it numbers its unnamed layers
+    constructor = getattr(keras.applications, entry.constructor_of(arch))
+    network = constructor(**arguments | {"weights": str(tmp_path / name)})
+    got = {f"{layer.name}/{weight.name}": np.asarray(weight) for layer in network.layers for weight in layer.weights}
+    want = {record.unscoped(key): entry.load() for key, entry in result.translation.entries.items()}
+    assert got.keys() == want.keys()
+    assert all(np.array_equal(got[key], value) for key, value in want.items())
 
 
 def _save_published(model: Any, path: Path) -> None:

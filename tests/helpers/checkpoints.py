@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from porter.catalog.goldens import recorded
 from porter.catalog.seeded_weights import seeded
 from porter.formats.checkpoint import Checkpoint, Entry
 from porter.formats.roles import SHADOW_SUFFIX
+from porter.mapping.table import Lone, Pair
 
 Saver = Callable[..., Path]
 SMALL = "mobilenet_v1_0.25_128"
@@ -108,6 +110,26 @@ def in_memory(tensors: Mapping[str, np.ndarray], name: str = "model.ckpt") -> Ch
     """Return ``tensors`` as a checkpoint that no file holds, for what reads names and shapes alone."""
     entries = {key: Entry(value.shape, value.dtype, partial(np.asarray, value)) for key, value in tensors.items()}
     return Checkpoint(Path(name), "memory", entries)
+
+
+def with_fills(checkpoint: Checkpoint, tensors: Collection[Lone], dtype: type = np.float32) -> Checkpoint:
+    """Return ``checkpoint`` with the value in ``tensors`` that another dialect, which lacks them, stands for."""
+    fills = {lone.own.source: lone.fill for lone in tensors if lone.own.source in checkpoint.entries}
+    filled = {
+        name: checkpoint.entries[name]._replace(load=partial(np.full, checkpoint.entries[name].shape, fill, dtype))
+        for name, fill in fills.items()
+    }
+    return replace(checkpoint, entries={**checkpoint.entries, **filled})
+
+
+def with_classes(checkpoint: Checkpoint, heads: Collection[Pair], classes: int) -> Checkpoint:
+    """Return ``checkpoint`` with the last ``classes`` of its ``heads``, such as those after the background."""
+    cut = {}
+    for pair in heads:
+        if pair.source in checkpoint.entries:
+            axis, value = pair.source_axes.index("O"), checkpoint[pair.source]
+            cut[pair.source] = value.take(range(value.shape[axis] - classes, value.shape[axis]), axis)
+    return replace(checkpoint, entries={**checkpoint.entries, **in_memory(cut).entries})
 
 
 def detector() -> dict[str, np.ndarray]:

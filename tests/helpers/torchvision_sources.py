@@ -17,6 +17,19 @@ SOURCES = Path(sys.prefix) / "sources" / "torchvision"
 _NAME = "torchvision_sources"
 _PACKAGES = ("", ".models", ".ops", ".transforms")
 """Packages whose own __init__ imports everything: only the files below them are imported here."""
+FILES = {
+    "googlenet": "googlenet",
+    "inception_v3": "inception",
+    "mobilenet_v2": "mobilenetv2",
+    "mobilenet_v3_large": "mobilenetv3",
+    "mobilenet_v3_small": "mobilenetv3",
+    "resnet50": "resnet",
+    "resnet101": "resnet",
+    "resnet152": "resnet",
+    "vgg16": "vgg",
+    "vgg19": "vgg",
+}
+"""The file of each constructor."""
 
 
 def network_file(name: str) -> Any:
@@ -31,3 +44,12 @@ def network_file(name: str) -> Any:
     vars(presets)["ImageClassification"] = object  # the networks only mention it in records of their weights
     sys.modules.setdefault(presets.__name__, presets)
     return importlib.import_module(f"{_NAME}.models.{name}")
+
+
+class Models(ModuleType):
+    """torchvision.models: it has the constructors of FILES."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in FILES:
+            raise AttributeError(name)
+        return getattr(network_file(FILES[name]), name)

@@ -30,7 +30,9 @@ def test_every_dialect_of_every_table_has_a_cell() -> None:
         (("mobilenet_v1", "keras"), "same at multiples of 32, otherwise differs by 77.4%", ("golden", "library")),
         (("nasnet_large", "timm"), "differs by 4.0%", ("library",)),
         (("nasnet_mobile", "keras"), "differs by 10.2%", ("golden", "library")),
-        (("mobilenet_v1", "tensornets"), "not compared", ("names",)),
+        (("mobilenet_v1", "tensornets"), "same", ("library",)),
+        (("mobilenet_v3_small", "timm"), "differs by 0.09%", ("library",)),
+        (("resnet_v1_50", "cadene"), "differs by 45.4%", ("library",)),
     ],
 )
 def test_the_function_and_its_proof(key: tuple[str, str], function: str, proof: tuple[str, ...]) -> None:

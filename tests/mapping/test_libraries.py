@@ -12,36 +12,22 @@ import pytest
 import torch
 
 from helpers import libraries, tensornets_graphs
-from porter.catalog.models import ARCHS, find_arch, is_model
+from helpers.logits import judged
+from porter.catalog.goldens import recorded, seeded_checkpoint
+from porter.catalog.models import ARCHS, Arch, find_arch, is_model
 from porter.formats.checkpoint import Checkpoint, Entry
+from porter.mapping.grid import grid
 from porter.mapping.shapes import expected_shapes
 from porter.mapping.table import Table
 from porter.mapping.translate import translate
+from porter.runners.golden import golden_images
 
-GRAPHS = {
-    "mobilenet_v1_0.25_128": ("mobilenets", "mobilenet25"),
-    "mobilenet_v2_0.35_224": ("mobilenets", "mobilenet35v2"),
-    "mobilenet_v3_large_1.0_224": ("mobilenets", "mobilenet100v3large"),
-    "mobilenet_v3_small_1.0_224": ("mobilenets", "mobilenet100v3small"),
-    "mobilenet_v3_large_minimalistic_1.0_224": ("mobilenets", "mobilenet100v3largemini"),
-    "mobilenet_v3_small_minimalistic_1.0_224": ("mobilenets", "mobilenet100v3smallmini"),
-    "nasnet_large": ("nasnets", "nasnetAlarge"),
-    "nasnet_mobile": ("nasnets", "nasnetAmobile"),
-    "pnasnet_large": ("nasnets", "pnasnetlarge"),
-    "inception_v3": ("inceptions", "inception3"),
-    "inception_v4": ("inceptions", "inception4"),
-    "inception_resnet_v2": ("inceptions", "inceptionresnetS"),
-    "resnet_v1_50": ("resnets", "resnet50"),
-    "resnet_v1_101": ("resnets", "resnet101"),
-    "resnet_v1_152": ("resnets", "resnet152"),
-    "resnet_v2_50": ("resnets", "resnet50v2"),
-    "resnet_v2_101": ("resnets", "resnet101v2"),
-    "resnet_v2_152": ("resnets", "resnet152v2"),
-    "vgg_16": ("vggs", "vgg16"),
-    "vgg_19": ("vggs", "vgg19"),
-}
-QUICK = {"mobilenet_v1_0.25_128", "resnet_v2_50", "vgg_16"}
-"""Those whose graphs TensorFlow builds within seconds."""
+TABLES = {name: Table.load(name) for name in sorted({arch.table for arch in ARCHS.values()})}
+TENSORNETS = [table for table in TABLES.values() if "tensornets" in table.dialects]
+QUICK = {"mobilenet_v1", "resnet_v2_50", "vgg_16"}
+"""The tables whose graphs TensorFlow builds within seconds."""
+SAME = {"mobilenet_v1", "mobilenet_v2", "mobilenet_v3_small_minimalistic"}
+"""The tables whose networks of TensorNets compute three images within seconds."""
 
 
 SIZES = {"mobilenet_v2_0.35": "_96", "mobilenet_v1_0.25": "_128"}
@@ -58,23 +44,57 @@ def test_names_and_shapes_are_those_of_the_librarys_network(dialect: str, model:
     assert expected_shapes(arch, table, dialect) == theirs
 
 
-@pytest.mark.parametrize("model", [pytest.param(m, marks=[] if m in QUICK else pytest.mark.slow) for m in GRAPHS])
-def test_names_shapes_and_order_are_those_of_tensornets(model: str) -> None:
-    arch = find_arch(model)
-    table = Table.load(arch.table)
+def golden_of(table: Table) -> str | None:
+    """Return the golden that the table compares TensorNets on, None where nobody ran TensorNets' network."""
+    measured = [entry.measured for entry in table.differs if entry.dialect == "tensornets"]
+    return measured[0] if measured else table.networks["tensornets"].same_on
+
+
+def of_tensornets(table: Table) -> tuple[Arch, str]:
+    """Return a model of ``table`` and TensorNets' function of it."""
+    golden = golden_of(table)
+    name = recorded(golden).model if golden else next(arch.name for arch in ARCHS.values() if arch.table == table.name)
+    return find_arch(name), table.networks["tensornets"].constructor_of(find_arch(name))
+
+
+def marked(table: Table, quick: set[str]) -> Any:
+    return pytest.param(table, id=table.name, marks=[] if table.name in quick else pytest.mark.slow)
+
+
+@pytest.mark.parametrize("table", [marked(table, QUICK) for table in TENSORNETS])
+def test_names_shapes_and_order_are_those_of_tensornets(table: Table) -> None:
+    arch, network = of_tensornets(table)
     shapes = expected_shapes(arch, table, "tensornets")
     ours = sorted(shapes, key=table.record("tensornets").rank)
-    theirs = tensornets_graphs.variables(*GRAPHS[model], size=arch.input_size, classes=arch.num_classes)
+    theirs = tensornets_graphs.variables(network, size=arch.input_size, classes=arch.num_classes)
     assert [(name, shapes[name]) for name in ours] == theirs
+
+
+@pytest.mark.parametrize("table", [marked(table, SAME) for table in TENSORNETS if golden_of(table)])
+def test_tensornets_computes_what_the_table_says(table: Table) -> None:
+    """Its own network, with the port of the golden's weights."""
+    arch, network = of_tensornets(table)
+    golden = recorded(str(golden_of(table)))
+    seeds, images = seeded_checkpoint(golden), golden_images(golden.input_size).astype(np.float32)
+    tensors = translate(seeds, arch, "tf", "tensornets").as_checkpoint(seeds)
+    found = tensornets_graphs.logits(network, dict(tensors), images, arch.num_classes)
+    if logits := [entry.logits for entry in table.differs if entry.dialect == "tensornets"]:
+        want = golden.values()["logits_float64"]
+        assert np.abs(found - want).max() / want.std() == pytest.approx(logits[0], rel=0.01, abs=1e-4)
+    else:
+        assert judged(found, golden.name)
 
 
 def test_each_librarys_dialect_is_compared() -> None:
     """But for the tables that only extend a compared one by another width or depth."""
     compared = {(dialect, find_arch(model).table) for dialect, model in MODELS}
-    compared |= {("tensornets", find_arch(model).table) for model in GRAPHS}
-    tables = {arch.table for arch in ARCHS.values()}
-    names = {"timm", "hf", "cadene", "torchvision", "tensornets"}
-    assert compared == {(d, name) for name in tables for d in Table.load(name).dialects if d in names}
+    names = {"timm", "hf", "cadene", "torchvision"}
+    assert compared == {(d, name) for name, table in TABLES.items() for d in table.dialects if d in names}
+
+
+def test_each_librarys_function_is_compared() -> None:
+    """Of every dialect the grid knows whether the library computes the original, but for some of TensorNets'."""
+    assert {cell.dialect.name for cell in grid() if cell.logits is None} <= {"tensornets"}
 
 
 KERAS_APPLICATIONS = [
@@ -112,7 +132,7 @@ def test_kerass_names_and_shapes_are_those_of_keras_applications(model: str) -> 
     entry, record = table.networks["keras"], table.record("keras")
     values = {"num_classes": arch.num_classes, "input_size": arch.input_size, "in_channels": 3}
     keras.utils.clear_session()  # it numbers its unnamed layers
-    network = getattr(keras.applications, entry.constructor)(**entry.filled(arch, **values))
+    network = getattr(keras.applications, entry.constructor_of(arch))(**entry.filled(arch, **values))
     theirs = {f"{each.name}/{weight.name}": weight.shape for each in network.layers for weight in each.weights}
     optional = {pair.source for pair in table.pairs("keras", "keras", table.parts) if pair.part}
     shapes = expected_shapes(arch, table, "keras")

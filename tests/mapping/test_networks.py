@@ -21,8 +21,7 @@ VALUES = {"num_classes": 7, "input_size": 96, "in_channels": 3}
 
 
 @pytest.mark.parametrize(("table", "network"), NETWORKS, ids=[f"{name}.{each.dialect}" for name, each in NETWORKS])
-def test_every_network_has_a_library_and_arguments_for_a_model(table: str, network: Network) -> None:
-    assert Table.load(table).record(network.dialect).library
+def test_every_network_has_a_constructor_and_arguments_for_a_model(table: str, network: Network) -> None:
     if network.same_on:
         assert find_arch(recorded(network.same_on).model).table == table
         assert all(entry.dialect != network.dialect for entry in Table.load(table).differs)
@@ -30,11 +29,12 @@ def test_every_network_has_a_library_and_arguments_for_a_model(table: str, netwo
     for arch in ARCHS.values():
         if arch.table == table:
             try:
-                arguments = network.filled(arch, **VALUES)
+                arguments, constructor = network.filled(arch, **VALUES), network.constructor_of(arch)
             except PorterError:
                 continue
             built += 1
-            assert 7 in arguments.values()
+            assert constructor.isidentifier()
+            assert network.classes or 7 in arguments.values()
             assert not any("{" in str(value) for value in arguments.values())
     assert built
 
@@ -53,6 +53,20 @@ def test_a_choice_names_the_widths_that_the_library_has() -> None:
         network.filled(find_arch("mobilenet_v2_1.3_224"), **VALUES)
 
 
+def test_a_choice_names_the_constructor_too() -> None:
+    network = Table.load("mobilenet_v2").networks["tensornets"]
+    assert network.constructor_of(find_arch("mobilenet_v2_0.35_96")) == "MobileNet35v2"
+    with pytest.raises(PorterError, match=r"tensornets has no network mobilenet_v2_0.9_96: its multiplier must be one"):
+        network.constructor_of(find_arch("mobilenet_v2_0.9_96"))
+
+
+def test_a_library_that_porter_does_not_import_builds_nothing() -> None:
+    from porter.nets.library import library_network
+
+    with pytest.raises(PorterError, match=r"builds nasnet_mobile with keras.applications, pretrainedmodels, not with"):
+        library_network(find_arch("nasnet_mobile"), "tensornets")
+
+
 def test_placeholders_in_lists_and_none() -> None:
     network = Table.load("mobilenet_v1").networks["keras"]
     arguments = network.filled(find_arch("mobilenet_v1_0.25_128"), **VALUES)
@@ -65,6 +79,7 @@ def test_placeholders_in_lists_and_none() -> None:
         ({}, "without a constructor"),
         ({"constructor": 3}, "whose constructor is 3: expected a str"),
         ({"constructor": "f", "code": "x"}, r"with unknown keys \['code'\]"),
+        ({"constructor": {"b": "f"}}, "with the choice"),
         ({"constructor": "f", "arguments": {"a": {"b": 1}}}, "with the choice"),
         ({"constructor": "f", "arguments": {"a": {"b": {}, "c": {}}}}, "with the choice"),
     ],

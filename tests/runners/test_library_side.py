@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from helpers.checkpoints import with_classes, with_fills
 from helpers.importable import require_library
 from porter import endpoints, verify
-from porter.catalog.goldens import recorded
+from porter.catalog.goldens import recorded, seeded_checkpoint
 from porter.catalog.models import ARCHS, find_arch
 from porter.errors import MissingPackageError, PorterError
 from porter.mapping.differs import Differs
@@ -20,6 +21,7 @@ from porter.parity.compare_runs import Settings
 from porter.runners.context import Context
 from porter.runners.golden import golden_images
 from porter.runners.library_side import library_side
+from porter.runners.runner_of import runner_of
 
 TABLES = {arch.table: Table.load(arch.table) for arch in ARCHS.values()}
 LOGITS = 1e-9
@@ -27,18 +29,39 @@ LOGITS = 1e-9
 QUICK = {"mobilenet_v2_0.35_96", "mobilenet_v1_0.25_128", "mobilenet_v3_small_0.75_224@97"}
 
 
-def context_of(golden: str) -> Context:
+def context_of(golden: str, dialect: str | None = None) -> Context:
+    """Return the comparison with the golden's weights, or with those of them that ``dialect`` can hold."""
     found = recorded(golden)
     arch = find_arch(found.model)
-    return Context(arch, TABLES[arch.table], found.input_size, golden=found)
+    table, seeds = TABLES[arch.table], seeded_checkpoint(found)
+    lost = [] if dialect is None else table.lone("tf", dialect)
+    classes = table.networks[dialect].classes if dialect in table.networks else None
+    if classes in (None, arch.num_classes) and not any(lone.own.source in seeds for lone in lost):
+        return Context(arch, table, found.input_size, golden=found)
+    weights = with_fills(seeds, lost)
+    if classes is not None:
+        heads = [pair for pair in table.pairs("tf", "tf", table.parts) if pair.head]
+        weights = with_classes(weights, heads, classes)
+    return Context(arch, table, found.input_size, checkpoint=weights)
+
+
+def original_logits(context: Context, images: np.ndarray) -> np.ndarray:
+    """Return the golden's logits; with other weights those of porter's network, which other tests hold to goldens."""
+    if context.golden is not None:
+        return context.golden.values()["logits_float64"]
+    from porter.nets.build_torch import build
+
+    network = build(context.arch, context.tensors("torch"), None, "float64")
+    return runner_of(network, context.table)(images.astype(np.float64))[context.table.judged]
 
 
 def divergence(dialect: str, golden: str, how: str = "") -> float:
-    """Return the largest difference of the library's logits, in standard deviations of the golden's."""
-    context = context_of(golden)
+    """Return the largest difference of the library's logits, in standard deviations of the original's."""
+    context = context_of(golden, dialect)
     runner = library_side(context.table.record(dialect).library + how, context).runner
-    got = runner(golden_images(context.size).astype(runner.precisions[-1]))[context.table.logits]
-    want = recorded(golden).values()["logits_float64"]
+    images = golden_images(context.size)
+    got = runner(images.astype(runner.precisions[-1]))[context.table.judged]
+    want = original_logits(context, images)
     return float(np.abs(got - want).max() / want.std())
 
 
@@ -51,7 +74,10 @@ def marked(golden: str, *values: Any) -> Any:
 
 
 DIFFERING = [
-    (entry.measured, entry) for table in TABLES.values() for entry in table.differs if entry.dialect in table.networks
+    (entry.measured, entry)
+    for table in TABLES.values()
+    for entry in table.differs
+    if table.record(entry.dialect).library
 ]
 
 
@@ -65,7 +91,12 @@ def test_a_library_differs_by_the_tables_number(golden: str, entry: Differs, mon
         assert divergence(entry.dialect, golden, ":exact") < LOGITS
 
 
-SAME = [(each.same_on, each.dialect) for table in TABLES.values() for each in table.networks.values() if each.same_on]
+SAME = [
+    (each.same_on, each.dialect)
+    for table in TABLES.values()
+    for each in table.networks.values()
+    if each.same_on and table.record(each.dialect).library
+]
 
 
 @pytest.mark.parametrize(("golden", "dialect"), [marked(*each) for each in SAME])
@@ -110,6 +141,15 @@ def test_what_a_library_cannot_do_is_one_sentence(monkeypatch: pytest.MonkeyPatc
         verify("mobilenet_v1_1.0_224", reference="timm:x")
     with pytest.raises(PorterError, match=r"unknown side 'nowhere': choose .* or a library's own network \(keras.app"):
         verify("mobilenet_v1_0.25_128", reference="nowhere")
+
+
+def test_a_constructor_with_its_own_number_of_classes_alone() -> None:
+    """Cadene's constructors of torchvision's networks ignore their num_classes."""
+    with pytest.raises(
+        PorterError,
+        match=r"^pretrainedmodels builds inceptionv3 with 1000 classes alone, .* has 1001: .*drop_background",
+    ):
+        verify("inception_v3", reference="cadene")
 
 
 def test_a_library_that_is_not_installed_is_named_with_its_command(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -131,7 +131,7 @@ def test_a_mistake_in_a_written_file_fails(
     assert not out.exists()
 
 
-@pytest.mark.parametrize("dialect", ["hf", "tensornets"])
+@pytest.mark.parametrize("dialect", DISTINCT)
 def test_verify_takes_a_checkpoint_of_any_dialect(tf: Any, files: dict[str, Path], dialect: str) -> None:
     assert verify(SMALL, files[dialect])
 
@@ -184,18 +184,36 @@ def test_a_half_of_a_file_counts_as_its_own_dialect(files: dict[str, Path], tmp_
         port(SMALL, target="torch", checkpoint=tmp_path / "half.safetensors")
 
 
-@pytest.mark.parametrize("prefix", ["module.", "net.backbone."])
+@pytest.mark.parametrize("prefix", ["module.", "net.backbone.", "timm_model."])
 @pytest.mark.parametrize("dialect", ["hf", "torch"])
 def test_a_wrapped_networks_file_is_recognised_behind_its_prefix(
     files: dict[str, Path], dialect: str, prefix: str, tmp_path: Path
 ) -> None:
-    """DataParallel and Lightning put names before: Chiaraplizz/ST-TR#17, open-mmlab/mmpretrain#18."""
+    """DataParallel and Lightning put names before: Chiaraplizz/ST-TR#17, open-mmlab/mmpretrain#18.
+
+    So does transformers' TimmWrapper: huggingface/transformers#34564.
+    """
     from safetensors.numpy import load_file, save_file
 
     wrapped = {f"{prefix}{name}": value for name, value in load_file(files[dialect]).items()}
     save_file(wrapped, tmp_path / "wrapped.safetensors")
     result = port(SMALL, target="tf", checkpoint=tmp_path / "wrapped.safetensors")
     assert (result.source, result.translation.prefix) == (dialect, prefix)
+
+
+@pytest.mark.parametrize(("body", "head"), [("backbone.", "head."), ("0.", "1.")])
+def test_a_classifier_may_stand_in_another_scope_than_the_body(
+    files: dict[str, Path], body: str, head: str, tmp_path: Path
+) -> None:
+    """OpenMMLab's classifiers: backbone.conv1.weight, but head.fc.weight. open-mmlab/mmpretrain#620, #1411."""
+    from safetensors.numpy import load_file, save_file
+
+    tensors = load_file(files["torch"])
+    apart = {(head if name.startswith("classifier.") else body) + name: value for name, value in tensors.items()}
+    save_file(apart, tmp_path / "apart.safetensors")
+    result = port(SMALL, target="tf", checkpoint=tmp_path / "apart.safetensors")
+    got = result.translation.as_checkpoint(result.checkpoint)
+    assert all(np.array_equal(got[name], value) for name, value in seeded_variables().items())
 
 
 def test_a_file_without_the_background_is_verified(tf: Any, files: dict[str, Path], tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import torch
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from helpers.checkpoints import OTHER_OUTPUTS, OUTPUTS, SMALL
+from helpers.checkpoints import OTHER_OUTPUTS, OUTPUTS, SMALL, seeded_variables
 from porter import load, port
 from porter.cli.main import main
 from porter.errors import FormatError, PorterError
@@ -155,6 +155,41 @@ def test_the_tensor_that_differs_is_named(
     at = content.index(raw) + 5
     weights.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
     assert check(out).damaged == (tensor,)
+
+
+def damaged_at(path: Path, raw: bytes) -> tuple[str, ...]:
+    """Flip a bit of the first ``raw`` in ``path`` and return what a check finds."""
+    content = path.read_bytes()
+    at = content.index(raw) + 5
+    path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+    return check(path).damaged
+
+
+@pytest.mark.parametrize(
+    ("target", "name", "tensor"),
+    [("tf", "m.pb", "MobilenetV1/Logits/Conv2d_1c_1x1/biases"), ("tensornets", "m.npz", "logits/biases")],
+)
+def test_a_graphs_constant_and_an_array_of_a_row_are_named(
+    small: Path, tmp_path: Path, target: str, name: str, tensor: str
+) -> None:
+    out = tmp_path / name
+    port(SMALL, target=target, checkpoint=small, out=out)
+    assert check(out)
+    biases = seeded_variables()["MobilenetV1/Logits/Conv2d_1c_1x1/biases"].tobytes()
+    assert out.read_bytes().count(biases) == 1
+    assert damaged_at(out, biases) == (tensor,)
+
+
+def test_of_tensors_with_equal_values_their_number_is_said(small: Path, tmp_path: Path) -> None:
+    port(SMALL, checkpoint=small, out=tmp_path / "m.safetensors")
+    equal = np.full(8, 0.12345, np.float32)
+    save_file(
+        load_file(tmp_path / "m.safetensors") | {"bn1.weight": equal, "bn1.bias": equal}, tmp_path / "e.safetensors"
+    )
+    out = tmp_path / "m.pth"
+    port(SMALL, "torch", "torch", checkpoint=tmp_path / "e.safetensors", out=out)
+    assert check(out)
+    assert damaged_at(out, equal.tobytes()) == ("1 of 2 tensors with equal values, bn1.weight among them",)
 
 
 def test_digests_are_what_anybody_computes(small: Path, tmp_path: Path) -> None:

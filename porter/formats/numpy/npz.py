@@ -16,9 +16,11 @@ import numpy as np
 from porter.errors import FormatError, unreadable
 from porter.formats.checkpoint import Checkpoint, Entry
 from porter.formats.dtypes import check_shape, unread
-from porter.formats.numpy.pickled import unpickle_arrays
+from porter.formats.numpy.pickled import Array, unpickle_arrays
 from porter.formats.zip import DAMAGE, open_archive, said
 
+VALUES = "values.npy"
+"""The member with tensornets' row of arrays."""
 _LARGEST_RATIO = 64
 """Trained weights hardly compress; deflate's own bound is 1032."""
 _ROOM = 1 << 26
@@ -82,7 +84,19 @@ def _readable(path: Path, name: str) -> Iterator[None]:
 def _header(archive: zipfile.ZipFile, member: str) -> _Header:
     """Read an array's header and compare its size with the stored bytes. Raises FormatError."""
     with archive.open(member) as file:
-        start = io.BytesIO(file.read(_LONGEST_HEADER))
+        header = _parsed(io.BytesIO(file.read(_LONGEST_HEADER)))
+    stored = archive.getinfo(member).file_size - header.size
+    if not header.dtype.hasobject:
+        check_shape(header.shape, header.dtype)
+        if _bytes(header) != stored:
+            raise FormatError(
+                f"it has {stored} bytes, but {header.dtype} of shape {header.shape} takes {_bytes(header)}"
+            )
+    return header
+
+
+def _parsed(start: io.BytesIO) -> _Header:
+    """Return the header that an array begins with. Raises FormatError."""
     try:
         version = np.lib.format.read_magic(start)
         readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
@@ -93,13 +107,7 @@ def _header(archive: zipfile.ZipFile, member: str) -> _Header:
         raise
     except Exception as error:  # numpy evaluates the header as a literal, so that damage may raise any error
         raise FormatError(f"it does not begin like an array ({type(error).__name__})") from None
-    header = _Header(shape, fortran, dtype, start.tell())
-    stored = archive.getinfo(member).file_size - header.size
-    if not dtype.hasobject:
-        check_shape(shape, dtype)
-        if math.prod(shape) * dtype.itemsize != stored:
-            raise FormatError(f"it has {stored} bytes, but {dtype} of shape {shape} takes {_bytes(header)}")
-    return header
+    return _Header(shape, fortran, dtype, start.tell())
 
 
 def _bytes(header: _Header) -> int:
@@ -119,6 +127,12 @@ def _values(raw: bytes, header: _Header) -> np.ndarray:
     values = np.frombuffer(raw, header.dtype, offset=header.size)
     values = values.reshape(header.shape, order="F" if header.fortran else "C")
     return values.astype(_native(header.dtype), copy=False)
+
+
+def listed_arrays(raw: bytes) -> list[Array]:
+    """Return the arrays in the member VALUES, whose CRC-32 nobody compared. Raises FormatError if it is another."""
+    header = _parsed(io.BytesIO(raw[:_LONGEST_HEADER]))
+    return unpickle_arrays(memoryview(raw)[header.size :])
 
 
 def _listed(archive: zipfile.ZipFile, member: str) -> Iterator[tuple[str, Entry]]:
