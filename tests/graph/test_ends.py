@@ -71,18 +71,20 @@ def test_sizes_and_pieces_of_a_tensor_are_no_outputs() -> None:
 
 
 # ---- loops
-@pytest.fixture(scope="module")
-def looped(tf: Any) -> dict[str, Analysis]:
-    """Return an LSTM in a while loop of TensorFlow 1, for six steps and for as many as the input has."""
+@pytest.fixture(scope="module", params=["Enter and Exit", "While"])
+def looped(request: pytest.FixtureRequest, tf: Any) -> dict[str, Analysis]:
+    """Return an LSTM in a while loop of TensorFlow 1 and 2, for six steps and for as many as the input has."""
     v1 = tf.compat.v1
     found = {}
-    v1.disable_control_flow_v2()
+    (v1.enable_control_flow_v2 if request.param == "While" else v1.disable_control_flow_v2)()
     try:
         for name, steps in (("six", 6), ("open", None)):
             with tf.Graph().as_default() as graph:
                 x = v1.placeholder(tf.float32, (steps, None, 3) if steps else (None, None, 3), "words")
                 _unrolled(tf, x)
-                found[name] = analysed(GraphDef.FromString(graph.as_graph_def().SerializeToString()))
+                proto = GraphDef.FromString(graph.as_graph_def().SerializeToString())
+                assert any(node.op.removeprefix("Stateless") == request.param.partition(" ")[0] for node in proto.node)
+                found[name] = analysed(proto)
     finally:
         v1.enable_control_flow_v2()
     return found
@@ -127,7 +129,7 @@ def test_steps_that_the_input_decides_are_unknown(looped: dict[str, Analysis]) -
     assert layer.shape == (None, 1, 4)
     assert analysis.multiply_adds is None
     work = dict(graph_facts(analysis))["work"]
-    assert work == "multiply-adds unknown: the data decides how many steps rnn/while takes"
+    assert work == f"multiply-adds unknown: the data decides how many steps {layer.name} takes"
     with pytest.raises(PorterError, match="takes no pictures, so that `size` has no effect"):
         sized(Analysis(analysis.source, 224))
 

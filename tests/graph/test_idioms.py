@@ -151,11 +151,11 @@ def test_every_pattern_is_a_term_of_the_table() -> None:
 
 
 # ---- conditions of training
-@pytest.fixture(scope="module")
-def switched(tf: Any) -> Analysis:
+@pytest.fixture(scope="module", params=["Merge", "If"])
+def switched(request: pytest.FixtureRequest, tf: Any) -> Analysis:
     """Return a network whose batch norm and dropout a placeholder switches, as slim and tf.layers build them."""
     v1 = tf.compat.v1
-    v1.disable_control_flow_v2()
+    (v1.disable_control_flow_v2 if request.param == "Merge" else v1.enable_control_flow_v2)()
     try:
         with tf.Graph().as_default() as graph:
             x = v1.placeholder(tf.float32, (None, 8, 8, 3), "images")
@@ -174,7 +174,7 @@ def switched(tf: Any) -> Analysis:
             proto = GraphDef.FromString(graph.as_graph_def().SerializeToString())
     finally:
         v1.enable_control_flow_v2()
-    assert any(node.op == "Merge" for node in proto.node)
+    assert any(node.op.removeprefix("Stateless") == request.param for node in proto.node)
     return analysed(proto)
 
 

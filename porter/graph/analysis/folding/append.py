@@ -48,7 +48,8 @@ def _fused_norm(data: DataPath, layer: Layer, node: Node) -> bool:
 
 
 def _bias(data: DataPath, layer: Layer, node: Node) -> bool:
-    adds = node.op in ("Add", "AddV2") and data.has_channel_vector(node) and not layer.detail
+    one_for_all = data.has_channel_vector(node) or data.has_weight_of_one(node)
+    adds = node.op in ("Add", "AddV2") and one_for_all and not layer.detail
     if layer.norm or layer.bias or not (adds or node.op == "BiasAdd"):
         return False
     layer.bias = True
