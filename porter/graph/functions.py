@@ -116,7 +116,7 @@ class _Builder:
         """Replace a call by its function's nodes; ``above`` names the functions that enclose it."""
         functions = self._functions(call)
         names = {function.signature.name for function in functions}
-        size = len(self.nodes) + sum(len(function.node_def) for function in functions)
+        size = len(self.nodes) + sum(len(function.node_def) + len(call.inputs) for function in functions)
         if names & set(above) or len(above) >= _DEEPEST or size > _MOST_NODES:
             return
         if call.op in FUNCTIONS:

@@ -150,6 +150,11 @@ def test_every_pattern_is_a_term_of_the_table() -> None:
         parse("Add(@, #1)", RULES)
 
 
+def test_a_block_says_the_bias_before_the_norm(built: Any) -> None:
+    layers = built(lambda tf, x: _affine_norm(tf, tf.nn.bias_add(x, _variable(tf, "b", 4)), [1, 2], 4, "kept")).layers
+    assert [layer.label for layer in layers] == ["conv 3x3 bias instance norm"]
+
+
 # ---- conditions of training
 @pytest.fixture(scope="module", params=["Merge", "If"])
 def switched(request: pytest.FixtureRequest, tf: Any) -> Analysis:
