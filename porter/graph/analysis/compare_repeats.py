@@ -17,37 +17,39 @@ _SLIDES: dict[str, Callable[[Layer], tuple[int, ...]]] = {
 LISTED = 8
 """A block with at most this many layers is described in their order; of others, each kind of layer is counted."""
 _KINDS = 6
+_CANDIDATES = 16
+"""Of more structures that are equally frequent, the first ones are compared."""
 
 
 def compare_repeats(group: Group) -> None:
     """Set ``group.what`` to the usual repeat, and ``group.same`` and ``group.differences`` to how others differ."""
     repeats = group.repeats()
     structures = [repeat.structure() for repeat in repeats]
-    usual = _usual(repeats, structures)
+    usual, usual_structure = _usual(repeats, structures)
     group.same = len(set(structures)) == 1
     shared = [text for word, sides in _SLIDES.items() if (text := _shared(word, repeats, sides))]
     group.what = "; ".join([describe_block(usual), *shared])
     unusual: dict[tuple[str, ...], list[str]] = {}
     for repeat, structure in zip(repeats, structures, strict=True):
-        if difference := _difference(repeat, usual, structure == usual.structure()):
+        if difference := _difference(repeat, usual, structure == usual_structure):
             unusual.setdefault(difference, []).append(repeat.name)
     group.differences += [_sentence(names, difference) for difference, names in unusual.items()]
     for word, sides in _SLIDES.items():
         group.differences += _values(word, repeats, sides)
 
 
-def _usual(repeats: Sequence[Block], structures: Sequence[int]) -> Block:
+def _usual(repeats: Sequence[Block], structures: Sequence[int]) -> tuple[Block, int]:
     """Return a repeat of the most frequent structure; of several structures, the one nearest to all repeats."""
     counts = Counter(structures)
     most = max(counts.values())
     first = {structure: at for at, structure in reversed(list(enumerate(structures))) if counts[structure] == most}
-    candidates = [repeats[at] for at in sorted(first.values())]
+    candidates = [(repeats[at], structures[at]) for at in sorted(first.values())[:_CANDIDATES]]
     labels = [repeat.labels for repeat in repeats] if len(candidates) > 1 else []
-    return min(candidates, key=lambda one: sum(_distance(one.labels, other) for other in labels))
+    return min(candidates, key=lambda one: _distances(one[0].labels, labels))
 
 
-def _distance(a: Counter[str], b: Counter[str]) -> int:
-    return (a - b).total() + (b - a).total()
+def _distances(own: Counter[str], others: Sequence[Counter[str]]) -> int:
+    return sum((own - other).total() + (other - own).total() for other in others)
 
 
 def list_layers(layers: Sequence[Layer]) -> str:

@@ -57,12 +57,13 @@ def _groups(block: Block) -> list[Group]:
     """Return a scope's blocks as groups; the groups inside a child replace it if it mostly repeats."""
     groups: list[Group] = []
     siblings: list[Block] = []
+    weight = _weight(block)
     for child in _apart(block):
         if isinstance(child, list):
             groups += [*_repeats(siblings), *_repeats(child)]
             siblings = []
             continue
-        inner = _expanded(child, block)
+        inner = _expanded(child, len(block.layers), weight)
         if inner is None:
             siblings.append(child)
             continue
@@ -93,10 +94,13 @@ def _apart(block: Block) -> list[Block | list[Block]]:
     return found
 
 
-def _expanded(child: Block, whole: Block) -> list[Group] | None:
-    """Return the groups that should replace ``child`` in the list, or None if it should stay whole."""
+def _expanded(child: Block, whole: int, weight: int) -> list[Group] | None:
+    """Return the groups that should replace ``child`` in the list, or None if it should stay whole.
+
+    ``whole`` and ``weight`` are the layers and parameters of the scope that holds it.
+    """
     inner = _inside(child)
-    network = len(child.layers) > _NETWORK * len(whole.layers) or _weight(child) > _WEIGHTS * _weight(whole)
+    network = len(child.layers) > _NETWORK * whole or _weight(child) > _WEIGHTS * weight
     if len(inner.children) < 2 or (len(inner.children) < 3 and not network):
         return None
     groups = _groups(inner)
