@@ -124,17 +124,19 @@ class _Builder:
             added, outputs = lower(call, functions, inline, self._add)
             self.lowered.add(call.name)
         else:
-            added, outputs = self._inline_body(call, functions[0], call.inputs)
+            nodes, outputs = self._inline_body(call, functions[0], call.inputs)
+            added = [nodes]
         for index, target in enumerate(outputs):
             if target != Ref(call.name, index):
                 self.aliases[Ref(call.name, index)] = target
         self.nodes.pop(call.name)
         self.inlined += 1
         if not outputs:  # others can only wait for this call; any of its nodes serves
-            self.aliases[Ref(call.name)] = Ref(added[-1].name if added else "")
-        for node in added:
-            if self._functions(node):
-                self._inline(node, (*above, *names))
+            self.aliases[Ref(call.name)] = Ref(added[0][-1].name if added[0] else "")
+        for function, nodes in zip(functions, added, strict=True):
+            for node in nodes:
+                if self._functions(node):
+                    self._inline(node, (*above, function.signature.name))
 
     def _inline_body(
         self, call: Node, function: Any, inputs: Sequence[Ref], waits: str = ""

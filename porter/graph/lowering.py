@@ -18,13 +18,15 @@ IFS = frozenset({"If", "StatelessIf"})
 FUNCTIONS = dict.fromkeys(WHILES, ("cond", "body")) | dict.fromkeys(IFS, ("then_branch", "else_branch"))
 """The attributes that name the functions of each op."""
 Inline = Callable[[Any, Sequence[Ref], str], tuple[list[Node], list[Ref]]]
-"""Adds a function's nodes, of which those without inputs wait for a node; returns them and the function's outputs."""
+"""Adds a function's nodes and returns them with its outputs. Nodes without inputs wait for the node of this name."""
 Add = Callable[[Node], object]
+Lowered = tuple[list[list[Node]], list[Ref]]
+"""The nodes of each function, and the outputs of the op."""
 _FARTHEST = 20
 
 
-def lower(call: Node, functions: Sequence[Any], inline: Inline, add: Add) -> tuple[list[Node], list[Ref]]:
-    """Add what computes ``call``, an op of FUNCTIONS; return the nodes of its functions, and its outputs."""
+def lower(call: Node, functions: Sequence[Any], inline: Inline, add: Add) -> Lowered:
+    """Add what computes ``call``, an op of FUNCTIONS."""
     write = _Writer(call.name, add)
     return (_while if call.op in WHILES else _if)(write, call, functions, inline)
 
@@ -44,7 +46,7 @@ class _Writer:
         return Ref(name)
 
 
-def _while(write: _Writer, call: Node, functions: Sequence[Any], inline: Inline) -> tuple[list[Node], list[Ref]]:
+def _while(write: _Writer, call: Node, functions: Sequence[Any], inline: Inline) -> Lowered:
     condition, body = functions
     kept = _kept(body)
     enters = [write("Enter", at, ref, frame=True) for at, ref in enumerate(call.inputs)]
@@ -59,7 +61,7 @@ def _while(write: _Writer, call: Node, functions: Sequence[Any], inline: Inline)
     for at in around:
         write("NextIteration", at, results[at])
     outputs = [write("Exit", at, switches[at]) if at in switches else ref for at, ref in enumerate(call.inputs)]
-    return [*tested, *added], outputs
+    return [tested, added], outputs
 
 
 def _kept(body: Any) -> set[int]:
@@ -78,16 +80,16 @@ def _kept(body: Any) -> set[int]:
     return found
 
 
-def _if(write: _Writer, call: Node, functions: Sequence[Any], inline: Inline) -> tuple[list[Node], list[Ref]]:
+def _if(write: _Writer, call: Node, functions: Sequence[Any], inline: Inline) -> Lowered:
     condition, *inputs = call.inputs
     pivot = write("Switch", "pivot", condition, condition)
     switches = [write("Switch", at, ref, condition) for at, ref in enumerate(inputs)]
-    nodes: list[Node] = []
+    nodes: list[list[Node]] = []
     sides: list[list[Ref]] = []
     for slot, function in zip((1, 0), functions, strict=True):
         waits = write("Identity", f"pivot_{slot}", Ref(pivot.node, slot)).node
         added, outputs = inline(function, [Ref(switch.node, slot) for switch in switches], waits)
-        nodes += added
+        nodes.append(added)
         sides.append(outputs)
     then, otherwise = sides
     pairs = zip(otherwise, then, strict=False)
