@@ -3,23 +3,21 @@
 A function's nodes keep their names if these are free; otherwise the call's name becomes their scope. A recursive
 call, or one that would make the graph too large, stays an ordinary node.
 
-The two branches of an If are inlined only on request, because a graph's costs are those of one of them.
+While and If become the ops of TensorFlow 1 only on request: a graph that runs keeps them, and the costs of an If are
+those of one of its branches.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from tensorboard.compat.proto.node_def_pb2 import NodeDef
-
 from porter.graph.graph import Graph, Node, Ref, follow, parse_ref
+from porter.graph.lowering import FUNCTIONS, IFS, WHILES, lower
 
 CALLS = ("PartitionedCall", "StatefulPartitionedCall")
-IFS = ("If", "StatelessIf")
-CHOICE = "SelectV2"
-"""The op that stands for an output of an inlined If: the condition, and the outputs of its two branches."""
 _DEEPEST = 64
 _MOST_NODES = 400_000
 
@@ -37,13 +35,13 @@ _OUTPUTS |= {f"FusedBatchNormV{n}": (*_OUTPUTS["FusedBatchNorm"], "reserve_space
 """Output names of image models' ops with several outputs. A function's body refers to outputs by name."""
 
 
-def build_graph(proto: Any, first: Iterable[str] = (), *, branches: bool = False) -> Graph:
+def build_graph(proto: Any, first: Iterable[str] = (), *, lowers: Callable[[Node], bool] = lambda _: False) -> Graph:
     """Return the GraphDef ``proto`` as a Graph.
 
     Calls that the tensors ``first`` depend on are inlined first, so that their nodes keep their plain names.
-    ``branches`` inlines both branches of each If too, and replaces its outputs by nodes of the op CHOICE.
+    ``lowers`` chooses the While and If ops that become those of TensorFlow 1, with their functions inlined.
     """
-    return _Builder(proto, branches).graph(first)
+    return _Builder(proto, lowers).graph(first)
 
 
 @dataclass(frozen=True)
@@ -56,13 +54,14 @@ class _Body:
 
 
 class _Builder:
-    def __init__(self, proto: Any, branches: bool) -> None:
+    def __init__(self, proto: Any, lowers: Callable[[Node], bool]) -> None:
         self.proto = proto
-        self.branches = branches
+        self.lowers = lowers
         self.library = {function.signature.name: function for function in proto.library.function}
         self.nodes: dict[str, Node] = {}
         self.aliases: dict[Ref, Ref] = {}
         self.inlined = 0
+        self.lowered: set[str] = set()
         self.repeated: list[str] = []
 
     def graph(self, first: Iterable[str]) -> Graph:
@@ -104,52 +103,54 @@ class _Builder:
         return tuple(missing)
 
     def _functions(self, node: Node) -> list[Any]:
-        """Return the library function that a node calls, or those of an If's two branches."""
+        """Return the library function that a node calls, or both of a While or If that is lowered."""
         keys: tuple[str, ...] = ("f",) if node.op in CALLS else ()
-        if self.branches and node.op in IFS and node.inputs:
-            keys = ("then_branch", "else_branch")
+        if node.op in FUNCTIONS and node.inputs and self.lowers(node):
+            keys = FUNCTIONS[node.op]
         values = [node.attr(key) for key in keys]
         names = [value.func.name if value is not None else "" for value in values] if keys else [node.op]
         found = [self.library[name] for name in names if name in self.library]
-        return found if len(found) == len(names) else []
+        return found if len(found) == len(names) and _fits(node, found) else []
 
     def _inline(self, call: Node, above: tuple[str, ...]) -> None:
         """Replace a call by its function's nodes; ``above`` names the functions that enclose it."""
         functions = self._functions(call)
         names = {function.signature.name for function in functions}
-        size = len(self.nodes) + sum(len(function.node_def) for function in functions)
+        size = len(self.nodes) + sum(len(function.node_def) + len(call.inputs) for function in functions)
         if names & set(above) or len(above) >= _DEEPEST or size > _MOST_NODES:
             return
-        choice = len(functions) > 1
-        inputs = call.inputs[1:] if choice else call.inputs
-        inlined = [self._inline_body(call, function, inputs) for function in functions]
-        for index, targets in enumerate(zip(*(outputs for _, outputs in inlined), strict=False)):
-            target = self._choice(call, index, targets) if choice else targets[0]
+        if call.op in FUNCTIONS:
+            inline = partial(self._inline_body, call)
+            added, outputs = lower(call, functions, inline, self._add)
+            self.lowered.add(call.name)
+        else:
+            nodes, outputs = self._inline_body(call, functions[0], call.inputs)
+            added = [nodes]
+        for index, target in enumerate(outputs):
             if target != Ref(call.name, index):
                 self.aliases[Ref(call.name, index)] = target
         self.nodes.pop(call.name)
         self.inlined += 1
-        if not any(outputs for _, outputs in inlined):  # others can only wait for this call; any of its nodes serves
-            added = inlined[0][0]
-            self.aliases[Ref(call.name)] = Ref(added[-1].name if added else "")
-        for node in (node for added, _ in inlined for node in added):
-            if self._functions(node):
-                self._inline(node, (*above, *names))
+        if not outputs:  # others can only wait for this call; any of its nodes serves
+            self.aliases[Ref(call.name)] = Ref(added[0][-1].name if added[0] else "")
+        for function, nodes in zip(functions, added, strict=True):
+            for node in nodes:
+                if self._functions(node):
+                    self._inline(node, (*above, function.signature.name))
 
-    def _inline_body(self, call: Node, function: Any, inputs: list[Ref]) -> tuple[list[Node], list[Ref]]:
-        """Add a function's nodes; return them and the function's outputs."""
+    def _inline_body(
+        self, call: Node, function: Any, inputs: Sequence[Ref], waits: str = ""
+    ) -> tuple[list[Node], list[Ref]]:
+        """Add a function's nodes; return them and the function's outputs. Those without inputs wait for ``waits``."""
         body = self._body(call, function, inputs)
         added = [node for proto in function.node_def if self._add(node := self._inner_node(proto, body))]
+        for node in added:
+            if waits and not node.inputs:
+                node.controls.append(waits)
         outputs = [self._inner_ref(function.ret[argument.name], body) for argument in function.signature.output_arg]
         return added, outputs
 
-    def _choice(self, call: Node, index: int, targets: tuple[Ref, ...]) -> Ref:
-        """Add the node that stands for an output of an If."""
-        name = f"{call.name}/output_{index}"
-        self._add(Node(name, CHOICE, [call.inputs[0], *targets], [], NodeDef(name=name, op=CHOICE)))
-        return Ref(name)
-
-    def _body(self, call: Node, function: Any, inputs: list[Ref]) -> _Body:
+    def _body(self, call: Node, function: Any, inputs: Sequence[Ref]) -> _Body:
         local = {inner.name: self._free(inner.name, call) for inner in function.node_def}
         arguments = zip(function.signature.input_arg, inputs, strict=False)
         return _Body(
@@ -159,9 +160,9 @@ class _Builder:
         )
 
     def _free(self, name: str, call: Node) -> str:
-        """Return ``name``, behind the call's name if it is taken, and behind ``else`` too in an If's second branch."""
+        """Return ``name``, behind the call's name if it is taken, and behind ``else`` too in a second function."""
         names = (name, f"{call.name}/{name}", f"{call.name}/else/{name}")
-        return next((free for free in names if free not in self.nodes), names[-1])
+        return next((free for free in names if free not in self.nodes and free not in self.lowered), names[-1])
 
     def _inner_node(self, proto: Any, body: _Body) -> Node:
         """Return a node of a function's body under its name in the graph."""
@@ -187,3 +188,15 @@ class _Builder:
                 outputs = _OUTPUTS.get(op, ())
             index += outputs.index(rest[0]) if rest[0] in outputs else 0
         return Ref(body.local.get(name, name), index)
+
+
+def _fits(call: Node, functions: Sequence[Any]) -> bool:
+    """Tell whether a While or If has the inputs that its functions take; a damaged one stays an ordinary node."""
+    if call.op not in FUNCTIONS:
+        return True
+    given = len(call.inputs) - (call.op in IFS)
+    sizes = [(len(function.signature.input_arg), len(function.signature.output_arg)) for function in functions]
+    wanted = [(given, 1), (given, given)] if call.op in WHILES else [(given, sizes[0][1])] * 2
+    return sizes == wanted and all(
+        argument.name in function.ret for function in functions for argument in function.signature.output_arg
+    )

@@ -9,6 +9,7 @@ from porter.formats.tensorflow.dequantize import is_dequantized
 from porter.formats.tensorflow.dtypes import TYPES
 from porter.formats.tensorflow.frozen import is_read, pipeline_data, was_variable
 from porter.graph.graph import VARIABLE_OPS, Graph, Node
+from porter.graph.loop_values import first_states
 from porter.graph.shapes import Shape, proto_shape
 
 RESOURCE = 20
@@ -65,7 +66,7 @@ def _frozen_variables(graph: Graph) -> dict[str, Variable]:
     protos = {node.name: node.proto for node in nodes}
     packed = {node.name: node for node in nodes if is_dequantized(node.proto, protos)}
     parts = {ref.node for node in packed.values() for ref in node.inputs}
-    others = parts | pipeline_data((node.op, ref.node) for node in nodes for ref in node.inputs)
+    others = parts | first_states(graph) | pipeline_data((node.op, ref.node) for node in nodes for ref in node.inputs)
     found: dict[str, Variable] = {}
     for node in nodes:
         if node.name in packed:

@@ -8,10 +8,9 @@ from collections.abc import Iterator
 from porter.errors import plural
 from porter.files.called import as_called
 from porter.graph.analysis.analysis import Analysis, producer_text
-from porter.graph.analysis.control.loops import LOOP
 from porter.graph.analysis.costs import CONTROL_FLOW, is_known
 from porter.graph.analysis.first_steps import first_steps
-from porter.graph.analysis.folding.loop import RNN
+from porter.graph.analysis.layers import LOOPS
 from porter.graph.shapes import shape_text
 from porter.render.text import MOST, amount, first_few, printable, shorten
 from porter.verbs.inspect import GraphInspection
@@ -116,7 +115,7 @@ def _work(analysis: Analysis) -> Iterator[Fact]:
     known = sum(layer.multiply_adds or 0 for layer in analysis.layers)
     unknown = [layer for layer in analysis.layers if layer.multiply_adds is None]
     loops = [layer for layer in unknown if layer.kind in CONTROL_FLOW]
-    turns = [layer for layer in unknown if layer.kind in (LOOP, RNN) and "steps" not in layer.numbers]
+    turns = [layer for layer in unknown if layer.kind in LOOPS and "steps" not in layer.numbers]
     strange = [layer for layer in unknown if not is_known(layer.kind) and layer.kind[:1].isupper()]
     some = f"{amount(known)} multiply-adds at least" if known else "multiply-adds unknown"
     if loops:

@@ -9,14 +9,16 @@ from rich.console import Console
 from porter.files.called import as_called
 from porter.graph.analysis.analysis import Analysis
 from porter.graph.analysis.blocks import Group, cost, widths
+from porter.graph.analysis.compare_repeats import list_layers
 from porter.graph.analysis.describe import describe
-from porter.graph.analysis.layers import spatial
+from porter.graph.analysis.layers import Layer, spatial
 from porter.render.graph_facts import graph_facts, training_facts
 from porter.render.overview_text import show_command, show_recognised, show_scopes
 from porter.render.text import amount, bar, fact, print_line, printable, shorten, show_table
 from porter.verbs.inspect import GraphInspection, shell
 
 MOST_BLOCKS = 60
+JOINS = frozenset({"add", "multiply", "subtract", "divide", "maximum", "minimum"})
 LISTED = 4
 """A block with at most this many layers is shown as a list of them."""
 
@@ -89,10 +91,20 @@ def _show_blocks(out: Console, analysis: Analysis) -> None:
 def _what(group: Group) -> str:
     """Return the layers of a small block, the number of a large block's, or how often a block repeats."""
     if group.times == 1:
-        block = group.blocks[0]
-        if len(block.layers) > LISTED:
-            return f"{len(block.layers)} layers"
-        one = len(block.layers) == 1
-        return printable(describe(block.layers[0]) if one else ", ".join(layer.label for layer in block.layers))
+        layers = group.blocks[0].layers
+        if len(layers) > LISTED:
+            return f"{len(layers)} layers"
+        return printable(_one(layers[0]) if len(layers) == 1 else list_layers(layers))
     channels = ", ".join(str(width) for width in widths(group) if width is not None)
-    return f"the same block {group.times} times{f' ({channels} channels)' if channels else ''}"
+    beside = "" if group.in_series else " side by side"
+    return f"the same block {group.times} times{beside}{f' ({channels} channels)' if channels else ''}"
+
+
+def _one(layer: Layer) -> str:
+    """Describe the only layer of a block; of a sum, a product and the like, with what it joins."""
+    names = [source if isinstance(source, str) else source.name for source in layer.inputs]
+    if layer.kind not in JOINS or len(names) < 2:
+        return describe(layer)
+    joined = " and ".join(shorten(name, 30) for name in names) if len(names) == 2 else str(len(names))
+    words = describe(layer)
+    return words.replace(layer.kind, f"{layer.kind} of {joined}", 1)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from tensorboard.compat.proto.graph_pb2 import GraphDef
 
 from helpers.graphs import Maker, analysed, analysis_of
@@ -15,6 +16,7 @@ from porter.graph.analysis.analysis import Analysis
 from porter.graph.analysis.describe import describe
 from porter.graph.analysis.fitting import fits_size
 from porter.render.graph_facts import graph_facts
+from porter.render.graph_text import show_network
 from porter.verbs.inspect_graph import sized
 
 
@@ -71,18 +73,20 @@ def test_sizes_and_pieces_of_a_tensor_are_no_outputs() -> None:
 
 
 # ---- loops
-@pytest.fixture(scope="module")
-def looped(tf: Any) -> dict[str, Analysis]:
-    """Return an LSTM in a while loop of TensorFlow 1, for six steps and for as many as the input has."""
+@pytest.fixture(scope="module", params=["Enter and Exit", "While"])
+def looped(request: pytest.FixtureRequest, tf: Any) -> dict[str, Analysis]:
+    """Return an LSTM in a while loop of TensorFlow 1 and 2, for six steps and for as many as the input has."""
     v1 = tf.compat.v1
     found = {}
-    v1.disable_control_flow_v2()
+    (v1.enable_control_flow_v2 if request.param == "While" else v1.disable_control_flow_v2)()
     try:
         for name, steps in (("six", 6), ("open", None)):
             with tf.Graph().as_default() as graph:
                 x = v1.placeholder(tf.float32, (steps, None, 3) if steps else (None, None, 3), "words")
                 _unrolled(tf, x)
-                found[name] = analysed(GraphDef.FromString(graph.as_graph_def().SerializeToString()))
+                proto = GraphDef.FromString(graph.as_graph_def().SerializeToString())
+                assert any(node.op.removeprefix("Stateless") == request.param.partition(" ")[0] for node in proto.node)
+                found[name] = analysed(proto)
     finally:
         v1.enable_control_flow_v2()
     return found
@@ -127,7 +131,7 @@ def test_steps_that_the_input_decides_are_unknown(looped: dict[str, Analysis]) -
     assert layer.shape == (None, 1, 4)
     assert analysis.multiply_adds is None
     work = dict(graph_facts(analysis))["work"]
-    assert work == "multiply-adds unknown: the data decides how many steps rnn/while takes"
+    assert work == f"multiply-adds unknown: the data decides how many steps {layer.name} takes"
     with pytest.raises(PorterError, match="takes no pictures, so that `size` has no effect"):
         sized(Analysis(analysis.source, 224))
 
@@ -199,3 +203,70 @@ def test_a_loop_that_only_counts_has_its_steps_and_its_end() -> None:
     assert analysis.paths.outputs == ("count/Exit",)
     assert [describe(layer) for layer in analysis.layers] == ["while loop 10 steps"]
     assert analysis.multiply_adds == 0
+
+
+def test_the_usual_repeat_is_the_one_nearest_to_all() -> None:
+    """Of three ResNet V2 units that all differ, the first has a projection and the last a pool."""
+    make = Maker()
+    x = make.placeholder("images", -1, 16, 16, 4)
+    for number in range(3):
+        unit = f"net/unit_{number}"
+        y = make("Relu", f"{unit}/a/Relu", make.conv(f"{unit}/a", x, 3, 3, 4, 4))
+        shortcut = make.conv(f"{unit}/shortcut", x, 1, 1, 4, 4) if number == 0 else x
+        if number == 2:
+            shortcut = make("MaxPool", f"{unit}/pool", x, ksize=[1, 1, 1, 1], strides=[1, 1, 1, 1], padding="SAME")
+        x = make("AddV2", f"{unit}/add", make.conv(f"{unit}/b", y, 3, 3, 4, 4), shortcut)
+    (group,) = analysed(make.graph).groups
+    assert group.what == "residual: conv 3x3 relu, conv 3x3, add"
+    assert group.differences == ["unit_0 has conv 1x1", "unit_2 has max pool 1x1"]
+
+
+def test_branches_beside_each_other_and_what_a_sum_joins_are_said(capsys: pytest.CaptureFixture[str]) -> None:
+    """DeepLab's four dilations read one tensor; VDSR adds its input to what it computes."""
+    make = Maker()
+    start = make.conv("start", make.placeholder("images", -1, 16, 16, 4), 5, 5, 4, 4)
+    parts = [make.conv(f"part_{number}", start, 3, 3, 4, 4) for number in range(4)]
+    total = make("AddN", "total", *parts, N=4)
+    make("AddV2", "out", make.conv("last", total, 3, 3, 4, 4), start)
+    analysis = analysed(make.graph)
+    assert [(group.times, group.in_series) for group in analysis.groups] == [(1, True), (4, False), *[(1, True)] * 3]
+    show_network(Console(width=200), analysis)
+    shown = capsys.readouterr().out
+    for words in ("the same block 4 times side by side (4 channels)", "add of 4", "add of last and start"):
+        assert words in shown
+
+
+def test_a_scope_with_nearly_all_parameters_is_the_network() -> None:
+    make = Maker()
+    words = make.placeholder("words", -1, 8)
+    x = make("Relu", "before/clean", make("Abs", "before/abs", words))
+    for number in range(2):
+        x = make("Relu", f"net/part_{number}/Relu", make("MatMul", f"net/part_{number}/w_x", x,
+                 make.weights(f"net/part_{number}/w", 8, 8)))  # fmt: skip
+    for number, op in enumerate(("Exp", "Log", "Sqrt", "Square")):
+        x = make(op, f"behind_{number}/out", x)
+    names = [group.name for group in analysed(make.graph).groups]
+    assert [name for name in names if name.startswith("net")] == ["net/part_0", "net/part_1"]
+
+
+def test_the_work_of_weights_that_a_graph_computes_counts() -> None:
+    """SPADE's spectral norm multiplies each kernel with a vector at each run."""
+    make = Maker()
+    kernel = make.weights("kernel", 4, 4)
+    norm = make("MatMul", "norm", make.weights("u", 1, 4), kernel)
+    scaled = make("RealDiv", "scaled", kernel, make("Max", "largest", norm, make.ints("axes", 0, 1)))
+    make("MatMul", "out", make.placeholder("words", -1, 4), scaled)
+    assert analysed(make.graph).multiply_adds == 4 * 4 + 1 * 4 * 4
+
+
+def test_a_bias_of_one_value_for_all_channels_is_a_bias() -> None:
+    """SRCNN's last layer adds one variable to its three channels; a constant is arithmetic."""
+    for op, words in (("VariableV2", ["conv 3x3 3->3 + bias + tanh"]), ("Const", ["conv 3x3 3->3", "add 0 + tanh"])):
+        make = Maker()
+        x = make.conv("conv", make.placeholder("images", -1, 8, 8, 3), 3, 3, 3, 3)
+        one = make.weights("one", 1)
+        if op == "VariableV2":
+            make.graph.node[-1].op = op
+            make.graph.node[-1].attr["shape"].shape.dim.add(size=1)
+        make("Tanh", "out", make("Add", "add", x, make("Identity", "one/read", one)))
+        assert [describe(layer) for layer in analysed(make.graph).layers] == words

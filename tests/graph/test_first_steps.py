@@ -68,6 +68,14 @@ def test_scaled_integers_state_their_range() -> None:
     assert read([], dtype=6, change=scaled).sentence == "in [-1, 0.99]"
 
 
+def test_words_and_the_steps_of_a_sequence_are_no_images() -> None:
+    for shape, dtype in (((None, 20, 300), 1), ((None,), 7)):
+        builder = GraphBuilder()
+        words = builder.placeholder("words", shape, dtype)
+        builder.add("out", "Softmax", [builder.add("lookup", "Mul", [words, builder.variable("w", (300,))])])
+        assert first_steps(Analysis(graph_source(Path("m.pb"), builder.graph))) is None
+
+
 def test_a_weight_is_no_step() -> None:
     """A batch norm right behind the input scales images too, by weights that porter does not read."""
     builder = GraphBuilder()

@@ -298,6 +298,23 @@ def test_models_that_call_each_other_without_end_are_refused() -> None:
         network(made)
 
 
+@pytest.mark.parametrize(("kind", "shape", "settings", "products"), [
+    # Keras_FLOP_Estimator#6: each value of the output is a product over the kernel
+    ("DepthwiseConv2D", [13, 13, 512], {"kernel_size": 3, "padding": "same"}, 13 * 13 * 512 * 9),
+    # flops-counter.pytorch#149: each value of the input meets the whole kernel, the larger output does not count
+    ("Conv2DTranspose", [2, 2, 3], {"kernel_size": 2, "strides": 2, "filters": 1}, 2 * 2 * 3 * 4),
+    # pytorch-OpCounter#79: a dilated kernel has as many products as a dense one
+    ("Conv2D", [9, 9, 2], {"kernel_size": 3, "dilation_rate": 2, "filters": 4}, 5 * 5 * 4 * 9 * 2),
+    # pytorch-OpCounter#37: 128 channels of one row
+    ("Conv2D", [1, 128, 128], {"kernel_size": 3, "padding": "same", "filters": 128}, 128 * 128 * 9 * 128),
+])  # fmt: skip
+def test_products_that_other_counters_got_wrong(
+    kind: str, shape: list[int], settings: dict[str, Any], products: int
+) -> None:
+    image = layer("InputLayer", "x", batch_input_shape=[None, *shape])
+    assert network(config(image, layer(kind, "one", ["x", 0, 0], **settings))).multiply_adds == products
+
+
 def test_weights_alone_have_no_network(tmp_path: Path) -> None:
     import h5py
 

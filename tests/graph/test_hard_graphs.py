@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tensorboard.compat.proto.graph_pb2 import GraphDef
 
+from helpers import fuzz_readers
 from helpers.graphs import Maker, analysed
 from inspect_graphs import chain
 from porter import graph
@@ -108,6 +109,45 @@ def test_inlining_stops_before_a_graph_grows_too_large() -> None:
     from porter.graph.functions import build_graph
 
     assert len(build_graph(make.graph).nodes) <= functions._MOST_NODES
+
+
+def test_loops_in_loops_stop_before_a_graph_grows_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each body holds two loops whose body is the one below it: 2 ** 30 in all."""
+    make = Maker()
+    loop = make.graph.node.add(name="loop", op="While", input=[make.placeholder("x", 1, 4)])
+    loop.attr["cond"].func.name, loop.attr["body"].func.name = "going", "f30"
+    for depth in range(-1, 31):
+        function = make.graph.library.function.add()
+        function.signature.name = f"f{depth}" if depth >= 0 else "going"
+        function.signature.input_arg.add(name="y")
+        function.signature.output_arg.add(name="z")
+        function.ret["z"] = "b:output:0"
+        if depth < 1:
+            function.node_def.add(name="b", op="Relu", input=["y"])
+        for name, source in (("a", "y"), ("b", "a:output:0")) if depth > 0 else ():
+            inner = function.node_def.add(name=name, op="While", input=[source])
+            inner.attr["cond"].func.name, inner.attr["body"].func.name = "going", f"f{depth - 1}"
+    from porter.graph import functions
+    from porter.graph.functions import build_graph
+
+    monkeypatch.setattr(functions, "_MOST_NODES", 4000)
+    assert 2000 < len(build_graph(make.graph, lowers=lambda _: True).nodes) < 5000
+
+
+@pytest.mark.parametrize("part", ["cond", "body", "an input", "an output"])
+def test_a_loop_whose_functions_do_not_fit_stays_one_op(part: str) -> None:
+    graph = GraphDef.FromString(fuzz_readers.loop_seeds()[0])
+    loop = next(node for node in graph.node if node.op == "While")
+    step = next(function for function in graph.library.function if function.signature.name == "step")
+    if part == "an input":
+        loop.input.pop()
+    elif part == "an output":
+        step.ret.pop("z")
+    else:
+        loop.attr[part].func.name = "missing"
+    analysis = analysed(graph)
+    assert "While" in analysis.ops
+    assert analysis.multiply_adds is None
 
 
 def test_names_with_thousands_of_scopes_are_read() -> None:

@@ -150,12 +150,17 @@ def test_every_pattern_is_a_term_of_the_table() -> None:
         parse("Add(@, #1)", RULES)
 
 
+def test_a_block_says_the_bias_before_the_norm(built: Any) -> None:
+    layers = built(lambda tf, x: _affine_norm(tf, tf.nn.bias_add(x, _variable(tf, "b", 4)), [1, 2], 4, "kept")).layers
+    assert [layer.label for layer in layers] == ["conv 3x3 bias instance norm"]
+
+
 # ---- conditions of training
-@pytest.fixture(scope="module")
-def switched(tf: Any) -> Analysis:
+@pytest.fixture(scope="module", params=["Merge", "If"])
+def switched(request: pytest.FixtureRequest, tf: Any) -> Analysis:
     """Return a network whose batch norm and dropout a placeholder switches, as slim and tf.layers build them."""
     v1 = tf.compat.v1
-    v1.disable_control_flow_v2()
+    (v1.disable_control_flow_v2 if request.param == "Merge" else v1.enable_control_flow_v2)()
     try:
         with tf.Graph().as_default() as graph:
             x = v1.placeholder(tf.float32, (None, 8, 8, 3), "images")
@@ -174,7 +179,7 @@ def switched(tf: Any) -> Analysis:
             proto = GraphDef.FromString(graph.as_graph_def().SerializeToString())
     finally:
         v1.enable_control_flow_v2()
-    assert any(node.op == "Merge" for node in proto.node)
+    assert any(node.op.removeprefix("Stateless") == request.param for node in proto.node)
     return analysed(proto)
 
 

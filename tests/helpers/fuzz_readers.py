@@ -381,6 +381,38 @@ def graph_seeds() -> list[bytes]:
     return [graph.SerializeToString(), raw, tables.number(1, 1) + tables.message(2, raw)]
 
 
+def loop_seeds() -> list[bytes]:
+    """Return a graph whose While runs three steps, and whose If a placeholder decides."""
+    graph = graph_of()
+    going, step = graph.library.function.add(), graph.library.function.add()
+    for function, name, outputs in ((going, "going", ("p",)), (step, "step", ("j", "z"))):
+        function.signature.name = name
+        for argument in ("i", "y"):
+            function.signature.input_arg.add(name=argument, type=1)
+        for output in outputs:
+            function.signature.output_arg.add(name=output, type=1)
+    for function, name, values in ((going, "three", 3), (step, "one", 1)):
+        const = function.node_def.add(name=name, op="Const")
+        const.attr["dtype"].type = const.attr["value"].tensor.dtype = 3
+        const.attr["value"].tensor.int_val.append(values)
+    going.node_def.add(name="less", op="Less", input=["i", "three:output:0"])
+    going.ret["p"] = "less:z:0"
+    step.node_def.add(name="next", op="AddV2", input=["i", "one:output:0"])
+    step.node_def.add(name="tanh", op="Tanh", input=["y"])
+    step.ret["j"], step.ret["z"] = "next:z:0", "tanh:y:0"
+    start = graph.node.add(name="start", op="Const")
+    start.attr["dtype"].type = start.attr["value"].tensor.dtype = 3
+    start.attr["value"].tensor.int_val.append(0)
+    loop = graph.node.add(name="loop", op="While", input=["start", "call"])
+    loop.attr["cond"].func.name, loop.attr["body"].func.name = "going", "step"
+    trains = graph.node.add(name="is_training", op="Placeholder")
+    trains.attr["dtype"].type = 10
+    trains.attr["shape"].shape.SetInParent()
+    choice = graph.node.add(name="choice", op="StatelessIf", input=["is_training", "loop:1"])
+    choice.attr["then_branch"].func.name = choice.attr["else_branch"].func.name = "f"
+    return [graph.SerializeToString()]
+
+
 def read_graph(_: Path, raw: bytes) -> None:
     import porter
 
@@ -475,6 +507,7 @@ TARGETS = {
     "digests under their seal": Target(lambda: [sealed_header()], read_sealed_header),
     "record under its seal": Target(lambda: [sealed_record()], read_sealed_record),
     "graph": Target(graph_seeds, read_graph),
+    "loops and conditions": Target(loop_seeds, read_graph),
     "graph as text": Target(text_seeds, read_text),
     "events": Target(event_seeds, read_events),
     "events under checksums": Target(event_payloads, read_event),

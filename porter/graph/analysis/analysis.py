@@ -12,12 +12,12 @@ from porter.formats.roles import VARIABLE, roles
 from porter.formats.tensorflow.dtypes import TYPES
 from porter.formats.tensorflow.graph_source import Signature, Source
 from porter.graph.analysis.blocks import Group
+from porter.graph.analysis.control.functional import analysed_graph
 from porter.graph.analysis.control.inference import View, inference_view
 from porter.graph.analysis.find_blocks import find_blocks
 from porter.graph.analysis.folding.fold import fold_layers
 from porter.graph.analysis.layers import Layer, total
 from porter.graph.analysis.paths import Paths, split_paths
-from porter.graph.functions import build_graph
 from porter.graph.graph import Graph
 from porter.graph.shape_inference import infer_shapes
 from porter.graph.shapes import Shapes
@@ -41,7 +41,8 @@ class Analysis:
 
     @cached_property
     def graph(self) -> Graph:
-        return build_graph(self.source.graph, self.signature.outputs.values() if self.signature else ())
+        """The graph with its calls inlined, and loops and conditions of placeholders as TensorFlow 1 has them."""
+        return analysed_graph(self.source.graph, self.signature.outputs.values() if self.signature else ())
 
     @cached_property
     def shapes(self) -> Shapes:

@@ -62,6 +62,7 @@ def group_dict(group: Group) -> dict[str, Any]:
     return {
         "name": group.name,
         "times": group.times,
+        "in_series": group.in_series,
         "blocks": [repeat.name for repeat in group.repeats()],
         "widths": [repeat.width for repeat in group.repeats()],
         "layers": len(group.layers),

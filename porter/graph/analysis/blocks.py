@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -76,6 +77,16 @@ class Group:
     @property
     def layers(self) -> list[Layer]:
         return [layer for block in self.blocks for layer in block.layers]
+
+    @property
+    def in_series(self) -> bool:
+        """Whether each repeat reads the one before it, unlike parallel branches."""
+        repeats = self.repeats()
+        for before, after in itertools.pairwise(repeats):
+            own = {id(layer) for layer in before.layers}
+            if not any(id(source) in own for source in after.inputs()):
+                return False
+        return True
 
     def repeats(self) -> list[Block]:
         """Return each repeat as one block."""

@@ -17,33 +17,54 @@ _SLIDES: dict[str, Callable[[Layer], tuple[int, ...]]] = {
 LISTED = 8
 """A block with at most this many layers is described in their order; of others, each kind of layer is counted."""
 _KINDS = 6
+_CANDIDATES = 16
+"""Of more structures that are equally frequent, the first ones are compared."""
 
 
 def compare_repeats(group: Group) -> None:
     """Set ``group.what`` to the usual repeat, and ``group.same`` and ``group.differences`` to how others differ."""
     repeats = group.repeats()
     structures = [repeat.structure() for repeat in repeats]
-    ((most_frequent, _), *others) = Counter(structures).most_common()
-    group.same = not others
-    usual = repeats[structures.index(most_frequent)]
+    usual, usual_structure = _usual(repeats, structures)
+    group.same = len(set(structures)) == 1
     shared = [text for word, sides in _SLIDES.items() if (text := _shared(word, repeats, sides))]
     group.what = "; ".join([describe_block(usual), *shared])
     unusual: dict[tuple[str, ...], list[str]] = {}
     for repeat, structure in zip(repeats, structures, strict=True):
-        if difference := _difference(repeat, usual, structure == most_frequent):
+        if difference := _difference(repeat, usual, structure == usual_structure):
             unusual.setdefault(difference, []).append(repeat.name)
     group.differences += [_sentence(names, difference) for difference, names in unusual.items()]
     for word, sides in _SLIDES.items():
         group.differences += _values(word, repeats, sides)
 
 
+def _usual(repeats: Sequence[Block], structures: Sequence[int]) -> tuple[Block, int]:
+    """Return a repeat of the most frequent structure; of several structures, the one nearest to all repeats."""
+    counts = Counter(structures)
+    most = max(counts.values())
+    first = {structure: at for at, structure in reversed(list(enumerate(structures))) if counts[structure] == most}
+    candidates = [(repeats[at], structures[at]) for at in sorted(first.values())[:_CANDIDATES]]
+    labels = [repeat.labels for repeat in repeats] if len(candidates) > 1 else []
+    return min(candidates, key=lambda one: _distances(one[0].labels, labels))
+
+
+def _distances(own: Counter[str], others: Sequence[Counter[str]]) -> int:
+    return sum((own - other).total() + (other - own).total() for other in others)
+
+
+def list_layers(layers: Sequence[Layer]) -> str:
+    """Return layers in words, in their order; equal neighbours are counted."""
+    runs = ((label, len(list(run))) for label, run in itertools.groupby(layer.label for layer in layers))
+    return ", ".join(f"{count} {label}" if count > 1 else label for label, count in runs)
+
+
 def describe_block(block: Block) -> str:
-    """Return a block's layers in words, in their order, or counted where there are many."""
+    """Return a block's layers in words, in their order, or counted where there are many, those with weights first."""
     if len(block.layers) <= LISTED:
-        runs = ((label, len(list(run))) for label, run in itertools.groupby(layer.label for layer in block.layers))
-        text = ", ".join(f"{count} {label}" if count > 1 else label for label, count in runs)
+        text = list_layers(block.layers)
     else:
-        counts = block.labels.most_common()
+        weighted = {layer.label for layer in block.layers if layer.parameters}
+        counts = sorted(block.labels.most_common(), key=lambda item: item[0] not in weighted)
         rest = sum(count for _, count in counts[_KINDS:])
         text = _counted(Counter(dict(counts[:_KINDS]))) + (f", and {rest} more layers" if rest else "")
     return f"residual: {text}" if _is_residual(block) else text

@@ -6,7 +6,6 @@ Two blocks are the same if their layers and the wiring between these are.
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
 from collections.abc import Sequence
 
@@ -20,6 +19,8 @@ _MOSTLY = 0.6
 """The repeats inside a block replace it if they are this part of its layers."""
 _NETWORK = 0.7
 """A scope with a larger part of the layers is the network, not a block."""
+_WEIGHTS = 0.9
+"""So is one with a larger part of the parameters: other scopes only prepare its input and read its output."""
 _LONGEST_PERIOD = 1500
 _DEEPEST = 60
 """Deeper scopes count as one name. Networks do not nest that deep."""
@@ -56,12 +57,13 @@ def _groups(block: Block) -> list[Group]:
     """Return a scope's blocks as groups; the groups inside a child replace it if it mostly repeats."""
     groups: list[Group] = []
     siblings: list[Block] = []
+    weight = _weight(block)
     for child in _apart(block):
         if isinstance(child, list):
             groups += [*_repeats(siblings), *_repeats(child)]
             siblings = []
             continue
-        inner = _expanded(child, len(block.layers))
+        inner = _expanded(child, len(block.layers), weight)
         if inner is None:
             siblings.append(child)
             continue
@@ -92,25 +94,22 @@ def _apart(block: Block) -> list[Block | list[Block]]:
     return found
 
 
-def _expanded(child: Block, whole: int) -> list[Group] | None:
-    """Return the groups that should replace ``child`` in the list, or None if it should stay whole."""
+def _expanded(child: Block, whole: int, weight: int) -> list[Group] | None:
+    """Return the groups that should replace ``child`` in the list, or None if it should stay whole.
+
+    ``whole`` and ``weight`` are the layers and parameters of the scope that holds it.
+    """
     inner = _inside(child)
-    network = len(child.layers) > _NETWORK * whole  # it holds nearly all layers, so it is not a block
+    network = len(child.layers) > _NETWORK * whole or _weight(child) > _WEIGHTS * weight
     if len(inner.children) < 2 or (len(inner.children) < 3 and not network):
         return None
     groups = _groups(inner)
-    repeated = sum(len(group.layers) for group in groups if group.times > 1 and _serial(group))
+    repeated = sum(len(group.layers) for group in groups if group.times > 1 and group.in_series)
     return groups if network or repeated >= _MOSTLY * len(child.layers) else None
 
 
-def _serial(group: Group) -> bool:
-    """Tell whether each repeat reads the one before it, unlike parallel branches."""
-    repeats = group.repeats()
-    for before, after in itertools.pairwise(repeats):
-        own = {id(layer) for layer in before.layers}
-        if not any(id(source) in own for source in after.inputs()):
-            return False
-    return True
+def _weight(block: Block) -> int:
+    return sum(layer.parameters for layer in block.layers)
 
 
 def _repeats(blocks: list[Block]) -> list[Group]:
@@ -141,7 +140,7 @@ def _repeats(blocks: list[Block]) -> list[Group]:
 
 def _is_repeat(group: Group) -> bool:
     """Tell whether a run counts as a repeat. Two equal blocks do if they are in series and not single layers."""
-    return group.times > 2 or (group.times == 2 and len(group.layers) > 2 and _serial(group))
+    return group.times > 2 or (group.times == 2 and len(group.layers) > 2 and group.in_series)
 
 
 def _classes(blocks: list[Block]) -> list[int]:

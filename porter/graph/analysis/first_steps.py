@@ -23,6 +23,8 @@ _NEAR = 0.02
 """Images of [-1, 1] may reach 127 / 128 only."""
 _MEANS, _UNIT_MEANS = (90.0, 140.0), (0.35, 0.55)
 """Where the channels' means of photographs lie, in pixels and in parts of 255."""
+_CHANNELS = (1, 3, 4)
+"""Channels of one image without a batch; three axes with more are steps of a sequence."""
 _LARGEST_OPERAND = 4
 """Values of a constant with one value for all channels, or one for each."""
 _SILENT = frozenset("Identity Cast ExpandDims Squeeze StopGradient PlaceholderWithDefault QuantizeV2".split())
@@ -73,8 +75,12 @@ def first_steps(analysis: Analysis) -> FirstSteps | None:
 
 
 def _is_image(analysis: Analysis, name: str) -> bool:
+    """Tell whether an input is a batch of images, one image, or a file that the graph decodes; words are none."""
+    if analysis.dtype(name) == _STRING:
+        readers = (analysis.graph.nodes[other].op for other in analysis.graph.reached([name]) & analysis.paths.path)
+        return analysis.decodes or any(op.startswith("Decode") for op in readers)
     shape = analysis.shapes.of(name)
-    return analysis.dtype(name) == _STRING or (shape is not None and len(shape) in (3, 4))
+    return shape is not None and (len(shape) == 4 or (len(shape) == 3 and shape[-1] in _CHANNELS))
 
 
 class _Walk:

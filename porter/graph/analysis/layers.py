@@ -9,6 +9,10 @@ from porter.graph.shapes import Shape, size_text
 
 CONVOLUTIONS = frozenset({"conv", "depthwise", "separable", "dense", "transposed conv"})
 
+RNN, LOOP = "rnn", "while loop"
+LOOPS = frozenset({RNN, LOOP})
+"""The kinds of a loop with a recurrent cell, and of any other, which is the op of a whole loop's node too."""
+
 
 @dataclass(eq=False)
 class Layer:
@@ -20,8 +24,7 @@ class Layer:
     Shapes are TensorFlow's, for a batch of one; kernels, strides and dilations are (height, width). ``padding`` is
     TensorFlow's word or the explicit pads. ``before`` is an activation in front of the layer. ``norm`` is batch norm or
     another kind, and ``epsilon`` belongs to it. ``numbers`` are those of idioms, such as slope, rate or groups.
-    ``multiply_adds`` counts for a batch of one and is None if a shape is unknown. ``body`` has the layers of a loop's
-    step.
+    ``multiply_adds`` counts for a batch of one and is None if a shape is unknown.
     """
 
     name: str
@@ -46,7 +49,6 @@ class Layer:
     multiply_adds: int | None = 0
     end: str = ""
     numbers: dict[str, float] = field(default_factory=dict)
-    body: list[Layer] = field(default_factory=list, repr=False)
 
     @property
     def label(self) -> str:
@@ -55,8 +57,16 @@ class Layer:
             return self.activation
         parts = [self.before and f"{self.before} >", self.kind, size_text(self.kernel)]
         if self.kind in CONVOLUTIONS:
-            parts += ["bn" if self.norm == "batch norm" else self.norm, "bias" if self.bias else ""]
+            parts += ["bias" if self.bias else "", "bn" if self.norm == "batch norm" else self.norm]
+        if self.kind in LOOPS:
+            parts.append(f"({_cell(self.detail)})")
         return " ".join(part for part in (*parts, self.activation) if part)
+
+
+def _cell(detail: str) -> str:
+    """Return a loop's cell and steps without its sizes: ``LSTM cell, 6 steps`` of ``LSTM cell of dense …, 6 steps``."""
+    cell, of, sizes = detail.partition(" of ")
+    return f"{cell}, {sizes.rpartition(', ')[2]}" if of else detail
 
 
 def total(layers: Iterable[Layer]) -> tuple[int, int | None]:

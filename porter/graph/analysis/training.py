@@ -18,8 +18,9 @@ from porter.graph.analysis.analysis import Analysis
 from porter.graph.analysis.conditions import Conditions, Need
 from porter.graph.analysis.folding.new_layer import CONVOLUTION_OPS
 from porter.graph.foreign.open import read_source
-from porter.graph.functions import IFS, build_graph
+from porter.graph.functions import build_graph
 from porter.graph.graph import VARIABLE_OPS, Graph, Node
+from porter.graph.lowering import IFS
 from porter.graph.shape_inference import infer_shapes
 from porter.graph.shapes import Shapes
 
@@ -280,5 +281,5 @@ def _with_branches(analysis: Analysis) -> tuple[Graph, Shapes]:
     if not any(node.op in IFS for node in analysis.graph.nodes.values()):
         return analysis.graph, analysis.shapes
     outputs = analysis.signature.outputs.values() if analysis.signature else ()
-    graph = build_graph(analysis.source.graph, outputs, branches=True)
+    graph = build_graph(analysis.source.graph, outputs, lowers=lambda _: True)
     return graph, infer_shapes(graph, analysis.size)

@@ -1,4 +1,7 @@
-"""Shape rules of tensor arrays, which hold one tensor per step of a loop."""
+"""Shape rules of tensor arrays and tensor lists, which hold one tensor per step of a loop.
+
+TensorFlow 1 writes arrays, TensorFlow 2 lists.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,10 @@ from porter.graph.graph import Node
 from porter.graph.shapes import Rules, Shape, Shapes, batch_of_one, proto_shape
 
 RULES = Rules()
-_ENTERING = frozenset({"Enter", "RefEnter", "Switch", "RefSwitch", "Identity", "Merge", "RefMerge"})
-"""What stands between a tensor array and the ops that use it inside a loop."""
+_ENTERING = frozenset("Enter RefEnter Switch RefSwitch Identity Merge RefMerge Exit RefExit TensorListSetItem".split())
+"""What stands between a tensor array or list and the ops that use it inside and behind a loop."""
+_ARRAYS = frozenset({"TensorArrayV3"})
+_LISTS = frozenset({"TensorListReserve", "TensorListFromTensor"})
 _FARTHEST = 20
 
 
@@ -41,14 +46,61 @@ def gather(s: Shapes, node: Node) -> None:
     s.set(node, None if element is None else (*s.known(node, 1), *element))
 
 
-def _array(s: Shapes, node: Node) -> Node | None:
-    """Return the op that made the tensor array of ``node``, or None."""
+@RULES.of("TensorListReserve TensorListFromTensor TensorListSetItem")
+def a_list(s: Shapes, node: Node) -> None:
+    s.set(node, ())
+
+
+@RULES.of("TensorListLength")
+def length(s: Shapes, node: Node) -> None:
+    s.set(node, ())
+    steps = _length(s, node)
+    if steps is not None:
+        s.set_value(node, steps)
+
+
+@RULES.of("TensorListGetItem")
+def item(s: Shapes, node: Node) -> None:
+    s.set(node, _item(s, node, 2))
+
+
+@RULES.of("TensorListStack")
+def stacked(s: Shapes, node: Node) -> None:
+    one = _item(s, node, 1)
+    s.set(node, None if one is None else (_length(s, node), *one))
+
+
+def _array(s: Shapes, node: Node, makers: frozenset[str] = _ARRAYS) -> Node | None:
+    """Return the op that made the tensor array or list of ``node``, or None."""
     at = s.graph.nodes.get(node.inputs[0].node)
     for _ in range(_FARTHEST):
         if at is None or at.op not in _ENTERING:
             break
         at = s.graph.nodes.get(at.inputs[0].node)
-    return at if at is not None and at.op == "TensorArrayV3" else None
+    return at if at is not None and at.op in makers else None
+
+
+def _length(s: Shapes, node: Node) -> int | None:
+    """Return how many tensors a list holds."""
+    made = _array(s, node, _LISTS)
+    if made is None:
+        return None
+    if made.op == "TensorListFromTensor":
+        return s.known(made)[0]
+    value = s.value_or_none(made, 1)
+    return None if value is None or value.item() is None else int(value.item())
+
+
+def _item(s: Shapes, node: Node, stated_at: int) -> Shape:
+    """Return the shape of a list's tensors: what it was made of, or what the node or the list's maker states."""
+    made = _array(s, node, _LISTS)
+    if made is not None and made.op == "TensorListFromTensor" and s[made.inputs[0]]:
+        return s.known(made)[1:]
+    given = [s.value_or_none(node, stated_at), s.value_or_none(made, 0) if made is not None else None]
+    for value in given:
+        if value is not None and value.ndim == 1:  # a scalar stands for any shape
+            return batch_of_one(tuple(None if side is None or side < 0 else int(side) for side in value.tolist()))
+    return None
 
 
 def _element(s: Shapes, node: Node) -> Shape:

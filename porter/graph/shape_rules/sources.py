@@ -13,6 +13,8 @@ from porter.graph.graph import Node, Ref
 from porter.graph.shapes import LARGEST_VALUE, Rules, Shape, Shapes, batch_of_one, proto_shape
 
 RULES = Rules()
+_UNSTACKS = ("TensorArrayScatter", "TensorListFromTensor")
+"""Ops that take the first axis apart, one step of a loop each."""
 
 
 @RULES.of("Placeholder PlaceholderV2 PlaceholderWithDefault")
@@ -25,7 +27,7 @@ def _batch_of_one(s: Shapes, node: Node, shape: Shape) -> Shape:
     if shape is None or len(shape) != 3 or shape[1] is not None:
         return batch_of_one(shape)
     readers = (s.graph.nodes[name].op for name in s.graph.consumers[node.name])
-    steps_first = shape[0] is not None or any(op.startswith("TensorArrayScatter") for op in readers)
+    steps_first = shape[0] is not None or any(op.startswith(_UNSTACKS) for op in readers)
     return (shape[0], 1, shape[2]) if steps_first else batch_of_one(shape)
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from tensorboard.compat.proto.node_def_pb2 import NodeDef
 
 from porter.graph.analysis.control.choices import SWITCHES, Choice, find_choices
-from porter.graph.analysis.control.loops import LOOP, Loop, find_loops
+from porter.graph.analysis.control.loops import Loop, find_loops
+from porter.graph.analysis.layers import LOOP
 from porter.graph.graph import Graph, Node, Ref
 from porter.graph.shapes import Shapes
 

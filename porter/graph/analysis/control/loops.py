@@ -1,7 +1,8 @@
-"""find_loops: the while loops of TensorFlow 1, with what one step computes and how many steps there are.
+"""find_loops: a graph's while loops, with what one step computes and how many steps there are.
 
 A loop is the frame of its Enter nodes. Values come in through Enter, go around through NextIteration and Merge, and
-leave through Switch and Exit (tensorflow/core/kernels/control_flow_ops.cc).
+leave through Switch and Exit (tensorflow/core/kernels/control_flow_ops.cc). porter.graph.lowering makes the same of
+TensorFlow 2's While.
 """
 
 from __future__ import annotations
@@ -10,18 +11,15 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from porter.graph.analysis.layers import LOOP
 from porter.graph.graph import Graph, Node, Ref
+from porter.graph.loop_values import MERGES, behind, entered, is_next
 from porter.graph.shapes import Shapes
 
 ENTERS = frozenset({"Enter", "RefEnter"})
 EXITS = frozenset({"Exit", "RefExit"})
-MERGES = frozenset({"Merge", "RefMerge"})
-_NEXT = frozenset({"NextIteration", "RefNextIteration"})
-_SWITCHES = frozenset({"Switch", "RefSwitch"})
-_UNSTACK, _STACK, _SIZE = "TensorArrayScatterV3", "TensorArrayGatherV3", "TensorArraySizeV3"
-LOOP = "while loop"
-"""The op of the node that stands for a whole loop."""
-_FARTHEST = 20
+_UNSTACK = frozenset({"TensorArrayScatterV3", "TensorListFromTensor"})
+_STACK, _SIZE = frozenset({"TensorArrayGatherV3", "TensorListStack"}), "TensorArraySizeV3"
 
 
 @dataclass
@@ -61,11 +59,12 @@ def find_loops(graph: Graph, shapes: Shapes) -> list[Loop]:
 
 def _loop(graph: Graph, shapes: Shapes, frame: str, enters: list[str], place: dict[str, int]) -> Loop:
     members = _members(graph, enters)
-    members |= _around(graph, members)
+    members |= _around(graph, members, f"{frame.rpartition('/')[0]}/Identity")
     ordered = sorted(members, key=place.__getitem__)
     nodes = [graph.nodes[name] for name in ordered]
     inputs = dict.fromkeys(ref for node in nodes for ref in node.inputs if ref.node not in members)
-    exits = [node.name for node in nodes if node.op in EXITS | {_STACK} and not _inside(graph, node, members)]
+    ends = _ends(graph, members) & members
+    exits = [node.name for node in nodes if node.name in ends and not _inside(graph, node, members)]
     exits.sort(key=lambda name: _rank(graph, shapes, name, members))
     return Loop(_name(graph, frame), ordered, list(inputs), exits, _steps(graph, shapes, nodes))
 
@@ -89,19 +88,34 @@ def _members(graph: Graph, enters: Iterable[str]) -> set[str]:
 def _rank(graph: Graph, shapes: Shapes, name: str, members: set[str]) -> tuple[bool, bool, bool]:
     """Order results: those that something reads first, tensors before counters, all steps before the last one."""
     read = any(other not in members for other in graph.consumers[name])
-    return not read, shapes.of(name) in (None, ()), graph.nodes[name].op != _STACK
+    return not read, shapes.of(name) in (None, ()), graph.nodes[name].op not in _STACK
 
 
-def _around(graph: Graph, members: set[str]) -> set[str]:
-    """Return what hands a loop its steps' inputs, zeros as first states, and what stacks its steps' outputs."""
+def _around(graph: Graph, members: set[str], own: str) -> set[str]:
+    """Return what hands a loop its steps' inputs, zeros as first states, and what stacks its steps' outputs.
+
+    TensorFlow 2 puts an Identity behind each result of a loop, whose name begins with ``own``.
+    """
     above = {ref.node for name in members for ref in graph.nodes[name].inputs if ref.node in graph.nodes} - members
-    found = {name for name in above if graph.nodes[name].op == _UNSTACK}
+    found = {name for name in above if graph.nodes[name].op in _UNSTACK}
     found |= {name for name in above if graph.nodes[name].op == "Fill" and members.issuperset(graph.consumers[name])}
-    ends = [name for name in members if graph.nodes[name].op in EXITS]
-    stacks = {other for name in ends for other in graph.consumers[name] if graph.nodes[other].op == _STACK}
+    behind = {name for name in _ends(graph, members) - members if name.startswith(own) or _op(graph, name) in _STACK}
+    stacks = {name for name in behind if graph.nodes[name].op in _STACK}
     ranges = {ref.node for name in stacks for ref in graph.nodes[name].inputs if _op(graph, ref.node) == "Range"}
     sizes = {ref.node for name in ranges for ref in graph.nodes[name].inputs if _op(graph, ref.node) == _SIZE}
-    return found | stacks | ranges | sizes
+    return found | behind | ranges | sizes
+
+
+def _ends(graph: Graph, members: set[str]) -> set[str]:
+    """Return the Exits of a loop, what passes their results on, and what stacks them."""
+    found = {name for name in members if graph.nodes[name].op in EXITS}
+    waiting = list(found)
+    while waiting:
+        for other in graph.consumers[waiting.pop()]:
+            if other not in found and graph.nodes[other].op in _STACK | {"Identity"}:
+                found.add(other)
+                waiting += [other] if graph.nodes[other].op == "Identity" else []
+    return found
 
 
 def _op(graph: Graph, name: str) -> str:
@@ -138,40 +152,26 @@ def _count(graph: Graph, shapes: Shapes, node: Node) -> int | None:
     """Return how often ``counter < limit`` holds for a counter that grows by a constant."""
     if node.op not in ("Less", "LessEqual") or len(node.inputs) < 2:
         return None
-    merge = graph.nodes.get(node.inputs[0].node)
-    limit = _number(shapes, node.inputs[1])
+    merge = behind(graph, node.inputs[0])
+    limit = _number(shapes, entered(graph, node.inputs[1]))
     if merge is None or merge.op not in MERGES or limit is None:
         return None
-    start = next((_number(shapes, ref) for ref in merge.inputs if not _is_next(graph, ref)), None)
-    growth = next((_growth(graph, shapes, ref, merge) for ref in merge.inputs if _is_next(graph, ref)), None)
+    start = next((_number(shapes, ref) for ref in merge.inputs if not is_next(graph, ref)), None)
+    growth = next((_growth(graph, shapes, ref, merge) for ref in merge.inputs if is_next(graph, ref)), None)
     if start is None or not growth or growth < 0:
         return None
     return max(0, math.ceil((limit + (node.op == "LessEqual") - start) / growth))
 
 
-def _is_next(graph: Graph, ref: Ref) -> bool:
-    return ref.node in graph.nodes and graph.nodes[ref.node].op in _NEXT
-
-
 def _growth(graph: Graph, shapes: Shapes, ref: Ref, merge: Node) -> float | None:
     """Return what a step adds to the counter that ``merge`` holds."""
-    add = _behind(graph, ref)
+    add = behind(graph, ref)
     if add is None or add.op not in ("Add", "AddV2") or len(add.inputs) < 2:
         return None
     for counter, step in (add.inputs[:2], add.inputs[1::-1]):
-        if _behind(graph, counter) is merge:
+        if behind(graph, counter) is merge:
             return _number(shapes, step)
     return None
-
-
-def _behind(graph: Graph, ref: Ref) -> Node | None:
-    """Return the node whose value ``ref`` is, through what only passes it on."""
-    node = graph.nodes.get(ref.node)
-    for _ in range(_FARTHEST):
-        if node is None or node.op not in _NEXT | _SWITCHES | {"Identity"} or not node.inputs:
-            break
-        node = graph.nodes.get(node.inputs[0].node)
-    return node
 
 
 def _number(shapes: Shapes, ref: Ref) -> float | None:

@@ -48,7 +48,8 @@ def _fused_norm(data: DataPath, layer: Layer, node: Node) -> bool:
 
 
 def _bias(data: DataPath, layer: Layer, node: Node) -> bool:
-    adds = node.op in ("Add", "AddV2") and data.has_channel_vector(node) and not layer.detail
+    adds = node.op in ("Add", "AddV2") and not layer.detail
+    adds = adds and (data.has_channel_vector(node) or data.has_weight_of_one(node))
     if layer.norm or layer.bias or not (adds or node.op == "BiasAdd"):
         return False
     layer.bias = True

@@ -75,6 +75,13 @@ class DataPath:
         others = self.weights(node)
         return len(others) == 1 and len([size for size in self.shapes[others[0]] or () if size != 1]) == 1
 
+    def has_weight_of_one(self, node: Node) -> bool:
+        """Tell whether a node's other operand is one value that training sets, such as SRCNN's last bias."""
+        others = self.weights(node)
+        if len(others) != 1 or others[0].node not in self.graph.nodes or self.shapes[others[0]] not in ((), (1,)):
+            return False
+        return any(self.graph.nodes[name].op in VARIABLE_OPS for name in self.graph.needed([others[0].node]))
+
     def input_shape(self, node: Node, index: int) -> Shape:
         """Return an input's shape, or None if it is unknown or missing, as it may be in a damaged graph."""
         return self.shapes[node.inputs[index]] if len(node.inputs) > index else None

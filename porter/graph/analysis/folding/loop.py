@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from porter.graph.analysis.control.loops import LOOP, Loop
+from porter.graph.analysis.control.loops import Loop
 from porter.graph.analysis.costs import COUNTED, multiply_adds
 from porter.graph.analysis.folding.data_path import DataPath
 from porter.graph.analysis.folding.new_layer import CONVOLUTION_OPS
-from porter.graph.analysis.layers import Layer
+from porter.graph.analysis.layers import LOOP, RNN, Layer
 from porter.graph.graph import Graph
 from porter.graph.shapes import size_text
-
-RNN = "rnn"
-"""The kind of a loop with a recurrent cell."""
 
 
 def loop_products(loop: Loop, data: DataPath) -> int | None:

@@ -17,14 +17,18 @@ def assign_weights(layers: Iterable[Layer], data: DataPath, variables: Mapping[s
     used: set[str] = set()
     for layer in layers:
         for name in list(layer.nodes):
-            products = _products(data.graph.nodes[name], data, variables)
-            if layer.multiply_adds is not None:
-                layer.multiply_adds = None if products is None else layer.multiply_adds + products
+            layer.multiply_adds = _sum(layer.multiply_adds, _products(data.graph.nodes[name], data, variables))
             for above in _constants(name, data, used):
                 layer.nodes.append(above)
+                # A graph may compute weights at each run, such as those of a spectral norm.
+                layer.multiply_adds = _sum(layer.multiply_adds, multiply_adds(data.graph.nodes[above], data.shapes))
                 if above in variables:
                     layer.variables.append(above)
                     layer.parameters += variables[above].size
+
+
+def _sum(a: int | None, b: int | None) -> int | None:
+    return None if a is None or b is None else a + b
 
 
 def _products(node: Node, data: DataPath, variables: Mapping[str, Variable]) -> int | None:
