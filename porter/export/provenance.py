@@ -6,7 +6,7 @@ import platform
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from porter.catalog import families
 from porter.catalog.models import Arch
@@ -19,7 +19,9 @@ from porter.mapping.differs import exact_settings, sentences
 from porter.mapping.head import Head, released_labels
 from porter.mapping.table import Table
 from porter.mapping.translate import Translation
-from porter.parity.result import Verification
+
+if TYPE_CHECKING:
+    from porter.parity.result import Verification
 
 
 @dataclass(frozen=True)

@@ -30,10 +30,7 @@ from porter.mapping.head import Head, head_beside
 from porter.mapping.stored_names import stored_names
 from porter.mapping.table import Table
 from porter.mapping.translate import Options, Translation, translate
-from porter.parity.result import Verification
 from porter.runners.tensorflow_settings import before_tensorflow
-from porter.verbs.fetch import fetch
-from porter.verbs.verify import verify_checkpoint
 
 VERDICT_ROOM = 4096
 """Bytes that a header leaves free for the verdict, which is known only after the file is written."""
@@ -42,6 +39,7 @@ DIFFERENCE_ROOM = 64
 
 if TYPE_CHECKING:
     from porter.graph.analysis.training import Training
+    from porter.parity.result import Verification
 
 
 @dataclass(frozen=True)
@@ -280,6 +278,8 @@ def _open(
 ) -> tuple[Checkpoint, Inputs, Sequence[str]]:
     """Open ``checkpoint`` or the released one; return it, its files, and the patterns to ignore."""
     if checkpoint is None:
+        from porter.verbs.fetch import fetch
+
         released = fetch(arch.name, track)
         checkpoint, ignore = released.checkpoint, (*ignore, *released.ignore)
     inputs = Inputs(expect_sha256)
@@ -324,6 +324,8 @@ def _verify(plan: Plan, tensors: Checkpoint) -> Verification | None:
     """Compare a port that has ``tensors`` with the original in TensorFlow; return None unless the plan asks for it."""
     if not plan.verify:
         return None
+    from porter.verbs.verify import verify_checkpoint
+
     ports = {plan.target: tensors}
     found = verify_checkpoint(
         plan.arch,
