@@ -32,8 +32,8 @@ from contest import OWN, ROOT, Contender, medians, python_of, run_commands, run_
 WORK = ROOT / "build" / "bench"
 RESULTS = WORK / "results.json"
 LARGE = "nasnet_large"
-CELLS = {"50 MB": 4, "500 MB": 52, "5 GB": 530}
-"""Sizes of checkpoints, and the cells of AmoebaNet-D with 128 filters whose variables take about as much."""
+SIZES = {"50 MB": "amoebanet_d_6x128_224", "500 MB": "amoebanet_d_18x256_224", "5 GB": "amoebanet_d_198x256_224"}
+"""Networks whose variables take about as much: AmoebaNet-D with more cells, none larger than 20 MB."""
 NODES = (1_000, 10_000, 100_000)
 
 # porter's name, timm's, Cadene's, the side of the images.
@@ -125,15 +125,14 @@ def plans(prefix: Path, ported: Path) -> tuple[Path, Path]:
 def sizes(rounds: int) -> Part:
     """Port synthetic checkpoints of three sizes; the largest one once, after one round that is not counted."""
     rows, points = [], []
-    for title, cells in CELLS.items():
-        model = f"amoebanet_d_{cells}x128_224"
-        prefix, out = seeded(f"cells_{cells}", model), WORK / "sized.safetensors"
-        size = sum(path.stat().st_size for path in WORK.glob(f"cells_{cells}.*"))
+    for title, model in SIZES.items():
+        prefix, out = seeded(model, model), WORK / "sized.safetensors"
+        size = sum(path.stat().st_size for path in WORK.glob(f"{model}.*"))
         few = rounds if size < 1e9 else 1
         cost = medians(run_commands([port("porter", prefix, out, model=model)], few))["porter"]
         rows.append([title, f"{size / 1e6:,.0f} MB", *seconds(cost), f"{cost['cpu'] / size * 1e9:.2f} s"])
         points.append([size, cost["wall"], cost["cpu"]])
-        for path in (*WORK.glob(f"cells_{cells}.*"), out):
+        for path in (*WORK.glob(f"{model}.*"), out):
             path.unlink()
     head = ["checkpoint", "size", "wall", "CPU", "peak memory", "CPU per GB"]
     return {"tables": {"Porting by size: AmoebaNet-D with more cells": [head, *rows]}, "points": points}

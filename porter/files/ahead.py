@@ -10,8 +10,8 @@ from typing import TypeVar
 T = TypeVar("T")
 R = TypeVar("R")
 
-AHEAD = 2
-"""Results that wait at most: one that the caller takes next, and one in the making."""
+AHEAD = 1
+"""Results in the making or waiting, besides the one that the caller uses: more only take memory."""
 
 
 def ahead(compute: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
