@@ -8,7 +8,7 @@ GRAPH := build/weights/nudity/files/retrained_graph.pb
 JOBS ?= 3
 PYTEST := $(BIN)/python -m pytest --dist worksteal -n
 
-.PHONY: demo quick test test-all durations lint weights clean
+.PHONY: demo quick test test-all durations lint weights contenders bench clean
 
 demo: export PORTER_CACHE := build/cache
 demo: $(VENV)/ready
@@ -36,6 +36,14 @@ lint: $(VENV)/ready
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+# The environments of the programs that porter is measured beside.
+contenders: $(VENV)/ready
+	$(BIN)/python benchmarks/contenders/make_environments.py
+
+# About twenty minutes on two quiet cores, and longer once for the environments.
+bench: contenders
+	$(BIN)/python benchmarks/bench.py --write
 
 weights: $(GRAPH)
 

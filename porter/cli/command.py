@@ -11,7 +11,6 @@ from click.core import ParameterSource
 
 from porter.errors import MappingError, PorterError
 from porter.files.called import as_called
-from porter.mapping.dialects import DIALECTS
 
 VARIADIC = ("--images",)
 
@@ -75,6 +74,8 @@ def command_line(ctx: click.Context, way: Mapping[str, Any]) -> str:
 
     A command that lacks one of them gives way to `port MODEL`, which ports the same file.
     """
+    from porter.mapping.dialects import DIALECTS
+
     command, values = ctx.command, {**_given(ctx), **way}
     if not way.keys() <= {parameter.name for parameter in command.params}:
         group = ctx.find_root().command

@@ -34,7 +34,6 @@ from porter.mapping.dialects import DIALECTS
 from porter.mapping.shapes import IMAGE_CHANNELS
 from porter.mapping.table import Table
 from porter.render.text import MOST, console, first_few, print_json, printable
-from porter.render.verification_text import show_verification
 
 KNOWN = ", ".join(sorted(DIALECTS))
 MOST_SENTENCES = 10
@@ -105,6 +104,8 @@ def show_port(result: Any) -> None:
     show_input(out, result)
     show_tensors(out, result)
     if result.verification is not None:
+        from porter.render.verification_text import show_verification
+
         show_verification(result.verification)
     if result.out is not None:
         out.print(Text(f"wrote {written(result.out)}"), soft_wrap=True)

@@ -2,38 +2,67 @@
 
 from __future__ import annotations
 
-import difflib
 import gc
 import io
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 
-from porter.catalog.models import find_arch
-from porter.cli.check import check
-from porter.cli.convert import convert
-from porter.cli.fetch import fetch
-from porter.cli.flags import Flags
-from porter.cli.inspect import inspect
-from porter.cli.list import list_models
-from porter.cli.seed import seed
-from porter.cli.verify import verify
 from porter.errors import PorterError
 from porter.files.called import as_called, called_as
-from porter.files.installed import DISTRIBUTION, porter_version
-from porter.render.text import printable
 from porter.runners.tensorflow_settings import before_tensorflow
 
 MISTAKE = 2
 
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "check": ("check", "Check FILE for damage: a file or folder that porter wrote, or a TensorFlow checkpoint."),
+    "convert": ("convert", "Port a checkpoint of MODEL to another dialect."),
+    "fetch": ("fetch", "Fetch the released checkpoint of MODEL into the cache."),
+    "inspect": (
+        "inspect",
+        "Show what PATH is: a graph, a SavedModel, a checkpoint, an event file or a folder of these.",
+    ),
+    "list": (
+        "list_models",
+        "List the models, their published accuracy, and which released checkpoints are in the cache.",
+    ),
+    "seed": ("seed", "Write a TensorFlow checkpoint of MODEL with name-seeded weights, for tests and demos."),
+    "verify": ("verify", "Verify the port of MODEL at every endpoint."),
+}
+"""Each command's function in its own module, and the first sentence of its help, which needs no import."""
+
+
+class Commands(Mapping[str, click.Command]):
+    """The commands by name. Each is imported when it is used: all of them take five times as long as click."""
+
+    def __getitem__(self, name: str) -> click.Command:
+        function, _ = COMMANDS[name]
+        return cast(click.Command, getattr(import_module(f"porter.cli.{name}"), function))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
 
 class ModelGroup(click.Group):
     """A group that reads a model's name in place of a command as ``convert``: ``port nasnet_large …``."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.commands = cast(Any, Commands())
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write each command's name and first sentence, without importing the command."""
+        listed = click.Group(commands=[click.Command(name, help=text) for name, (_, text) in COMMANDS.items()])
+        listed.format_commands(ctx, formatter)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -41,13 +70,17 @@ class ModelGroup(click.Group):
         ctx.meta["porter.args"] = list(args)
         if args and args[0] not in self.commands and not args[0].startswith("-"):
             self._require_model(args[0])
-            args = [convert.name or "", *args]
+            args = ["convert", *args]
         return super().resolve_command(ctx, args)
 
     def _require_model(self, name: str) -> None:
         """Raise PorterError unless ``name`` is a model's, with the command that was probably meant."""
         if not name:
             raise PorterError("the model's name is empty: choose one that `port list` shows")
+        import difflib
+
+        from porter.catalog.models import find_arch
+
         close = difflib.get_close_matches(name, self.commands, n=1, cutoff=0.75)
         if close:
             raise PorterError(f"unknown command or model {name!r}: did you mean `port {close[0]}`?")
@@ -64,6 +97,8 @@ class ModelGroup(click.Group):
         try:
             return super().invoke(ctx)
         except PorterError as error:
+            from porter.cli.flags import Flags
+
             flags = Flags(self.commands.values(), self.commands.get(ctx.invoked_subcommand or ""))
             raise click.ClickException(flags.replace(str(error))) from error
 
@@ -71,6 +106,8 @@ class ModelGroup(click.Group):
 def show_version(ctx: click.Context, _option: click.Parameter, wanted: bool) -> None:
     """Print porter's version and exit, where --version is given."""
     if wanted:
+        from porter.files.installed import DISTRIBUTION, porter_version
+
         click.echo(f"{DISTRIBUTION} {porter_version()}")
         ctx.exit()
 
@@ -94,10 +131,6 @@ def cli() -> None:
     port inspect PATH
     port list
     """
-
-
-for command in (check, convert, fetch, inspect, list_models, seed, verify):
-    cli.add_command(command)
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -127,6 +160,8 @@ def main(args: Sequence[str] | None = None) -> None:
 
 def stop(message: str, status: int = MISTAKE) -> None:
     """Print one sentence on standard error and exit with ``status``."""
+    from porter.render.text import printable
+
     shown = "\n".join(printable(line) for line in as_called(message).split("\n"))
     click.echo(f"{called_as()}: {shown}", err=True)
     sys.exit(status)

@@ -46,8 +46,8 @@ from porter.runners.runner import PRECISIONS
 @click.option(
     "--reference",
     metavar="SIDE",
-    help="Reference: golden, torch:FILE, keras:FILE, tf:GRAPH, module.py:function, or a library's own network: timm, "
-    "hf, keras.applications, torchvision or cadene. timm:exact has the settings that make it exact.",
+    help="Reference: golden, torch:FILE, torch-fused:FILE, keras:FILE, tf:GRAPH, module.py:function, or a library's "
+    "own network: timm, hf, keras.applications, torchvision or cadene. timm:exact has the settings that make it exact.",
 )
 @click.option(
     "--candidate",

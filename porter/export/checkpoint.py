@@ -34,8 +34,8 @@ def write_checkpoint(index: Path, output: Output) -> dict[str, str]:
     prefix, digests = index.with_suffix(""), dict[str, str]()
 
     def tensors() -> Iterator[Stored]:
-        for name in output.track(in_order(output.tensors), "writing"):
-            tensor = stored(name, output.stored(name), output.is_bfloat16(name))
+        for name, values in output.in_turn(in_order(output.tensors)):
+            tensor = stored(name, values, output.is_bfloat16(name))
             digests[name] = sha256(tensor.values.data).hexdigest()
             yield tensor
 

@@ -20,7 +20,8 @@ from porter.export.output import Output
 from porter.export.provenance import Facts
 from porter.export.writers import Format, find_format
 from porter.files.atomic import creating, discard, refuse_other, replacing
-from porter.files.seals import is_ours, record_beside, write_record
+from porter.files.json import to_json
+from porter.files.seals import TENSORS, is_ours, record_beside, write_record
 from porter.formats.identify import RECORD_NAMES
 from porter.formats.input_digests import digest
 from porter.mapping.dialects import Dialect
@@ -48,7 +49,7 @@ class Draft:
     def commit(self, facts: Facts, labels: Sequence[str], tensors: Mapping[str, str]) -> None:
         """Write all that goes with the weights; the output is renamed when the ``with`` of the draft ends."""
         if self.format.add_facts:
-            self.format.add_facts(self.weights, facts.as_metadata())
+            self.format.add_facts(self.weights, {**facts.as_metadata(), TENSORS: to_json(tensors)})
             tensors = {}  # the weights' file states them itself
         self.complete(facts, labels, tensors)
         self.committed = True

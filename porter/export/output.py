@@ -6,6 +6,7 @@ import errno
 import math
 import os
 import shutil
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +15,12 @@ import numpy as np
 from porter.catalog.models import Arch
 from porter.export.casting import bfloat16_bits, round_to
 from porter.export.provenance import Facts
+from porter.files.ahead import ahead
 from porter.files.progress import Track, untracked
 from porter.formats.checkpoint import Checkpoint, Entry
+
+GROUP = 1 << 20
+"""Bytes that the reading thread hands over at once: hundreds of batch norms are not worth a handover each."""
 
 # Bytes that HDF5 takes for each tensor besides its values, and Keras for a network's config; both rounded up.
 _OVERHEAD, _ARCHITECTURE = 1 << 11, 1 << 18
@@ -55,6 +60,28 @@ class Output:
         if self.is_bfloat16(name):
             values = bfloat16_bits(values)
         return np.require(values.astype(values.dtype.newbyteorder("<"), copy=False), requirements=["C"])
+
+    def in_turn(self, names: Sequence[str]) -> Iterator[tuple[str, np.ndarray]]:
+        """Yield each of ``names`` with its tensor as files store it, in this order.
+
+        A second thread reads, checks and transposes the next tensors while the caller hashes and writes the last.
+        """
+        groups = ahead(lambda group: [self.stored(name) for name in group], self._groups(names))
+        values = (each for group in groups for each in group)
+        for name in self.track(names, "writing"):
+            yield name, next(values)
+
+    def _groups(self, names: Sequence[str]) -> Iterator[list[str]]:
+        """Yield ``names`` in groups of at most GROUP bytes and one tensor."""
+        group, size = list[str](), 0
+        for name in names:
+            entry = self.tensors.entries[name]
+            group.append(name)
+            size += entry.dtype.itemsize * math.prod(entry.shape)
+            if size >= GROUP:
+                yield group
+                group, size = [], 0
+        yield group
 
     def require_room(self, folder: Path) -> None:
         """Raise OSError where the disk of ``folder`` is too full.

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from porter.catalog import families
 from porter.catalog.models import Arch
 from porter.files import installed
 from porter.files.json import to_json
+from porter.files.seals import BLANK
 from porter.formats.checkpoint import Checkpoint
 from porter.mapping.dialects import Dialect
 from porter.mapping.differs import exact_settings, sentences
 from porter.mapping.head import Head, released_labels
 from porter.mapping.table import Table
 from porter.mapping.translate import Translation
-from porter.parity.result import Verification
+
+if TYPE_CHECKING:
+    from porter.parity.result import Verification
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,11 @@ class Facts:
             for key, value in self.values.items()
             if value is not None
         }
+
+    def with_reading(self, digests: Mapping[Path, str], difference: float | None) -> Facts:
+        """Return these facts with what is known only when the input is read: see gather."""
+        source = {path.name: digest for path, digest in digests.items()}
+        return Facts({**self.values, "source": source, "largest_raw_ema_difference": difference})
 
     def with_parity(self, verification: Verification | None) -> Facts:
         """Return these facts and ``parity``, the verdict of ``verification``; None if the port was not verified."""
@@ -53,16 +61,17 @@ def _parity(verification: Verification) -> dict[str, Any]:
 def gather(
     arch: Arch,
     checkpoint: Checkpoint,
-    digests: Mapping[Path, str],
+    files: Iterable[Path],
     source: str,
     dialect: Dialect,
     translation: Translation,
     head: Head,
     dtype: str | None,
 ) -> Facts:
-    """Return the facts about a port before it is verified.
+    """Return the facts about a port before its tensors are read and verified.
 
-    ``digests`` holds the SHA-256 of every file that was read, ``dtype`` the dtype that the weights are rounded to.
+    The SHA-256 of each of the input's ``files`` is blank, and the largest difference between raw values and averages
+    None: `Facts.with_reading` states both. ``dtype`` is the dtype that the weights are rounded to.
     """
     framework, differs = dialect.framework, Table.of(arch).differs
     named = bool(head.class_names(arch, translation.num_classes))
@@ -85,10 +94,10 @@ def gather(
             "preprocessing": arch.preprocessing,
             "save_dtype": dtype,
             "from": source,
-            "source": {path.name: digest for path, digest in digests.items()},
+            "source": {path.name: BLANK for path in files},
             "source_format": checkpoint.format,
             "average": translation.average,
-            "largest_raw_ema_difference": translation.ema_difference,
+            "largest_raw_ema_difference": None,
             "prefix": translation.prefix or None,
             "roles": translation.roles,
             "ignored": list(translation.ignored),

@@ -17,8 +17,7 @@ def write_pth(path: Path, output: Output) -> dict[str, str]:
     import torch
 
     state, digests = {}, {}
-    for name in output.track(list(output.tensors), "writing"):
-        values = output.stored(name)
+    for name, values in output.in_turn(list(output.tensors)):
         digests[name] = sha256(values.data).hexdigest()
         tensor = torch.from_numpy(np.require(values, requirements=["W"]))
         state[name] = tensor.view(torch.bfloat16) if output.is_bfloat16(name) else tensor

@@ -19,7 +19,7 @@ _CODES = {dtype.name: code for code, dtype in DTYPES.items()}
 
 
 def write_safetensors(path: Path, output: Output) -> dict[str, str]:
-    """Write ``output`` one tensor at a time, and return each tensor's SHA-256.
+    """Write ``output`` one tensor at a time, and return each tensor's SHA-256, for which the header has room.
 
     The safetensors package's own writer needs all tensors in memory. Raises PorterError where the format has no such
     dtype. Source of the format: huggingface/safetensors, README.
@@ -37,11 +37,9 @@ def write_safetensors(path: Path, output: Output) -> dict[str, str]:
         header[name] = {"dtype": _stored_dtype(output, name), "shape": list(shape), "data_offsets": [begin, end]}
     with path.open("wb") as file:
         file.write(_header(header, output.room))
-        for name in output.track(names, "writing"):
-            raw = output.stored(name)
-            file.write(raw.data)
-            digests[name] = sha256(raw.data).hexdigest()
-    add_metadata(path, {TENSORS: to_json(digests)})
+        for name, values in output.in_turn(names):
+            file.write(values.data)
+            digests[name] = sha256(values.data).hexdigest()
     return digests
 
 
@@ -66,12 +64,13 @@ def _text(fields: Mapping[str, object]) -> bytes:
 
 
 def add_metadata(path: Path, facts: Mapping[str, str]) -> None:
-    """Add ``facts`` to the header of a file that was written with room for them, and seal the header anew."""
+    """Add ``facts`` to the header of a file that was written with room for them, those first, and seal the header."""
     with path.open("r+b") as file:
         length = file.read(8)
         size = int.from_bytes(length, "little")
         fields = json.loads(file.read(size))
-        fields["__metadata__"] |= {**facts, SEAL: BLANK}
+        fields["__metadata__"] = {**facts, **{k: v for k, v in fields["__metadata__"].items() if k not in facts}}
+        fields["__metadata__"] |= {SEAL: BLANK}
         text = _text(fields)
         if len(text) > size:
             raise PorterError(f"the header of {path} has no room for {', '.join(facts)}: report this bug in porter")

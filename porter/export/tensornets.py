@@ -24,8 +24,7 @@ def write_npz(path: Path, output: Output) -> dict[str, str]:
     names = list(output.tensors)
 
     def arrays() -> Iterator[np.ndarray]:
-        for name in output.track(names, "writing"):
-            values = output.stored(name)
+        for name, values in output.in_turn(names):
             digests[name] = sha256(values.data).hexdigest()
             yield values
 

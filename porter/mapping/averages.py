@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from porter.errors import MappingError, PorterError, listing, plural, summary
-from porter.formats.checkpoint import Checkpoint
+from porter.formats.checkpoint import Checkpoint, Entry
 from porter.formats.roles import SHADOW_SUFFIX
 from porter.mapping.rows import Pair
 
@@ -65,20 +66,47 @@ def _entry_of(name: str, kind: str, entries: Collection[str]) -> str:
     return shadow if shadow in entries and (kind == "ema" or name not in entries) else name
 
 
-def largest_difference(checkpoint: Checkpoint, names: Iterable[str]) -> float | None:
-    """Return the largest |raw - average| over the variables that have both; None where none has.
+class Differences:
+    """The largest |raw - average| of each variable of ``names`` that has both in ``checkpoint``.
 
+    Reading an entry that ``watch`` returns compares the two in the same pass; ``largest`` reads what nobody has read.
     Raises MappingError where the two have different shapes.
     """
-    both = [name for name in names if name in checkpoint and name + SHADOW_SUFFIX in checkpoint]
-    for name in both:
-        value, average = checkpoint.entries[name].shape, checkpoint.entries[name + SHADOW_SUFFIX].shape
-        if value != average:
-            raise MappingError(
-                f"{checkpoint.path}: {name} has shape {value}, but its moving average has {average}: "
-                "the file is damaged or mixes two trainings; take another"
-            )
-    if not both:
-        return None
-    # numpy's maximum, because Python's would pass over a NaN.
-    return float(np.max([np.max(np.abs(checkpoint[n] - checkpoint[n + SHADOW_SUFFIX]), initial=0) for n in both]))
+
+    def __init__(self, checkpoint: Checkpoint, names: Iterable[str]) -> None:
+        self._entries = checkpoint.entries
+        both = [name for name in names if name in checkpoint and name + SHADOW_SUFFIX in checkpoint]
+        for name in both:
+            value, average = self._entries[name].shape, self._entries[name + SHADOW_SUFFIX].shape
+            if value != average:
+                raise MappingError(
+                    f"{checkpoint.path}: {name} has shape {value}, but its moving average has {average}: "
+                    "the file is damaged or mixes two trainings; take another"
+                )
+        self._found: dict[str, float | None] = dict.fromkeys(both)
+
+    def __bool__(self) -> bool:
+        return bool(self._found)
+
+    def watch(self, taken: str) -> Entry:
+        """Return the entry ``taken``, a variable or its average; reading it compares it with the other of the two."""
+        entry, name = self._entries[taken], taken.removesuffix(SHADOW_SUFFIX)
+        if name not in self._found:
+            return entry
+        return Entry(entry.shape, entry.dtype, partial(self._compared, entry, name, taken))
+
+    @property
+    def largest(self) -> float | None:
+        """The largest difference, which may be NaN; None where no variable has both."""
+        for name, found in self._found.items():
+            if found is None:
+                self.watch(name).load()
+        # numpy's maximum, because Python's would pass over a NaN.
+        return float(np.max([found for found in self._found.values() if found is not None])) if self._found else None
+
+    def _compared(self, entry: Entry, name: str, taken: str) -> np.ndarray:
+        values = entry.load()
+        if self._found[name] is None:
+            other = self._entries[name if taken != name else name + SHADOW_SUFFIX].load()
+            self._found[name] = float(np.max(np.abs(values - other), initial=0))
+        return values

@@ -33,9 +33,9 @@ class Dialect:
     separator: str
     title: str
     scoped: bool = True
-    leaves: Leaves = field(default_factory=dict)
-    older_leaves: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    order: Sequence[Sequence[str]] = ()
+    leaves: Leaves = field(default_factory=dict, hash=False)
+    older_leaves: Mapping[str, Sequence[str]] = field(default_factory=dict, hash=False)
+    order: Sequence[Sequence[str]] = field(default=(), hash=False)
     library: str = ""
 
     def leaf(self, kind: str, role: str, default: str) -> str:

@@ -8,6 +8,7 @@ channels, M for its multiplier. ``(CM)`` is one axis that runs through C, then M
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 from porter.errors import MappingError
@@ -131,6 +132,12 @@ UNNAMED: dict[str, tuple[Tensor, ...]] = {
     "volume filter": _unnamed("DHWIO", "OIDHW"),
 }
 KINDS |= UNNAMED
+
+
+@lru_cache(maxsize=1024)
+def leaves_of(kind: str, dialect: Dialect) -> tuple[tuple[Tensor, Leaf], ...]:
+    """Return the tensors of a layer of ``kind``, each with its leaf in ``dialect``."""
+    return tuple((tensor, tensor.leaf(dialect, kind)) for tensor in KINDS[kind])
 
 
 def statistic_leaves(dialect: Dialect) -> dict[str, bool]:

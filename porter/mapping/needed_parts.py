@@ -23,6 +23,8 @@ def lacking(table: Table, target: str, taken: Collection[str]) -> list[str]:
 
 def made(arch: Arch, table: Table, target: str, parts: Collection[str], num_classes: int) -> dict[str, Entry]:
     """Return fresh tensors of ``parts`` in ``target``, by name, for ``num_classes``; 0 leaves classifiers out."""
+    if not parts:
+        return {}
     sizes, record, entries = axis_sizes(arch, table, target), table.record(target), dict[str, Entry]()
     for layer in table.layers:
         if layer.part in parts and (num_classes or not layer.head):

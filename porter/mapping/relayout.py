@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from math import prod
+from typing import NamedTuple
 
 import numpy as np
 
 from porter.errors import MappingError
 
 
-def parse_axes(axes: str) -> list[str]:
-    """Return the letters of each axis: ``"(CM)1HW"`` is ``["CM", "", "H", "W"]``.
+@lru_cache(maxsize=1024)
+def parse_axes(axes: str) -> tuple[str, ...]:
+    """Return the letters of each axis: ``"(CM)1HW"`` is ``("CM", "", "H", "W")``.
 
     A letter is an axis, ``1`` an axis of size one, and parentheses merge letters into one axis,
     the last varying fastest.
@@ -20,7 +24,15 @@ def parse_axes(axes: str) -> list[str]:
     letters = [token.strip("()1") for token in tokens]
     if "".join(tokens) != axes or len(set("".join(letters))) != len("".join(letters)):
         raise MappingError(f"{axes!r} is not an axis order: write each letter once, like HWIO or (CM)1HW")
-    return letters
+    return tuple(letters)
+
+
+class _Plan(NamedTuple):
+    """A relayout: the array's axes split where they are merged, then in another order, then merged anew."""
+
+    split: tuple[int, ...]
+    order: tuple[int, ...]
+    shape: tuple[int, ...]
 
 
 def relayout(array: np.ndarray, source: str, target: str, sizes: Mapping[str, int] | None = None) -> np.ndarray:
@@ -31,11 +43,24 @@ def relayout(array: np.ndarray, source: str, target: str, sizes: Mapping[str, in
 
     Raises MappingError where the array does not have the axes that ``source`` names.
     """
+    plan = _plan(array.shape, source, target, tuple((sizes or {}).items()))
+    return array.reshape(plan.split).transpose(plan.order).reshape(plan.shape)
+
+
+def relayout_shape(
+    shape: Sequence[int], source: str, target: str, sizes: Mapping[str, int] | None = None
+) -> tuple[int, ...]:
+    """Return the shape that ``relayout`` gives an array of ``shape``. Raises MappingError as it does."""
+    return _plan(tuple(shape), source, target, tuple((sizes or {}).items())).shape
+
+
+@lru_cache(maxsize=4096)  # a network has few different shapes, and each tensor is planned and then read
+def _plan(shape: tuple[int, ...], source: str, target: str, sizes: tuple[tuple[str, int], ...]) -> _Plan:
     groups = parse_axes(source)
-    if len(groups) != array.ndim:
-        raise MappingError(f"an array of shape {array.shape} does not have the axes {source}")
-    known = dict(sizes or {})
-    for size, letters in zip(array.shape, groups, strict=True):
+    if len(groups) != len(shape):
+        raise MappingError(f"an array of shape {shape} does not have the axes {source}")
+    known = dict(sizes)
+    for size, letters in zip(shape, groups, strict=True):
         known.update(_split(size, letters, known, source))
 
     from_letters, to_letters = "".join(groups), "".join(parse_axes(target))
@@ -44,18 +69,12 @@ def relayout(array: np.ndarray, source: str, target: str, sizes: Mapping[str, in
             raise MappingError(
                 f"axis {letter} of {source} has size {known[letter]}, but {target} lacks it: only size 1 can go"
             )
-    array = array.reshape([known[letter] for letter in from_letters if letter in to_letters])
     kept = [letter for letter in from_letters if letter in to_letters]
-    array = array.transpose([kept.index(letter) for letter in to_letters if letter in kept])
-    shape = [int(np.prod([known.get(c, 1) if c in kept else 1 for c in group])) for group in parse_axes(target)]
-    return array.reshape(shape)
-
-
-def relayout_shape(
-    shape: Sequence[int], source: str, target: str, sizes: Mapping[str, int] | None = None
-) -> tuple[int, ...]:
-    """Return the shape that ``relayout`` gives an array of ``shape``. Raises MappingError as it does."""
-    return relayout(np.broadcast_to(np.int8(0), shape), source, target, sizes).shape
+    return _Plan(
+        tuple(known[letter] for letter in kept),
+        tuple(kept.index(letter) for letter in to_letters if letter in kept),
+        tuple(prod(known.get(letter, 1) if letter in kept else 1 for letter in group) for group in parse_axes(target)),
+    )
 
 
 def _split(size: int, letters: str, known: Mapping[str, int], axes: str) -> dict[str, int]:
@@ -65,7 +84,7 @@ def _split(size: int, letters: str, known: Mapping[str, int], axes: str) -> dict
             raise MappingError(f"axis 1 of {axes} must have size 1, got size {size}")
         return dict.fromkeys(letters, size)
     unknown = [letter for letter in letters if letter not in known]
-    given = int(np.prod([known[letter] for letter in letters if letter in known]))
+    given = prod(known[letter] for letter in letters if letter in known)
     if len(unknown) > 1 or size % given or (not unknown and given != size):
         raise MappingError(
             f"cannot split an axis of size {size} into {letters} of {axes}: give the sizes of all but one"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 from porter.mapping.dialects import Dialect
-from porter.mapping.kinds import KINDS, Tensor
+from porter.mapping.kinds import Tensor, leaves_of
 
 
 class Named(NamedTuple):
@@ -43,21 +44,27 @@ class Layer:
         """Return the layer's kind in ``dialect``."""
         return self.kinds.get(dialect, self.kind)
 
-    def tensors(self, dialect: Dialect, spelling: int = 0) -> dict[str, Named]:
+    def tensors(self, dialect: Dialect, spelling: int = 0) -> Mapping[str, Named]:
         """Return the layer's tensors in ``dialect`` by role: none where the dialect does not have the layer.
 
         ``spelling`` 0 gives today's names, 1 and more those of older files.
         """
-        names = self.names.get(dialect.name, ())
-        if spelling >= len(names):
-            return {}
-        kind, lacking = self.kind_in(dialect.name), self.lacks.get(dialect.name, ())
-        found = {}
-        for tensor in KINDS[kind]:
-            if tensor.role not in lacking:
-                leaf, axes = tensor.leaf(dialect, kind)
-                found[tensor.role] = Named(dialect.join(names[spelling], leaf), axes, tensor)
-        return found
+        key = dialect.name, spelling
+        if key not in self._expanded:
+            names, lacking = self.names.get(dialect.name, ()), self.lacks.get(dialect.name, ())
+            kind = self.kind_in(dialect.name)
+            self._expanded[key] = {
+                tensor.role: Named(dialect.join(name, leaf.name), leaf.axes, tensor)
+                for name in names[spelling : spelling + 1]
+                for tensor, leaf in leaves_of(kind, dialect)
+                if tensor.role not in lacking
+            }
+        return self._expanded[key]
+
+    @cached_property
+    def _expanded(self) -> dict[tuple[str, int], Mapping[str, Named]]:
+        """What ``tensors`` has returned; a layer belongs to one table, which has one record of each dialect."""
+        return {}
 
 
 class Endpoint(NamedTuple):

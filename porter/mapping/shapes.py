@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from math import prod
 
 from porter.catalog.goldens import Recorded, recorded
@@ -154,7 +155,11 @@ def _scaled(arch: Arch, layer: Layer, sizes: Sizes) -> dict[str, int]:
 
 def expected_shapes(arch: Arch, table: Table, dialect: str) -> dict[str, Shape]:
     """Return the shape of every tensor of ``dialect``, by name, for the original's number of classes."""
-    sizes = axis_sizes(arch, table, dialect)
+    return shapes_of(table, dialect, axis_sizes(arch, table, dialect))
+
+
+def shapes_of(table: Table, dialect: str, sizes: Mapping[str, Sizes]) -> dict[str, Shape]:
+    """Return the shape of every tensor of ``dialect``, by name; ``sizes`` has those of its axis letters."""
     pairs = table.pairs(dialect, dialect, table.parts)
     return {pair.source: shape_of(pair.source_axes, sizes[pair.source]) for pair in pairs}
 
@@ -175,5 +180,6 @@ def with_free_axes(pair: Pair, original: Shape, given: Sequence[int | None]) -> 
     )
 
 
-def _letters(axes: str) -> set[str]:
-    return set("".join(parse_axes(axes)))
+@cache
+def _letters(axes: str) -> frozenset[str]:
+    return frozenset("".join(parse_axes(axes)))

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from functools import cache, partial
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from porter.formats.roles import SHADOW, SHADOW_SUFFIX, VARIABLE, base_name, cou
 from porter.formats.suspicious import Findings, watch
 from porter.mapping import needed_parts
 from porter.mapping.absent_roles import check_fills, created
-from porter.mapping.averages import AVERAGES, check_average, choose_averages, largest_difference
+from porter.mapping.averages import AVERAGES, Differences, check_average, choose_averages
 from porter.mapping.places import by_scope
 from porter.mapping.relayout import relayout, relayout_shape
 from porter.mapping.shapes import (
@@ -26,8 +26,8 @@ from porter.mapping.shapes import (
     axis_sizes,
     boxes_of,
     classes_of,
-    expected_shapes,
     image_channels,
+    shapes_of,
     with_free_axes,
 )
 from porter.mapping.stored_names import Located, Wanted, locate
@@ -71,12 +71,11 @@ class Translation:
     ``left_out`` counts the variables of each optional part that nobody asked for. ``other_scopes`` counts the variables
     outside of the network, by scope: other copies of it, and what ``backbone`` leaves out. ``prefix`` stands before the
     names in the file, ``prefixes`` counts the names behind each where there are several; ``renamed`` maps the file's
-    leading scope to the model's. ``ema_difference`` is the largest
-    ``|raw - ema|``, None where no variable has both. ``num_classes`` is that of the checkpoint's head, 0 without one;
-    ``in_channels`` are the images' channels that its stem reads. ``notes`` say how the file differs from the original,
-    a sentence each, and ``made`` holds the entries taken that are not in the file, or have another name there.
-    ``head`` holds the classifier's tensors in the target's dialect; ``head_note`` says what changed in them.
-    ``suspicious`` gets a sentence for each tensor that fails a sanity check when it is read.
+    leading scope to the model's. ``differences`` are those between raw values and averages. ``num_classes`` is that of
+    the checkpoint's head, 0 without one; ``in_channels`` are the images' channels that its stem reads. ``notes`` say
+    how the file differs from the original, a sentence each, and ``made`` holds the entries taken that are not in the
+    file, or have another name there. ``head`` holds the classifier's tensors in the target's dialect; ``head_note``
+    says what changed in them. ``suspicious`` gets a sentence for each tensor that fails a sanity check when it is read.
     """
 
     entries: dict[str, Entry]
@@ -84,7 +83,7 @@ class Translation:
     taken: dict[str, str]
     average: str
     averaged_only: int
-    ema_difference: float | None
+    differences: Differences
     num_classes: int
     roles: dict[str, int]
     ignored: tuple[str, ...]
@@ -104,6 +103,11 @@ class Translation:
     def parameters(self) -> int:
         """The number of values in all target tensors."""
         return sum(int(np.prod(entry.shape)) for entry in self.entries.values())
+
+    @property
+    def ema_difference(self) -> float | None:
+        """The largest ``|raw - ema|``, None where no variable has both. It reads the variables that nobody has read."""
+        return self.differences.largest
 
     def as_checkpoint(self, of: Checkpoint) -> Checkpoint:
         """Return the target's tensors as a checkpoint that names the file ``of`` which they come from."""
@@ -126,13 +130,23 @@ class _Job:
         pairs = self.table.pairs(source, target, self.options.parts)
         return [pair for pair in pairs if not (pair.head and self.options.bodily)]
 
+    @cached_property
+    def sizes(self) -> Mapping[str, Sizes]:
+        """The sizes of the axis letters of the source's tensors, by name, as in the original."""
+        return axis_sizes(self.arch, self.table, self.source)
+
+    @cached_property
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """The shapes of the source's tensors, by name, as in the original. Most files need none to be located."""
+        return shapes_of(self.table, self.source, self.sizes)
+
 
 def translate(
     checkpoint: Checkpoint, arch: Arch, source: str, target: str, options: Options | None = None
 ) -> Translation:
     """Translate ``checkpoint`` from the dialect ``source`` to ``target``.
 
-    Reads the variables that have an average, and those that ``target`` lacks; everything else is read later.
+    Reads the variables that ``target`` lacks; everything else is read later.
     Raises MappingError where a variable is neither mapped nor ignored, where one is missing, where a shape differs
     from the architecture's, and where ``target`` lacks a tensor whose values matter.
     """
@@ -159,15 +173,18 @@ def translate(
     num_classes, in_channels = _check_shapes(job, wanted, choice.taken)
     check_fills(job.table.lone(source, target, job.options.parts), choice.taken, checkpoint, target)
 
-    suspicious = Findings()
+    suspicious, differences = Findings(), Differences(checkpoint, located.names.values())
+    read = {name: differences.watch(entry) for name, entry in choice.taken.items()}
     fresh = needed_parts.lacking(job.table, target, job.options.parts)
     return Translation(
-        _target_entries(job, choice.taken, suspicious, needed_parts.made(arch, job.table, target, fresh, num_classes)),
+        _target_entries(
+            job, choice.taken, read, suspicious, needed_parts.made(arch, job.table, target, fresh, num_classes)
+        ),
         source,
         choice.taken,
         choice.average,
         choice.averaged_only,
-        largest_difference(checkpoint, located.names.values()),
+        differences,
         num_classes,
         counts(
             {name: _shown(job, located, name, role) for name, role in found.items() if name not in completed.invented},
@@ -205,13 +222,9 @@ def _located(job: _Job) -> Located:
     pairs = {pair.source: pair for pair in job.wanted(job.source, job.source)}
     entries = job.checkpoint.entries
 
-    @cache
-    def shapes() -> dict[str, tuple[int, ...]]:  # most files need none
-        return expected_shapes(job.arch, job.table, job.source)
-
     def fits(ours: str, theirs: str) -> bool:
         shape = entries[theirs if theirs in entries else theirs + SHADOW_SUFFIX].shape
-        return ours not in pairs or shape == with_free_axes(pairs[ours], shapes()[ours], shape)
+        return ours not in pairs or shape == with_free_axes(pairs[ours], job.shapes[ours], shape)
 
     wanted = Wanted(job.options.parts, job.options.prefix, job.options.rename, fits)
     return locate(job.checkpoint, job.table, job.source, wanted)
@@ -294,7 +307,7 @@ def _check_shapes(job: _Job, wanted: Sequence[Pair], taken: Mapping[str, str]) -
 
     The stem may read images of any number of channels.
     """
-    shapes = expected_shapes(job.arch, job.table, job.source)
+    shapes = job.shapes
     stem = [pair for pair in wanted if pair.stem]
     entries = job.checkpoint.entries
     in_channels = image_channels((pair.source_axes, entries[taken[pair.source]].shape) for pair in stem)
@@ -340,20 +353,18 @@ def _check_tensor(job: _Job, pair: Pair, name: str, original: tuple[int, ...]) -
 
 # ---- the target's tensors
 def _target_entries(
-    job: _Job, taken: Mapping[str, str], suspicious: Findings, fresh: Mapping[str, Entry]
+    job: _Job, taken: Mapping[str, str], read: Mapping[str, Entry], suspicious: Findings, fresh: Mapping[str, Entry]
 ) -> dict[str, Entry]:
-    """Return the target's tensors in its order: the source's relaid, those that it lacks created, and ``fresh``."""
-    read = {name: job.checkpoint.entries[entry] for name, entry in taken.items()}
-    sizes = axis_sizes(job.arch, job.table, job.source)
-    entries = created(
-        job.table.lone(job.target, job.source, job.options.parts),
-        read,
-        axis_sizes(job.arch, job.table, job.target),
-    )
+    """Return the target's tensors in its order: the source's relaid, those that it lacks created, and ``fresh``.
+
+    ``read`` holds the source's entries by the table's names, ``taken`` their names in the file.
+    """
+    lone = job.table.lone(job.target, job.source, job.options.parts)
+    entries = created(lone, read, axis_sizes(job.arch, job.table, job.target)) if lone else {}
     for pair in job.wanted(job.source, job.target):
         statistic = not pair.trainable  # a batch norm's; nothing else is updated without training
         watched = watch(read[pair.source], taken[pair.source], pair.variance, suspicious, statistic)
-        entries[pair.target] = _relaid_entry(watched, pair, sizes[pair.source])
+        entries[pair.target] = _relaid_entry(watched, pair, job.sizes[pair.source])
     record = job.table.record(job.target)
     names = [pair.target for pair in job.wanted(job.target, job.target)]
     entries |= fresh

@@ -33,7 +33,7 @@ def _unpickled(build: Callable[..., fx.GraphModule], arguments: tuple[Any, ...])
     return features
 
 
-class _Tracer(fx.Tracer):
+class Tracer(fx.Tracer):
     """Keeps modules without children whole, so that training mode stays as it is, and every module's output."""
 
     def __init__(self) -> None:
@@ -90,7 +90,7 @@ def cut(
     ``size`` is a side of images that the network takes, in pixels, and ``stem`` maps the names of the tensors that read
     them to their axes: a run without values shows each map's channels.
     """
-    tracer = _Tracer()
+    tracer = Tracer()
     graph = tracer.trace(network)
     for node in graph.nodes:
         node.type = None  # torch.fx does not pickle types that are text, as `from __future__ import annotations` makes

@@ -2,6 +2,7 @@
 
 golden              what the original code computed for the sample images
 torch:FILE          the model in PyTorch, with the weights of a file or folder, in any dialect
+torch-fused:FILE    the same with batch norms folded, as load has it with fused=True; without FILE, the port's weights
 keras:FILE          the same in Keras
 tf:GRAPH            TensorFlow running a graph itself
 timm, hf, …         a library's own network with the same weights, see porter.runners.library_side
@@ -13,6 +14,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from porter.catalog.goldens import Recorded, recorded
 from porter.catalog.models import Arch
@@ -27,12 +29,16 @@ from porter.runners.runner import Runner
 from porter.runners.side import Side, original_weights
 from porter.runners.tensorflow_settings import before_tensorflow
 
+FUSED = "torch-fused"
+
 
 def open_side(spec: str, context: Context) -> Side:
     """Return the side that ``spec`` names. Raises PorterError where ``spec`` is unknown or the side cannot be built."""
     kind, _, rest = spec.partition(":")
     if spec == "golden":
         return golden_side(context)
+    if kind == FUSED:
+        return _fused_side(Path(rest) if rest else None, context)
     if kind in ("torch", "keras") and rest:
         return _file_side(kind, Path(rest), context)
     if kind == "tf" and rest:
@@ -49,8 +55,8 @@ def open_side(spec: str, context: Context) -> Side:
         return Side(function, f"{function} of {Path(path).name}", user_runner(Path(path), function, context))
     libraries = ", ".join(context.table.record(dialect).library for dialect in context.table.networks)
     raise PorterError(
-        f"unknown side {spec!r}: choose golden, torch:FILE, keras:FILE, tf:GRAPH, module.py:function or a library's "
-        f"own network ({libraries or 'none here'})"
+        f"unknown side {spec!r}: choose golden, torch:FILE, {FUSED}:FILE, keras:FILE, tf:GRAPH, module.py:function or "
+        f"a library's own network ({libraries or 'none here'})"
     )
 
 
@@ -80,15 +86,28 @@ def _golden_of(arch: Arch) -> Recorded:
 
 
 def _file_side(framework: str, path: Path, context: Context) -> Side:
+    tensors = _tensors_of(framework, path, context)
+    runner = network_runner(framework, tensors, context)
+    weights = partial(original_weights, tensors, context.arch, framework)
+    return Side(framework, f"{path.name} in {runner.label}", runner, weights)
+
+
+def _fused_side(path: Path | None, context: Context) -> Side:
+    """Return porter's PyTorch network with folded batch norms, and the weights of a file or of this comparison."""
+    tensors = context.tensors("torch") if path is None else _tensors_of("torch", path, context)
+    runner = network_runner("torch", tensors, context, fused=True)
+    weights = partial(original_weights, tensors, context.arch, "torch")
+    return Side(FUSED, f"{path.name if path else 'the port'} in {runner.label}", runner, weights)
+
+
+def _tensors_of(framework: str, path: Path, context: Context) -> Checkpoint:
+    """Return the tensors of a file under the names of ``framework``."""
     from porter.nets.build import require_framework
 
     require_framework(context.arch, framework)
     tensors = context.inputs.open(path)
     translation = to_framework(tensors, context.arch, framework)
-    tensors = tensors if translation is None else translation.as_checkpoint(tensors)
-    runner = network_runner(framework, tensors, context)
-    weights = partial(original_weights, tensors, context.arch, framework)
-    return Side(framework, f"{path.name} in {runner.label}", runner, weights)
+    return tensors if translation is None else translation.as_checkpoint(tensors)
 
 
 def require_side(dialect: str, context: Context) -> None:
@@ -124,10 +143,11 @@ def port_side(framework: str, tensors: Checkpoint, context: Context) -> Side:
     return Side(framework, "", network_runner(framework, tensors, context), weights)
 
 
-def network_runner(framework: str, tensors: Checkpoint, context: Context) -> Runner:
+def network_runner(framework: str, tensors: Checkpoint, context: Context, fused: bool = False) -> Runner:
     """Return the runner of porter's own network, which must compute every endpoint of the reference.
 
-    It has the optional parts that compute an endpoint, where ``tensors`` have them.
+    It has the optional parts that compute an endpoint, where ``tensors`` have them. A ``fused`` network is folded in
+    float64: it has the weights that load gives it once they are rounded to float32.
     """
     from porter.nets.build import build
     from porter.nets.filling import parts_to_compare
@@ -135,5 +155,13 @@ def network_runner(framework: str, tensors: Checkpoint, context: Context) -> Run
 
     before_tensorflow()
     parts = parts_to_compare(context.table, framework, tensors)
-    network = build(context.arch, framework, tensors, input_size=context.size, **dict.fromkeys(parts, True))
-    return runner_of(network, context.table, strict=True)
+    options: dict[str, Any] = dict.fromkeys(parts, True) | ({"dtype": "float64"} if fused else {})
+    network = build(context.arch, framework, tensors, input_size=context.size, **options)
+    if fused:
+        from porter.nets.fuse_torch import fuse
+
+        network = fuse(network)
+    runner = runner_of(network, context.table, strict=True)
+    if fused:
+        runner.label += ", fused"
+    return runner

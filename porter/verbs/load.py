@@ -33,6 +33,7 @@ def load(
     *,
     features_only: bool = False,
     out_indices: Sequence[int] | None = None,
+    fused: bool = False,
     **options: Any,
 ) -> Any:
     """Return ``model`` in ``framework`` as a plain module in eval mode: logits out.
@@ -49,10 +50,15 @@ def load(
     negative positions count from the end. ``network.feature_info`` has timm's methods: channels(), reduction() and
     module_name(). Parameter names stay. docs/guides/features.md lists the maps.
 
+    With ``fused`` a PyTorch network has its batch norms folded into its convolutions, in float64, and the layout
+    channels_last: it runs faster and cannot be trained. Some names of parameters go, those of layers stay.
+
     Warns of weights that are not finite, and of negative variances. Raises PorterError where the weights are not the
     model's, the framework is not installed, or an argument contradicts ``features_only``.
     """
     arch = with_options(find_arch(model), options)
+    if fused and framework != "torch":
+        raise PorterError(f"`fused` is for networks in torch, not in {framework}: leave it out")
     _refuse_contradictions(arch, features_only, out_indices, {"num_classes": num_classes, **options})
     if weights is None:
         classes = 0 if features_only else num_classes
@@ -64,6 +70,10 @@ def load(
         network = _filled(
             arch, framework, opened, num_classes=num_classes, dtype=dtype, in_channels=in_channels, **options
         )
+    if fused:
+        from porter.nets.fuse_torch import fuse
+
+        network = fuse(network)
     return feature_network(arch, framework, network, out_indices) if features_only else network
 
 

@@ -30,16 +30,16 @@ from porter.mapping.head import Head, head_beside
 from porter.mapping.stored_names import stored_names
 from porter.mapping.table import Table
 from porter.mapping.translate import Options, Translation, translate
-from porter.parity.result import Verification
 from porter.runners.tensorflow_settings import before_tensorflow
-from porter.verbs.fetch import fetch
-from porter.verbs.verify import verify_checkpoint
 
 VERDICT_ROOM = 4096
 """Bytes that a header leaves free for the verdict, which is known only after the file is written."""
+DIFFERENCE_ROOM = 64
+"""Bytes likewise for the largest difference between raw values and averages, with its name."""
 
 if TYPE_CHECKING:
     from porter.graph.analysis.training import Training
+    from porter.parity.result import Verification
 
 
 @dataclass(frozen=True)
@@ -109,13 +109,13 @@ class PortResult:
 class Plan:
     """A port that is ready to be written: every name and shape fits. Its tensors are read when they are written.
 
-    ``digests`` holds the SHA-256 of the checkpoint's files. Without ``images``, porter verifies on its sample images.
+    ``inputs`` are the checkpoint's files. Without ``images``, porter verifies on its sample images.
     """
 
     arch: Arch
     target: str
     checkpoint: Checkpoint
-    digests: dict[Path, str]
+    inputs: Inputs
     translation: Translation
     options: Options
     facts: Facts
@@ -133,7 +133,7 @@ class Plan:
     @property
     def output(self) -> Output:
         """Everything that a writer needs."""
-        room = VERDICT_ROOM if self.verify else 0
+        room = (VERDICT_ROOM if self.verify else 0) + (DIFFERENCE_ROOM if self.translation.differences else 0)
         return Output(self.arch, self.tensors, self.facts, self.save_dtype, room, self.track)
 
 
@@ -197,7 +197,7 @@ def port(
         )
     if verify:
         before_tensorflow()
-    opened, digests, ignore = _open(arch, checkpoint, ignore, expect_sha256, track)
+    opened, inputs, ignore = _open(arch, checkpoint, ignore, expect_sha256, track)
     arch = following_file(arch, opened.entries, source)
     table = Table.of(arch)
     training = _training(Path(checkpoint if checkpoint is not None else opened.path), tag)
@@ -210,12 +210,12 @@ def port(
     options = Options(average, ignore, prefix, not head.is_original, parts, rename or {}, backbone)
     with _training_first(training, opened):
         translation = head.apply(translate(opened, arch, source, target, options), arch, target)
-    facts = gather(arch, opened, digests, source, table.record(target), translation, head, save_dtype)
-    plan = Plan(arch, target, opened, digests, translation, options, facts, head, save_dtype, verify, images, track)
+    facts = gather(arch, opened, inputs.files, source, table.record(target), translation, head, save_dtype)
+    plan = Plan(arch, target, opened, inputs, translation, options, facts, head, save_dtype, verify, images, track)
     verification = _write(plan, destination) if destination else _read(plan)
     written = destination.path if destination and _holds(verification) else None
     return PortResult(
-        arch.name, source, target, opened, digests, translation, save_dtype, written, verification, training
+        arch.name, source, target, opened, inputs.digests, translation, save_dtype, written, verification, training
     )
 
 
@@ -275,9 +275,11 @@ def _open(
     ignore: Sequence[str],
     expect_sha256: Sequence[str],
     track: Track[Any],
-) -> tuple[Checkpoint, dict[Path, str], Sequence[str]]:
-    """Open ``checkpoint`` or the released one; return it, the SHA-256 of its files, and the patterns to ignore."""
+) -> tuple[Checkpoint, Inputs, Sequence[str]]:
+    """Open ``checkpoint`` or the released one; return it, its files, and the patterns to ignore."""
     if checkpoint is None:
+        from porter.verbs.fetch import fetch
+
         released = fetch(arch.name, track)
         checkpoint, ignore = released.checkpoint, (*ignore, *released.ignore)
     inputs = Inputs(expect_sha256)
@@ -285,7 +287,7 @@ def _open(
     inputs.close()
     opened.require_whole()
     note = size_note(opened.path, arch)
-    return replace(opened, notes=(*opened.notes, note)) if note else opened, inputs.digests, ignore
+    return replace(opened, notes=(*opened.notes, note)) if note else opened, inputs, ignore
 
 
 def _write(plan: Plan, destination: Destination) -> Verification | None:
@@ -298,7 +300,8 @@ def _write(plan: Plan, destination: Destination) -> Verification | None:
         verification = _verify(plan, plan.tensors if plan.save_dtype else written)
         if _holds(verification):
             labels = plan.head.class_names(plan.arch, plan.translation.num_classes)
-            draft.commit(plan.facts.with_parity(verification), labels, tensors)
+            facts = plan.facts.with_reading(plan.inputs.digests, plan.translation.ema_difference)
+            draft.commit(facts.with_parity(verification), labels, tensors)
     return verification
 
 
@@ -321,6 +324,8 @@ def _verify(plan: Plan, tensors: Checkpoint) -> Verification | None:
     """Compare a port that has ``tensors`` with the original in TensorFlow; return None unless the plan asks for it."""
     if not plan.verify:
         return None
+    from porter.verbs.verify import verify_checkpoint
+
     ports = {plan.target: tensors}
     found = verify_checkpoint(
         plan.arch,
@@ -337,7 +342,7 @@ def _verify(plan: Plan, tensors: Checkpoint) -> Verification | None:
         notes.append(f"weights as they are before {plan.save_dtype}")
     if plan.options.parts and not Table.of(plan.arch).optional:
         notes.append("the auxiliary head was not run, which the original has in training alone")
-    return replace(found, digests=plan.digests, inputs="; ".join(notes))
+    return replace(found, digests=plan.inputs.digests, inputs="; ".join(notes))
 
 
 def _holds(verification: Verification | None) -> bool:

@@ -19,7 +19,7 @@ from safetensors.numpy import load_file
 from helpers.checkpoints import Saver, seeded_variables, training_checkpoint
 from porter import load
 from porter.catalog.models import ARCHS
-from porter.cli.main import cli, main
+from porter.cli.main import COMMANDS, cli, main
 from porter.files.installed import porter_version
 
 MODEL = "mobilenet_v1_0.25_128"
@@ -332,6 +332,7 @@ class Interrupt:
         if name == {module!r}:
             raise KeyboardInterrupt
 sys.meta_path.insert(0, Interrupt())
+sys.argv[1:] = ["check", "absent"]
 porter.cli.__main__.main()"""
     done = python(script)
     assert (done.returncode, done.stderr) == (130, "port: interrupted\n")
@@ -362,3 +363,16 @@ def test_a_terminal_without_unicode_gets_escapes(tmp_path: Path, small: Path) ->
     done = subprocess.run(command, capture_output=True, env=environment, cwd=tmp_path, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert b"MobileNet V1 0.25" in done.stdout
+
+
+def test_the_list_of_commands_has_each_one_s_own_first_sentence() -> None:
+    assert {name: text for name, (_, text) in COMMANDS.items()} == {
+        name: command.get_short_help_str(200) for name, command in cli.commands.items()
+    }
+
+
+def test_help_imports_no_more_than_click_and_small_modules() -> None:
+    code = "import sys; from porter.cli.main import main\ntry: main(['--help'])\nexcept SystemExit: print(*sys.modules)"
+    loaded = python(code).stdout.split()
+    assert "click" in loaded
+    assert not {"numpy", "rich", "porter.mapping", "porter.verbs", "importlib.metadata"} & {*loaded}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 from helpers.checkpoints import Saver, seeded_variables, training_checkpoint
 from porter.catalog.models import find_arch
 from porter.errors import MappingError
+from porter.formats.checkpoint import Entry
 from porter.formats.open import open_checkpoint
 from porter.formats.roles import SHADOW_SUFFIX, role_of
 from porter.mapping.translate import Options, Translation, translate
@@ -52,6 +55,25 @@ def test_the_largest_difference_between_raw_and_average_is_told(save: Saver) -> 
     want = max(np.abs(value - value * np.float32(1.01)).max() for value in variables.values())
     assert translated(save, training_checkpoint()).ema_difference == want
     assert translated(save, variables).ema_difference is None
+
+
+def test_raw_values_and_averages_are_compared_in_the_pass_that_reads_them(save: Saver) -> None:
+    opened, reads = open_checkpoint(save(training_checkpoint())), Counter[str]()
+
+    def counted(name: str, entry: Entry) -> Entry:
+        def load() -> np.ndarray:
+            reads[name] += 1
+            return entry.load()
+
+        return entry._replace(load=load)
+
+    entries = {name: counted(name, entry) for name, entry in opened.entries.items()}
+    found = translate(replace(opened, entries=entries), ARCH, "tf", "torch", Options())
+    assert not reads
+    for entry in found.entries.values():
+        entry.load()
+    assert found.ema_difference == pytest.approx(0.0202, abs=1e-4)
+    assert reads == dict.fromkeys([*seeded_variables(), *shadows_only()], 1)
 
 
 def test_auto_takes_raw_unless_every_trainable_variable_has_an_average(save: Saver) -> None:

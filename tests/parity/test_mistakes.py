@@ -6,7 +6,7 @@ weights need a trainer's checkpoint, which TensorFlow runs.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from porter import verify
 from porter.catalog.models import find_arch
 from porter.formats.checkpoint import Checkpoint, Entry
 from porter.formats.open import open_checkpoint
-from porter.mapping import kinds
+from porter.mapping import kinds, table
 from porter.mapping.table import table_path
 from porter.mapping.translate import Options, translate
 from porter.nets import layers_torch as layers
@@ -57,6 +57,18 @@ def change_kind(patch: pytest.MonkeyPatch, kind: str, change: Callable[[list[kin
     tensors = list(kinds.KINDS[kind])
     change(tensors)
     patch.setitem(kinds.KINDS, kind, tuple(tensors))
+    forget_tables()
+
+
+def forget_tables() -> None:
+    for cached in (kinds.leaves_of, table._expanded):
+        cached.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def sound_tables() -> Iterator[None]:
+    yield
+    forget_tables()
 
 
 def in_torch(tensor: kinds.Tensor, leaf: kinds.Leaf) -> kinds.Tensor:

@@ -284,7 +284,7 @@ def test_a_file_without_parity_is_not_written_and_json_says_why(
     save: Saver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failed = Verification(NAME, "TensorFlow", "images", {"torch": Report((), missing=("Logits",))})
-    monkeypatch.setattr("porter.verbs.port.verify_checkpoint", lambda *_args, **_options: failed)
+    monkeypatch.setattr("porter.verbs.verify.verify_checkpoint", lambda *_args, **_options: failed)
     prefix = save(seeded_variables())
     outs = [f"{tmp_path}/{name}" for name in ("m.safetensors", "m.pth", "m/")]
     for out in outs:

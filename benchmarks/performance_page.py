@@ -1,0 +1,79 @@
+"""Writes docs/performance.md and its plot from the results of bench.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+DOCS = Path(__file__).parent.parent / "docs"
+PAGE, PLOT = DOCS / "performance.md", DOCS / "performance.svg"
+
+INTRODUCTION = """# Performance
+
+Written by `make bench`, which is `python benchmarks/bench.py --write`. Contenders take turns, so that a machine that
+slows down slows all of them down. Numbers are medians; the spread is from the fastest round to the slowest. CPU is
+user and system time of the whole process, with its imports.
+"""
+
+NOTES: Mapping[str, str] = {
+    "porting": "The bare script maps the file, transposes each tensor and streams it out. It has no names, no checks, "
+    "no digests and no fsync, and gets the plan from a port. `by hand` reads all tensors with TensorFlow and saves a "
+    "state dict. tf2onnx converts the frozen graph.",
+    "sizes": "Every tensor is read, checked against its checksum, relaid, hashed and written one after the other.",
+    "running": "All networks but `porter` are channels_last. `porter-fused` is `porter.load(..., fused=True)`, "
+    "`porter-compiled` is that under `torch.compile` with freezing. onnxruntime runs what tf2onnx made of the frozen "
+    "graph.",
+    "verifying": "The forward passes are those of both sides in both precisions; a golden runs nothing.",
+    "inspecting": "Synthetic graphs of convolutions, biases and ReLUs, in blocks of ten layers.",
+    "gpu": "`python benchmarks/gpu.py` prints this row on any machine where PyTorch sees a GPU. It needs torch, numpy, "
+    "safetensors and this folder alone.",
+}
+
+
+def write(results: Mapping[str, Any], order: Sequence[str]) -> None:
+    """Write the page with the parts in ``order`` that have results."""
+    lines = [INTRODUCTION]
+    for part in order:
+        if part in results and results[part]["tables"]:
+            lines += _part(part, results[part])
+    if results.get("sizes", {}).get("points"):
+        _plot(results["sizes"]["points"])
+    PAGE.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _part(name: str, found: Mapping[str, Any]) -> Iterator[str]:
+    yield f"## {name.capitalize()}\n"
+    if name in NOTES:
+        yield NOTES[name] + "\n"
+    versions = {**found["machine"], **found.get("versions", {})}
+    yield f"`python benchmarks/bench.py {name} --rounds {found['rounds']}`; "
+    yield ", ".join(f"{key} {value}" for key, value in versions.items()) + ".\n"
+    for title, (head, *rows) in found["tables"].items():
+        yield f"### {title}\n"
+        yield f"| {' | '.join(head)} |"
+        yield f"| --- |{' --: |' * (len(head) - 1)}"
+        for row in rows:
+            yield f"| {' | '.join(row)} |"
+        yield ""
+    if found.get("points"):
+        yield f"![cost against size]({PLOT.name})\n"
+
+
+def _plot(points: Sequence[Sequence[float]]) -> None:
+    """Draw wall and CPU seconds against the checkpoint's size, both logarithmic."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = "porter"
+    from matplotlib import pyplot
+
+    sizes = [size / 1e6 for size, *_ in points]
+    figure, axes = pyplot.subplots(figsize=(6, 3.5))
+    for at, label in ((1, "wall"), (2, "CPU")):
+        axes.loglog(sizes, [point[at] for point in points], marker="o", label=label)
+    axes.set_xlabel("checkpoint, MB")
+    axes.set_ylabel("seconds")
+    axes.grid(visible=True, which="both", alpha=0.3)
+    axes.legend()
+    figure.savefig(PLOT, bbox_inches="tight", metadata={"Date": None})

@@ -1,0 +1,138 @@
+"""Fused networks: batch norms folded into convolutions, compared with the goldens at every endpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from helpers.checkpoints import Saver, training_checkpoint
+from porter import PorterError, load, verify
+from porter.catalog.goldens import recorded
+from porter.catalog.models import find_arch
+from porter.mapping.head import Head
+from porter.mapping.table import Table
+from porter.nets import fuse_torch
+from porter.nets.fuse_torch import fuse
+from porter.parity.compare_runs import Subject, compare_runs
+from porter.runners.context import Context
+from porter.runners.golden import golden_images
+from porter.runners.open_side import beside_golden, golden_side, open_side
+
+MODEL = "mobilenet_v1_0.25_128"
+GOLDENS = """amoebanet_d_3x64_99 inception_v1@193 inception_v2@193 inception_v3@150 inception_v4@150
+inception_resnet_v2@139 mobilenet_v1_0.25_128 mobilenet_v2_0.35_96 mobilenet_v3_small_0.75_224@97 nasnet_cifar
+pnasnet_mobile resnet_v1_50@75 resnet_v2_50@75 ssd_mobilenet_v2""".split()
+
+
+def norms(network: nn.Module) -> list[str]:
+    return [name for name, layer in network.named_modules() if isinstance(layer, nn.BatchNorm2d)]
+
+
+@pytest.mark.parametrize("name", GOLDENS)
+def test_a_fused_network_computes_what_the_original_computes(name: str) -> None:
+    golden = recorded(name)
+    arch = find_arch(golden.model)
+    context = beside_golden(Context(arch, Table.of(arch), arch.input_size, golden=golden))
+    side, subject = open_side("torch-fused:", context), Subject(arch, context.table, Head())
+    images = golden_images(context.size)
+    (report,) = compare_runs({side.name: side.runner}, golden_side(context).runner, images, subject).values()
+    assert report, str(report)
+    assert [row.endpoint for row in report.rows] == list(golden.endpoint_shapes)
+
+
+@pytest.mark.parametrize(
+    ("model", "left"),
+    [
+        (MODEL, 0),
+        ("mobilenet_v2_0.35_96", 0),
+        ("mobilenet_v3_small_0.75_224", 0),
+        ("nasnet_mobile", 0),
+        ("resnet_v1_50", 0),
+        ("resnet_v2_50", 17),  # before a ReLU and a convolution: one in each of 16 units, and the last
+        ("inception_v3", 0),
+    ],
+)
+def test_only_batch_norms_that_stand_before_their_convolution_stay(model: str, left: int) -> None:
+    network = load(model, fused=True)
+    assert len(norms(network)) == left
+    assert all(
+        each.weight.is_contiguous(memory_format=torch.channels_last)
+        for each in network.modules()
+        if isinstance(each, nn.Conv2d)
+    )
+
+
+def test_the_weights_are_folded_in_float64_and_rounded_once() -> None:
+    fused, exact = load(MODEL, fused=True), load(MODEL, dtype="float64")
+    exact.load_state_dict(load(MODEL).state_dict())
+    network = load(MODEL)
+    exact.load_state_dict(network.state_dict())
+    for name, value in fuse(exact).state_dict().items():
+        assert torch.equal(fuse(network).state_dict()[name], value.float()), name
+    assert fused.state_dict().keys() == exact.state_dict().keys()
+
+
+class Shared(nn.Module):
+    """A convolution whose output is read twice, one that runs twice, and a batch norm of a sum."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = (nn.Conv2d(4, 4, 1) for _ in range(2))
+        self.bn_one, self.bn_two, self.bn_sum = (nn.BatchNorm2d(4) for _ in range(3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.one(x)
+        return self.bn_sum(self.bn_one(x) + self.bn_two(self.two(self.two(x))))
+
+
+def test_a_convolution_with_other_readers_keeps_its_batch_norm() -> None:
+    network = Shared().eval()
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.running_mean.uniform_(-1, 1)
+            layer.running_var.uniform_(0.5, 2)
+    images = torch.randn(2, 4, 5, 5)
+    want = network(images)
+    assert norms(fuse(network)) == ["bn_one", "bn_two", "bn_sum"]
+    torch.testing.assert_close(network(images), want)
+
+
+def test_verify_compares_the_fused_port_and_a_fused_file_with_the_original(save: Saver, tmp_path: Path) -> None:
+    from porter import port
+
+    out = tmp_path / "out.safetensors"
+    port(MODEL, "tf", checkpoint=save(training_checkpoint()), out=out)
+    result = verify(MODEL, reference=f"torch:{out}", candidate=f"torch-fused:{out}", checkpoint=out)
+    assert result
+    assert result.titles == {"torch-fused": "out.safetensors in PyTorch, fused"}
+
+
+def test_a_fused_network_with_a_wrong_epsilon_diverges(monkeypatch: pytest.MonkeyPatch) -> None:
+    fold = fuse_torch._fold
+
+    def other(norm: Any, convolutions: Any) -> None:
+        norm.eps = 1e-5
+        fold(norm, convolutions)
+
+    monkeypatch.setattr(fuse_torch, "_fold", other)
+    assert not verify(MODEL, candidate="torch-fused:")
+
+
+def test_feature_maps_of_a_fused_network_are_those_of_the_network() -> None:
+    torch.manual_seed(0)
+    network = load(MODEL, features_only=True)
+    torch.manual_seed(0)
+    fused = load(MODEL, features_only=True, fused=True)
+    images = torch.rand(1, 3, 128, 128)
+    for want, got in zip(network(images), fused(images), strict=True):
+        np.testing.assert_allclose(got.detach(), want.detach(), rtol=1e-4, atol=1e-5)
+
+
+def test_keras_has_no_fused_networks() -> None:
+    with pytest.raises(PorterError, match="`fused` is for networks in torch, not in keras: leave it out"):
+        load(MODEL, "keras", fused=True)
