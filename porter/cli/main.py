@@ -43,7 +43,10 @@ class Commands(Mapping[str, click.Command]):
 
     def __getitem__(self, name: str) -> click.Command:
         function, _ = COMMANDS[name]
-        return cast(click.Command, getattr(import_module(f"porter.cli.{name}"), function))
+        try:
+            return cast(click.Command, getattr(import_module(f"porter.cli.{name}"), function))
+        except KeyboardInterrupt:
+            raise click.Abort from None  # click would print an empty line first
 
     def __iter__(self) -> Iterator[str]:
         return iter(COMMANDS)

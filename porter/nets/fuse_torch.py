@@ -56,7 +56,7 @@ def _joined(node: fx.Node) -> Sequence[fx.Node]:
     """Return the nodes that ``node`` concatenates along the channels for one reader, or ``node`` itself."""
     if node.target is not torch.cat:
         return [node]
-    parts, axis = node.args
+    parts, axis = (*node.args, node.kwargs.get("dim", 0))[:2]
     return parts if axis == 1 and len(node.users) == 1 else []  # type: ignore[return-value]
 
 
