@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from importlib import import_module
 from typing import Any
 
@@ -46,7 +47,9 @@ def build_library(
     arguments = network.filled(arch, num_classes=num_classes, input_size=input_size, in_channels=in_channels)
     arguments |= settings
     build = getattr(library, network.constructor_of(arch))
-    module = build(**arguments) if network.config is None else build(getattr(library, network.config)(**arguments))
+    with warnings.catch_warnings():  # of the library's calls of other libraries, which no user can change
+        warnings.simplefilter("ignore")
+        module = build(**arguments) if network.config is None else build(getattr(library, network.config)(**arguments))
     if record.framework == "torch":
         module.eval()
     fill = import_module(f"porter.nets.build_{record.framework}").fill
