@@ -115,7 +115,7 @@ def test_other_heads(variables: Mapping[str, np.ndarray]) -> None:
         ("BoxPredictor_0/BoxEncodingPredictor/weights", (1, 1, 512, 24), "expects (1, 1, 512, 12)"),
         ("BoxPredictor_1/ClassPredictor/biases", (545,), "does not have classes for 6 boxes"),
         ("BoxPredictor_2/ClassPredictor/biases", (30,), "the head's tensors disagree on the number of classes"),
-        # tensorflow/models#5315: use_depthwise, as in a released SSD MobileNet V2, makes this the 1x1 of two convolutions
+        # tensorflow/models#5315: use_depthwise, as a released SSD MobileNet V2 has it, makes this the 1x1 of two
         (
             "FeatureExtractor/MobilenetV1/Conv2d_13_pointwise_2_Conv2d_2_3x3_s2_512/weights",
             (1, 1, 256, 512),
