@@ -1,7 +1,8 @@
 """Plants single mistakes and reports for each whether verify catches it, where, and which cause it guesses.
 
     python benchmarks/fault_drill.py                 all faults of all families
-    python benchmarks/fault_drill.py --write         and put the table into docs/verify.md
+    python benchmarks/fault_drill.py vgg_16          those of one model of benchmarks/faults/, or of several
+    python benchmarks/fault_drill.py --write         and put the tables into docs/verify.md
 
 The reference is the same network without a mistake, which the goldens prove. Both run in both precisions on the three
 sample images. A golden keeps only probes of most activations, so it is not the reference here. The exit status is 1
@@ -10,7 +11,9 @@ where a fault is not caught or not located.
 
 from __future__ import annotations
 
+import re
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -109,11 +112,25 @@ def rows(outcomes: list[Outcome]) -> list[str]:
     return lines
 
 
+def tables(lines: Iterable[str]) -> dict[str, list[str]]:
+    """Return the lines of each model's table, its summary first."""
+    found: dict[str, list[str]] = {}
+    model = ""
+    for line in lines:
+        if summary := re.match(r"(\S+): \d+ faults, ", line):
+            model = summary[1]
+        found.setdefault(model, []).append(line)
+    return found
+
+
 def main() -> int:
-    """Run the drill and print its table."""
-    lines: list[str] = []
+    """Run the drill and print its tables."""
+    chosen = [name for name in sys.argv[1:] if not name.startswith("--")] or list(FAULTS)
+    if unknown := sorted(set(chosen) - FAULTS.keys()):
+        sys.exit(f"fault_drill.py: no faults of {', '.join(unknown)}: choose from {', '.join(FAULTS)}")
+    written = tables(pages.written("verify.md", "fault_drill.py"))
     everything = []
-    for model, faults in FAULTS.items():
+    for model, faults in ((name, FAULTS[name]) for name in chosen):
         outcomes = []
         for fault in faults:
             outcome = drill(model, fault)
@@ -126,8 +143,9 @@ def main() -> int:
             f"{model}: {len(outcomes)} faults, {caught} caught, {located} located, {guessed} with a cause guessed."
         )
         print(summary)
-        lines += [summary, "", *rows(outcomes)]
+        written[model] = [summary, "", *rows(outcomes)]
     if "--write" in sys.argv:
+        lines = [line for model in FAULTS for line in written.get(model, ())]
         pages.write("verify.md", "fault_drill.py", lines)
     return 0 if all(outcome.caught and outcome.located for outcome in everything) else 1
 

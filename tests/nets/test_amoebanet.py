@@ -19,6 +19,7 @@ from porter.errors import PorterError
 from porter.graph.rewrite.prune import prune
 from porter.mapping.follow import following
 from porter.mapping.original_graph import original_graph
+from porter.mapping.recognise import recognise
 from porter.mapping.shapes import expected_shapes
 from porter.mapping.table import Table
 from porter.nets.amoebanet import design
@@ -131,6 +132,14 @@ def test_cells_filters_and_classes_follow_a_checkpoint(tmp_path: Path) -> None:
         found = inspect(file).recognised
         assert found is not None
         assert found.models == ("amoebanet_d_4x16_224",)
+
+
+def test_the_numbers_of_tensorflow_hubs_module_follow_its_variables() -> None:
+    """tensorflow/tpu#356: the one public AmoebaNet is amoebanet_a_n18_f448, whose variables a module's scope holds."""
+    arch = find_arch("amoebanet_a_18x448_224")
+    module = {f"module/{name}": shape for name, shape in expected_shapes(arch, Table.of(arch), "tf").items()}
+    best, *_ = recognise(module)
+    assert (best.arch.name, best.prefix, best.exact, best.unknown) == (arch.name, "module/", True, ())
 
 
 def test_features_are_those_of_the_files_cells() -> None:

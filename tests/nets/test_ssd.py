@@ -115,6 +115,12 @@ def test_other_heads(variables: Mapping[str, np.ndarray]) -> None:
         ("BoxPredictor_0/BoxEncodingPredictor/weights", (1, 1, 512, 24), "expects (1, 1, 512, 12)"),
         ("BoxPredictor_1/ClassPredictor/biases", (545,), "does not have classes for 6 boxes"),
         ("BoxPredictor_2/ClassPredictor/biases", (30,), "the head's tensors disagree on the number of classes"),
+        # tensorflow/models#5315: use_depthwise, as a released SSD MobileNet V2 has it, makes this the 1x1 of two
+        (
+            "FeatureExtractor/MobilenetV1/Conv2d_13_pointwise_2_Conv2d_2_3x3_s2_512/weights",
+            (1, 1, 256, 512),
+            "expects (3, 3, 256, 512)",
+        ),
         # tensorflow/models#5562: the last convolution of a narrower backbone
         ("FeatureExtractor/MobilenetV1/Conv2d_13_pointwise/weights", (1, 1, 1024, 256), "expects (1, 1, 1024, 1024)"),
     ],
