@@ -83,7 +83,7 @@ class GoldenRunner(Runner):
         precision = images.dtype.name
         prefix = {"float64": "endpoint:", "float32": "endpoint_float32:"}[precision]
         outputs = {name: self.values[prefix + name][chosen] for name in self.golden.endpoint_shapes}
-        return outputs | {name: self.values[f"logits_{precision}"][chosen] for name in self.table.all_logits}
+        return outputs | dict.fromkeys(self.table.all_logits, self.values[f"logits_{precision}"][chosen])
 
     def _numbers(self, images: np.ndarray) -> list[int]:
         """Return the sample number of each image."""
