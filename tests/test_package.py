@@ -47,7 +47,7 @@ def test_a_wheel_carries_what_porter_reads_and_no_more(wheel: Path) -> None:
     assert {parts[1] for parts in found if parts[0] == "images"} == needed
     # Models without a release, as AmoebaNet's of other numbers of cells, may have goldens under their own names.
     unreleased = {path.parent.name for path in (ROOT / "golden").glob("*/golden.json") if "@" not in str(path)}
-    models = [name for name in ARCHS.keys() | unreleased if find_arch(name).golden]
+    models = {find_arch(name).golden for name in ARCHS.keys() | unreleased}
     folders = {folder for golden in map(recorded, models) for folder in (golden.path, golden.shared)}
     own = {folder.name: folder for folder in folders if folder.is_relative_to(ROOT / "golden")}
     assert found - {parts for parts in found if parts[0] == "images"} == {

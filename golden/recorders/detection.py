@@ -1,9 +1,10 @@
 """Detectors of TensorFlow's Object Detection API, which is in the tf-models-research-object-detection package.
 
 A golden has the network alone, from the preprocessed images to the raw outputs: neither the preprocessing nor the
-post-processing. Options of a record: ``pipeline`` is one of PIPELINES, ``extractor`` the type of the feature extractor
-there, ``backbone`` the function of slim's that it calls, as module.function, and ``kernel`` (optional, 1) the size of
-the box predictors' kernels.
+post-processing. Between the stages of Faster R-CNN there are no proposals: the second one reads the whole map of the
+first as one crop. Options of a record: ``pipeline`` is one of PIPELINES, ``extractor`` the type of the feature
+extractor there, ``backbone`` the function of slim's that it calls, as module.function, ``kernel`` (optional, 1) the
+size of the box predictors' kernels, and ``hparams`` (optional) what replaces numbers of the backbone's configuration.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ import ast
 import functools
 import importlib
 import os
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,10 +57,35 @@ PIPELINES = {
   normalize_loss_by_num_matches: true
   post_processing {{ batch_non_max_suppression {{ score_threshold: 1e-8 iou_threshold: 0.6
     max_detections_per_class: 100 max_total_detections: 100 }} score_converter: SIGMOID }} }}""",
+    # After samples/configs/faster_rcnn_nas_coco.config, in the same way.
+    "faster_rcnn": """faster_rcnn { num_classes: %(classes)d
+  image_resizer { fixed_shape_resizer { height: %(size)d width: %(size)d } }
+  feature_extractor { type: '%(extractor)s' }
+  first_stage_anchor_generator { grid_anchor_generator { scales: [0.25, 0.5, 1.0, 2.0] aspect_ratios: [0.5, 1.0, 2.0]
+    height_stride: 16 width_stride: 16 } }
+  first_stage_box_predictor_conv_hyperparams { op: CONV regularizer { l2_regularizer { weight: 0.0 } }
+    initializer { truncated_normal_initializer { stddev: 0.01 } } }
+  first_stage_nms_score_threshold: 0.0 first_stage_nms_iou_threshold: 0.7 first_stage_max_proposals: 100
+  first_stage_localization_loss_weight: 2.0 first_stage_objectness_loss_weight: 1.0
+  initial_crop_size: 17 maxpool_kernel_size: 1 maxpool_stride: 1
+  second_stage_box_predictor { mask_rcnn_box_predictor { use_dropout: false dropout_keep_probability: 1.0
+    fc_hyperparams { op: FC regularizer { l2_regularizer { weight: 0.0 } }
+      initializer { variance_scaling_initializer { factor: 1.0 uniform: true mode: FAN_AVG } } } } }
+  second_stage_post_processing { batch_non_max_suppression { score_threshold: 0.0 iou_threshold: 0.6
+    max_detections_per_class: 100 max_total_detections: 100 } score_converter: SOFTMAX }
+  second_stage_localization_loss_weight: 2.0 second_stage_classification_loss_weight: 1.0 }""",
 }
 
-OUTPUTS = ("box_encodings", "class_predictions_with_background")
+OUTPUTS = (
+    "box_encodings",
+    "rpn_box_encodings",
+    "rpn_objectness_predictions_with_background",
+    "refined_box_encodings",
+    "class_predictions_with_background",
+)
 """The raw outputs of a prediction that a golden keeps, those of them that the detector has."""
+MAPS = ("rpn_features_to_crop", "rpn_box_predictor_features", "box_classifier_features")
+"""The maps of a prediction that a golden keeps too, those of them that the detector has."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +151,7 @@ def _load_protos(package: ModuleType) -> None:
 
 def build(recipe: Recipe, dtype: str = "float32", training: bool = False) -> Network:
     """Build the recipe's network with object_detection's own code, in a new graph."""
-    builder, (text, backbone) = model_builder(), _options(recipe)
+    builder, (text, backbone, hparams) = model_builder(), _options(recipe)
     import tensorflow.compat.v1 as tf
     from google.protobuf import text_format
 
@@ -141,14 +168,17 @@ def build(recipe: Recipe, dtype: str = "float32", training: bool = False) -> Net
         images = tf.placeholder(dtype, shape, name="input")
         sizes = tf.tile([list(shape[1:])], [tf.shape(images)[0], 1])
         slims, function = backbone.split(".")
-        extractor = sys.modules[type(model._feature_extractor).__module__]
+        module = getattr(sys.modules[type(model._feature_extractor).__module__], slims)
         with (
-            _seen(getattr(extractor, slims), function) as inner,
+            _seen(module, function) as inner,
             _seen(importlib.import_module(_MAPS), "multi_resolution_feature_maps") as maps,
+            _other_numbers(module, hparams),
+            _whole_map_cropped(model),
         ):
             raw = model.predict(images, sizes)
-        outputs = {name: raw[name] for name in OUTPUTS if name in raw}
+        outputs = {name: _uncast(raw[name]) for name in OUTPUTS if name in raw}
         found = {name: tensor for each in (*inner, *maps) for name, tensor in each.items()} | outputs
+        found |= {name: _only(raw[name]) for name in MAPS if name in raw} | _second_stage_cells(graph)
         place = {op: at for at, op in enumerate(graph.get_operations())}
         endpoints = dict(sorted(found.items(), key=lambda endpoint: place[endpoint[1].op]))
         return Network(graph, images, endpoints, outputs, tf.global_variables())
@@ -172,9 +202,67 @@ def _decimal_batch_norm() -> AbstractContextManager[object]:
 _MAPS = "object_detection.models.feature_map_generators"
 
 
-def _options(recipe: Recipe) -> tuple[str, str]:
-    """Return the text of the detector's configuration, and the function of its backbone."""
+def _uncast(tensor: tf.Tensor) -> tf.Tensor:
+    """Return the tensor before Faster R-CNN casts its raw outputs to float32."""
+    return tensor.op.inputs[0] if tensor.op.type == "Cast" else tensor
+
+
+def _only(found: Any) -> tf.Tensor:
+    """Return the one map of a list, or the map."""
+    (tensor,) = found if isinstance(found, list) else (found,)
+    return tensor
+
+
+def _second_stage_cells(graph: tf.Graph) -> dict[str, tf.Tensor]:
+    """Return the outputs of the second stage's cells, which it names nowhere, as slim names those of the first."""
+    cells = (re.fullmatch(_CELL_OUTPUT, op.name) for op in graph.get_operations())
+    return {cell[1].title(): graph.get_tensor_by_name(f"{cell[0]}:0") for cell in cells if cell}
+
+
+_CELL_OUTPUT = r"SecondStageFeatureExtractor/((?:reduction_)?cell_\d+)/cell_output/concat"
+
+
+@contextmanager
+def _other_numbers(module: ModuleType, hparams: Mapping[str, Any]) -> Iterator[None]:
+    """Replace numbers of a NASNet's configuration, which its detector takes from slim as they are."""
+    if not hparams:
+        yield
+        return
+    released = module.large_imagenet_config
+
+    def replaced() -> Any:
+        found = released()
+        for name, value in hparams.items():
+            found.set_hparam(name, value)
+        return found
+
+    with mock.patch.object(module, "large_imagenet_config", replaced):
+        yield
+
+
+@contextmanager
+def _whole_map_cropped(model: Any) -> Iterator[None]:
+    """Give Faster R-CNN's second stage the whole map of the first: the crop of one box, which is the whole image."""
+    if not hasattr(model, "_proposal_postprocess"):
+        yield
+        return
+    import tensorflow.compat.v1 as tf
+
+    def proposals(boxes: tf.Tensor, *_others: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        count = tf.shape(boxes)[0]
+        return tf.tile([[[0.0, 0.0, 1.0, 1.0]]], [count, 1, 1]), tf.ones([count], tf.int32)
+
+    with (
+        mock.patch.object(model, "_proposal_postprocess", proposals),
+        mock.patch.object(model, "_compute_second_stage_input_feature_maps", lambda maps, *_others: _only(maps)),
+    ):
+        yield
+
+
+def _options(recipe: Recipe) -> tuple[str, str, dict[str, Any]]:
+    """Return the text of the detector's configuration, the function of its backbone, and other numbers for that."""
     options = {"kernel": 1, "override": "", **recipe.options}
+    hparams = options.pop("hparams", {})
     pipeline, backbone = options.pop("pipeline", None), options.pop("backbone", None)
     if pipeline not in PIPELINES or backbone is None:
         raise RecordError(f"a detector takes backbone and a pipeline of {', '.join(PIPELINES)}, got {pipeline}")
@@ -182,7 +270,7 @@ def _options(recipe: Recipe) -> tuple[str, str]:
     numbers = {"classes": recipe.num_classes - 1, "size": recipe.input_size}
     if recipe.options.get("override"):
         options["override"] = "override_base_feature_extractor_hyperparams: true"
-    return PIPELINES[pipeline] % (numbers | options), backbone
+    return PIPELINES[pipeline] % (numbers | options), backbone, hparams
 
 
 @contextmanager

@@ -6,6 +6,7 @@ Reading records imports no framework and no network. Code is imported by name wh
 defaults of every model. ``over`` lists the values of placeholders and stands for one model per combination. In any
 text, ``{placeholder}`` or ``{name}`` is replaced; a text that is one placeholder becomes its value. ``open`` lists the
 placeholders of ``over`` that may have any other number: such a model was not released, and is known by its name alone.
+``golden`` gives some of them the values of the model that has the golden, where a released one is too large for that.
 Where the width decides more than numbers of channels, the family's design.py has ``wiring(**options)``, which returns
 that; a width whose wiring is not the base's is refused. Where they decide which layers there are, it has
 ``axes(**options)``, ``sizes(**options)`` and ``chain(base_options, options)``: see Arch. ``follows`` says how a file
@@ -42,7 +43,8 @@ class Arch:
     (0 for the features alone), ``in_channels`` (of the images, 3 by default), the ``options``, and the name of every
     optional part of the table. With such a part, and always in Keras, it takes ``input_size``; in Keras ``dtype`` too.
 
-    ``base`` is empty for a released model. Any other model has the golden of the released model ``base``.
+    ``base`` is empty for a model with a golden of its own. Any other has that of the model ``base``, the released one
+    with the same code unless ``models.toml`` says another.
     ``base_options`` are the options of the golden's network; where a model has others, ``scaled`` gives its channels.
     """
 
@@ -140,13 +142,27 @@ ARCHS: Mapping[str, Arch] = _Archs()
 
 
 class Block(NamedTuple):
-    """One [[model]] of a family, with the defaults of its file. ``open`` placeholders may have any number."""
+    """One [[model]] of a family, with the defaults of its file. ``open`` placeholders may have any number.
+
+    ``golden`` are the values of the model that has the golden, where they are not the released ones.
+    """
 
     family: Family
     fields: Mapping[str, Any]
     over: Mapping[str, Sequence[Any]]
     open: Sequence[str]
     follows: Mapping[str, Mapping[str, Any]]
+    golden: Mapping[str, Any]
+
+    def arch(self, values: Mapping[str, Any], released: Mapping[str, Any], aliases: Sequence[str] = ()) -> Arch:
+        """Return the model with these ``values`` of the placeholders; its golden is that of the ``released`` ones."""
+        record = self.record(values)
+        base = self.record({**released, **self.golden})
+        own = record["name"] == base["name"] or golden_path(record["name"]).is_dir()
+        options = {} if record == base else base.get("options", {})
+        return Arch(
+            self.family.name, aliases=tuple(aliases), base="" if own else base["name"], base_options=options, **record
+        )
 
     def record(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return the checked record of one model, for the ``values`` of the placeholders."""
@@ -215,6 +231,10 @@ def _toml(family: Family) -> dict[str, Any]:
         raise PorterError(f"{family.records} cannot be read as TOML ({error}): correct it") from None
 
 
+_OF_BLOCKS: dict[str, type] = {"over": dict, "open": list, "follows": dict, "golden": dict}
+"""The keys of a [[model]] that are no fields of its records, and their types."""
+
+
 def _family_blocks(family: Family) -> Iterator[Block]:
     """Yield the blocks of one family. Raises PorterError, naming the file and the key, where one is wrong."""
     raw = _toml(family)
@@ -224,7 +244,7 @@ def _family_blocks(family: Family) -> Iterator[Block]:
         raise PorterError(f"{family.records} has no list of models: begin each with [[model]]")
     for model in models:
         own = raw | model
-        over, free, follows = own.pop("over", {}), own.pop("open", []), own.pop("follows", {})
+        over, free, follows, golden = (own.pop(key, kind()) for key, kind in _OF_BLOCKS.items())
         if not isinstance(over, dict) or not all(isinstance(values, list) for values in over.values()):
             raise PorterError(f"{family.records}: over must list the values of each placeholder")
         numbers = {key for key, values in over.items() if values and {type(v) for v in values} in ({int}, {float})}
@@ -237,7 +257,9 @@ def _family_blocks(family: Family) -> Iterator[Block]:
             raise PorterError(
                 f"{family.records}: follows must give open placeholders a row, as in cells = {{ count = 'cell' }}"
             )
-        block = Block(family, own, over, free, follows)
+        if not isinstance(golden, dict) or not golden.keys() <= set(free):
+            raise PorterError(f"{family.records}: golden must give open placeholders a value, as in filters = 20")
+        block = Block(family, own, over, free, follows, golden)
         if free and set(re.findall(r"\{(\w+)\}", str(own.get("name")))) != set(over):
             raise PorterError(f"{family.records}: a name with open placeholders must have each placeholder of over")
         yield block
@@ -248,14 +270,13 @@ def _family_archs(family: Family, blocks: Iterable[Block]) -> Iterator[Arch]:
     aliases = _toml(family).get("aliases", {})
     if not isinstance(aliases, dict) or not all(isinstance(name, str) for name in aliases.values()):
         raise PorterError(f'{family.records} has aliases that are not names: write alias = "model" under [aliases]')
-    records = [block.record(values) for block in blocks for values in block.released()]
-    names = {record["name"] for record in records}
+    records = [(block, values, block.record(values)["name"]) for block in blocks for values in block.released()]
+    names = {name for _, _, name in records}
     for alias, name in aliases.items():
         if name not in names:
             raise PorterError(f"{family.records}: the alias {alias} names {name}, which is not one of its models")
-    for record in records:
-        own = tuple(alias for alias, name in aliases.items() if name == record["name"])
-        yield Arch(family=family.name, aliases=own, **record)
+    for block, values, name in records:
+        yield block.arch(values, values, [alias for alias, other in aliases.items() if other == name])
 
 
 def _fill(value: Any, placeholders: Mapping[str, Any], family: Family) -> Any:
@@ -330,23 +351,20 @@ def _unreleased(name: str) -> Arch | None:
         for block in blocks:
             values = block.values_in(name)
             if values is not None:
-                return _of_values(block, values, _read(found))
+                return of_values(block, values, _read(found))
     return None
 
 
-def _of_values(block: Block, values: Mapping[str, Any], released: Mapping[str, Arch]) -> Arch:
+def of_values(block: Block, values: Mapping[str, Any], released: Mapping[str, Arch] = ARCHS) -> Arch:
     """Return the model with these placeholders. Its base is the released one that shares most, the first of equals.
 
     A block lists the values of the paper first, so that other widths scale those.
     """
-    record = block.record(values)
-    if record["name"] in released:
-        return released[record["name"]]
+    name = block.record(values)["name"]
+    if name in released:
+        return released[name]
     nearest = max(block.released(), key=lambda other: sum(other[key] == value for key, value in values.items()))
-    base = released[block.record(nearest)["name"]]
-    # A model without a release may have a golden all the same.
-    of = "" if golden_path(record["name"]).is_dir() else base.name
-    return Arch(family=block.family.name, base=of, base_options=base.options, **record)
+    return block.arch(values, nearest)
 
 
 def all_blocks() -> Iterator[Block]:
@@ -361,37 +379,3 @@ def blocks_of(arch: Arch) -> Iterator[tuple[Block, dict[str, Any]]]:
         own = block.values_in(arch.name)
         if own is not None:
             yield block, own
-
-
-def at_size(arch: Arch, size: int) -> Arch:
-    """Return the model like ``arch`` for images of ``size``; ``arch`` itself where its name says no other size."""
-    for block, own in blocks_of(arch):
-        for placeholder in block.open:
-            if block.fields.get("input_size") == f"{{{placeholder}}}":
-                return _of_values(block, {**own, placeholder: size}, ARCHS)
-    return arch
-
-
-def widths(arch: Arch, values: Iterable[float]) -> Iterator[Arch]:
-    """Yield the models like ``arch`` with another number in its name, for each of ``values`` and each open float.
-
-    Left out are those that are wired in another way.
-    """
-    for block, own, placeholder in _open_floats(arch):
-        for value in values:
-            found = _of_values(block, {**own, placeholder: value}, ARCHS)
-            if found.wired_as_base:
-                yield found
-
-
-def full_width(arch: Arch) -> Arch | None:
-    """Return the released model whose channels the other widths of ``arch`` scale, None where it has none."""
-    for block, own, placeholder in _open_floats(arch):
-        return _of_values(block, {**own, placeholder: block.over[placeholder][0]}, ARCHS)
-    return None
-
-
-def _open_floats(arch: Arch) -> Iterator[tuple[Block, dict[str, Any], str]]:
-    """Yield the blocks that ``arch`` is a model of, its values there, and each open placeholder of a float."""
-    for block, own in blocks_of(arch):
-        yield from ((block, own, each) for each in block.open if isinstance(own[each], float))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from porter.catalog.models import Arch, all_blocks, blocks_of, find_arch
+from porter.catalog.models import Arch, Block, all_blocks, blocks_of, find_arch, of_values
 from porter.errors import PorterError
 
 
@@ -46,3 +46,37 @@ def placeholders() -> dict[str, tuple[type, list[str]]]:
             _, titles = found.setdefault(key, (type(block.over[key][0]), []))
             titles.append(str(block.record(next(block.released()))["title"]))
     return found
+
+
+def at_size(arch: Arch, size: int) -> Arch:
+    """Return the model like ``arch`` for images of ``size``; ``arch`` itself where its name says no other size."""
+    for block, own in blocks_of(arch):
+        for placeholder in block.open:
+            if block.fields.get("input_size") == f"{{{placeholder}}}":
+                return of_values(block, {**own, placeholder: size})
+    return arch
+
+
+def widths(arch: Arch, values: Iterable[float]) -> Iterator[Arch]:
+    """Yield the models like ``arch`` with another number in its name, for each of ``values`` and each open float.
+
+    Left out are those that are wired in another way.
+    """
+    for block, own, placeholder in _open_floats(arch):
+        for value in values:
+            found = of_values(block, {**own, placeholder: value})
+            if found.wired_as_base:
+                yield found
+
+
+def full_width(arch: Arch) -> Arch | None:
+    """Return the released model whose channels the other widths of ``arch`` scale, None where it has none."""
+    for block, own, placeholder in _open_floats(arch):
+        return of_values(block, {**own, placeholder: block.over[placeholder][0]})
+    return None
+
+
+def _open_floats(arch: Arch) -> Iterator[tuple[Block, dict[str, Any], str]]:
+    """Yield the blocks that ``arch`` is a model of, its values there, and each open placeholder of a float."""
+    for block, own in blocks_of(arch):
+        yield from ((block, own, each) for each in block.open if isinstance(own[each], float))

@@ -61,8 +61,10 @@ def fitted_graph(output: Output) -> Any:
                 node.attr["shape"].shape.dim.add(size=size)
     classes = output.facts.values["num_classes"]
     if classes not in (0, golden.num_classes):
-        head = {pair.source for pair in table.pairs(ORIGINAL, ORIGINAL) if pair.head}
-        _reshape(fitted, head, golden.num_classes, classes)
+        for foreground in (False, True):
+            heads = (pair for pair in table.pairs(ORIGINAL, ORIGINAL) if pair.head and pair.foreground == foreground)
+            sizes = golden.num_classes - foreground, classes - foreground
+            _reshape(fitted, {pair.source for pair in heads}, *sizes)
     return fitted
 
 

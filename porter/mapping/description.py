@@ -7,7 +7,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from porter.catalog.models import ARCHS, Arch, at_size
+from porter.catalog.models import ARCHS, Arch
+from porter.catalog.open_values import at_size
 from porter.errors import plural
 from porter.mapping.dialects import ORIGINAL
 from porter.mapping.places import Place

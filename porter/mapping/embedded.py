@@ -3,7 +3,8 @@
 Each [[embed]] of a table names another ``table`` and, for each dialect, what stands before its names. ``without`` lists
 the ids of layers and the names of endpoints to leave out; optional parts stay out too. ``axis`` replaces axes, as in a
 table that extends another: with an empty one its rows are gone. ``lacks`` replaces what the layers lack in each
-dialect: the network may have tensors in there that it does not have alone.
+dialect: the network may have tensors in there that it does not have alone. Its endpoints come first, or follow the
+endpoint that ``after`` names.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ class Placed(NamedTuple):
     embedded: Embedded
     axes: dict[str, Any]
     rows: dict[str, list[Row]]
+    after: str | None = None
 
 
 def placed(entry: Row, table: Mapping[str, Any], dialects: Sequence[str], path: Path) -> Placed:
@@ -48,7 +50,23 @@ def placed(entry: Row, table: Mapping[str, Any], dialects: Sequence[str], path: 
         rows[section] = list(_rows(table[section], key, entry, prefixes, left_out, seen))
     if missing := sorted(left_out - seen):
         refuse(path, f"leaves out {missing[0]!r} of {entry['table']}, which has no such row")
-    return Placed(Embedded(entry["table"], prefixes), axes, rows)
+    return Placed(Embedded(entry["table"], prefixes), axes, rows, entry.get("after"))
+
+
+def around(inner: Sequence[Placed], own: Sequence[Row], section: str, path: Path) -> list[Row]:
+    """Return the rows of a table with those that it embeds, each behind the endpoint that it follows or at the front.
+
+    Raises MappingError where there is no such endpoint.
+    """
+    found = [row for each in inner if each.after is None or section == "layer" for row in each.rows[section]]
+    found += own
+    for each in inner if section == "endpoint" else ():
+        if each.after is not None:
+            at = next((at for at, row in enumerate(found, 1) if row.get("name") == each.after), None)
+            if at is None:
+                refuse(path, f"embeds {each.embedded.table} after {each.after!r}, which is not an endpoint")
+            found[at:at] = each.rows[section]
+    return found
 
 
 def _rows(

@@ -36,7 +36,8 @@ def following(arch: Arch, shapes: Mapping[str, tuple[int | None, ...] | None], d
         return arch
     try:
         model = varied(arch, **max(found, key=lambda each: max(each.values())))
-        return model if model.axes or model.options == arch.options else arch
+        Table.of(model)  # refuses numbers that no network has
+        return model
     except PorterError:  # the file is another network, whose numbers this one cannot have
         return arch
 

@@ -13,7 +13,7 @@ from porter.errors import PorterError
 from porter.files.labels import Labels, read_labels
 from porter.formats.checkpoint import Entry
 from porter.mapping.fresh import fresh
-from porter.mapping.shapes import Shape, boxes_of, class_axis, expected_shapes
+from porter.mapping.shapes import Shape, boxes_of, class_axis, expected_shapes, size_of
 from porter.mapping.table import Pair, Table
 from porter.mapping.translate import Translation
 
@@ -127,18 +127,23 @@ def _without_background(translation: Translation, arch: Arch) -> Translation:
             f"`drop_background=True` drops the background from the released {arch.num_classes} classes, "
             f"but this head has {found}: leave it out"
         )
+    if boxed := next((pair.source for pair in translation.head if pair.foreground), None):
+        raise PorterError(
+            f"{boxed} has no box for the background, and {arch.name} needs its score to tell objects from it: leave "
+            "`drop_background` out"
+        )
     cut = {pair.target: _behind_background(entries[pair.target], pair, found) for pair in translation.head}
     note = f"without the background, index 0: {found - 1} classes of the checkpoint's {found}"
     return replace(translation, entries=entries | cut, num_classes=found - 1, head_note=note)
 
 
 def _fresh(pair: Pair, released: Shape, num_classes: int, released_classes: int) -> Entry:
-    axis, boxes = class_axis(pair.target_axes), boxes_of(pair.target_axes, released, released_classes)
-    return fresh(pair.target, "", (*released[:axis], boxes * num_classes, *released[axis + 1 :]))
+    axis, boxes = class_axis(pair.source_axes), boxes_of(pair, released, released_classes)
+    return fresh(pair.target, "", (*released[:axis], size_of(pair, boxes, num_classes), *released[axis + 1 :]))
 
 
 def _behind_background(old: Entry, pair: Pair, classes: int) -> Entry:
-    axis, boxes = class_axis(pair.target_axes), boxes_of(pair.target_axes, old.shape, classes)
+    axis, boxes = class_axis(pair.source_axes), boxes_of(pair, old.shape, classes)
     before, after = old.shape[:axis], old.shape[axis + 1 :]
     shape = (*before, boxes * (classes - 1), *after)
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from porter.catalog.families import is_outside
-from porter.catalog.models import ARCHS, Arch, full_width, widths
+from porter.catalog.models import ARCHS, Arch
+from porter.catalog.open_values import full_width, widths
 from porter.errors import MappingError, PorterError
 from porter.formats.checkpoint import Entry
 from porter.formats.roles import SHADOW, VARIABLE, base_name, roles
@@ -289,7 +290,7 @@ def _norms(body: Sequence[_Row], missing: Sequence[_Row]) -> tuple[bool, bool]:
 def _classes(row: _Row, want: Sequence[int], shapes: Shapes, released: int) -> int | None:
     """Return the number of classes of one tensor of the head, None where it is missing or no classifier's."""
     shape = shapes.get(row.stored)
-    return None if shape is None else classes_of(row.pair.source_axes, shape, want, released)
+    return None if shape is None else classes_of(row.pair, shape, want, released)
 
 
 def _all_names(found: _Found) -> list[str]:

@@ -25,9 +25,9 @@ class Layer:
 
     ``names`` holds each dialect's name, followed by the names that older files have. ``kinds`` holds the dialects
     in which the layer has another kind than ``kind``, ``lacks`` the roles that a dialect's layer does not have. A
-    ``head`` has the classes as its axis O. ``part`` is the optional part that the layer belongs to. A ``sized`` kernel
-    covers a whole map: its H and W follow from the size of the images. The ``stem`` reads the images: its axis I has
-    their channels.
+    ``head`` has the classes as its axis O, a layer of the ``foreground`` those but the background. ``part`` is the
+    optional part that the layer belongs to. A ``sized`` kernel covers a whole map: its H and W follow from the size of
+    the images. The ``stem`` reads the images: its axis I has their channels.
     """
 
     id: str
@@ -39,6 +39,7 @@ class Layer:
     part: str | None = None
     sized: bool = False
     stem: bool = False
+    foreground: bool = False
 
     def kind_in(self, dialect: str) -> str:
         """Return the layer's kind in ``dialect``."""
@@ -89,7 +90,7 @@ class Endpoint(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """One tensor in two dialects. See Layer for ``head``, ``part``, ``sized`` and ``stem``."""
+    """One tensor in two dialects. See Layer for ``head``, ``part``, ``sized``, ``stem`` and ``foreground``."""
 
     source: str
     source_axes: str
@@ -102,6 +103,7 @@ class Pair(NamedTuple):
     part: str | None = None
     sized: bool = False
     stem: bool = False
+    foreground: bool = False
 
 
 class Lone(NamedTuple):
@@ -131,4 +133,5 @@ def pair(layer: Layer, source: Named, target: Named, dialect: str) -> Pair:
         layer.part,
         layer.sized,
         layer.stem and "I" in source.axes,  # of the stem's tensors, the kernel reads the images
+        layer.foreground,
     )

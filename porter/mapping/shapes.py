@@ -26,20 +26,28 @@ def class_axis(axes: str) -> int:
     return parse_axes(axes).index("O")
 
 
-def classes_of(axes: str, shape: Sequence[int | None], released: Sequence[int], classes: int) -> int | None:
+def classes_of(pair: Pair, shape: Sequence[int | None], released: Sequence[int], classes: int) -> int | None:
     """Return the number of classes of a tensor of the head; ``released`` is its shape for that many ``classes``.
 
-    A detector's axis holds the classes once for each box that it predicts at a place. None where ``shape`` has no
-    such axis, or another number of boxes.
+    ``pair`` has the tensor as its source. A detector's axis holds the classes once for each box that it predicts at a
+    place. None where ``shape`` has no such axis, or another number of boxes.
     """
-    size = shape[class_axis(axes)] if len(shape) == len(released) else None
-    boxes = boxes_of(axes, released, classes)
-    return None if size is None or size % boxes else size // boxes
+    size = shape[class_axis(pair.source_axes)] if len(shape) == len(released) else None
+    boxes = boxes_of(pair, released, classes)
+    return None if size is None or size % boxes else size // boxes + pair.foreground
 
 
-def boxes_of(axes: str, shape: Sequence[int], classes: int) -> int:
-    """Return how many times the axis of ``classes`` holds them: the boxes at a place, 1 for a classifier."""
-    return shape[class_axis(axes)] // classes
+def boxes_of(pair: Pair, shape: Sequence[int], classes: int) -> int:
+    """Return how many times the axis of ``classes`` holds them: the boxes at a place, 1 for a classifier.
+
+    Of the foreground it is the numbers of a box.
+    """
+    return shape[class_axis(pair.source_axes)] // (classes - pair.foreground)
+
+
+def size_of(pair: Pair, boxes: int, classes: int) -> int:
+    """Return the size of the axis of ``classes`` that holds them for that many ``boxes``."""
+    return boxes * (classes - pair.foreground)
 
 
 def image_axis(axes: str) -> int:

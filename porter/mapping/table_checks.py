@@ -147,6 +147,8 @@ def check_layers(merged: Merged, records: Mapping[str, Dialect], layers: Sequenc
             refuse(merged.path, f"has a {layer.kind} layer without a name in {missing}")
         if layer.kinds or layer.lacks:
             _check_roles(merged, records, layer)
+        if layer.foreground and not layer.head:
+            refuse(merged.path, f"has the layer {layer.id} with foreground = true, but without head = true")
         if layer.head or layer.stem or layer.sized:
             _check_marks(merged, records, layer)
 

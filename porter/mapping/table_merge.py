@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from porter.mapping.dialects import DIALECTS, Dialect, declare
-from porter.mapping.embedded import Embedded, Placed, placed
+from porter.mapping.embedded import Embedded, Placed, around, placed
 from porter.mapping.overlays import Columns, Overlay, names_of
 from porter.mapping.table_files import Source, dialect_of, parse_overlay, parse_table
 from porter.mapping.table_types import ROW_KEYS, TABLE_KEYS, Row, refuse
@@ -71,7 +71,7 @@ def merge(sources: Sequence[Source]) -> Merged:
         {**{name: columns for each in inner for name, columns in each.axes.items()}, **raw["axis"]},
         raw["ignore"],
         raw["part"],
-        {section: [*(row for each in inner for row in each.rows[section]), *raw[section]] for section in ROW_KEYS},
+        {section: around(inner, raw[section], section, sources[-1].path) for section in ROW_KEYS},
         {name: overlays[name] for name in named},
         _differs(sources[-1], overlays),
         _networks(sources[-1]),

@@ -83,8 +83,8 @@ def _layers(merged: Merged) -> Iterator[Layer]:
                 kinds[dialect] = entry.kind
             if entry.lacks:
                 lacks[dialect] = entry.lacks
-        head, sized, stem = (row.get(mark, False) for mark in ("head", "sized", "stem"))
-        yield Layer(row_id, row["kind"], names, kinds, lacks, head, row.get("part"), sized, stem)
+        head, sized, stem, foreground = (row.get(mark, False) for mark in ("head", "sized", "stem", "foreground"))
+        yield Layer(row_id, row["kind"], names, kinds, lacks, head, row.get("part"), sized, stem, foreground)
 
 
 def _endpoints(merged: Merged) -> Iterator[Endpoint]:

@@ -18,6 +18,7 @@ ROW_KEYS = {
         "kinds": dict,
         "over": list,
         "head": bool,
+        "foreground": bool,
         "stem": bool,
         "part": str,
         "sized": bool,
@@ -26,7 +27,7 @@ ROW_KEYS = {
     "endpoint": {"name": str, "over": list, "logits": bool, "scores": bool, "softmax": str, "part": str},
 }
 """The keys of a row besides the dialects', with their types."""
-EMBED_KEYS: dict[str, type] = {"table": str, "without": list, "lacks": dict, "axis": dict}
+EMBED_KEYS: dict[str, type] = {"table": str, "without": list, "lacks": dict, "axis": dict, "after": str}
 """The keys of an [[embed]] besides the dialects', with their types."""
 TABLE_KEYS = {"source", "dialects", "ignore", "part", "axis", "embed", "layer", "endpoint", "differs", "network"}
 _OVERLAY_KEYS = {"dialect", "alike", "without", "needs", "ignore", "axis", "layer", "endpoint", "differs", "network"}

@@ -328,9 +328,9 @@ def _check_shapes(job: _Job, wanted: Sequence[Pair], taken: Mapping[str, str]) -
 def _classes(job: _Job, pair: Pair, name: str, released: tuple[int, ...]) -> int:
     """Return the number of classes of the head's tensor ``name``. Raises MappingError for other boxes than released."""
     shape = job.checkpoint.entries[name].shape
-    found = classes_of(pair.source_axes, shape, released, job.arch.num_classes)
+    found = classes_of(pair, shape, released, job.arch.num_classes)
     if found is None:
-        boxes = boxes_of(pair.source_axes, released, job.arch.num_classes)
+        boxes = boxes_of(pair, released, job.arch.num_classes)
         finding = f"{job.checkpoint.path}: {name} has shape {shape}, which does not have classes for {boxes} boxes"
         raise unfit(job.checkpoint, job.arch, job.source, finding)
     return found

@@ -32,7 +32,7 @@ def head_classes(arch: Arch, table: Table, dialect: str, tensors: Checkpoint | N
     if head.source not in tensors:
         return asked or 0
     shape, released = tensors.entries[head.source].shape, expected_shapes(arch, table, dialect)[head.source]
-    found = classes_of(head.source_axes, shape, released, arch.num_classes)
+    found = classes_of(head, shape, released, arch.num_classes)
     if found is None:
         finding = f"{tensors.path}: {head.source} has shape {shape}, where {arch.name} expects {released}"
         raise unfit(tensors, arch, dialect, finding, loads=True)

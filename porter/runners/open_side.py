@@ -76,11 +76,11 @@ def beside_golden(context: Context) -> Context:
 
 
 def _golden_of(arch: Arch) -> Recorded:
-    """Return the golden of a released model. Raises PorterError for any other."""
+    """Return the golden of a model that has one of its own. Raises PorterError for any other."""
     if arch.base:
         raise PorterError(
-            f"{arch.name} was not released and has no golden: give a `checkpoint`, or verify {arch.base}, the released "
-            "model with the same code"
+            f"{arch.name} has no golden of its own: give a `checkpoint`, or verify {arch.base}, a model with the same "
+            "code that has one"
         )
     return recorded(arch.golden)
 

@@ -222,7 +222,7 @@ def _with_this_head(
     left_out = {e.name for e in table.endpoints if e.of_head and not has_head}
     if not has_head or values[head[0]].shape != golden.variables[head[0]]:
         shapes = golden.endpoint_shapes
-        left_out |= {e.name for e in table.endpoints if e.softmax or (e.scores and len(shapes.get(e.name, ())) == 2)}
+        left_out |= {e.name for e in table.endpoints if e.softmax or (e.scores and len(shapes.get(e.name, ())) < 3)}
     return {endpoint: op for endpoint, op in where.items() if endpoint not in left_out}
 
 

@@ -12,7 +12,8 @@ import torch
 from porter import load
 from porter.catalog.families import VARIABLE
 from porter.catalog.goldens import recorded
-from porter.catalog.models import ARCHS, Arch, find_arch, full_width, is_model, widths
+from porter.catalog.models import ARCHS, Arch, find_arch, is_model
+from porter.catalog.open_values import full_width, widths
 from porter.errors import PorterError
 from porter.mapping.shapes import expected_shapes
 from porter.mapping.table import Table

@@ -38,7 +38,7 @@ PARAMETERS = {
 
 TABLES: dict[str, list[str]] = {}
 for arch in ARCHS.values():
-    TABLES.setdefault(arch.table, []).append(arch.name)
+    TABLES.setdefault(arch.table, []).append(arch.golden)
 
 
 @pytest.mark.parametrize(("name", "millions"), WORK.items())

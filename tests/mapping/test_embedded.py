@@ -107,6 +107,13 @@ torch = "second."
     assert kernels == ["backbone.b.1.weight", "backbone.b.2.weight", "second.b.3.weight"]
 
 
+def test_endpoints_follow_the_one_that_the_entry_names(tmp_path: Path) -> None:
+    entry = 'after = "scores"\ntf = "Ex'
+    table = read(tmp_path, OUTER.replace('tf = "Ex', entry, 1))
+    assert [one.name for one in table.endpoints] == ["scores", "b1", "b2", "b3"]
+    assert [layer.id for layer in table.layers] == [layer.id for layer in read(tmp_path, OUTER, "other").layers]
+
+
 def test_lacks_are_those_of_the_place(tmp_path: Path) -> None:
     def gammas(table: Table) -> list[str]:
         return [lone.own.source for lone in table.lone("torch", "tf")]
@@ -132,6 +139,7 @@ def test_an_extending_table_embeds_its_own(tmp_path: Path) -> None:
         (('without = ["classifier"', 'without = ["classify"'), "leaves out 'classify' of inner, which has no such row"),
         (('without = ["classifier", "Logits"]', "without = 3"), "has an embed whose without is 3"),
         (("[[embed]]", "[embed]"), "has an embed that is not a list: begin each entry with [[embed]]"),
+        (('tf = "Ex', 'after = "b4"\ntf = "Ex'), "embeds inner after 'b4', which is not an endpoint"),
         (('tf = "Ex', 'axis = { blocks = { i = [1] } }\ntf = "Ex'), "replaces the axis 'blocks' of inner"),
     ],
 )

@@ -40,7 +40,7 @@ torch = "b"
 
 @pytest.mark.parametrize("arch", ARCHS.values(), ids=ARCHS)
 def test_a_table_names_every_variable_and_endpoint_of_the_original(arch: Arch) -> None:
-    table, golden = Table.load(arch.table), recorded(arch.name)
+    table, golden = Table.load(arch.table), recorded(arch.golden)
     in_graph = table.parts_in("tf", golden.variables)  # slim's inference graph may have the auxiliary head
     assert {pair.source for pair in table.pairs("tf", "torch", in_graph)} == set(golden.variables)
     with_parts = {pair.source for pair in table.pairs("tf", "torch", table.parts)}
@@ -63,7 +63,7 @@ def test_every_dialect_translates_into_every_other_and_back(path: Path) -> None:
         assert [(p.source, p.source_axes) for p in there] == [(p.target, p.target_axes) for p in back]
 
 
-@pytest.mark.parametrize("name", {arch.table: arch.name for arch in ARCHS.values()}.values())
+@pytest.mark.parametrize("name", {arch.table: arch.golden for arch in ARCHS.values()}.values())
 def test_trainable_tensors_are_those_that_the_original_trains(name: str) -> None:
     golden = recorded(name)
     table = Table.load(find_arch(name).table)

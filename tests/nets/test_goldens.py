@@ -25,8 +25,10 @@ def test_torch_computes_what_the_original_computes(name: str) -> None:
 
 @pytest.mark.parametrize("arch", ARCHS.values(), ids=ARCHS)
 def test_every_model_has_a_golden_at_its_own_size(arch: Arch) -> None:
-    assert recorded(arch.name).input_size == arch.input_size
-    assert recorded(arch.name).num_classes == arch.num_classes
+    assert recorded(arch.golden).input_size == arch.input_size
+    assert recorded(arch.golden).num_classes == arch.num_classes
+    assert find_arch(arch.golden).table == arch.table
+    assert not find_arch(arch.golden).base
 
 
 def test_other_multipliers_sizes_and_classes_go_through_the_same_builder() -> None:

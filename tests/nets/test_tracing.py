@@ -12,7 +12,7 @@ from torch import nn
 
 from helpers.goldens import COSTLY, multiply_adds
 from porter import load
-from porter.catalog.models import ARCHS, Arch
+from porter.catalog.models import ARCHS, Arch, find_arch
 from porter.mapping.table import Table
 from porter.nets.nasnet import design
 from porter.nets.nasnet.torch import NASNet
@@ -39,8 +39,8 @@ SIZES = dict.fromkeys(("inception_v3", "inception_v4", "inception_resnet_v2"), U
 SIZES |= dict.fromkeys(("vgg_16", "vgg_19"), FLAT)
 """The sizes of each table's images; ANY for all other classifiers."""
 
-TABLES = {arch.table: arch for arch in ARCHS.values()}
-"""One model of each mapping table."""
+TABLES = {arch.table: find_arch(arch.golden) for arch in ARCHS.values()}
+"""One model of each mapping table, which has a golden."""
 
 SMALL: dict[str, Callable[[], nn.Module]] = {
     "cifar": lambda: NASNet(dataclasses.replace(design.CIFAR, num_cells=3, num_conv_filters=8), 5),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -238,7 +239,61 @@ class AuxiliaryHead(nn.Module):
         return self.last_linear(F.relu(self.bn_1(self.conv(x))).flatten(1))
 
 
-class CellNetwork(nn.Module):
+class Cells(nn.Module):
+    """Cells by name, ``steps``; each reads the output before it and one farther back."""
+
+    def __init__(self, config: Config, steps: Mapping[str, Step]) -> None:
+        super().__init__()
+        self.config, self.steps = config, steps
+
+    def add_cell(
+        self,
+        name: str,
+        outputs: list[tuple[int | None, int]],
+        norm: Norm,
+        nested: bool = False,
+        operations: Mapping[str, Make] = OPERATIONS,
+    ) -> None:
+        """Add the next cell, and its output to ``outputs``, the channels and halvings of every output so far.
+
+        A first cell has no output before the last: its channels are None.
+        """
+        step = self.steps[name]
+        (previous_channels, previous_halvings), (channels, halvings) = outputs[step.previous], outputs[-1]
+        assert channels is not None
+        halve = previous_halvings < halvings
+        inputs = (step.wiring, channels, previous_channels, step.filters, halve, norm)
+        self.add_module(name, Cell(*inputs, step.keep_prob, nested, operations))
+        outputs.append((len(step.wiring.output) * step.filters, halvings + (step.wiring.stride == 2)))
+
+    def run_cell(self, name: str, outputs: list[Any]) -> None:
+        """Run the cell and append its output to ``outputs``, which keeps what the next cells read."""
+        outputs.append(self.get_submodule(name)(outputs[-1], outputs[self.steps[name].previous]))
+        del outputs[:-3]  # no cell reads farther back
+
+    def set_step(self, step: int) -> None:
+        """Set the finished steps of training, out of ``config.total_training_steps``, in drop path."""
+        for module in self.modules():
+            if isinstance(module, DropPath):
+                module.progress = min(1.0, step / self.config.total_training_steps)
+
+
+def batch_norm(config: Config) -> Norm:
+    """Return what makes a batch norm of the network's numbers."""
+    return partial(nn.BatchNorm2d, eps=config.batch_norm_epsilon, momentum=1 - config.batch_norm_decay)
+
+
+def first_convolution(config: Config, in_channels: int, norm: Norm) -> nn.Sequential:
+    """Return the stem's first convolution with its batch norm."""
+    channels = config.stem_filters
+    if config.stem == "imagenet":
+        convolution = nn.Conv2d(in_channels, channels, 3, stride=2, bias=False)
+    else:
+        convolution = Conv2dSame(in_channels, channels, 3, bias=False)
+    return nn.Sequential(OrderedDict(conv=convolution, bn=norm(channels)))
+
+
+class CellNetwork(Cells):
     """A stack of cells: (N, in_channels, H, W) in, (N, num_classes) logits out; 0 classes end at the features.
 
     ``steps`` are its cells by name, ``stem`` is the name of the first convolution; ``nested`` and ``operations`` go to
@@ -260,53 +315,37 @@ class CellNetwork(nn.Module):
         nested: bool = False,
         operations: Mapping[str, Make] = OPERATIONS,
     ) -> None:
-        super().__init__()
-        self.config, self.steps, self.stem = config, steps, stem
-        norm = partial(nn.BatchNorm2d, eps=config.batch_norm_epsilon, momentum=1 - config.batch_norm_decay)
-        channels = config.stem_filters
-        if config.stem == "imagenet":
-            convolution, size = nn.Conv2d(in_channels, channels, 3, stride=2, bias=False), (input_size - 1) // 2
-        else:
-            convolution, size = Conv2dSame(in_channels, channels, 3, bias=False), input_size
-        self.add_module(stem, nn.Sequential(OrderedDict(conv=convolution, bn=norm(channels))))
-
+        super().__init__(config, steps)
+        self.stem = stem
+        norm = batch_norm(config)
+        self.add_module(stem, first_convolution(config, in_channels, norm))
+        size = (input_size - 1) // 2 if config.stem == "imagenet" else input_size
         self.aux_step = auxiliary_step(list(steps.values())) if aux else None
-        halvings = 0
-        # (channels, halvings) of every output so far; before the first cell there is only the stem's.
-        outputs: list[tuple[int | None, int]] = [(None, halvings), (channels, halvings)]
+        # Before the first cell there is only the stem's output.
+        outputs: list[tuple[int | None, int]] = [(None, 0), (config.stem_filters, 0)]
         for name, step in steps.items():
-            previous_channels, previous_halvings = outputs[step.previous]
-            halve = previous_halvings < halvings
-            inputs, keep = (step.wiring, channels, previous_channels, step.filters, halve, norm), step.keep_prob
-            cell = Cell(*inputs, keep, nested, operations)
-            self.add_module(name, cell)
-            channels = len(step.wiring.output) * step.filters
-            halvings += step.wiring.stride == 2
-            outputs.append((channels, halvings))
+            self.add_cell(name, outputs, norm, nested, operations)
             if step == self.aux_step:
+                channels, halvings = outputs[-1]
+                assert channels is not None
                 self.aux = AuxiliaryHead(channels, num_classes, -(-size // 2**halvings), norm, config.aux_filters)
 
         self.relu = nn.ReLU()
         self.global_pool = GlobalAveragePool()
         self.dropout = nn.Dropout(1 - config.dense_dropout_keep_prob)
+        channels, _ = outputs[-1]
+        assert channels is not None
         self.last_linear = nn.Linear(channels, num_classes) if num_classes else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        outputs = [None, self.get_submodule(self.stem)(x)]
+        outputs: list[Any] = [None, self.get_submodule(self.stem)(x)]
         aux_logits = None
         for name, step in self.steps.items():
-            outputs.append(self.get_submodule(name)(outputs[-1], outputs[step.previous]))
-            del outputs[:-3]  # no cell reads farther back
+            self.run_cell(name, outputs)
             if step == self.aux_step:
                 aux_logits = self.aux(outputs[-1])
         logits = self.last_linear(self.dropout(self.global_pool(self.relu(outputs[-1]))))
         return logits if aux_logits is None else (logits, aux_logits)
-
-    def set_step(self, step: int) -> None:
-        """Set the finished steps of training, out of ``config.total_training_steps``, in drop path."""
-        for module in self.modules():
-            if isinstance(module, DropPath):
-                module.progress = min(1.0, step / self.config.total_training_steps)
 
 
 # ---- NASNet-A

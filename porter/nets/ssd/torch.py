@@ -46,12 +46,12 @@ class ExtraLayer(nn.Module):
 class Predictors(nn.ModuleList):
     """One convolution for each map: NCHW maps in, (N, boxes of all maps, values of a box) out.
 
-    Boxes come map by map, row by row, place by place.
+    Boxes come map by map, row by row, place by place. ``boxes`` are those at a place of each map.
     """
 
-    def __init__(self, channels: Sequence[int], values: int, kernel: int) -> None:
+    def __init__(self, channels: Sequence[int], values: int, kernel: int, boxes: Sequence[int] = BOXES) -> None:
         super().__init__(
-            Conv2dSame(width, boxes * values, kernel) for width, boxes in zip(channels, BOXES, strict=True)
+            Conv2dSame(width, count * values, kernel) for width, count in zip(channels, boxes, strict=True)
         )
         self.values = values
 
