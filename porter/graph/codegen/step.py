@@ -7,6 +7,18 @@ from dataclasses import dataclass, field
 Literal = bool | int | float | str | None | tuple["Literal", ...]
 """A value that can stand in source as it is."""
 
+DEFAULTS: dict[str, dict[str, Literal]] = {
+    "nn.Conv2d": {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, "bias": True},
+    "nn.Conv3d": {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, "bias": True},
+    "nn.BatchNorm2d": {"eps": 1e-05, "momentum": 0.1, "affine": True},
+    "nn.BatchNorm3d": {"eps": 1e-05, "momentum": 0.1, "affine": True},
+    "nn.BatchNorm1d": {"eps": 1e-05, "momentum": 0.1, "affine": True},
+    "nn.Linear": {"bias": True},
+    "nn.MaxPool2d": {"padding": 0, "dilation": 1},
+    "nn.AvgPool2d": {"padding": 0, "count_include_pad": True},
+}
+"""The default of each argument of a constructor (torch's documentation): the source leaves an equal value out."""
+
 
 @dataclass(frozen=True)
 class Weight:
@@ -22,15 +34,30 @@ class Weight:
     buffer: bool = False
 
 
+@dataclass(frozen=True)
+class Call:
+    """A constructor, such as nn.Conv2d or a helper's name, and its arguments by their parameters' names, in order.
+
+    Every argument is given, those with the default's value too, so that several calls compare.
+    """
+
+    module: str
+    arguments: dict[str, Literal] = field(default_factory=dict)
+    helpers: frozenset[str] = frozenset()
+
+
 @dataclass(eq=False)
 class Step:
     """One step of ``forward``.
 
     ``node`` computes the step's output, ``nodes`` lists what it stands for, and ``inputs`` are the tensors that it
     reads, by their names in the graph. A step is a module (``module`` is its constructor, such as ``nn.Conv2d`` or a
-    helper's name, with ``arguments``) or an ``expression`` in which ``{0}`` stands for the first input. ``helpers`` are
-    the definitions that the source needs beside torch. ``channels_first`` says that its output, of the original's axes
-    batch, ..., channels, has the channels second.
+    helper's name, with ``arguments``) or an ``expression`` in which ``{0}`` stands for the first input and ``{name}``
+    for an argument. ``helpers`` are the definitions that the source needs beside torch. ``channels_first`` says that
+    its output, of the original's axes batch, ..., channels, has the channels second.
+
+    ``general`` computes the same as ``module`` by a helper that takes other arguments too: nn.Conv2d with padding 1 is
+    a SAME convolution whose stride is 1. A class whose repeats differ uses it.
     """
 
     node: str
@@ -44,3 +71,9 @@ class Step:
     channels_first: bool = False
     what: str = ""
     """The step in a word, such as conv, max pool or concat: the name of an attribute where the scopes give none."""
+    general: Call | None = None
+
+    @property
+    def call(self) -> Call:
+        """The step's own constructor."""
+        return Call(self.module, self.arguments, self.helpers)
