@@ -72,6 +72,8 @@ class Step:
     what: str = ""
     """The step in a word, such as conv, max pool or concat: the name of an attribute where the scopes give none."""
     general: Call | None = None
+    outputs: int = 1
+    """How many tensors it returns: of a tuple, a reader's ``node:1`` is the second."""
 
     @property
     def call(self) -> Call:
