@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 Literal = bool | int | float | str | None | tuple["Literal", ...]
 """A value that can stand in source as it is."""
+Free = tuple[int | None, ...]
+"""The sizes of a tensor's axes in the graph's order, None where a size follows the input: the batch always does."""
 
 DEFAULTS: dict[str, dict[str, Literal]] = {
     "nn.Conv2d": {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, "bias": True},
@@ -13,6 +15,19 @@ DEFAULTS: dict[str, dict[str, Literal]] = {
     "nn.BatchNorm2d": {"eps": 1e-05, "momentum": 0.1, "affine": True},
     "nn.BatchNorm3d": {"eps": 1e-05, "momentum": 0.1, "affine": True},
     "nn.BatchNorm1d": {"eps": 1e-05, "momentum": 0.1, "affine": True},
+    "nn.Linear": {"bias": True},
+    "nn.MaxPool2d": {"padding": 0, "dilation": 1},
+    "nn.AvgPool2d": {"padding": 0, "count_include_pad": True},
+}
+"""The default of each argument of a constructor (torch's documentation): the source leaves an equal value out."""
+
+
+DEFAULTS: dict[str, dict[str, Literal]] = {
+    "nn.Conv2d": {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, "bias": True},
+    "nn.Conv3d": {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, "bias": True},
+    "nn.BatchNorm1d": {"eps": 1e-05, "momentum": 0.1, "affine": True},
+    "nn.BatchNorm2d": {"eps": 1e-05, "momentum": 0.1, "affine": True},
+    "nn.BatchNorm3d": {"eps": 1e-05, "momentum": 0.1, "affine": True},
     "nn.Linear": {"bias": True},
     "nn.MaxPool2d": {"padding": 0, "dilation": 1},
     "nn.AvgPool2d": {"padding": 0, "count_include_pad": True},
@@ -32,6 +47,18 @@ class Weight:
     order: tuple[int, ...] = ()
     shape: tuple[int, ...] | None = None
     buffer: bool = False
+
+
+@dataclass(frozen=True)
+class Call:
+    """A constructor, such as nn.Conv2d or a helper's name, and its arguments by their parameters' names, in order.
+
+    Every argument is given, those with the default's value too, so that several calls compare.
+    """
+
+    module: str
+    arguments: dict[str, Literal] = field(default_factory=dict)
+    helpers: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -74,8 +101,48 @@ class Step:
     general: Call | None = None
     outputs: int = 1
     """How many tensors it returns: of a tuple, a reader's ``node:1`` is the second."""
+    fills: dict[str, float] = field(default_factory=dict)
+    """Weights of a module that the graph has no tensor for, and their value: 1 for a batch norm without a gamma."""
+    shape: Free | None = None
+    """The output's shape in the graph's order."""
+    random: bool = False
+    """Whether it is dropout that the graph keeps running in inference."""
 
     @property
     def call(self) -> Call:
         """The step's own constructor."""
         return Call(self.module, self.arguments, self.helpers)
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input or output of the network: ``tensor`` is its name in the graph, and ``source`` the tensor of the steps.
+
+    The two differ for an output that an Identity or another step without effect names. ``shape`` is in the graph's
+    order, and ``channels_first`` as in `Step`.
+    """
+
+    tensor: str
+    source: str
+    shape: Free
+    channels_first: bool = False
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A node that has no translation: ``why`` says what about it, and ``shapes`` are those of its inputs."""
+
+    node: str
+    op: str
+    shapes: tuple[Free | None, ...]
+    why: str
+
+
+@dataclass(frozen=True)
+class Program:
+    """A network as steps in forward order. With ``problems``, the steps are not the whole of it."""
+
+    steps: list[Step]
+    inputs: list[Port]
+    outputs: list[Port]
+    problems: list[Problem]
