@@ -1,7 +1,7 @@
 """Names of a graph as names of Python: identifiers alone, so that no name in a file becomes code.
 
-A scope's name may be any text of any length. What stands in source is made of ASCII letters, digits and underscores, and
-is no word of Python, of torch.nn.Module or of the source itself.
+A scope's name may be any text of any length. What stands in source has ASCII letters, digits and underscores, and is no
+word of Python, of torch.nn.Module or of the source itself.
 """
 
 from __future__ import annotations

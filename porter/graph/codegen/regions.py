@@ -143,8 +143,8 @@ class _Builder:
 
     def _read_outside(self, own: set[str]) -> list[str]:
         found: dict[str, None] = {}
-        for place, step in enumerate(self.steps):
-            if step.node not in own:
+        for step in self.steps:
+            if not own.intersection(step.computes):
                 found |= dict.fromkeys(tensor for tensor in step.inputs if tensor in own)
         found |= dict.fromkeys(tensor for tensor in self.outputs if tensor in own)
         return sorted(found, key=lambda tensor: (self.at[tensor], self.steps[self.at[tensor]].computes.index(tensor)))
@@ -154,7 +154,8 @@ class _Builder:
         members = [list(item.steps()) if isinstance(item, Region) else [item] for item in region.items]
         owner = {tensor: number for number, steps in enumerate(members) for step in steps for tensor in step.computes}
         needs = [
-            {owner[tensor] for step in steps for tensor in self.reads[self.place[id(step)]] if tensor in owner} - {number}
+            {owner[tensor] for step in steps for tensor in self.reads[self.place[id(step)]] if tensor in owner}
+            - {number}
             for number, steps in enumerate(members)
         ]
         first = [min(self.place[id(step)] for step in steps) for steps in members]

@@ -61,18 +61,6 @@ class Call:
     helpers: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True)
-class Call:
-    """A constructor, such as nn.Conv2d or a helper's name, and its arguments by their parameters' names, in order.
-
-    Every argument is given, those with the default's value too, so that several calls compare.
-    """
-
-    module: str
-    arguments: dict[str, Literal] = field(default_factory=dict)
-    helpers: frozenset[str] = frozenset()
-
-
 @dataclass(eq=False)
 class Step:
     """One step of ``forward``.
