@@ -22,19 +22,6 @@ DEFAULTS: dict[str, dict[str, Literal]] = {
 """The default of each argument of a constructor (torch's documentation): the source leaves an equal value out."""
 
 
-DEFAULTS: dict[str, dict[str, Literal]] = {
-    "nn.Conv2d": {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, "bias": True},
-    "nn.Conv3d": {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, "bias": True},
-    "nn.BatchNorm1d": {"eps": 1e-05, "momentum": 0.1, "affine": True},
-    "nn.BatchNorm2d": {"eps": 1e-05, "momentum": 0.1, "affine": True},
-    "nn.BatchNorm3d": {"eps": 1e-05, "momentum": 0.1, "affine": True},
-    "nn.Linear": {"bias": True},
-    "nn.MaxPool2d": {"padding": 0, "dilation": 1},
-    "nn.AvgPool2d": {"padding": 0, "count_include_pad": True},
-}
-"""The default of each argument of a constructor (torch's documentation): the source leaves an equal value out."""
-
-
 @dataclass(frozen=True)
 class Weight:
     """A tensor of the graph that a module keeps: a variable, or a constant of more than a few values.
@@ -100,6 +87,11 @@ class Step:
     def call(self) -> Call:
         """The step's own constructor."""
         return Call(self.module, self.arguments, self.helpers)
+
+    @property
+    def computes(self) -> tuple[str, ...]:
+        """The names of the tensors that it computes."""
+        return (self.node, *(f"{self.node}:{number}" for number in range(1, self.outputs)))
 
 
 @dataclass(frozen=True)
