@@ -12,7 +12,7 @@ from porter.graph.analysis.folding.data_path import DataPath
 from porter.graph.codegen.facts import Facts
 from porter.graph.codegen.operands import Operands
 from porter.graph.codegen.shape_arithmetic import Arithmetic
-from porter.graph.codegen.step import Free, Literal, Step, Weight
+from porter.graph.codegen.step import Call, Free, Literal, Step, Weight
 from porter.graph.codegen.tensor import Tensor, Untranslated
 from porter.graph.graph import VARIABLE_OPS, Node, Ref
 from porter.graph.rewrite.widen import shortest
@@ -111,7 +111,8 @@ class Context:
         operands = Operands(self.tensor)
         name = self.weight(ref)
         if name:
-            text = operands.weight(name, buffer=self.is_constant(name))
+            shape = tuple(size or 0 for size in self.shape(ref))
+            text = operands.weight(name, (), shape, self.is_constant(name))
         else:
             text = self.scalar(operands, ref)
             if not text:
@@ -149,8 +150,7 @@ class Context:
         name = f"{tensor.name} {what}"
         moved = replace(tensor, name=name, first=not tensor.first)
         if name not in self._makers:
-            step = Step(ref.node, [], [tensor.name], expression=expression, what=what, outputs=(name,))
-            self._add(step, moved)
+            self._add(Step(name, [], [tensor.name], expression=expression, what=what), moved)
         return moved
 
     # ---- steps
@@ -169,7 +169,8 @@ class Context:
     ) -> None:
         """Add a step that evaluates ``text``, whose output is that of ``node``."""
         ref = Ref(node.name, slot)
-        step = Step(node.name, [*nodes] or [node.name], operands.names, weights=operands.weights, expression=text)
+        step = Step(ref.tensor, [*nodes] or [node.name], operands.names, expression=text)
+        step.weights, step.arguments = operands.weights, operands.arguments
         step.helpers, step.what, step.random = frozenset(helpers), what or node.op.lower(), random
         self.add(step, ref, first=first)
 
@@ -187,21 +188,20 @@ class Context:
         nodes: Sequence[str] = (),
         expression: str = "",
         fills: Mapping[str, float] | None = None,
+        general: Call | None = None,
     ) -> None:
         """Add a step that calls a module with ``tensor``, whose output is that of ``node``."""
         step = Step(node.name, [*nodes] or [node.name], [tensor.name], module, dict(arguments), list(weights))
         step.expression, step.helpers, step.what = expression, frozenset(helpers), what or node.op.lower()
-        step.fills = dict(fills or {})
+        step.fills, step.general = dict(fills or {}), general
         self.add(step, Ref(node.name), first=first)
 
     def add(self, step: Step, *refs: Ref, first: bool = False) -> None:
         """Add a step whose outputs are ``refs``."""
-        if refs != (Ref(step.node),):
-            step.outputs = tuple(ref.tensor for ref in refs)
+        step.outputs = len(refs)
         for ref in refs:
             shape = self.shape(ref)
             self.tensors[ref] = Tensor(ref.tensor, shape, first and len(shape) >= 3)
-        step.channels_first, step.shape = self.tensors[refs[0]].first, self.tensors[refs[0]].shape
         self._add(step, *(self.tensors[ref] for ref in refs))
         self.done.update(step.nodes)
 
