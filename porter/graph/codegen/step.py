@@ -88,6 +88,11 @@ class Step:
         """The step's own constructor."""
         return Call(self.module, self.arguments, self.helpers)
 
+    @property
+    def computes(self) -> tuple[str, ...]:
+        """The names of the tensors that it computes."""
+        return (self.node, *(f"{self.node}:{number}" for number in range(1, self.outputs)))
+
 
 @dataclass(frozen=True)
 class Port:
