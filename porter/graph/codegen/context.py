@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from porter.formats.tensorflow.tensorproto import tensor_values
 from porter.graph.analysis.folding.data_path import DataPath
 from porter.graph.codegen.facts import Facts
 from porter.graph.codegen.operands import Operands
@@ -37,6 +39,7 @@ class Context:
         self.tensors: dict[Ref, Tensor] = {}
         self.done: set[str] = set()
         """Nodes that a step of another node stands for."""
+        self.fed = frozenset(facts.inputs)
         self._makers: dict[str, Step] = {}
 
     # ---- what the graph states
@@ -91,6 +94,11 @@ class Context:
             return None
         node = self.graph.nodes[readers[0]]
         return node if node.op in ops and sum(ref.node == name for ref in node.inputs) == 1 else None
+
+    def constant(self, name: str) -> np.ndarray | None:
+        """Return the values of a constant of any size, or None where ``name`` is not one."""
+        node = self.graph.nodes[name]
+        return tensor_values(Path(), name, node.attr("value").tensor) if node.op == "Const" else None
 
     # ---- tensors
     def tensor(self, ref: Ref) -> Tensor:

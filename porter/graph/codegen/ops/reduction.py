@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from porter.graph.codegen.context import Context, Lowerings
 from porter.graph.codegen.operands import Operands
-from porter.graph.graph import Node, Ref
+from porter.graph.graph import Node
 
 LOWERINGS = Lowerings()
 _FUNCTIONS = {"Mean": "mean", "Sum": "sum", "Max": "amax", "Min": "amin", "All": "all", "Any": "any", "Prod": "prod"}
@@ -19,11 +19,9 @@ def reduction(c: Context, node: Node) -> None:
     if not axes:
         c.alias(node, tensor)
         return
-    left = [at for at in range(tensor.rank) if at not in axes]
-    first = tensor.first and (keep or order_kept(tensor.axis, left, len(left)))
-    natural = tensor.first and not keep and not first and [tensor.axis(at) for at in left] != sorted(map(tensor.axis, left))
-    text = o.last(tensor) if natural else o(tensor)
-    places = axes if natural else sorted(tensor.axis(axis) for axis in axes)
+    left = tensor.without([at for at in range(tensor.rank) if keep or at not in axes])
+    text = o.last(tensor) if left is None else o(tensor)
+    places = axes if left is None else sorted(tensor.axis(axis) for axis in axes)
     dims = str(places[0]) if len(places) == 1 else f"({', '.join(map(str, places))})"
     kept = ", keepdim=True" if keep else ""
     what = "global pool" if node.op == "Mean" and tensor.rank == 4 and axes == [1, 2] else node.op.lower()
@@ -31,9 +29,5 @@ def reduction(c: Context, node: Node) -> None:
         text = f"{text}" + "".join(f".prod({place}{kept})" for place in reversed(places))
     else:
         text = f"{text}.{_FUNCTIONS[node.op]}({dims}{kept})"
-    c.expression(node, o, text, first=first, what=what)
+    c.expression(node, o, text, first=bool(left), what=what)
 
-
-def order_kept(stored: object, left: list[int], rank: int) -> bool:
-    """Tell whether what is left of a tensor with channels second has them second too, and three axes or more."""
-    return rank >= 3 and left[0] == 0 and callable(stored)
