@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from porter.formats.tensorflow.tensorproto import tensor_values
 from porter.graph.analysis.folding.data_path import DataPath
 from porter.graph.codegen.facts import Facts
 from porter.graph.codegen.operands import Operands
 from porter.graph.codegen.shape_arithmetic import Arithmetic
-from porter.graph.codegen.step import Free, Literal, Step, Weight
+from porter.graph.codegen.step import Call, Free, Literal, Step, Weight
 from porter.graph.codegen.tensor import Tensor, Untranslated
 from porter.graph.graph import VARIABLE_OPS, Node, Ref
 from porter.graph.rewrite.widen import shortest
@@ -37,6 +39,7 @@ class Context:
         self.tensors: dict[Ref, Tensor] = {}
         self.done: set[str] = set()
         """Nodes that a step of another node stands for."""
+        self.fed = frozenset(facts.inputs)
         self._makers: dict[str, Step] = {}
 
     # ---- what the graph states
@@ -92,6 +95,11 @@ class Context:
         node = self.graph.nodes[readers[0]]
         return node if node.op in ops and sum(ref.node == name for ref in node.inputs) == 1 else None
 
+    def constant(self, name: str) -> np.ndarray | None:
+        """Return the values of a constant of any size, or None where ``name`` is not one."""
+        node = self.graph.nodes[name]
+        return tensor_values(Path(), name, node.attr("value").tensor) if node.op == "Const" else None
+
     # ---- tensors
     def tensor(self, ref: Ref) -> Tensor:
         """Return what computes a tensor; weights and what is computed from them become steps at their first use."""
@@ -111,7 +119,8 @@ class Context:
         operands = Operands(self.tensor)
         name = self.weight(ref)
         if name:
-            text = operands.weight(name, buffer=self.is_constant(name))
+            shape = tuple(size or 0 for size in self.shape(ref))
+            text = operands.weight(name, (), shape, self.is_constant(name))
         else:
             text = self.scalar(operands, ref)
             if not text:
@@ -149,8 +158,7 @@ class Context:
         name = f"{tensor.name} {what}"
         moved = replace(tensor, name=name, first=not tensor.first)
         if name not in self._makers:
-            step = Step(ref.node, [], [tensor.name], expression=expression, what=what, outputs=(name,))
-            self._add(step, moved)
+            self._add(Step(name, [], [tensor.name], expression=expression, what=what), moved)
         return moved
 
     # ---- steps
@@ -169,7 +177,8 @@ class Context:
     ) -> None:
         """Add a step that evaluates ``text``, whose output is that of ``node``."""
         ref = Ref(node.name, slot)
-        step = Step(node.name, [*nodes] or [node.name], operands.names, weights=operands.weights, expression=text)
+        step = Step(ref.tensor, [*nodes] or [node.name], operands.names, expression=text)
+        step.weights, step.arguments = operands.weights, operands.arguments
         step.helpers, step.what, step.random = frozenset(helpers), what or node.op.lower(), random
         self.add(step, ref, first=first)
 
@@ -187,21 +196,20 @@ class Context:
         nodes: Sequence[str] = (),
         expression: str = "",
         fills: Mapping[str, float] | None = None,
+        general: Call | None = None,
     ) -> None:
         """Add a step that calls a module with ``tensor``, whose output is that of ``node``."""
         step = Step(node.name, [*nodes] or [node.name], [tensor.name], module, dict(arguments), list(weights))
         step.expression, step.helpers, step.what = expression, frozenset(helpers), what or node.op.lower()
-        step.fills = dict(fills or {})
+        step.fills, step.general = dict(fills or {}), general
         self.add(step, Ref(node.name), first=first)
 
     def add(self, step: Step, *refs: Ref, first: bool = False) -> None:
         """Add a step whose outputs are ``refs``."""
-        if refs != (Ref(step.node),):
-            step.outputs = tuple(ref.tensor for ref in refs)
+        step.outputs = len(refs)
         for ref in refs:
             shape = self.shape(ref)
             self.tensors[ref] = Tensor(ref.tensor, shape, first and len(shape) >= 3)
-        step.channels_first, step.shape = self.tensors[refs[0]].first, self.tensors[refs[0]].shape
         self._add(step, *(self.tensors[ref] for ref in refs))
         self.done.update(step.nodes)
 

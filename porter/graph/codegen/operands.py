@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from porter.graph.codegen.sizes import size_text
-from porter.graph.codegen.step import Weight
+from porter.graph.codegen.step import Literal, Weight
 from porter.graph.codegen.tensor import Tensor
 from porter.graph.graph import Ref
 
@@ -21,6 +21,7 @@ class Operands:
     def __init__(self, tensor: Callable[[Ref], Tensor]) -> None:
         self.names: list[str] = []
         self.weights: list[Weight] = []
+        self.arguments: dict[str, Literal] = {}
         self._tensor = tensor
 
     def __call__(self, tensor: Tensor) -> str:
@@ -44,6 +45,12 @@ class Operands:
             return f"{self.last(tensor)}[{', '.join(['None'] * (rank - tensor.rank))}].movedim(-1, 1)"
         return text if tensor.first else f"{text}.movedim(-1, 1)"
 
+    def argument(self, name: str, value: Literal) -> str:
+        """Return the text of a number in which repeats of a step may differ."""
+        free = name if name not in self.arguments else f"{name}_{len(self.arguments) + 1}"
+        self.arguments[free] = value
+        return f"{{{free}}}"
+
     def weight(
         self,
         name: str,
@@ -61,7 +68,7 @@ class Operands:
     def aligned_weight(self, name: str, shape: tuple[int, ...], rank: int, first: bool, buffer: bool) -> str:
         """Return the text of a weight that an operator broadcasts, as ``aligned`` does for a tensor."""
         if not first or rank < 3 or not shape:
-            return self.weight(name, buffer=buffer)
+            return self.weight(name, (), shape, buffer)
         count = math.prod(shape)
         if count == shape[-1]:  # one value for each channel
             return self.weight(name, (), (count, *[1] * (rank - 2)), buffer)

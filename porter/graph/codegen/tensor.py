@@ -30,6 +30,16 @@ class Tensor:
             return axis
         return 1 if axis == self.rank - 1 else axis + 1
 
+    def without(self, left: list[int]) -> bool | None:
+        """Return whether the axes ``left`` of the graph's have their channels second, once the others are gone.
+
+        None if they are in an order that no tensor of the program has.
+        """
+        order = sorted(left, key=self.axis)
+        if order == left:
+            return False
+        return True if len(left) >= 3 and order == [left[0], left[-1], *left[1:-1]] else None
+
     def stored(self, values: list[int]) -> list[int]:
         """Return one value for each axis of the graph in the program's order."""
         return [values[0], values[-1], *values[1:-1]] if self.first else list(values)

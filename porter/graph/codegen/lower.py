@@ -1,0 +1,98 @@
+"""lower(Analysis) -> Program: a graph's inference path as steps of PyTorch, in forward order."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from porter.graph.analysis.analysis import Analysis
+from porter.graph.analysis.folding.data_path import DataPath
+from porter.graph.codegen.context import Context, Lowerings
+from porter.graph.codegen.facts import Facts
+from porter.graph.codegen.idioms import Idioms
+from porter.graph.codegen.ops import activation, array, convolution, elementwise, matrix, norm, pool, reduction
+from porter.graph.codegen.step import Free, Port, Problem, Program
+from porter.graph.codegen.tensor import Tensor, Untranslated
+from porter.graph.graph import Node, Ref
+from porter.graph.shapes import proto_shape
+
+LOWERINGS = Lowerings()
+for _module in (activation, array, convolution, elementwise, matrix, norm, pool, reduction):
+    LOWERINGS.update(_module.LOWERINGS)
+
+
+def lower(analysis: Analysis) -> Program:
+    """Return the network of ``analysis`` as steps. What has no translation is in the program's problems."""
+    return _Lower(analysis).program()
+
+
+class _Lower:
+    def __init__(self, analysis: Analysis) -> None:
+        self.analysis = analysis
+        self.data = DataPath(analysis.view, analysis.shapes, analysis.paths)
+        self.graph = self.data.graph
+        self.inputs = {name: shape for name in analysis.paths.inputs if (shape := self._input(name))}
+        self.context = Context(self.data, Facts(self.graph, self.inputs), self._node)
+        self.idioms = Idioms(self.data, self.context)
+        self.problems: list[Problem] = []
+
+    def program(self) -> Program:
+        tensors = self.context.tensors
+        for name, shape in self.inputs.items():
+            tensors[Ref(name)] = Tensor(name, shape, _pictures(shape))
+        for name in self.data.order():
+            if name not in self.context.done and Ref(name) not in tensors and self._runs(name):
+                self._node(self.context, self.graph.nodes[name])
+        outputs = [port for name in self.analysis.paths.outputs if (port := self._output(name)) is not None]
+        read = {name for step in self.context.steps for name in step.inputs} | {port.source for port in outputs}
+        inputs = [
+            Port(name, name, shape, _pictures(shape)) for name, shape in self.inputs.items() if name in read
+        ]
+        return Program(self.context.steps, inputs, outputs, self.problems)
+
+    def _input(self, name: str) -> Free | None:
+        """Return the shape of an input with its batch free; None for a scalar, which is no picture."""
+        node = self.graph.nodes[name]
+        stated = proto_shape(node.attr("shape").shape) if node.attr("shape") is not None else None
+        recorded = node.attr("_output_shapes")
+        if not stated and recorded is not None and recorded.list.shape:
+            stated = proto_shape(recorded.list.shape[0])
+        shape = stated or self.analysis.shapes.of(name)
+        if not shape:
+            return None
+        return (None, *shape[1:]) if len(shape) in (2, 4, 5) else shape
+
+    def _runs(self, name: str) -> bool:
+        """Tell whether a node needs a step: shapes and constants do not, nor what only training has."""
+        ref = Ref(name)
+        return name not in self.data.shaping and self.context.value(ref) is None and not self.context.arithmetic.has(ref)
+
+    def _node(self, context: Context, node: Node) -> None:
+        try:
+            if self.idioms.skips(node.name) or self.idioms.lower(node):
+                return
+            lowering = LOWERINGS.get(node.op)
+            if lowering is None:
+                raise Untranslated("the op has no translation")
+            lowering(context, node)
+        except Untranslated as why:
+            self._problem(node, str(why))
+        except (TypeError, ValueError, IndexError, KeyError, AttributeError, ZeroDivisionError) as error:
+            self._problem(node, f"it is damaged or unusual: {type(error).__name__} {error}")
+
+    def _problem(self, node: Node, why: str) -> None:
+        shapes = tuple(self.context.facts.shape(ref) for ref in node.inputs)
+        if all(problem.node != node.name for problem in self.problems):
+            self.problems.append(Problem(node.name, node.op, shapes, why))
+        self.context.tensors.setdefault(Ref(node.name), Tensor(node.name, self.context.facts.shape(Ref(node.name)) or ()))
+
+    def _output(self, name: str) -> Port | None:
+        with suppress(Untranslated):
+            tensor = self.context.tensor(Ref(name))
+            return Port(name, tensor.name, tensor.shape, tensor.first)
+        return None
+
+
+def _pictures(shape: Free) -> bool:
+    """Tell whether an input of this shape is a batch of NHWC pictures, which the network takes as NCHW."""
+    channels = (1, 3, 4)
+    return len(shape) in (4, 5) and (shape[-1] in channels or shape[1] not in channels)
