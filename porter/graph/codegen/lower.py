@@ -44,9 +44,7 @@ class _Lower:
                 self._node(self.context, self.graph.nodes[name])
         outputs = [port for name in self.analysis.paths.outputs if (port := self._output(name)) is not None]
         read = {name for step in self.context.steps for name in step.inputs} | {port.source for port in outputs}
-        inputs = [
-            Port(name, name, shape, _pictures(shape)) for name, shape in self.inputs.items() if name in read
-        ]
+        inputs = [Port(name, name, shape, _pictures(shape)) for name, shape in self.inputs.items() if name in read]
         return Program(self.context.steps, inputs, outputs, self.problems)
 
     def _input(self, name: str) -> Free | None:
@@ -64,7 +62,9 @@ class _Lower:
     def _runs(self, name: str) -> bool:
         """Tell whether a node needs a step: shapes and constants do not, nor what only training has."""
         ref = Ref(name)
-        return name not in self.data.shaping and self.context.value(ref) is None and not self.context.arithmetic.has(ref)
+        return (
+            name not in self.data.shaping and self.context.value(ref) is None and not self.context.arithmetic.has(ref)
+        )
 
     def _node(self, context: Context, node: Node) -> None:
         try:
@@ -83,7 +83,9 @@ class _Lower:
         shapes = tuple(self.context.facts.shape(ref) for ref in node.inputs)
         if all(problem.node != node.name for problem in self.problems):
             self.problems.append(Problem(node.name, node.op, shapes, why))
-        self.context.tensors.setdefault(Ref(node.name), Tensor(node.name, self.context.facts.shape(Ref(node.name)) or ()))
+        self.context.tensors.setdefault(
+            Ref(node.name), Tensor(node.name, self.context.facts.shape(Ref(node.name)) or ())
+        )
 
     def _output(self, name: str) -> Port | None:
         with suppress(Untranslated):

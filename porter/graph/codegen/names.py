@@ -22,7 +22,7 @@ _MODULE = frozenset(
     "share_memory state_dict to to_empty train training type update values xpu zero_grad".split()
 )
 """Attributes of torch's modules and containers (torch 2): a layer must not replace one."""
-_SOURCE = frozenset("self torch nn F Tensor Path OrderedDict load load_file name row x math".split())
+_SOURCE = frozenset("self torch nn F Tensor Path OrderedDict load load_file name row x y math".split())
 """Words that the source uses itself."""
 RESERVED = frozenset(keyword.kwlist) | frozenset(keyword.softkwlist) | frozenset(dir(builtins)) | _MODULE | _SOURCE
 
@@ -42,7 +42,8 @@ def identifier(text: str, otherwise: str = "layer") -> str:
 
 def class_name(text: str, otherwise: str = "Block") -> str:
     """Return a name in camel case, such as ExpandedConv."""
-    name = "".join(word[0].upper() + word[1:] for word in words(text))[:_LONGEST] or otherwise
+    capital = "_".join(word[0].upper() + word[1:] for word in words(text))
+    name = re.sub(r"(?<!\d)_|_(?!\d)", "", capital)[:_LONGEST].strip("_") or otherwise
     name = f"{otherwise}{name}" if name[0].isdigit() else name
     return f"{name}Block" if name in RESERVED else name
 

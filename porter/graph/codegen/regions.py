@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from porter.graph.codegen.step import Step
 
 BLOCK, LAYER, SCOPE = "block", "layer", "scope"
+_MOST = 0.7
+"""The scope of the network has this part of its steps; heads are often beside it."""
 
 
 @dataclass(eq=False)
@@ -136,7 +138,7 @@ class _Builder:
         found = {tensor: None for step in region.steps() for tensor in step.inputs if tensor not in own}
         region.inputs = list(found)
         region.outputs = self._read_outside(own)
-        region.scope = _scope([step.node for step in region.steps()])
+        region.scope = _scope([step.node for step in region.steps()], 1.0 if region.name else _MOST)
         for item in region.items:
             if isinstance(item, Region):
                 self._settle(item)
@@ -174,8 +176,8 @@ class _Builder:
         return None
 
 
-def _scope(nodes: Sequence[str]) -> str:
-    """Return the scope that holds the most of ``nodes``: a deeper one as long as it has nearly all of them."""
+def _scope(nodes: Sequence[str], most: float) -> str:
+    """Return the deepest scope that holds the part ``most`` of ``nodes``."""
     parts = [node.split("/")[:-1] for node in nodes]
     scope: list[str] = []
     while True:
@@ -183,6 +185,6 @@ def _scope(nodes: Sequence[str]) -> str:
         deeper = [part for part in parts if len(part) > at and part[:at] == scope]
         names = [part[at] for part in deeper]
         best = max(set(names), key=lambda name: (names.count(name), name)) if names else ""
-        if not best or names.count(best) < 0.7 * len(parts):
+        if not best or names.count(best) < most * len(parts):
             return "/".join(scope)
         scope.append(best)

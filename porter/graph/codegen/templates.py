@@ -1,7 +1,7 @@
 """Templates: regions of the same structure as one class, with what differs between them.
 
-A template's slots are the items of its regions in forward order. A region may lack a slot: then what would read it reads
-its alias, as a block without a residual connection ends with its last convolution.
+A template's slots are the items of its regions in forward order. A region may lack a slot: what would read it reads its
+alias there, as a block without a residual connection ends with its last convolution.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from porter.graph.codegen.names import without_numbers
-from porter.graph.codegen.regions import Region
+from porter.graph.codegen.regions import LAYER, Region
 from porter.graph.codegen.step import Step
 
 SHARED = 0.5
@@ -35,6 +35,12 @@ class Use:
     key: str
     options: frozenset[str]
     inputs: tuple[Value, ...]
+
+    @property
+    def scope(self) -> str:
+        """The item's name without the op that a step ends with."""
+        scope = self.key.rpartition("/")[0] if isinstance(self.item, Step) else ""
+        return scope or self.key
 
 
 @dataclass(eq=False)
@@ -97,6 +103,8 @@ class Template:
         before = Value(None)
         if self.inputs != 1 or not self.slots:
             return False
+        if not all(any(not option.startswith("=") for option in case) for slot in self.slots for case in slot.cases):
+            return False
         for slot in self.slots:
             if len(slot.first.inputs) != 1 or self.one_value(self.reads(slot, 0)) != before:
                 return False
@@ -107,12 +115,16 @@ class Template:
         return len(self.outputs[0]) == 1 and self.one_value(self.returned(0)) == before
 
 
-def template_of(region: Region, options: Mapping[int, str]) -> Template:
-    """Return the template of one region; ``options`` names the classes of the regions inside, by their ids."""
+def template_of(region: Region, options: Mapping[int, str], orders: Mapping[int, Sequence[int]]) -> Template:
+    """Return the template of one region.
+
+    ``options`` names the classes of the regions inside, by their ids, and ``orders`` says which of a region's inputs is
+    each input of its class.
+    """
     values = {tensor: Value(None, at) for at, tensor in enumerate(region.inputs)}
     slots = []
     for item in region.items:
-        reads = item.inputs
+        reads = [item.inputs[at] for at in orders[id(item)]] if isinstance(item, Region) else item.inputs
         use = Use(item, _key(item, region.scope), _options(item, options), tuple(values[tensor] for tensor in reads))
         slot = Slot({0: use}, [use.options], {0: 0})
         computed = item.outputs if isinstance(item, Region) else item.computes
@@ -133,7 +145,13 @@ def _options(item: Region | Step, options: Mapping[int, str]) -> frozenset[str]:
 
 def _key(item: Region | Step, scope: str) -> str:
     name = item.name if isinstance(item, Region) else item.node
-    return name.removeprefix(f"{scope}/") if scope else name
+    if isinstance(item, Region) and item.kind == LAYER and item.scope.startswith(f"{scope}/" if scope else ""):
+        name = item.scope or name
+    parts, own = name.split("/"), scope.split("/") if scope else []
+    shared = next(
+        (at for at, (a, b) in enumerate(zip(parts, own, strict=False)) if a != b), min(len(own), len(parts) - 1)
+    )
+    return "/".join(parts[shared:])
 
 
 def merged(first: Template, second: Template) -> tuple[float, Template] | None:
@@ -141,7 +159,7 @@ def merged(first: Template, second: Template) -> tuple[float, Template] | None:
 
     ``second`` has one region.
     """
-    if len(first.outputs[0]) != len(second.outputs[0]) or not _promising(first, second):
+    if len(first.outputs[0]) != len(second.outputs[0]) or first.inputs < second.inputs or not _promising(first, second):
         return None
     pairs = _aligned(first.slots, second.slots)
     found = _Merge(first, second, pairs).template()
@@ -162,12 +180,16 @@ def _promising(first: Template, second: Template) -> bool:
 
 
 def _likeness(slot: Slot, other: Slot) -> int:
-    same_name = without_numbers(slot.first.key) == without_numbers(other.first.key)
+    same_name = without_numbers(slot.first.scope) == without_numbers(other.first.scope)
     if any(case & other.cases[0] for case in slot.cases):
         return _SAME if same_name else _ALIKE
-    modules = all(not text.startswith("=") for text in (*slot.cases[0], *other.cases[0]))
+    modules = all(map(_modules, (*slot.cases, *other.cases)))
     single = len(slot.first.inputs) == len(other.first.inputs) == 1
     return _OTHER_CASE if same_name and modules and single and len(slot.cases) < _MOST_CASES else _NEVER
+
+
+def _modules(case: frozenset[str]) -> frozenset[str]:
+    return frozenset(option for option in case if not option.startswith("="))
 
 
 def _aligned(first: Sequence[Slot], second: Sequence[Slot]) -> list[tuple[Slot | None, Slot | None]]:
@@ -222,12 +244,7 @@ class _Merge:
                 found[at] = mine
         for mine in range(self.second.inputs):
             if mine not in found.values():
-                free = next((at for at in range(self.inputs) if at not in found), None)
-                if free is None:
-                    free, self.inputs = self.inputs, self.inputs + 1
-                    for external in self.externals:
-                        external[free] = 0
-                found[free] = mine
+                found[next(at for at in range(self.inputs) if at not in found)] = mine
         for at in range(self.inputs):
             if at not in found:
                 likely = [mine for (i, mine) in votes if i == at]
@@ -264,7 +281,7 @@ class _Merge:
             if case & use.options:
                 slot.cases[at], slot.case_of[self.number] = case & use.options, at
                 return
-        slot.cases.append(use.options)
+        slot.cases = [*map(_modules, slot.cases), _modules(use.options)] if slot.cases else [use.options]
         slot.case_of[self.number] = len(slot.cases) - 1
 
     def _mine(self, value: Value) -> Value:
@@ -315,9 +332,18 @@ def _alike(template: Template) -> float:
     )
     returns = [template.one_value(template.returned(at)) is None for at in range(len(template.outputs[0]))]
     dropped = sum(len(slot.uses) < len(whole) and not _has_aliases(slot, whole) for slot in template.slots)
-    if any(returns):
+    if any(returns) or (template.kind == LAYER and _lacks_weights(template)):
         return 0.0
     return (shared - 0.5 * conditions - 0.25 * dropped) / len(template.slots)
+
+
+def _weighs(slot: Slot) -> bool:
+    return isinstance(slot.first.item, Step) and bool(slot.first.item.weights)
+
+
+def _lacks_weights(template: Template) -> bool:
+    """Tell whether a region lacks a slot with weights: a layer without its convolution is another layer."""
+    return any(_weighs(slot) and len(slot.uses) < len(template.regions) for slot in template.slots)
 
 
 def _has_aliases(slot: Slot, regions: Iterable[int]) -> bool:

@@ -217,7 +217,11 @@ def slice_of(c: Context, node: Node) -> None:
     out = c.shape(Ref(node.name))
     axes = zip(_values(c, node, 1), _values(c, node, 2), tensor.shape, out, strict=True)
     for begin, size, whole, left in axes:
-        rest = _is(size, -1) or (whole is not None and whole == left) or (_is(begin, 0) and isinstance(size, Size) and whole is left is None and size.operator == "shape")
+        rest = (
+            _is(size, -1)
+            or (whole is not None and whole == left)
+            or (_is(begin, 0) and isinstance(size, Size) and whole is left is None and size.operator == "shape")
+        )
         end = None if rest else begin + size
         entries.append((None if _is(begin, 0) else begin, end, 1))
     index = _index(o, tensor.stored(entries))

@@ -111,7 +111,9 @@ def add_convolution(
     what = "depthwise" if groups > 1 and inputs == 1 else "conv"
     first = not node.channels_first
     module = helper if same else module
-    c.module(end, tensor, module, arguments, weights, first=first, what=what, helpers=helpers, nodes=nodes, general=general)
+    c.module(
+        end, tensor, module, arguments, weights, first=first, what=what, helpers=helpers, nodes=nodes, general=general
+    )
 
 
 def padding(
