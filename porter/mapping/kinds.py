@@ -131,6 +131,8 @@ UNNAMED: dict[str, tuple[Tensor, ...]] = {
     "volume filter": _unnamed("DHWIO", "OIDHW"),
 }
 KINDS |= UNNAMED
+# A draft cannot tell it from a filter; a written network says which of its filters are depthwise.
+KINDS["depthwise filter"] = _unnamed("HWCM", "(CM)1HW")
 
 
 def statistic_leaves(dialect: Dialect) -> dict[str, bool]:

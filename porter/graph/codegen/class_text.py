@@ -333,7 +333,7 @@ def _kept_weight(attribute: str, weight: Weight, arguments: Mapping[str, Argumen
     return [f"        self.{name} = nn.Parameter(torch.zeros({shape}))"]
 
 
-def weight_path(attribute: str, step: Step, weight: Weight, option: str) -> str:
+def weight_path(attribute: str, weight: Weight, option: str) -> str:
     """Return the name of a weight in the state of the class: a module's own, or the class' parameter."""
     if option.startswith("="):
         return _weight_name(attribute, weight)

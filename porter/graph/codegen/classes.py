@@ -96,7 +96,7 @@ def _templates(root: Region) -> tuple[list[Template], dict[int, str], dict[int, 
         single = template_of(region, option_of, orders)
         best: tuple[float, int, Template] | None = None
         for at, template in enumerate(templates):
-            if template.kind != region.kind or region is root:
+            if (template.kind == LAYER) != (region.kind == LAYER) or region is root:
                 continue
             found = merged(template, single)
             if found is not None and (best is None or found[0] > best[0]):

@@ -12,7 +12,7 @@ from porter.graph.codegen.helper_text import helper_names, helper_text
 from porter.graph.codegen.layout import docstring
 from porter.graph.codegen.names import Namer, shown
 from porter.graph.codegen.parameters import Definition
-from porter.graph.codegen.regions import Region
+from porter.graph.codegen.regions import BLOCK, Region
 from porter.graph.codegen.runs import find_runs
 from porter.graph.codegen.step import Free, Program, Step, Weight
 
@@ -22,10 +22,11 @@ _LISTED = 3
 
 @dataclass(frozen=True)
 class Placed:
-    """A weight of the graph, and its name in the module's state."""
+    """A weight of the graph, its name in the module's state, and what the step is that has it."""
 
     path: str
     weight: Weight
+    what: str = ""
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,13 @@ class Network:
     weights: list[Placed]
     fills: dict[str, tuple[float, int]]
     outputs: list[Output]
+    ends: list[str]
+
+    @property
+    def blocks(self) -> list[Output]:
+        """The outputs of the blocks and of the layers outside of them, but those that are outputs of the network."""
+        found = {output.tensor: output for output in self.outputs if output.block and output.tensor not in self.ends}
+        return list(found.values())
 
     @property
     def lines(self) -> int:
@@ -94,7 +102,9 @@ class _Writer:
         lines = [*definitions, *body, "", "", *_load(whole.name)]
         source = "\n".join([*docstring(0, self.what), "", *_imports("\n".join(lines)), *lines]) + "\n"
         self._place(self.classes.root, "")
-        return Network(whole.name, source, self.weights, self.fills, self.outputs)
+        return Network(
+            whole.name, source, self.weights, self.fills, self.outputs, [port.source for port in self.program.outputs]
+        )
 
     def _described(self, definition: Definition, root: bool) -> tuple[str, str]:
         """Return the first line of a class's docstring, and what follows it."""
@@ -134,16 +144,17 @@ class _Writer:
 
     def _place_step(self, step: Step, path: str, own: str, attribute: str, option: str) -> None:
         for weight in step.weights:
-            self.weights.append(Placed(path + weight_path(own.removeprefix(path), step, weight, option), weight))
+            place = path + weight_path(own.removeprefix(path), weight, option)
+            self.weights.append(Placed(place, weight, step.what))
         for name, value in step.fills.items():
             size = int(step.arguments.get("num_features", 0) or 0)  # type: ignore[arg-type]
             self.fills[f"{own}.{name}"] = (value, size)
         if not option.startswith("=") and step.outputs == 1:
-            self.outputs.append(Output(own, step.node, step.channels_first, step.shape, False))
+            self.outputs.append(Output(own, step.node, step.channels_first, step.shape, not path))
 
     def _output(self, path: str, region: Region, steps: Iterable[Step], tensor: str) -> None:
         step = next(step for step in steps if tensor in step.computes)
-        block = region.kind == "block"
+        block = region.kind == BLOCK or path.count(".") < 1
         if step.outputs == 1:
             self.outputs.append(Output(path, tensor, step.channels_first, step.shape, block))
 
