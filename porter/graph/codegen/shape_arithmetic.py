@@ -107,7 +107,9 @@ def _binary(facts: Facts, node: Node, values: list[np.ndarray], slot: int) -> np
 
 
 def _unary(facts: Facts, node: Node, values: list[np.ndarray], slot: int) -> np.ndarray:
-    return _array(np.frompyfunc(lambda a: _UNARY[node.op](a) if isinstance(a, Size) or node.op == "Neg" else a, 1, 1)(values[0]))
+    return _array(
+        np.frompyfunc(lambda a: _UNARY[node.op](a) if isinstance(a, Size) or node.op == "Neg" else a, 1, 1)(values[0])
+    )
 
 
 def _cast(facts: Facts, node: Node, values: list[np.ndarray], slot: int) -> np.ndarray:

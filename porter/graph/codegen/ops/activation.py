@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from porter.graph.codegen.context import Context, Lowerings
-from porter.graph.codegen.operands import Operands
 from porter.graph.codegen.tensor import Untranslated
 from porter.graph.graph import Node
 
@@ -47,4 +46,6 @@ def softmax(c: Context, node: Node) -> None:
     axis = 1 if tensor.first else -1
     function = "softmax" if node.op == "Softmax" else "log_softmax"
     module = {"softmax": "nn.Softmax", "log_softmax": "nn.LogSoftmax"}[function]
-    c.module(node, tensor, module, {"dim": axis}, first=tensor.first, what="softmax", expression=f"{{0}}.{function}({axis})")
+    c.module(
+        node, tensor, module, {"dim": axis}, first=tensor.first, what="softmax", expression=f"{{0}}.{function}({axis})"
+    )

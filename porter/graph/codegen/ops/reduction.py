@@ -30,4 +30,3 @@ def reduction(c: Context, node: Node) -> None:
     else:
         text = f"{text}.{_FUNCTIONS[node.op]}({dims}{kept})"
     c.expression(node, o, text, first=bool(left), what=what)
-
