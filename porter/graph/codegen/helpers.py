@@ -13,11 +13,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-def same_pad(x: Tensor, kernel: Sequence[int], stride: Sequence[int], value: float = 0.0) -> Tensor:
+def same_pad(x: Tensor, kernel: int | Sequence[int], stride: int | Sequence[int], value: float = 0.0) -> Tensor:
     """Pad so that windows without padding are those of TensorFlow's SAME: half before, the odd value after.
 
     The padding after fills up to kernel - 1 in total; no window reads the surplus.
     """
+    kernel, stride = ([side] * (x.ndim - 2) if isinstance(side, int) else side for side in (kernel, stride))
     pads: list[int] = []
     for size, k, s in zip(reversed(x.shape[2:]), reversed(kernel), reversed(stride), strict=True):
         before = torch.sym_max(k - s + -size % s, 0) // 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 from porter.graph.analysis.analysis import Analysis
 from porter.graph.analysis.folding.data_path import DataPath
@@ -27,6 +28,7 @@ from porter.graph.codegen.ops import (
 from porter.graph.codegen.step import Free, Port, Problem, Program, Step
 from porter.graph.codegen.tensor import Tensor, Untranslated
 from porter.graph.graph import Node, Ref
+from porter.graph.rewrite.unfuse import fused, unfuse
 from porter.graph.shapes import proto_shape
 
 LOWERINGS = Lowerings()
@@ -38,7 +40,13 @@ for _module in (
 
 
 def lower(analysis: Analysis) -> Program:
-    """Return the network of ``analysis`` as steps. What has no translation is in the program's problems."""
+    """Return the network of ``analysis`` as steps. What has no translation is in the program's problems.
+
+    Fused ops count as the ops that they fuse (`unfuse`), whose names are those of the steps' nodes.
+    """
+    source = analysis.source
+    if fused(source.graph):
+        analysis = replace(analysis, source=replace(source, graph=unfuse(source.graph)))
     return _Lower(analysis).program()
 
 

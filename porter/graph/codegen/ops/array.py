@@ -38,14 +38,19 @@ def reshape(c: Context, node: Node) -> None:
     shape = c.shape(out)
     o = Operands(c.tensor)
     if _only_pixels(tensor, shape):
-        c.expression(node, o, f"{o(tensor)}.flatten(1)", what="flatten")
+        flatten(c, node, tensor)
         return
     text = o.last(tensor)
     if len(shape) == 2 and shape[0] is None and shape[1] is not None and tensor.rank > 2 and tensor.shape[0] is None:
-        c.expression(node, o, f"{text}.flatten(1)", what="flatten")
+        flatten(c, node, c.last(ref))
         return
     sizes = reshaped_sizes(c, node, shape)
     c.expression(node, o, f"{text}.reshape({o.sizes(sizes)})", what="reshape")
+
+
+def flatten(c: Context, node: Node, tensor: Tensor) -> None:
+    """Add a step that joins all axes behind the batch."""
+    c.module(node, tensor, "nn.Flatten", {}, expression="{0}.flatten(1)", what="flatten")
 
 
 def _only_pixels(tensor: Tensor, shape: tuple[int | None, ...]) -> bool:
@@ -83,7 +88,7 @@ def squeeze(c: Context, node: Node) -> None:
     kept = tensor.without(left)
     o = Operands(c.tensor)
     if left == [0, tensor.rank - 1] and tensor.rank > 2:
-        c.expression(node, o, f"{o(tensor)}.flatten(1)", what="flatten")
+        flatten(c, node, tensor)
         return
     places = sorted(axes) if kept is None else sorted(tensor.axis(axis) for axis in axes)
     text = o.last(tensor) if kept is None else o(tensor)

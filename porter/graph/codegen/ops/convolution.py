@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from porter.graph.codegen.context import Context, Lowerings
 from porter.graph.codegen.operands import Operands
 from porter.graph.codegen.step import Call, Literal, Weight
@@ -102,16 +104,34 @@ def convolution(c: Context, node: Node) -> None:
     layer = layer_of(c, node, tensor.shape[1 if node.channels_first else -1])
     rank = len(layer.sides) + 2
     stride, dilation = (spatial(node, node.ints(key), rank) for key in ("strides", "dilations"))
-    if node.text("padding") == "EXPLICIT":
+    nodes: tuple[str, ...] = (node.name,)
+    padded = _padded_input(c, node) if node.text("padding") == "VALID" else None
+    if padded is not None:
+        pad, pads = padded
+        tensor, nodes = c.first(pad.inputs[0]), (pad.name, node.name)
+        window = Window(stride, dilation, pads, "EXPLICIT")
+    elif node.text("padding") == "EXPLICIT":
         tensor, pads = _explicit(c, node, tensor)
         window = Window(stride, dilation, pads, "EXPLICIT")
     else:
         pads, sized = padding(node, layer.sides, stride, dilation)
         window = Window(stride, dilation, pads, node.text("padding"), sized)
     if c.weight(layer.kernel):
-        add_convolution(c, node, tensor, layer, window, (node.name,))
+        add_convolution(c, node, tensor, layer, window, nodes)
     else:
         _computed_kernel(c, node, tensor, layer, window)
+
+
+def _padded_input(c: Context, node: Node) -> tuple[Node, tuple[int, ...]] | None:
+    """Return the Pad in front of a convolution, and its zeros, where both sides have as many."""
+    pad = c.graph.nodes.get(node.inputs[0].node)
+    pads = c.value(pad.inputs[1]) if pad is not None and pad.op in ("Pad", "PadV2") else None
+    if pad is None or pads is None or node.channels_first or (pad.op == "PadV2" and c.number(pad, 2)):
+        return None
+    before, after = np.asarray(pads).reshape(-1, 2).T.tolist()
+    if before != after or before[0] or before[-1] or not any(before):
+        return None
+    return pad, tuple(before[1:-1])
 
 
 def add_convolution(
