@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
+from tensorboard.compat.proto.graph_pb2 import GraphDef
 
 from porter.catalog.seeded_weights import seeded
+from porter.formats.tensorflow.graph_source import graph_source
 from porter.formats.tensorflow.tensorproto import tensor_values
 from porter.graph.analysis.analysis import Analysis
 from porter.graph.codegen.helper_text import helper_text
@@ -21,6 +23,7 @@ from porter.graph.graph import parse_ref
 from porter.graph.rewrite.channels_last import channels_last
 from porter.graph.rewrite.freeze import freeze
 from porter.graph.rewrite.prune import prune
+from porter.graph.rewrite.unfuse import fused, unfuse
 from porter.graph.rewrite.widen import widen
 
 Values = dict[str, np.ndarray]
@@ -41,7 +44,8 @@ def frozen_graph(analysis: Analysis) -> Any:
         for name, variable in analysis.all_variables.items()
         if analysis.graph.nodes[name].op != "Const"
     }
-    graph = freeze(analysis.source.graph, values) if values else analysis.source.graph
+    graph = unfuse(analysis.source.graph) if fused(analysis.source.graph) else analysis.source.graph
+    graph = freeze(graph, values) if values else graph
     return prune(graph, analysis.paths.outputs, analysis.source.path)
 
 
@@ -143,7 +147,7 @@ def _run(space: dict[str, Any], step: Step, inputs: list[Any], weight: Any, dtyp
     result = module(*inputs)
     if step.expression:
         names = {f"x{at}": value for at, value in enumerate(inputs)}
-        assert torch.equal(result, eval(step.expression.format(*names, **_literals(step)), space, names))
+        assert torch.allclose(result, eval(step.expression.format(*names, **_literals(step)), space, names), rtol=1e-12)
     if step.general is not None:
         assert step.general.helpers
         other = eval(step.general.module, space)(**step.general.arguments).to(dtype).eval()
@@ -172,6 +176,23 @@ def compare(tf: Any, analysis: Analysis, side: int = 0, largest: float = 1e-12, 
         error = np.abs(got[name].astype(float) - value.astype(float)).max(initial=0) / scale
         assert error <= largest, (name, error)
     return program
+
+
+def analysis_of(tf: Any, build: Callable[..., Any], *shapes: tuple[int | None, ...]) -> Analysis:
+    """Return the analysis of what ``build`` makes of placeholders, with TensorFlow's own functions."""
+    with tf.Graph().as_default() as made:
+        inputs = [tf.compat.v1.placeholder(tf.float32, shape, name=f"x{at}") for at, shape in enumerate(shapes)]
+        results = build(*inputs)
+        for at, result in enumerate(results if isinstance(results, list | tuple) else [results]):
+            tf.identity(result, name=f"out{at}")
+    definition = GraphDef.FromString(made.as_graph_def().SerializeToString())
+    return Analysis(graph_source(Path("made.pb"), definition))
+
+
+def variable(tf: Any, *shape: int, name: str = "weights") -> Any:
+    """Return a constant as freezing leaves a variable: behind an Identity called read."""
+    values = np.random.default_rng(math.prod(shape)).uniform(-1, 1, shape).astype(np.float32)
+    return tf.identity(tf.constant(values, name=name), name=f"{name}/read")
 
 
 def described(program: Program) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -147,19 +146,22 @@ class Context:
         tensor = self.tensor(ref)
         if tensor.first or tensor.rank < 3:
             return tensor
-        return self._moved(ref, tensor, "{0}.movedim(-1, 1)", "channels first")
+        return self._moved(tensor, "{0}.movedim(-1, 1)", "channels first")
 
     def last(self, ref: Ref) -> Tensor:
         """Return a tensor in the graph's order, adding a step that moves its channels where necessary."""
         tensor = self.tensor(ref)
-        return self._moved(ref, tensor, "{0}.movedim(1, -1)", "channels last") if tensor.first else tensor
+        return self._moved(tensor, "{0}.movedim(1, -1)", "channels last") if tensor.first else tensor
 
-    def _moved(self, ref: Ref, tensor: Tensor, expression: str, what: str) -> Tensor:
-        name = f"{tensor.name} {what}"
-        moved = replace(tensor, name=name, first=not tensor.first)
-        if name not in self._makers:
-            self._add(Step(name, [], [tensor.name], expression=expression, what=what), moved)
-        return moved
+    def _moved(self, tensor: Tensor, expression: str, what: str) -> Tensor:
+        return self.extra(tensor, expression, what, first=not tensor.first)
+
+    def extra(self, tensor: Tensor, expression: str, what: str, *, first: bool = True) -> Tensor:
+        """Add a step that no node of the graph stands for, such as one that pads, and return its output."""
+        made = Tensor(f"{tensor.name} {what}", tensor.shape, first)
+        if made.name not in self._makers:
+            self._add(Step(made.name, [], [tensor.name], expression=expression, what=what), made)
+        return made
 
     # ---- steps
     def expression(

@@ -2,26 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 from porter.graph.analysis.analysis import Analysis
 from porter.graph.analysis.folding.data_path import DataPath
 from porter.graph.codegen.context import Context, Lowerings
 from porter.graph.codegen.facts import Facts
 from porter.graph.codegen.idioms import Idioms
-from porter.graph.codegen.ops import activation, array, convolution, elementwise, matrix, norm, pool, reduction
-from porter.graph.codegen.step import Free, Port, Problem, Program
+from porter.graph.codegen.ops import (
+    activation,
+    array,
+    convolution,
+    elementwise,
+    matrix,
+    norm,
+    pool,
+    rearrange,
+    reduction,
+    resize,
+    space,
+    transposed,
+)
+from porter.graph.codegen.step import Free, Port, Problem, Program, Step
 from porter.graph.codegen.tensor import Tensor, Untranslated
 from porter.graph.graph import Node, Ref
+from porter.graph.rewrite.unfuse import fused, unfuse
 from porter.graph.shapes import proto_shape
 
 LOWERINGS = Lowerings()
-for _module in (activation, array, convolution, elementwise, matrix, norm, pool, reduction):
+_MOST_OUTPUTS = 8
+for _module in (
+    activation, array, convolution, elementwise, matrix, norm, pool, rearrange, reduction, resize, space, transposed
+):  # fmt: skip
     LOWERINGS.update(_module.LOWERINGS)
 
 
 def lower(analysis: Analysis) -> Program:
-    """Return the network of ``analysis`` as steps. What has no translation is in the program's problems."""
+    """Return the network of ``analysis`` as steps. What has no translation is in the program's problems.
+
+    Fused ops count as the ops that they fuse (`unfuse`), whose names are those of the steps' nodes.
+    """
+    source = analysis.source
+    if fused(source.graph):
+        analysis = replace(analysis, source=replace(source, graph=unfuse(source.graph)))
     return _Lower(analysis).program()
 
 
@@ -33,7 +58,7 @@ class _Lower:
         self.inputs = {name: shape for name in analysis.paths.inputs if (shape := self._input(name))}
         self.context = Context(self.data, Facts(self.graph, self.inputs), self._node)
         self.idioms = Idioms(self.data, self.context)
-        self.problems: list[Problem] = []
+        self.problems: dict[str, Problem] = {}
 
     def program(self) -> Program:
         tensors = self.context.tensors
@@ -43,9 +68,11 @@ class _Lower:
             if name not in self.context.done and Ref(name) not in tensors and self._runs(name):
                 self._node(self.context, self.graph.nodes[name])
         outputs = [port for name in self.analysis.paths.outputs if (port := self._output(name)) is not None]
-        read = {name for step in self.context.steps for name in step.inputs} | {port.source for port in outputs}
+        steps = live_steps(self.context.steps, [port.source for port in outputs])
+        read = {name for step in steps for name in step.inputs} | {port.source for port in outputs}
+        problems = [self.problems[step.node] for step in steps if step.node in self.problems]
         inputs = [Port(name, name, shape, _pictures(shape)) for name, shape in self.inputs.items() if name in read]
-        return Program(self.context.steps, inputs, outputs, self.problems)
+        return Program(steps, inputs, outputs, problems)
 
     def _input(self, name: str) -> Free | None:
         """Return the shape of an input with its batch free; None for a scalar, which is no picture."""
@@ -68,7 +95,7 @@ class _Lower:
 
     def _node(self, context: Context, node: Node) -> None:
         try:
-            if self.idioms.skips(node.name) or self.idioms.lower(node):
+            if self.idioms.lower(node):
                 return
             lowering = LOWERINGS.get(node.op)
             if lowering is None:
@@ -80,18 +107,37 @@ class _Lower:
             self._problem(node, f"it is damaged or unusual: {type(error).__name__} {error}")
 
     def _problem(self, node: Node, why: str) -> None:
-        shapes = tuple(self.context.facts.shape(ref) for ref in node.inputs)
-        if all(problem.node != node.name for problem in self.problems):
-            self.problems.append(Problem(node.name, node.op, shapes, why))
-        self.context.tensors.setdefault(
-            Ref(node.name), Tensor(node.name, self.context.facts.shape(Ref(node.name)) or ())
-        )
+        """Note a node without a translation. An empty step stands for it, so that the rest is looked at too."""
+        if node.name in self.problems:
+            return
+        c = self.context
+        shapes = tuple(c.facts.shape(ref) for ref in node.inputs)
+        self.problems[node.name] = Problem(node.name, node.op, shapes, why)
+        inputs = [c.tensors[ref].name for ref in node.inputs if ref in c.tensors]
+        c.steps.append(Step(node.name, [node.name], inputs, what="unknown"))
+        for slot in range(_MOST_OUTPUTS):
+            ref = Ref(node.name, slot)
+            c.tensors.setdefault(ref, Tensor(node.name, c.facts.shape(ref) or ()))
 
     def _output(self, name: str) -> Port | None:
         with suppress(Untranslated):
             tensor = self.context.tensor(Ref(name))
             return Port(name, tensor.name, tensor.shape, tensor.first)
         return None
+
+
+def live_steps(steps: Sequence[Step], outputs: Iterable[str]) -> list[Step]:
+    """Return the steps that ``outputs`` need: an idiom's makes those of its parts needless."""
+    needed = set(outputs)
+    found: list[Step] = []
+    for step in reversed(steps):
+        if needed.intersection(step.computes):
+            needed.update(step.inputs)
+            found.append(step)
+    own = {step.node for step in found}
+    for step in found:
+        step.nodes = [name for name in step.nodes if name == step.node or name not in own]
+    return found[::-1]
 
 
 def _pictures(shape: Free) -> bool:

@@ -35,7 +35,7 @@ class Operands:
         return f"{self(tensor)}.movedim(1, -1)" if tensor.first else self(tensor)
 
     def aligned(self, tensor: Tensor, rank: int, first: bool) -> str:
-        """Return the text of a tensor that an operator broadcasts to ``rank`` axes, with channels second if ``first``."""
+        """Return the text of a tensor that is broadcast to ``rank`` axes, with channels second if ``first``."""
         text = self(tensor)
         if not first or rank < 3 or tensor.rank == 0:
             return self.last(tensor)

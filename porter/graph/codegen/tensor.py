@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from porter.graph.codegen.step import Free
 
@@ -40,6 +41,6 @@ class Tensor:
             return False
         return True if len(left) >= 3 and order == [left[0], left[-1], *left[1:-1]] else None
 
-    def stored(self, values: list[int]) -> list[int]:
+    def stored(self, values: list[Any]) -> list[Any]:
         """Return one value for each axis of the graph in the program's order."""
         return [values[0], values[-1], *values[1:-1]] if self.first else list(values)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from porter.graph.codegen.context import Context, Lowerings
-from porter.graph.codegen.operands import Operands
 from porter.graph.codegen.tensor import Untranslated
 from porter.graph.graph import Node
 

@@ -13,7 +13,6 @@ from porter.graph.codegen.tensor import Tensor, Untranslated
 from porter.graph.graph import Node, Ref
 
 LOWERINGS = Lowerings()
-TO_FIRST, TO_LAST = "channels first", "channels last"
 
 
 @LOWERINGS.of("Concat ConcatV2")
@@ -39,14 +38,19 @@ def reshape(c: Context, node: Node) -> None:
     shape = c.shape(out)
     o = Operands(c.tensor)
     if _only_pixels(tensor, shape):
-        c.expression(node, o, f"{o(tensor)}.flatten(1)", what="flatten")
+        flatten(c, node, tensor)
         return
     text = o.last(tensor)
     if len(shape) == 2 and shape[0] is None and shape[1] is not None and tensor.rank > 2 and tensor.shape[0] is None:
-        c.expression(node, o, f"{text}.flatten(1)", what="flatten")
+        flatten(c, node, c.last(ref))
         return
     sizes = reshaped_sizes(c, node, shape)
     c.expression(node, o, f"{text}.reshape({o.sizes(sizes)})", what="reshape")
+
+
+def flatten(c: Context, node: Node, tensor: Tensor) -> None:
+    """Add a step that joins all axes behind the batch."""
+    c.module(node, tensor, "nn.Flatten", {}, expression="{0}.flatten(1)", what="flatten")
 
 
 def _only_pixels(tensor: Tensor, shape: tuple[int | None, ...]) -> bool:
@@ -84,7 +88,7 @@ def squeeze(c: Context, node: Node) -> None:
     kept = tensor.without(left)
     o = Operands(c.tensor)
     if left == [0, tensor.rank - 1] and tensor.rank > 2:
-        c.expression(node, o, f"{o(tensor)}.flatten(1)", what="flatten")
+        flatten(c, node, tensor)
         return
     places = sorted(axes) if kept is None else sorted(tensor.axis(axis) for axis in axes)
     text = o.last(tensor) if kept is None else o(tensor)
@@ -127,10 +131,10 @@ def transpose(c: Context, node: Node) -> None:
 @LOWERINGS.of("Pad PadV2")
 def pad(c: Context, node: Node) -> None:
     value = c.number(node, 2) if node.op == "PadV2" else 0
-    pads = np.asarray(c.ints(node, 1)).reshape(-1, 2).tolist()
     tensor = c.tensor(node.inputs[0])
     o = Operands(c.tensor)
-    text = pad_text(tensor, pads)
+    flat = sizes_of(c, node, 1)
+    text = pad_text(o, tensor, list(zip(flat[::2], flat[1::2], strict=True)))
     if not text:
         c.alias(node, tensor)
         return
@@ -138,12 +142,12 @@ def pad(c: Context, node: Node) -> None:
     c.expression(node, o, f"F.pad({o(tensor)}, ({text}){filled})", first=tensor.first, what="pad")
 
 
-def pad_text(tensor: Tensor, pads: list[list[int]]) -> str:
+def pad_text(o: Operands, tensor: Tensor, pads: list[tuple[Any, Any]]) -> str:
     """Return the pads of F.pad, the last axis first; '' where nothing is padded."""
-    stored = tensor.stored(pads)  # type: ignore[arg-type]
-    while stored and not any(stored[0]):
+    stored = tensor.stored(pads)
+    while stored and all(_is(side, 0) for side in stored[0]):
         stored = stored[1:]
-    return ", ".join(str(side) for pair in reversed(stored) for side in pair)
+    return o.sizes([side for pair in reversed(stored) for side in pair])
 
 
 @LOWERINGS.of("StridedSlice")
@@ -153,7 +157,7 @@ def strided_slice(c: Context, node: Node) -> None:
     entries = _strided_entries(c, node, tensor.rank)
     plain = all(isinstance(entry, tuple) for entry in entries) and len(entries) == tensor.rank
     if plain:
-        index = _index(o, tensor.stored(entries))  # type: ignore[arg-type]
+        index = _index(o, tensor.stored(entries))
         first, text = tensor.first, o(tensor)
     else:
         index = _index(o, entries)
@@ -167,7 +171,7 @@ def strided_slice(c: Context, node: Node) -> None:
 def _strided_entries(c: Context, node: Node, rank: int) -> list[Any]:
     """Return a StridedSlice as one entry for each axis: (begin, end, step), a number, or None for a new axis."""
     masks = {name: node.integer(f"{name}_mask") for name in ("begin", "end", "ellipsis", "new_axis", "shrink_axis")}
-    begins, ends, steps = (_values(c, node, at) for at in (1, 2, 3))
+    begins, ends, steps = (sizes_of(c, node, at) for at in (1, 2, 3))
     entries: list[Any] = []
     for at, (begin, end, step) in enumerate(zip(begins, ends, steps, strict=True)):
         bit = 1 << at
@@ -187,11 +191,12 @@ def _strided_entries(c: Context, node: Node, rank: int) -> list[Any]:
     return entries + [(None, None, 1)] * (rank - filled)
 
 
-def _values(c: Context, node: Node, index: int) -> list[Any]:
+def sizes_of(c: Context, node: Node, index: int) -> list[Any]:
+    """Return an input of integers and sizes. Raises Untranslated where data computes it."""
     found = c.arithmetic.of(node.inputs[index])
     if found is None:
         raise Untranslated(f"its input {index} is computed from data")
-    return np.atleast_1d(found).tolist()
+    return np.atleast_1d(found).ravel().tolist()
 
 
 def _index(o: Operands, entries: list[Any]) -> str:
@@ -215,13 +220,9 @@ def slice_of(c: Context, node: Node) -> None:
     o = Operands(c.tensor)
     entries: list[Any] = []
     out = c.shape(Ref(node.name))
-    axes = zip(_values(c, node, 1), _values(c, node, 2), tensor.shape, out, strict=True)
-    for begin, size, whole, left in axes:
-        rest = (
-            _is(size, -1)
-            or (whole is not None and whole == left)
-            or (_is(begin, 0) and isinstance(size, Size) and whole is left is None and size.operator == "shape")
-        )
+    axes = zip(sizes_of(c, node, 1), sizes_of(c, node, 2), tensor.shape, out, strict=True)
+    for at, (begin, size, whole, left) in enumerate(axes):
+        rest = _is(size, -1) or (_is(begin, 0) and _whole(size, node.inputs[0], at, whole, left))
         end = None if rest else begin + size
         entries.append((None if _is(begin, 0) else begin, end, 1))
     index = _index(o, tensor.stored(entries))
@@ -229,3 +230,8 @@ def slice_of(c: Context, node: Node) -> None:
         c.alias(node, tensor)
         return
     c.expression(node, o, f"{o(tensor)}[{index}]", first=tensor.first, what="slice")
+
+
+def _whole(size: Any, ref: Ref, axis: int, whole: int | None, left: int | None) -> bool:
+    """Tell whether a slice's size is all of its axis."""
+    return size.same(Size.of(ref, axis)) if isinstance(size, Size) else whole is not None and whole == left

@@ -27,7 +27,7 @@ def pool(c: Context, node: Node) -> None:
         arguments["count_include_pad"] = False
     kind = "Avg" if average else "Max"
     module, helper = f"nn.{kind}Pool{space}d", f"Same{kind}Pool{space}d"
-    wide: dict[str, Literal] = {"kernel_size": sides, "stride": stride}
+    wide: dict[str, Literal] = {"kernel_size": one(sides), "stride": one(stride)}
     general = Call(helper, wide, frozenset({helper})) if node.text("padding") == "SAME" else None
     what = f"{kind.lower()} pool"
     first = not node.channels_first

@@ -25,6 +25,10 @@ def reduction(c: Context, node: Node) -> None:
     dims = str(places[0]) if len(places) == 1 else f"({', '.join(map(str, places))})"
     kept = ", keepdim=True" if keep else ""
     what = "global pool" if node.op == "Mean" and tensor.rank == 4 and axes == [1, 2] else node.op.lower()
+    if what == "global pool" and keep and tensor.first:
+        expression = f"{{0}}.mean({dims}{kept})"
+        c.module(node, tensor, "nn.AdaptiveAvgPool2d", {"output_size": 1}, expression=expression, first=True, what=what)
+        return
     if node.op == "Prod" and len(places) > 1:
         text = f"{text}" + "".join(f".prod({place}{kept})" for place in reversed(places))
     else:
