@@ -17,6 +17,7 @@ import click
 from porter.catalog.models import find_arch
 from porter.cli.check import check
 from porter.cli.convert import convert
+from porter.cli.decompile import decompile
 from porter.cli.fetch import fetch
 from porter.cli.flags import Flags
 from porter.cli.inspect import inspect
@@ -96,7 +97,7 @@ def cli() -> None:
     """
 
 
-for command in (check, convert, fetch, inspect, list_models, seed, verify):
+for command in (check, convert, decompile, fetch, inspect, list_models, seed, verify):
     cli.add_command(command)
 
 

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tensorboard.compat.proto.graph_pb2 import GraphDef
-from tensorboard.compat.proto.node_def_pb2 import NodeDef
 
 from porter.errors import FormatError, PorterError, listing
 from porter.files.seals import is_ours, write_record
@@ -75,6 +73,8 @@ def write_state(path: Path, state: Mapping[str, np.ndarray]) -> None:
 
 def write_graph(path: Path, graph: Any, variables: Collection[str]) -> None:
     """Write the GraphDef ``graph`` gzipped, with ``variables`` in place of a frozen graph's constants."""
+    from tensorboard.compat.proto.graph_pb2 import GraphDef
+
     kept = GraphDef(versions=graph.versions, library=graph.library)
     for node in graph.node:
         kept.node.append(variable_of(node) if node.op == "Const" and node.name in variables else node)
@@ -83,6 +83,8 @@ def write_graph(path: Path, graph: Any, variables: Collection[str]) -> None:
 
 def variable_of(node: Any) -> Any:
     """Return a variable of the name, shape and dtype of a constant."""
+    from tensorboard.compat.proto.node_def_pb2 import NodeDef
+
     found = NodeDef(name=node.name, op="VariableV2")
     found.attr["dtype"].type = node.attr["dtype"].type
     found.attr["shape"].shape.CopyFrom(node.attr["value"].tensor.tensor_shape)

@@ -88,7 +88,8 @@ def _endpoints(network: Network) -> Iterator[str]:
     """Yield the endpoints: the output of each block, and last that of the network."""
     yield "endpoint = ["
     for output in network.blocks:
-        yield f"    {{ name = {_template(output.tensor)}, tf = {_template(output.tensor)}, torch = {_template(output.path)} }},"
+        name = _template(output.tensor)
+        yield f"    {{ name = {name}, tf = {name}, torch = {_template(output.path)} }},"
     logits, *_ = network.ends
     yield f"    {{ name = {_template(logits)}, tf = {_template(logits)}, logits = true }},"
     yield "]"

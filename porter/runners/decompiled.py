@@ -33,7 +33,8 @@ def load_network(path: Path) -> nn.Module:
     The file runs as code: porter calls this for text that it has written itself.
     """
     spec = importlib.util.spec_from_file_location("decompiled_network", path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     network: nn.Module = module.load()
@@ -106,7 +107,7 @@ def require_one_input(program: Program, path: Path | str) -> Port:
     return program.inputs[0]
 
 
-def test_images(shape: Free, size: int | None = None) -> np.ndarray:
+def trial_images(shape: Free, size: int | None = None) -> np.ndarray:
     """Return float32 pictures and noise of an input's ``shape``; ``size`` is an open height and width, in pixels."""
     sides = [side or size or OPEN_SIDE for side in shape[1:]]
     noise = np.random.default_rng(0).normal(size=(NOISE, *sides)).astype(np.float32)

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-
 from porter.errors import PorterError
 from porter.export import written_network as folder
 from porter.files import installed

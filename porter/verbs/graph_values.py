@@ -109,8 +109,8 @@ def _taken(checkpoint: Checkpoint, names: list[str], analysis: Analysis, average
     missing = [name for name in names if name not in found]
     if missing:
         raise PorterError(
-            f"{checkpoint.path} has no value for {plural(len(missing), 'variable')} of {analysis.source.path}: name the "
-            f"graph's own checkpoint{listing(missing)}"
+            f"{checkpoint.path} has no value for {plural(len(missing), 'variable')} of {analysis.source.path}: name "
+            f"the graph's own checkpoint{listing(missing)}"
         )
     trained = [entry for name, entry in found.items() if analysis.roles.get(name, VARIABLE) == VARIABLE]
     averaged = [entry for entry in trained if entry + SHADOW_SUFFIX in checkpoint.entries]

@@ -34,11 +34,11 @@ def verify_written(
     Pictures and noise run one at a time in float32 and float64. Where a block diverges, every layer is compared, so
     that the report begins with the node that diverges first. Raises PorterError, FormatError.
     """
-    from porter.runners.decompiled import DecompiledRunner, graph_runner, load_network, require_one_input, test_images
+    from porter.runners.decompiled import DecompiledRunner, graph_runner, load_network, require_one_input, trial_images
 
     path = analysis.source.path
     given = require_one_input(program, path)
-    images = test_images(given.shape, analysis.size)
+    images = trial_images(given.shape, analysis.size)
     module = load_network(source)
     graph = values.frozen()
     ends = _followed(program)
