@@ -148,7 +148,7 @@ def _free_name(template: Template, namer: Namer) -> str:
     name = _class_name(template)
     if name in namer.taken:
         name = class_name(_whats(template)[0]) + name
-    return namer.new(name)
+    return namer.new(name, "")
 
 
 def _class_name(template: Template) -> str:
@@ -168,5 +168,6 @@ def _by_steps(template: Template) -> str:
 def _whats(template: Template) -> list[str]:
     """Return what the steps are that most regions have."""
     shared = [slot for slot in template.slots if 2 * len(slot.uses) >= len(template.regions)] or template.slots
-    whats = [slot.first.item.what if isinstance(slot.first.item, Step) else slot.first.item.kind for slot in shared]
+    items = [slot.first.item for slot in shared]
+    whats = [item.what if isinstance(item, Step) else without_numbers(item.name.rpartition("/")[2]) for item in items]
     return list(dict.fromkeys("conv" if what == "depthwise" else what or "layer" for what in whats))

@@ -68,11 +68,11 @@ class Namer:
     def __init__(self, taken: Iterable[str] = ()) -> None:
         self.taken = set(taken)
 
-    def new(self, wanted: str) -> str:
-        """Return ``wanted``, with a number behind it if it is taken."""
+    def new(self, wanted: str, mark: str = "_") -> str:
+        """Return ``wanted``, with ``mark`` and a number behind it if it is taken."""
         name, number = wanted, 2
         while name in self.taken:
-            name, number = f"{wanted}_{number}", number + 1
+            name, number = f"{wanted}{mark}{number}", number + 1
         self.taken.add(name)
         return name
 

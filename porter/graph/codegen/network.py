@@ -76,7 +76,7 @@ class _Writer:
     def __init__(self, program: Program, classes: Classes, what: str) -> None:
         self.program, self.classes, self.what = program, classes, what
         names = {definition.name for definition in classes.known.values()}
-        tables = Namer({*names, *helper_names()})
+        tables = Namer({*names, *helper_names(), "WEIGHTS"})
         self.runs = {
             option: find_runs(definition, classes.known, tables) for option, definition in classes.known.items()
         }
@@ -191,11 +191,12 @@ def _imports(text: str) -> Iterator[str]:
         yield "import torch.nn.functional as F"
     yield "from safetensors.torch import load_file"
     yield f"from torch import {'Tensor, ' if 'Tensor' in text else ''}nn"
+    yield from ["", f'WEIGHTS = Path(__file__).with_name("{WEIGHTS}")']
 
 
 def _load(name: str) -> list[str]:
     return [
-        f'def load(path: str | Path = Path(__file__).with_name("{WEIGHTS}")) -> {name}:',
+        f"def load(path: str | Path = WEIGHTS) -> {name}:",
         '    """Return the network with the weights in the file ``path``, in eval mode."""',
         f"    network = {name}()",
         "    network.load_state_dict(load_file(path))",

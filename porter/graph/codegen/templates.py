@@ -332,9 +332,17 @@ def _alike(template: Template) -> float:
     )
     returns = [template.one_value(template.returned(at)) is None for at in range(len(template.outputs[0]))]
     dropped = sum(len(slot.uses) < len(whole) and not _has_aliases(slot, whole) for slot in template.slots)
+    if not all(_one_alias(template, slot) for slot in template.slots):
+        return 0.0
     if any(returns) or (template.kind == LAYER and _lacks_weights(template)):
         return 0.0
-    return (shared - 0.5 * conditions - 0.25 * dropped) / len(template.slots)
+    return (shared - 0.5 * conditions - dropped) / len(template.slots)
+
+
+def _one_alias(template: Template, slot: Slot) -> bool:
+    """Tell whether one value stands for a slot in all regions that lack it."""
+    wanted = {region: value for (region, at), value in slot.alias.items() if at == 0}
+    return not wanted or template.one_value(wanted) is not None
 
 
 def _weighs(slot: Slot) -> bool:
