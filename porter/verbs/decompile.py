@@ -190,6 +190,8 @@ def _facts(
     report: Report,
     inputs: str,
 ) -> dict[str, Any]:
+    from porter.runners.tensorflow import VERSION
+
     return {
         "model": network.name,
         "framework": "torch",
@@ -200,7 +202,7 @@ def _facts(
         "notes": list(notes),
         "parity": {
             "ok": bool(report),
-            "reference": f"TensorFlow {installed.versions(['tensorflow'])['tensorflow']} running the graph",
+            "reference": f"TensorFlow {VERSION} running the graph",
             "inputs": inputs,
             "verdict": str(report),
         },
