@@ -10,7 +10,11 @@ from typing import Any
 import numpy as np
 
 from porter.errors import FormatError, PorterError, listing
+from porter.export.output import Output
+from porter.export.provenance import Facts
+from porter.export.safetensors import write_safetensors
 from porter.files.seals import is_ours, write_record
+from porter.formats.checkpoint import Checkpoint, Entry
 from porter.formats.identify import RECORD_NAMES
 from porter.formats.input_digests import digest
 from porter.graph.codegen.network import WEIGHTS, Network, Placed
@@ -64,11 +68,15 @@ def _arranged(placed: Placed, values: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(shaped)
 
 
-def write_state(path: Path, state: Mapping[str, np.ndarray]) -> None:
-    """Write a module's state as safetensors, which load() of the source reads."""
-    from safetensors.numpy import save_file
+def write_state(path: Path, state: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> None:
+    """Write a module's state as safetensors, which load() of the source reads, with ``facts`` and digests."""
+    entries = {name: _entry(values) for name, values in state.items()}
+    tensors = Checkpoint(path, "a network that porter wrote", entries)
+    write_safetensors(path, Output(None, tensors, Facts({"format": "pt", **facts})))
 
-    save_file(dict(state), path, metadata={"format": "pt"})
+
+def _entry(values: np.ndarray) -> Entry:
+    return Entry(values.shape, values.dtype, lambda: values)
 
 
 def write_graph(path: Path, graph: Any, variables: Collection[str]) -> None:

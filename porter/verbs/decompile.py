@@ -168,7 +168,8 @@ def _write(
     with replacing(place) as draft:
         draft.mkdir()
         (draft / folder.SOURCE).write_text(network.source, encoding="utf-8")
-        folder.write_state(draft / folder.WEIGHTS, folder.network_state(network, values.load))
+        stated = {"model": network.name, "framework": "torch", "versions": _versions()}
+        folder.write_state(draft / folder.WEIGHTS, folder.network_state(network, values.load), stated)
         table, unfit = written_table(network, values.variables, analysis.source.path.name)
         (draft / folder.TABLE).write_text(table, encoding="utf-8")
         folder.write_graph(draft / folder.GRAPH, values.pruned, values.variables)
@@ -206,5 +207,9 @@ def _facts(
             "inputs": inputs,
             "verdict": str(report),
         },
-        "versions": {"python": platform.python_version(), **installed.versions(("porter", "numpy", "torch"))},
+        "versions": _versions(),
     }
+
+
+def _versions() -> dict[str, str]:
+    return {"python": platform.python_version(), **installed.versions(("porter", "numpy", "torch"))}

@@ -13,7 +13,7 @@ from porter.errors import PorterError, listing, plural
 from porter.formats.checkpoint import Checkpoint
 from porter.formats.input_digests import Inputs
 from porter.formats.roles import SHADOW_SUFFIX, VARIABLE
-from porter.formats.tensorflow.source import saved_variables
+from porter.formats.tensorflow.source import graph_file, saved_variables
 
 if TYPE_CHECKING:
     from porter.graph.analysis.analysis import Analysis
@@ -59,8 +59,8 @@ def graph_values(
         opened = _opened(analysis, checkpoint, len(needed), read)
         entries, average = _taken(opened, needed or sorted(own), analysis, average)
     else:
-        read.open(path)
         average = "raw"
+    read.add([graph_file(path)])
     read.close()
 
     def load(name: str) -> np.ndarray:

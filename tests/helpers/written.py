@@ -53,7 +53,7 @@ def values_of(analysis: Analysis, golden: Recorded | None = None) -> Mapping[str
 def write_files(folder: Path, network: Network, values: Mapping[str, np.ndarray]) -> Path:
     """Write a network's source and weights to ``folder``, and return the source's path."""
     (folder / SOURCE).write_text(network.source, encoding="utf-8")
-    write_state(folder / WEIGHTS, network_state(network, values.__getitem__))
+    write_state(folder / WEIGHTS, network_state(network, values.__getitem__), {})
     return folder / SOURCE
 
 
