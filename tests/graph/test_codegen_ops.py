@@ -278,5 +278,5 @@ def test_all_that_has_no_translation_is_listed(tf: Any) -> None:
     problems = lower(analysis_of(tf, build, (None, 6, 6, 3))).problems
     assert [(problem.op, problem.shapes[0]) for problem in problems] == [
         ("ExtractImagePatches", (None, 6, 6, 3)),
-        ("Dilation2D", (None, 6, 6, 12)),
+        ("Dilation2D", None),
     ]

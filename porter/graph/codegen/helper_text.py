@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+_TYPES = re.compile(r"  # type: ignore\[.*?\]$", re.MULTILINE)
 _FILE = Path(__file__).with_name("helpers.py")
 
 
@@ -22,7 +24,7 @@ def _definitions() -> dict[str, _Definition]:
     source = _FILE.read_text(encoding="utf-8")
     found: dict[str, _Definition] = {}
     for node in ast.parse(source).body:
-        text = ast.get_source_segment(source, node) or ""
+        text = _TYPES.sub("", ast.get_source_segment(source, node) or "")
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             lines = [*(f"@{ast.unparse(line)}" for line in node.decorator_list), text]
             used = {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)}

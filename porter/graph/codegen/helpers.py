@@ -64,7 +64,7 @@ class SameAvgPool2d(nn.AvgPool2d):
 
     def forward(self, x: Tensor) -> Tensor:
         inside = same_pad(torch.ones_like(x[:1, :1]), self.kernel_size, self.stride)
-        return super().forward(same_pad(x, self.kernel_size, self.stride)) / super().forward(inside)
+        return super().forward(same_pad(x, self.kernel_size, self.stride)).div(super().forward(inside))
 
 
 class SameAvgPool3d(nn.AvgPool3d):
@@ -72,13 +72,13 @@ class SameAvgPool3d(nn.AvgPool3d):
 
     def forward(self, x: Tensor) -> Tensor:
         inside = same_pad(torch.ones_like(x[:1, :1]), self.kernel_size, self.stride)
-        return super().forward(same_pad(x, self.kernel_size, self.stride)) / super().forward(inside)
+        return super().forward(same_pad(x, self.kernel_size, self.stride)).div(super().forward(inside))
 
 
 class SameConvTranspose2d(nn.ConvTranspose2d):
     """A transposed convolution to ``stride`` times the size, cut as TensorFlow's SAME does: the odd line at the end."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         y = super().forward(x)
         (top, left) = ((k - s) // 2 for k, s in zip(self.kernel_size, self.stride, strict=True))
         height, width = (s * size for s, size in zip(self.stride, (x.shape[2], x.shape[3]), strict=True))
@@ -88,7 +88,7 @@ class SameConvTranspose2d(nn.ConvTranspose2d):
 class SameConvTranspose3d(nn.ConvTranspose3d):
     """A 3D transposed convolution to ``stride`` times the size, cut as TensorFlow's SAME does."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         y = super().forward(x)
         for axis, (k, s) in enumerate(zip(self.kernel_size, self.stride, strict=True), start=2):
             y = y.narrow(axis, (k - s) // 2, s * x.shape[axis])

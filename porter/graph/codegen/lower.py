@@ -33,6 +33,7 @@ from porter.graph.shapes import proto_shape
 
 LOWERINGS = Lowerings()
 _MOST_OUTPUTS = 8
+_COLOURS = (1, 3, 4)
 for _module in (
     activation, array, convolution, elementwise, matrix, norm, pool, rearrange, reduction, resize, space, transposed
 ):  # fmt: skip
@@ -63,7 +64,7 @@ class _Lower:
     def program(self) -> Program:
         tensors = self.context.tensors
         for name, shape in self.inputs.items():
-            tensors[Ref(name)] = Tensor(name, shape, _pictures(shape))
+            tensors[Ref(name)] = Tensor(name, shape, self._pictures(shape))
         for name in self.data.order():
             if name not in self.context.done and Ref(name) not in tensors and self._runs(name):
                 self._node(self.context, self.graph.nodes[name])
@@ -71,7 +72,7 @@ class _Lower:
         steps = live_steps(self.context.steps, [port.source for port in outputs])
         read = {name for step in steps for name in step.inputs} | {port.source for port in outputs}
         problems = [self.problems[step.node] for step in steps if step.node in self.problems]
-        inputs = [Port(name, name, shape, _pictures(shape)) for name, shape in self.inputs.items() if name in read]
+        inputs = [Port(name, name, shape, self._pictures(shape)) for name, shape in self.inputs.items() if name in read]
         return Program(steps, inputs, outputs, problems)
 
     def _input(self, name: str) -> Free | None:
@@ -85,6 +86,13 @@ class _Lower:
         if not shape:
             return None
         return (None, *shape[1:]) if len(shape) in (2, 4, 5) else shape
+
+    def _pictures(self, shape: Free) -> bool:
+        """Tell whether an input of this shape is a batch of NHWC pictures, which the network takes as NCHW."""
+        if len(shape) not in (4, 5):
+            return False
+        first = any(self.graph.nodes[name].channels_first for name in self.data.nodes)
+        return not (first and shape[1] in _COLOURS and shape[-1] not in _COLOURS)
 
     def _runs(self, name: str) -> bool:
         """Tell whether a node needs a step: shapes and constants do not, nor what only training has."""
@@ -138,9 +146,3 @@ def live_steps(steps: Sequence[Step], outputs: Iterable[str]) -> list[Step]:
     for step in found:
         step.nodes = [name for name in step.nodes if name == step.node or name not in own]
     return found[::-1]
-
-
-def _pictures(shape: Free) -> bool:
-    """Tell whether an input of this shape is a batch of NHWC pictures, which the network takes as NCHW."""
-    channels = (1, 3, 4)
-    return len(shape) in (4, 5) and (shape[-1] in channels or shape[1] not in channels)
