@@ -27,6 +27,7 @@ from porter.cli.verify import verify
 from porter.errors import PorterError
 from porter.files.called import as_called, called_as
 from porter.files.installed import DISTRIBUTION, porter_version
+from porter.formats.facts import is_decompiled
 from porter.render.text import printable
 from porter.runners.tensorflow_settings import before_tensorflow
 
@@ -49,6 +50,8 @@ class ModelGroup(click.Group):
         """Raise PorterError unless ``name`` is a model's, with the command that was probably meant."""
         if not name:
             raise PorterError("the model's name is empty: choose one that `port list` shows")
+        if is_decompiled(name):
+            return
         close = difflib.get_close_matches(name, self.commands, n=1, cutoff=0.75)
         if close:
             raise PorterError(f"unknown command or model {name!r}: did you mean `port {close[0]}`?")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -112,7 +112,7 @@ def decompile(
         require_package("torch", "torch")
         require_package("tensorflow", "tf")
         before_tensorflow()
-    analysis = cut_graph(open_graph(path, size, tag=tag), inputs, outputs)
+    analysis = cut_graph(_plain(open_graph(path, size, tag=tag)), inputs, outputs)
     known = recognised({name: each.shape for name, each in analysis.variables.items()}, path, size, analysis)
     program, network = _written(analysis)
     notes = tuple(_notes(program))
@@ -128,6 +128,14 @@ def decompile(
     report = _write(place, analysis, program, network, values, notes, trust_graph, read.digests, track)
     written = place if report else None
     return Decompiled(path, (), network, known, notes, report, written, values.average, read.digests)
+
+
+def _plain(analysis: Analysis) -> Analysis:
+    """Return the analysis of the graph with the ops that its fused ones stand for."""
+    from porter.graph.rewrite.unfuse import fused, unfuse
+
+    source = analysis.source
+    return replace(analysis, source=replace(source, graph=unfuse(source.graph))) if fused(source.graph) else analysis
 
 
 def _written(analysis: Analysis) -> tuple[Program, Network | None]:
