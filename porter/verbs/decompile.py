@@ -114,7 +114,7 @@ def decompile(
         before_tensorflow()
     analysis = cut_graph(_plain(open_graph(path, size, tag=tag)), inputs, outputs)
     known = recognised({name: each.shape for name, each in analysis.variables.items()}, path, size, analysis)
-    program, network = _written(analysis)
+    program, network = written_network(analysis, analysis.source.path.name.partition(".")[0])
     notes = tuple(_notes(program))
     if place is None or network is None:
         return Decompiled(path, tuple(program.problems), network, known, notes)
@@ -138,8 +138,11 @@ def _plain(analysis: Analysis) -> Analysis:
     return replace(analysis, source=replace(source, graph=unfuse(source.graph))) if fused(source.graph) else analysis
 
 
-def _written(analysis: Analysis) -> tuple[Program, Network | None]:
-    """Return the steps of a graph's network and, if each op has a translation, its source."""
+def written_network(analysis: Analysis, name: str) -> tuple[Program, Network | None]:
+    """Return the steps of a graph's network and, if each op has a translation, its source.
+
+    ``name`` is the network's where its scopes have none.
+    """
     from porter.graph.codegen.lower import lower
     from porter.graph.codegen.network import write_network
 
@@ -148,7 +151,6 @@ def _written(analysis: Analysis) -> tuple[Program, Network | None]:
         return program, None
     if not program.steps or not program.outputs:
         raise PorterError(f"{analysis.source.path} computes nothing from its inputs: name an output by `outputs`")
-    name = analysis.source.path.name.partition(".")[0]
     return program, write_network(program, analysis, name, "A network that porter wrote from a TensorFlow graph.")
 
 
@@ -185,6 +187,7 @@ def _write(
         if report:
             missing = [f"mapping.toml lacks {name}, whose axes fit no kind of layer" for name in unfit]
             facts = _facts(network, values, [*notes, *missing], digests, report, inputs)
+            facts |= {"outputs": list(analysis.paths.outputs), "size": analysis.size}
             folder.write_record_and_card(draft, facts)
         else:
             discard(draft)

@@ -40,10 +40,12 @@ def verify_written(
     given = require_one_input(program, path)
     images = trial_images(given.shape, analysis.size)
     module = load_network(source)
+    places = {name for name, _ in module.named_modules()}  # a source that its owner changed may lack some
     graph = values.frozen()
     ends = _followed(program)
 
-    def compared(outputs: Sequence[Output], images: np.ndarray) -> Report:
+    def compared(everything: Sequence[Output], images: np.ndarray) -> Report:
+        outputs = [output for output in everything if output.path in places]
         tensors = [*dict.fromkeys(output.tensor for output in outputs if output.tensor not in ends), *ends]
         ours = DecompiledRunner(module, given, outputs, program.outputs)
         theirs = graph_runner(graph, tensors, path, trust)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from porter.graph.rewrite.freeze import freeze
 from porter.verbs.check import check
 from porter.verbs.decompile import Decompiled, decompile
 from porter.verbs.seed import seed
+from porter.verbs.verify_decompiled import verify_decompiled
 
 NAME = "mobilenet_v1_0.25_128"
 LAST = "MobilenetV1/MobilenetV1/Conv2d_2_pointwise/Relu6"
@@ -73,6 +75,25 @@ def test_the_weights_are_the_checkpoints(written: Decompiled, checkpoint: Path) 
     assert np.array_equal(state["conv2d_0.conv.weight"].numpy(), kernel.transpose(3, 2, 0, 1))
 
 
+def test_the_folder_is_verified_with_another_checkpoint(written: Decompiled, checkpoint: Path) -> None:
+    assert written.out is not None
+    result = verify_decompiled(written.out, checkpoint)
+    assert result
+    assert result.average == "ema"
+
+
+def test_a_strangers_source_runs_only_if_it_is_trusted(written: Decompiled, checkpoint: Path, tmp_path: Path) -> None:
+    assert written.out is not None
+    folder = Path(shutil.copytree(written.out, tmp_path / "net"))
+    source = (folder / "model.py").read_text(encoding="utf-8")
+    (folder / "model.py").write_text(source + f"\n\nPath({str(tmp_path / 'ran')!r}).touch()\n", encoding="utf-8")
+    with pytest.raises(PorterError, match="is not what porter writes for the graph beside it, so porter does not run"):
+        verify_decompiled(folder, checkpoint)
+    assert not (tmp_path / "ran").exists()
+    assert verify_decompiled(folder, checkpoint, trust_code=True)
+    assert (tmp_path / "ran").exists()
+
+
 def test_averages_are_taken_where_every_variable_has_one(graph: Path, checkpoint: Path, tmp_path: Path) -> None:
     result = decompile(graph, out=tmp_path / "net", checkpoint=checkpoint, outputs=[LAST], anyway=True)
     assert result.average == "ema"
@@ -104,15 +125,15 @@ def test_a_network_begins_and_ends_where_one_says(graph: Path, checkpoint: Path,
 def test_a_source_that_computes_something_else_gets_no_name(
     graph: Path, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = verb._written
+    write = verb.written_network
 
-    def wrong(analysis: Any) -> Any:
-        program, network = write(analysis)
+    def wrong(analysis: Any, name: str) -> Any:
+        program, network = write(analysis, name)
         assert network is not None
         object.__setattr__(network, "source", network.source.replace("eps=0.001", "eps=0.0010001"))
         return program, network
 
-    monkeypatch.setattr(verb, "_written", wrong)
+    monkeypatch.setattr(verb, "written_network", wrong)
     result = decompile(graph, out=tmp_path / "net", checkpoint=checkpoint, outputs=[LAST], anyway=True)
     assert not result
     assert result.out is None
