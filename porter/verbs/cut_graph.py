@@ -38,7 +38,7 @@ def _node(analysis: Analysis, name: str, argument: str) -> str:
     if node in analysis.graph.nodes:
         return node
     close = difflib.get_close_matches(name, [*named, *analysis.graph.nodes], n=3)
-    hint = f"did you mean {' or '.join(close)}?" if close else "list its nodes with `port inspect` and --find"
+    hint = f"did you mean {' or '.join(close)}?" if close else "search its nodes with `port inspect GRAPH --find NAME`"
     raise PorterError(f"{analysis.source.path} has no node {name} for `{argument}`: {hint}")
 
 

@@ -85,11 +85,11 @@ class _Writer:
         self.outputs: list[Output] = []
 
     def network(self) -> Network:
-        whole = self.classes.network
+        network = self.classes.network
         body: list[str] = []
         helpers: set[str] = set()
         for option, definition in self.classes.known.items():
-            root = definition is whole
+            root = definition is network
             text = ClassText(
                 definition, self.classes.known, self.runs[option], *self._described(definition, root), root
             )
@@ -99,11 +99,11 @@ class _Writer:
                 body += ["", "", *run.data()] if not body or body[-1] != "}" else ["", *run.data()]
             body += ["", "", *lines]
         definitions = [line for text in helper_text(helpers) for line in ["", "", *text.split("\n")]]
-        lines = [*definitions, *body, "", "", *_load(whole.name)]
+        lines = [*definitions, *body, "", "", *_load(network.name)]
         source = "\n".join([*docstring(0, self.what), "", *_imports("\n".join(lines)), *lines]) + "\n"
         self._place(self.classes.root, "")
         return Network(
-            whole.name, source, self.weights, self.fills, self.outputs, [port.source for port in self.program.outputs]
+            network.name, source, self.weights, self.fills, self.outputs, [port.source for port in self.program.outputs]
         )
 
     def _described(self, definition: Definition, root: bool) -> tuple[str, str]:

@@ -70,7 +70,7 @@ def rebuilt(root: Region, without: set[int]) -> Region:
 
 
 class _Builder:
-    """Places steps in a tree of sets, none of which overlaps another in part."""
+    """Places steps in a tree of sets that hold each other whole or share nothing."""
 
     def __init__(self, steps: Sequence[Step], outputs: Sequence[str]) -> None:
         self.steps, self.outputs = list(steps), list(outputs)

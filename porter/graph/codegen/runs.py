@@ -17,7 +17,7 @@ SHORTEST = 3
 
 @dataclass(eq=False)
 class Run:
-    """Slots of one class, each of which reads the one before alone. ``table`` names the rows, ``rows`` has them."""
+    """Slots of one class; each reads the one before alone. ``table`` names the rows, ``rows`` has them."""
 
     slots: list[Slot]
     option: str
