@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from helpers.graphs import Maker, analysed, renamed
+from helpers.places import TESTS
 from helpers.written import built, complaints, imported, values_of, write_files, written_golden, written_graph
 from porter.graph.codegen.names import RESERVED, identifier
 from porter.mapping.table import Table
@@ -38,6 +39,12 @@ def test_a_source_is_short_and_passes_ruff(name: str, tmp_path: Path) -> None:
     _, _, _, network = written_golden(name)
     assert network.lines <= LIMITS[name]
     assert complaints(network.source, tmp_path) == ""
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v2_1.0_224", "resnet_v2_50"])
+def test_a_source_is_the_kept_one(name: str) -> None:
+    kept = (TESTS / f"outputs/written_{name}.txt").read_text(encoding="utf-8")
+    assert written_golden(name)[3].source == kept
 
 
 @pytest.mark.parametrize(
