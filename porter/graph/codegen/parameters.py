@@ -316,6 +316,7 @@ class _Definer:
                 parameter.values
             ):
                 parameter.default = value
+        self._unscale()
         for parameter in sorted(self.found.parameters, key=lambda each: "in_channels" not in self.wanted[id(each)]):
             names = ["_".join(words(name)) for name in self.wanted[id(parameter)]]
             wanted = next((name for name in names if name not in self.namer.taken), names[0])
@@ -328,6 +329,21 @@ class _Definer:
         self.found.parameters.sort(
             key=lambda each: (each.default is not ANY, each.name != "in_channels", order.get(each.sort, 1))
         )
+
+    def _unscale(self) -> None:
+        """Write a parameter where it equals a multiple of another one in all regions that have the slot."""
+        for slot in self.template.slots:
+            for case in range(len(slot.cases)):
+                regions = [region for region in slot.uses if slot.case_of[region] == case]
+                arguments = self.found.arguments[id(slot), case]
+                for name, argument in arguments.items():
+                    if argument.parameter is None or argument.factor == 1:
+                        continue
+                    scaled = [argument.factor * int(argument.parameter.values[at]) for at in regions]  # type: ignore[arg-type]
+                    for other in self.found.parameters:
+                        if other.sort == CHANNELS and [other.values[at] for at in regions] == scaled:
+                            arguments[name] = Argument(parameter=other)
+                            break
 
     def _own_channels(self) -> list[Literal]:
         """Return the channels that each region reads, 0 where they are unknown."""
