@@ -230,11 +230,11 @@ class _Merge:
     def _external(self) -> dict[int, int]:
         """Return which of the second's inputs is each input of the template, by what reads them in both."""
         votes: dict[tuple[int, int], int] = {}
-        for mine, other in self.pairs:
-            if mine is None or other is None:
+        for slot, other in self.pairs:
+            if slot is None or other is None:
                 continue
             for position, value in enumerate(other.first.inputs):
-                wanted = {at.at for at in self.first.reads(mine, position).values() if at.slot is None}
+                wanted = {at.at for at in self.first.reads(slot, position).values() if at.slot is None}
                 if value.slot is None:
                     for at in wanted:
                         votes[at, value.at] = votes.get((at, value.at), 0) + 1
