@@ -280,3 +280,33 @@ def test_all_that_has_no_translation_is_listed(tf: Any) -> None:
         ("ExtractImagePatches", (None, 6, 6, 3)),
         ("Dilation2D", None),
     ]
+
+
+def test_sizes_of_shape_arithmetic_are_plain_python(tf: Any) -> None:
+    def build(x: Any) -> Any:
+        sizes = tf.cast(tf.shape(x)[1:3], tf.float32)
+        half = tf.cast(tf.math.ceil(sizes / 2.0), tf.int32)
+        y = tf.compat.v1.image.resize_nearest_neighbor(x, half)
+        rows = tf.shape(y)[1] * tf.shape(y)[2]
+        return tf.reshape(y, [tf.shape(x)[0], rows, 3]) * 2.0
+
+    program = compare(tf, analysis_of(tf, build, (None, None, None, 3)), side=7)
+    assert program.steps[0].expression.startswith(
+        "F.interpolate({0}, (int(math.ceil({0}.shape[2] / 2.0)), int(math.ceil({0}.shape[3] / 2.0)))"
+    )
+    program = compare(tf, analysis_of(tf, build, (None, 7, 9, 3)))
+    assert program.steps[0].expression == 'F.interpolate({0}, (4, 5), mode="nearest")'
+
+
+@few
+@given(st.integers(2, 5), sides, st.integers(1, 2), st.sampled_from(["SAME", "VALID"]))
+def test_transposed_convolutions_of_three_dimensions(
+    tf: Any, size: int, kernel: int, stride: int, padding: str
+) -> None:
+    def build(x: Any) -> Any:
+        more = max(kernel - stride, 0) if padding == "VALID" else 0
+        shape = tf.stack([tf.shape(x)[0], *[size * stride + more] * 3, 3])
+        weights = variable(tf, kernel, kernel, kernel, 3, 2)
+        return tf.nn.conv3d_transpose(x, weights, shape, stride, padding) * 2.0
+
+    compare(tf, analysis_of(tf, build, (None, size, size, size, 2)))

@@ -64,7 +64,8 @@ class SameAvgPool2d(nn.AvgPool2d):
 
     def forward(self, x: Tensor) -> Tensor:
         inside = same_pad(torch.ones_like(x[:1, :1]), self.kernel_size, self.stride)
-        return super().forward(same_pad(x, self.kernel_size, self.stride)).div(super().forward(inside))
+        padded = same_pad(x, self.kernel_size, self.stride)
+        return super().forward(padded) / super().forward(inside)  # type: ignore[no-any-return]
 
 
 class SameAvgPool3d(nn.AvgPool3d):
@@ -72,7 +73,8 @@ class SameAvgPool3d(nn.AvgPool3d):
 
     def forward(self, x: Tensor) -> Tensor:
         inside = same_pad(torch.ones_like(x[:1, :1]), self.kernel_size, self.stride)
-        return super().forward(same_pad(x, self.kernel_size, self.stride)).div(super().forward(inside))
+        padded = same_pad(x, self.kernel_size, self.stride)
+        return super().forward(padded) / super().forward(inside)  # type: ignore[no-any-return]
 
 
 class SameConvTranspose2d(nn.ConvTranspose2d):

@@ -60,6 +60,7 @@ class _Lower:
         self.context = Context(self.data, Facts(self.graph, self.inputs), self._node)
         self.idioms = Idioms(self.data, self.context)
         self.problems: dict[str, Problem] = {}
+        self.followers: set[str] = set()
 
     def program(self) -> Program:
         tensors = self.context.tensors
@@ -116,11 +117,15 @@ class _Lower:
 
     def _problem(self, node: Node, why: str) -> None:
         """Note a node without a translation. An empty step stands for it, so that the rest is looked at too."""
-        if node.name in self.problems:
+        if node.name in self.problems or node.name in self.followers:
             return
         c = self.context
         shapes = tuple(c.facts.shape(ref) for ref in node.inputs)
-        self.problems[node.name] = Problem(node.name, node.op, shapes, why)
+        open_inputs = [ref.node for ref in node.inputs if c.facts.shape(ref) is None]
+        if node.op in LOWERINGS and any(name in self.problems or name in self.followers for name in open_inputs):
+            self.followers.add(node.name)  # nothing is known of it until the node before has a translation
+        else:
+            self.problems[node.name] = Problem(node.name, node.op, shapes, why)
         inputs = [c.tensors[ref].name for ref in node.inputs if ref in c.tensors]
         c.steps.append(Step(node.name, [node.name], inputs, what="unknown"))
         for slot in range(_MOST_OUTPUTS):
