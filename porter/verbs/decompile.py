@@ -151,7 +151,14 @@ def written_network(analysis: Analysis, name: str) -> tuple[Program, Network | N
         return program, None
     if not program.steps or not program.outputs:
         raise PorterError(f"{analysis.source.path} computes nothing from its inputs: name an output by `outputs`")
-    return program, write_network(program, analysis, name, "A network that porter wrote from a TensorFlow graph.")
+    try:
+        network = write_network(program, analysis, name, "A network that porter wrote from a TensorFlow graph.")
+    except (LookupError, ValueError, TypeError, StopIteration, AssertionError, RecursionError) as error:
+        raise PorterError(
+            f"{analysis.source.path}: porter cannot put this network into classes ({type(error).__name__}): report the "
+            "graph, or write a part of it by `inputs` and `outputs`"
+        ) from error
+    return program, network
 
 
 def _notes(program: Program) -> list[str]:

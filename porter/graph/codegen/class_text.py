@@ -313,7 +313,7 @@ class ClassText:
         live = {name for value, name in self.variables.items() if self.last.get(value, -1) > number and value != output}
         if "x" not in live and output.at == 0:
             return "x"
-        if "y" not in live and output.at == 0 and self.last.get(output) == number + 1 and self.reads[output] == 1:
+        if "y" not in live and output.at == 0 and self.last.get(output) == number + 1 and self.reads.get(output) == 1:
             return "y"
         if isinstance(group, Run):
             return Namer(live).new(group.attribute)

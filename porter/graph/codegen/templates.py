@@ -27,7 +27,7 @@ class Value(NamedTuple):
     at: int = 0
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Use:
     """What one region has in a slot: its item, the item's name, the ways to write it, and what it reads."""
 
@@ -43,7 +43,7 @@ class Use:
         return scope or self.key
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Slot:
     """One item of a template. ``uses`` has the regions that have it, by their number.
 
@@ -62,7 +62,7 @@ class Slot:
         return next(iter(self.uses.values()))
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Template:
     """What becomes a class. ``externals`` maps its inputs to those of each region, ``outputs`` are each region's."""
 
