@@ -25,8 +25,9 @@ _OVERHEAD, _ARCHITECTURE = 1 << 11, 1 << 18
 class Output:
     """The target's tensors, the dtype that files store them in, and the facts about them.
 
-    ``model`` is None for a network that is no model of porter's. ``dtype`` is ``float16``, ``bfloat16``, or None for each tensor's own. ``room`` counts the bytes that a header
-    leaves free for facts that are known only after the file is written.
+    ``model`` is None for a network that is no model of porter's. ``dtype`` is ``float16``, ``bfloat16``, or None
+    for each tensor's own. ``room`` counts the bytes that a header leaves free for facts that are known only after
+    the file is written.
     """
 
     model: Arch | None
