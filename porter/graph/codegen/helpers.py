@@ -49,14 +49,16 @@ class SameMaxPool2d(nn.MaxPool2d):
     """A max pool with TensorFlow's SAME padding, which is below every value."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(same_pad(x, self.kernel_size, self.stride, float("-inf")))
+        padded = same_pad(x, self.kernel_size, self.stride, float("-inf"))
+        return super().forward(padded)  # type: ignore[no-any-return]
 
 
 class SameMaxPool3d(nn.MaxPool3d):
     """A 3D max pool with TensorFlow's SAME padding, which is below every value."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(same_pad(x, self.kernel_size, self.stride, float("-inf")))
+        padded = same_pad(x, self.kernel_size, self.stride, float("-inf"))
+        return super().forward(padded)  # type: ignore[no-any-return]
 
 
 class SameAvgPool2d(nn.AvgPool2d):
@@ -64,8 +66,7 @@ class SameAvgPool2d(nn.AvgPool2d):
 
     def forward(self, x: Tensor) -> Tensor:
         inside = same_pad(torch.ones_like(x[:1, :1]), self.kernel_size, self.stride)
-        padded = same_pad(x, self.kernel_size, self.stride)
-        return super().forward(padded) / super().forward(inside)  # type: ignore[no-any-return]
+        return super().forward(same_pad(x, self.kernel_size, self.stride)) / super().forward(inside)
 
 
 class SameAvgPool3d(nn.AvgPool3d):
@@ -73,8 +74,7 @@ class SameAvgPool3d(nn.AvgPool3d):
 
     def forward(self, x: Tensor) -> Tensor:
         inside = same_pad(torch.ones_like(x[:1, :1]), self.kernel_size, self.stride)
-        padded = same_pad(x, self.kernel_size, self.stride)
-        return super().forward(padded) / super().forward(inside)  # type: ignore[no-any-return]
+        return super().forward(same_pad(x, self.kernel_size, self.stride)) / super().forward(inside)
 
 
 class SameConvTranspose2d(nn.ConvTranspose2d):
