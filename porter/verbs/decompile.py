@@ -15,6 +15,7 @@ from porter.files.atomic import discard, replacing
 from porter.files.installed import require_package
 from porter.files.progress import Track, untracked
 from porter.formats.input_digests import Inputs
+from porter.graph.codegen.network import WEIGHTS
 from porter.mapping.averages import check_average
 from porter.mapping.written_table import written_table
 from porter.parity.compare import Report
@@ -186,7 +187,7 @@ def _write(
         draft.mkdir()
         (draft / folder.SOURCE).write_text(network.source, encoding="utf-8")
         stated = {"model": network.name, "framework": "torch", "versions": _versions()}
-        folder.write_state(draft / folder.WEIGHTS, folder.network_state(network, values.load), stated)
+        folder.write_state(draft / WEIGHTS, folder.network_state(network, values.load), stated)
         table, unfit = written_table(network, values.variables, analysis.source.path.name)
         (draft / folder.TABLE).write_text(table, encoding="utf-8")
         folder.write_graph(draft / folder.GRAPH, values.pruned, values.variables)
