@@ -30,6 +30,7 @@ from porter.cli.progress import track
 from porter.errors import plural, summary
 from porter.export.casting import DTYPES
 from porter.files.seals import record_beside
+from porter.formats.facts import is_decompiled
 from porter.mapping.dialects import DIALECTS
 from porter.mapping.shapes import IMAGE_CHANNELS
 from porter.mapping.table import Table
@@ -86,12 +87,40 @@ def convert(as_json: bool, no_head: bool, num_classes: int | None, drop_backgrou
     from porter.mapping.head import Head
     from porter.verbs.port import port
 
+    if is_decompiled(options["model"]):
+        return convert_written(
+            {"no_head": no_head, "num_classes": num_classes, "drop_background": drop_background, **options}, as_json
+        )
     result = port(track=track, head=Head(no_head, num_classes, drop_background), **options)
     if as_json:
         print_json(result.as_dict())
     else:
         show_port(result)
     return 0 if result else FAILED
+
+
+_OF_WRITTEN = frozenset({"model", "source", "target", "checkpoint", "out", "average", "expect_sha256"})
+"""The options that a decompiled network's port takes."""
+
+
+def convert_written(options: dict[str, Any], as_json: bool) -> int:
+    """Port a checkpoint to the names of the decompiled network in the folder ``model``, and print what was written."""
+    from porter.verbs.port_written import port_written
+
+    others = [f"--{name.replace('_', '-')}" for name, value in options.items() if name not in _OF_WRITTEN and value]
+    if others:
+        raise click.UsageError(f"{', '.join(others)}: a decompiled network takes a checkpoint as it is")
+    given = {name: value for name, value in options.items() if name in _OF_WRITTEN}
+    result = port_written(given.pop("model"), **given)
+    if as_json:
+        print_json(result.as_dict())
+        return 0
+    out = console()
+    out.print(Text(f"{result.model}: {result.checkpoint.path} ({result.checkpoint.format})"), soft_wrap=True)
+    out.print(Text(f"  ported   {plural(result.tensors, 'tensor')} by {result.folder}/mapping.toml, {result.average}"))
+    wrote = f"wrote {result.out}" if result.out else "nothing was written: add --out other.safetensors"
+    out.print(Text(wrote), soft_wrap=True)
+    return 0
 
 
 def show_port(result: Any) -> None:

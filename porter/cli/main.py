@@ -23,6 +23,7 @@ MISTAKE = 2
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "check": ("check", "Check FILE for damage: a file or folder that porter wrote, or a TensorFlow checkpoint."),
     "convert": ("convert", "Port a checkpoint of MODEL to another dialect."),
+    "decompile": ("decompile", "Write the network in GRAPH as PyTorch source that reads like a person's."),
     "fetch": ("fetch", "Fetch the released checkpoint of MODEL into the cache."),
     "inspect": (
         "inspect",
@@ -83,7 +84,10 @@ class ModelGroup(click.Group):
         import difflib
 
         from porter.catalog.models import find_arch
+        from porter.formats.facts import is_decompiled
 
+        if is_decompiled(name):
+            return
         close = difflib.get_close_matches(name, self.commands, n=1, cutoff=0.75)
         if close:
             raise PorterError(f"unknown command or model {name!r}: did you mean `port {close[0]}`?")

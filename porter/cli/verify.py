@@ -25,8 +25,9 @@ from porter.cli.options import (
 )
 from porter.cli.progress import track
 from porter.errors import PorterError
+from porter.formats.facts import is_decompiled
 from porter.parity.compare_runs import BATCH
-from porter.render.text import print_json
+from porter.render.text import console, print_json, print_line
 from porter.render.verification_text import show_verification
 from porter.runners.presets import PRESETS
 from porter.runners.runner import PRECISIONS
@@ -81,6 +82,7 @@ from porter.runners.runner import PRECISIONS
 @click.option("--report", type=PATH, metavar="HTML", help="Write an HTML report: one file, readable offline.")
 @tag_option
 @click.option("--trust-graph", is_flag=True, help="Run the graph even if its ops can touch files or the network.")
+@click.option("--trust-code", is_flag=True, help="Run the source of a decompiled network that porter did not write so.")
 @average_option
 @ignore_option
 @prefix_option
@@ -96,6 +98,7 @@ def verify(
     atol: float | None,
     precision: str | None,
     batch: int | None,
+    trust_code: bool,
     **options: Any,
 ) -> int:
     """Verify the port of MODEL at every endpoint.
@@ -107,6 +110,11 @@ def verify(
     from porter.parity.compare_runs import Settings
     from porter.verbs.verify import verify
 
+    if is_decompiled(options["model"]):
+        taken = {"report": report, "endpoints": endpoints, "atol": atol, "precision": precision, "batch": batch}
+        return verify_folder({**taken, **options, "trust_code": trust_code}, as_json)
+    if trust_code:
+        raise click.UsageError("--trust-code is for a folder that port decompile wrote")
     refuse_file(options["model"])
     if report is not None:
         require_report(report)
@@ -119,6 +127,28 @@ def verify(
         print_json(result.as_dict())
     else:
         show_verification(result)
+    return 0 if result else FAILED
+
+
+_OF_WRITTEN = frozenset({"model", "checkpoint", "average", "trust_code", "trust_graph"})
+"""The options that a decompiled network's verification takes."""
+
+
+def verify_folder(options: dict[str, Any], as_json: bool) -> int:
+    """Verify the decompiled network in the folder ``model`` with a checkpoint, and print the verdict."""
+    from porter.verbs.verify_decompiled import verify_decompiled
+
+    others = [name for name, value in options.items() if name not in _OF_WRITTEN and value not in (None, (), False)]
+    others = [name for name in others if (name, options[name]) != ("frameworks", ("torch",))]
+    if others:
+        flags = ", ".join(f"--{name.replace('_', '-').rstrip('s')}" for name in others)
+        raise click.UsageError(f"{flags}: a decompiled network is verified with --checkpoint and --average alone")
+    given = {name: value for name, value in options.items() if name in _OF_WRITTEN}
+    result = verify_decompiled(given.pop("model"), track=track, **given)
+    if as_json:
+        print_json(result.as_dict())
+    else:
+        print_line(console(), f"{result.model}: {result.report}, on {result.inputs}")
     return 0 if result else FAILED
 
 

@@ -30,16 +30,23 @@ _OVERHEAD, _ARCHITECTURE = 1 << 11, 1 << 18
 class Output:
     """The target's tensors, the dtype that files store them in, and the facts about them.
 
-    ``dtype`` is ``float16``, ``bfloat16``, or None for each tensor's own. ``room`` counts the bytes that a header
-    leaves free for facts that are known only after the file is written.
+    ``model`` is None for a network that is no model of porter's. ``dtype`` is ``float16``, ``bfloat16``, or None
+    for each tensor's own. ``room`` counts the bytes that a header leaves free for facts that are known only after
+    the file is written.
     """
 
-    arch: Arch
+    model: Arch | None
     tensors: Checkpoint
     facts: Facts
     dtype: str | None = None
     room: int = 0
     track: Track[str] = untracked
+
+    @property
+    def arch(self) -> Arch:
+        """The model that the tensors are of: the formats that need it take no other network."""
+        assert self.model is not None
+        return self.model
 
     @property
     def dialect(self) -> str:

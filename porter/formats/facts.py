@@ -41,3 +41,9 @@ def _fields(record: Path) -> Mapping[str, Any]:
     except (ValueError, RecursionError):
         raise FormatError(f"{record}, porter's record, is damaged: copy it again, or port again") from None
     return fields if isinstance(fields, dict) else {}
+
+
+def is_decompiled(folder: str | Path) -> bool:
+    """Tell whether ``folder`` holds a network that porter wrote as source, by porter's record in it."""
+    record = Path(folder) / RECORD_NAMES[0]
+    return identify(record).kind is RECORD and bool(_fields(record).get("decompiled"))

@@ -132,6 +132,8 @@ UNNAMED: dict[str, tuple[Tensor, ...]] = {
     "volume filter": _unnamed("DHWIO", "OIDHW"),
 }
 KINDS |= UNNAMED
+# A draft cannot tell it from a filter; a written network says which of its filters are depthwise.
+KINDS["depthwise filter"] = _unnamed("HWCM", "(CM)1HW")
 
 
 @lru_cache(maxsize=1024)

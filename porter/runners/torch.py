@@ -38,7 +38,7 @@ class TorchRunner(Runner):
                 path = endpoint.where.get(self.dialect)
                 if path in modules:
                     hooks.append(modules[path].register_forward_hook(partial(_keep, outputs, endpoint.name)))
-            with _evaluating(self.module, nchw.dtype), torch.inference_mode():
+            with evaluating(self.module, nchw.dtype), torch.inference_mode():
                 self.module(nchw.to(next(self.module.parameters(), nchw).device))
         finally:
             for hook in hooks:
@@ -47,7 +47,7 @@ class TorchRunner(Runner):
 
 
 @contextmanager
-def _evaluating(module: nn.Module, dtype: torch.dtype) -> Iterator[None]:
+def evaluating(module: nn.Module, dtype: torch.dtype) -> Iterator[None]:
     """Keep ``module`` in eval mode and in ``dtype``, then restore its tensors and modes.
 
     A copy would be simpler, but a module may hold functions bound to its own parts.

@@ -1,1 +1,1 @@
-"""What a user asks for: port, verify, check, inspect, load, endpoints, fetch, seed."""
+"""What a user asks for: port, verify, check, inspect, load, endpoints, fetch, seed, decompile."""

@@ -13,6 +13,7 @@ from porter.errors import FormatError
 from porter.formats.tensorflow.graphdef import node_of
 from porter.formats.tensorflow.tensorproto import tensor_values
 from porter.graph.rewrite.freeze import constant
+from porter.graph.rewrite.wide_ops import Pieces, open_bilinear, open_local_response_norm
 
 _FLOAT, _DOUBLE = 1, 2
 _BATCH_NORMS = {"FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"}
@@ -54,18 +55,18 @@ def _epsilon(node: Any) -> float:
 
 
 def widen(graph: Any, path: Path | str) -> Any:
-    """Return ``graph`` in float64: dtypes and constants are widened, fused batch norms split into their pieces.
+    """Return ``graph`` in float64: dtypes and constants are widened, and ops without a float64 split into pieces.
 
-    TensorFlow has no fused batch norm in float64. ``shortest`` says how scalar constants are widened. Raises
-    FormatError, which names ``path``, if a batch norm is in training mode or in NCHW (see channels_last).
+    These are fused batch norms, LRN and bilinear resizing. ``shortest`` says how scalar constants are widened. Raises
+    FormatError, which names ``path``, if a batch norm is in NCHW (see channels_last).
     """
     wide = GraphDef(versions=graph.versions)
     nodes = {node.name: node for node in graph.node}
     for node in graph.node:
         if node.op == "Dequantize":
             _keep_dequantize(wide, node, nodes, path)
-        elif node.op in _BATCH_NORMS:
-            _open_batch_norm(wide, node, path)
+        elif node.op in _OPENED:
+            _OPENED[node.op](wide, node, path)
         elif node.op == "Const" and node.attr["dtype"].type == _FLOAT:
             value = tensor_values(Path(path), node.name, node.attr["value"].tensor)
             scalar = value.ndim == 0
@@ -103,23 +104,45 @@ def _widen_dtypes(node: Any) -> None:
 
 
 def _open_batch_norm(wide: Any, node: Any, path: Path | str) -> None:
-    """Add gamma * (x - mean) / sqrt(variance + epsilon) + beta; the last node takes the fused node's name."""
-    if node.attr["is_training"].b or node.attr["data_format"].s not in (b"", b"NHWC"):
-        raise FormatError(
-            f"{path}: the batch norm {node.name} is in training mode or in NCHW: export the inference graph in NHWC"
-        )
+    """Add gamma * (x - mean) / sqrt(variance + epsilon) + beta; the last node takes the fused node's name.
+
+    One in training mode normalizes with the batch's own mean and variance.
+    """
+    if node.attr["data_format"].s not in (b"", b"NHWC"):
+        raise FormatError(f"{path}: the batch norm {node.name} is in NCHW: export the inference graph in NHWC")
+    add = Pieces(wide, node.name)
     x, gamma, beta, mean, variance = node.input[:5]
-    wide.node.append(constant(f"{node.name}/wide_epsilon", np.asarray(shortest(_epsilon(node)))))
-
-    def add(name: str, op: str, *inputs: str) -> str:
-        added = wide.node.add(name=name, op=op, input=inputs)
-        added.attr["T"].type = _DOUBLE
-        return name
-
-    scope = f"{node.name}/wide"
-    spread = add(f"{scope}_spread", "Add", variance, f"{node.name}/wide_epsilon")
-    scale = add(f"{scope}_scale", "Mul", add(f"{scope}_rsqrt", "Rsqrt", spread), gamma)
-    shift = add(f"{scope}_shift", "Sub", beta, add(f"{scope}_moved", "Mul", mean, scale))
-    add(node.name, "Add", add(f"{scope}_scaled", "Mul", x, scale), shift)
+    if "is_training" not in node.attr or node.attr["is_training"].b:  # the op's default is true
+        mean, variance = add.moments(x)
+    spread = add("Add", variance, add.number(shortest(_epsilon(node))))
+    scale = add("Mul", add("Rsqrt", spread), gamma)
+    shift = add("Sub", beta, add("Mul", mean, scale))
+    add("Add", add("Mul", x, scale), shift, name=node.name)
     # Control inputs still order execution.
     wide.node[-1].input.extend(tensor for tensor in node.input[5:] if tensor.startswith("^"))
+
+
+def _open_local_response_norm(wide: Any, node: Any, path: Path | str) -> None:
+    defaults = {"bias": 1.0, "alpha": 1.0, "beta": 0.5}  # the op's (tensorflow/core/ops/nn_ops.cc)
+    numbers = {key: node.attr[key].f if key in node.attr else value for key, value in defaults.items()}
+    open_local_response_norm(wide, node, **{key: shortest(value) for key, value in numbers.items()})
+
+
+def _open_leaky_relu(wide: Any, node: Any, path: Path | str) -> None:
+    """Add max(x, alpha * x), where alpha is the decimal that its author typed: the attribute is a float32."""
+    alpha = shortest(node.attr["alpha"].f) if "alpha" in node.attr else 0.2
+    if not 0 <= alpha <= 1:
+        wide.node.append(node)
+        _widen_dtypes(wide.node[-1])
+        return
+    add = Pieces(wide, node.name)
+    add("Maximum", node.input[0], add("Mul", node.input[0], add.number(alpha)), name=node.name)
+
+
+_OPENED = {
+    **dict.fromkeys(_BATCH_NORMS, _open_batch_norm),
+    "LRN": _open_local_response_norm,
+    "LeakyRelu": _open_leaky_relu,
+    "ResizeBilinear": lambda wide, node, path: open_bilinear(wide, node),
+}
+"""Ops that TensorFlow does not compute in float64, or whose attributes are float32."""

@@ -177,7 +177,7 @@ def slice_of(s: Shapes, node: Node) -> None:
 
 @RULES.of("StridedSlice")
 def strided_slice(s: Shapes, node: Node) -> None:
-    index = _strided_index(s, node)
+    index = strided_index(s, node)
     value, shape = s.value_or_none(node), s.input(node)
     if value is not None:
         s.set_value(node, value[index])
@@ -189,7 +189,7 @@ def strided_slice(s: Shapes, node: Node) -> None:
         s.set(node, [None if size > _STAND_IN_CUT and None in shape else size for size in found])
 
 
-def _strided_index(s: Shapes, node: Node) -> tuple[Any, ...]:
+def strided_index(s: Shapes, node: Node) -> tuple[Any, ...]:
     """Return a StridedSlice as a NumPy index; bit n of each mask is about entry n."""
     masks = {name: node.integer(f"{name}_mask") for name in ("begin", "end", "ellipsis", "new_axis", "shrink_axis")}
     index: list[Any] = []

@@ -13,16 +13,22 @@ from porter.graph.shapes import Rules, Shapes, broadcast
 RULES = Rules()
 
 _KEEP_VALUES = frozenset({"Identity", "StopGradient", "Snapshot", "PreventGradient", "Cast", "Enter"})
+_INTEGERS = frozenset({3, 9})  # int32 and int64 (tensorflow/core/framework/types.proto)
 _ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
     "Add": np.add, "AddV2": np.add, "Sub": np.subtract, "Mul": np.multiply, "FloorDiv": np.floor_divide,
     "Maximum": np.maximum, "Minimum": np.minimum, "FloorMod": np.mod, "RealDiv": np.true_divide, "Pow": np.power,
 }  # fmt: skip
+_FUNCTIONS: dict[str, Callable[[Any], Any]] = {
+    "Floor": np.floor, "Ceil": np.ceil, "Round": np.round, "Rint": np.round, "Neg": np.negative,
+}  # fmt: skip
+"""What graphs compute sizes with, such as those of a resized map."""
 
 
 @RULES.of(
     "Identity StopGradient PreventGradient Snapshot CheckNumerics RefIdentity ReadVariableOp _Retval _DeviceRetval",
     "Enter RefEnter Exit RefExit NextIteration RefNextIteration LoopCond",
     "Relu Relu6 Elu Selu LeakyRelu Prelu Sigmoid Tanh Softplus Softsign Softmax LogSoftmax BiasAdd LRN",
+    "Expm1 Sin Cos Tan Asin Acos Atan Sinh Cosh Asinh Acosh Atanh",
     "Exp Log Log1p Sqrt Rsqrt Square Neg Abs Sign Floor Ceil Round Rint Erf Erfc Reciprocal Inv LogicalNot",
     "Cast ZerosLike OnesLike ClipByValue Reverse ReverseV2 Cumsum IsFinite IsNan AdjustContrastv2 RandomShuffle",
     "FakeQuantWithMinMaxArgs FakeQuantWithMinMaxVars FakeQuantWithMinMaxVarsPerChannel QuantizeAndDequantize",
@@ -32,7 +38,15 @@ def same_shape(s: Shapes, node: Node) -> None:
     shape, value = s.input(node), s.value_or_none(node)
     s.set(node, shape if shape is not None else s.recorded(node))
     if value is not None and node.op in _KEEP_VALUES:
-        s.values[Ref(node.name)] = value
+        whole = node.op == "Cast" and _to_integer(node) and value.dtype.kind == "f"
+        s.values[Ref(node.name)] = value.astype(np.int64) if whole else value
+    elif value is not None and node.op in _FUNCTIONS:
+        s.values[Ref(node.name)] = np.asarray(_FUNCTIONS[node.op](value))
+
+
+def _to_integer(node: Node) -> bool:
+    target = node.attr("DstT")
+    return target is not None and target.type in _INTEGERS
 
 
 @RULES.of("IdentityN")

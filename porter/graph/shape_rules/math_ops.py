@@ -49,3 +49,12 @@ def number_range(s: Shapes, node: Node) -> None:
     s.set(node, (max(0, -((start - limit) // delta)),))
     if (limit - start) // delta <= LARGEST_VALUE:
         s.set_value(node, np.arange(start, limit, delta))
+
+
+@RULES.of("Einsum")
+def einsum(s: Shapes, node: Node) -> None:
+    terms, _, result = node.text("equation").partition("->")
+    sizes: dict[str, int | None] = {}
+    for index, term in enumerate(terms.split(",")):
+        sizes |= dict(zip(term, s.known(node, index), strict=True))
+    s.set(node, [sizes[letter] for letter in result])

@@ -48,7 +48,7 @@ def _slid(node: Node, size: int | None, kernel: int | None, stride: int, dilatio
     return max(0, -(-(size - kernel + 1) // stride))
 
 
-@RULES.of("Conv2DBackpropInput")
+@RULES.of("Conv2DBackpropInput Conv3DBackpropInputV2")
 def transposed_convolution(s: Shapes, node: Node) -> None:
     s.set(node, [None if size is None or size < 0 else int(size) for size in s.value(node, 0).tolist()])
 

@@ -1,0 +1,173 @@
+"""classes: a network's steps as definitions of classes, the inner ones first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from porter.graph.analysis.analysis import Analysis
+from porter.graph.codegen.names import Namer, class_name, common_name, without_numbers
+from porter.graph.codegen.parameters import Definition, define
+from porter.graph.codegen.regions import BLOCK, LAYER, SCOPE, Candidate, Region, build_regions, rebuilt
+from porter.graph.codegen.runs import SHORTEST
+from porter.graph.codegen.step import Program, Step
+from porter.graph.codegen.templates import Template, merged, template_of
+
+_LARGE = 12
+"""A block of so many steps is a class even if it does not repeat."""
+_SCOPES = 3
+"""A scope inside a block is a class if it repeats so often."""
+_SOURCE = frozenset("nn F Tensor Path OrderedDict Sequence".split())
+
+
+@dataclass
+class Classes:
+    """The classes of a network: ``known`` by their option, the root's last. ``option_of`` and ``number_of`` are by a
+    region's id: its class, and which of that class's regions it is.
+    """
+
+    root: Region
+    known: dict[str, Definition]
+    option_of: dict[int, str]
+    number_of: dict[int, int]
+
+    @property
+    def network(self) -> Definition:
+        """The class of the whole network."""
+        return self.known[self.option_of[id(self.root)]]
+
+
+def find_classes(program: Program, analysis: Analysis, name: str, helpers: Sequence[str]) -> Classes:
+    """Return the classes of ``program``, the network's called ``name``; ``helpers`` are names of other definitions."""
+    root = build_regions(program.steps, _candidates(program, analysis), [port.source for port in program.outputs])
+    while True:
+        templates, option_of, number_of = _templates(root)
+        alone = {id(region) for template in templates for region in template.regions if _dissolves(template, root)}
+        if not alone:
+            break
+        root = rebuilt(root, alone)
+    namer = Namer({*_SOURCE, *helpers})
+    whole = namer.new(class_name(_network_scope(root) or name, "Network"))
+    channels = _channels(program)
+    known: dict[str, Definition] = {}
+    for at in _inner_first(templates, option_of):
+        option = f"#{at}"
+        template = templates[at]
+        own = whole if template.regions[0] is root else _free_name(template, namer)
+        known[option] = define(template, own, known, number_of, channels)
+    return Classes(root, known, option_of, number_of)
+
+
+def _channels(program: Program) -> dict[str, int]:
+    """Return the channels of each tensor where they are known."""
+    shapes = {port.source: port.shape for port in program.inputs}
+    shapes |= {step.node: step.shape for step in program.steps if step.shape}
+    return {tensor: shape[-1] for tensor, shape in shapes.items() if shape and shape[-1]}
+
+
+def _network_scope(root: Region) -> str:
+    """Return the scope that has most of the network, if it has a name."""
+    return root.scope.partition("/")[0]
+
+
+def _candidates(program: Program, analysis: Analysis) -> Iterator[Candidate]:
+    """Yield the sets of nodes that may become classes: blocks, layers and scopes."""
+    for group in analysis.groups:
+        for repeat in (each for each in group.repeats() if len(each.layers) > 1):
+            yield Candidate(repeat.name, BLOCK, frozenset(name for layer in repeat.layers for name in layer.nodes))
+    for layer in analysis.layers:
+        yield Candidate(layer.name, LAYER, frozenset(layer.nodes))
+    scopes: dict[str, list[str]] = {}
+    for step in program.steps:
+        parts = step.node.split("/")[:-1]
+        for depth in range(1, len(parts) + 1):
+            scopes.setdefault("/".join(parts[:depth]), []).append(step.node)
+    for scope, nodes in sorted(scopes.items(), key=lambda each: each[0].count("/")):
+        yield Candidate(scope, SCOPE, frozenset(nodes))
+
+
+def _templates(root: Region) -> tuple[list[Template], dict[int, str], dict[int, int]]:
+    """Return the templates of all regions; and for each region the option and the number in its template."""
+    templates: list[Template] = []
+    option_of: dict[int, str] = {}
+    number_of: dict[int, int] = {}
+    orders: dict[int, list[int]] = {}
+    for region in (*root.regions(), root):
+        single = template_of(region, option_of, orders)
+        best: tuple[float, int, Template] | None = None
+        for at, template in enumerate(templates):
+            if (template.kind == LAYER) != (region.kind == LAYER) or region is root:
+                continue
+            found = merged(template, single)
+            if found is not None and (best is None or found[0] > best[0]):
+                best = (found[0], at, found[1])
+        if best is None:
+            templates.append(single)
+            at = len(templates) - 1
+        else:
+            _, at, templates[at] = best
+        option_of[id(region)] = f"#{at}"
+        number_of[id(region)] = len(templates[at].regions) - 1
+        external = templates[at].externals[-1]
+        orders[id(region)] = [external[place] for place in range(templates[at].inputs)]
+    return templates, option_of, number_of
+
+
+def _dissolves(template: Template, root: Region) -> bool:
+    """Tell whether a template's regions are too few or too small for a class."""
+    if template.regions[0] is root:
+        return False
+    times = len(template.regions)
+    options = {option for slot in template.slots for case in slot.cases for option in case}
+    items = [use.item for slot in template.slots for use in slot.uses.values()]
+    blocks = all(isinstance(item, Region) and item.kind == BLOCK for item in items)
+    if blocks and len(options) == 1 and len(template.slots) >= SHORTEST:
+        return True  # a stage of equal blocks: these become rows
+    if template.kind == SCOPE:
+        return times < _SCOPES
+    return times < 2 and (template.kind == LAYER or sum(1 for _ in template.regions[0].steps()) < _LARGE)
+
+
+def _inner_first(templates: Sequence[Template], option_of: dict[int, str]) -> list[int]:
+    """Return the templates' numbers, each behind those of the regions inside it."""
+    needs: dict[int, set[int]] = {}
+    for at, template in enumerate(templates):
+        items = (use.item for slot in template.slots for use in slot.uses.values())
+        needs[at] = {int(option_of[id(item)][1:]) for item in items if isinstance(item, Region)}
+    ordered: list[int] = []
+    waiting = list(range(len(templates)))
+    while waiting:
+        ready = next(at for at in waiting if needs[at] <= set(ordered))
+        waiting.remove(ready)
+        ordered.append(ready)
+    return ordered
+
+
+def _free_name(template: Template, namer: Namer) -> str:
+    """Return a class's name that is free: of two kinds of branches, one is a MaxPoolBranch."""
+    name = _class_name(template)
+    if name in namer.taken:
+        name = class_name(_whats(template)[0]) + name
+    return namer.new(name, "")
+
+
+def _class_name(template: Template) -> str:
+    """Return a class's name: from its scopes, or what it does where each has a name of its own."""
+    tails = [without_numbers(region.name.rpartition("/")[2]) for region in template.regions]
+    name = common_name(tails)
+    if template.kind == LAYER and tails.count(name) < len(tails):
+        return _by_steps(template)
+    return class_name(name, "Layer" if template.kind == LAYER else "Block")
+
+
+def _by_steps(template: Template) -> str:
+    """Return a name made of what a layer's steps are, such as ConvNormRelu."""
+    return class_name(" ".join(_whats(template)), "Layer")
+
+
+def _whats(template: Template) -> list[str]:
+    """Return what the steps are that most regions have."""
+    shared = [slot for slot in template.slots if 2 * len(slot.uses) >= len(template.regions)] or template.slots
+    items = [slot.first.item for slot in shared]
+    whats = [item.what if isinstance(item, Step) else without_numbers(item.name.rpartition("/")[2]) for item in items]
+    return list(dict.fromkeys("conv" if what == "depthwise" else what or "layer" for what in whats))

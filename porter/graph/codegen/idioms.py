@@ -1,0 +1,175 @@
+"""Idioms of a graph that become one step: norms of plain ops, activations and dropout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from porter.graph.analysis.folding.data_path import DataPath
+from porter.graph.analysis.idioms.find import DROPOUT, Found, find_idioms
+from porter.graph.analysis.idioms.table import RULES
+from porter.graph.analysis.idioms.terms import Match, Term, match, op_of, parse, roots
+from porter.graph.codegen.context import Context, plain
+from porter.graph.codegen.ops.norm import add_batch_norm
+from porter.graph.codegen.step import Literal, Weight
+from porter.graph.codegen.tensor import Tensor
+from porter.graph.graph import Node, Ref
+
+_SPREAD = {
+    "deviation": ("Sqrt(Add(variance, #epsilon))", "Pow(Add(variance, #epsilon), #0.5)"),
+    "inverse": (
+        "Rsqrt(Add(variance, #epsilon))", "Pow(Add(variance, #epsilon), #-0.5)", "Reciprocal(deviation)",
+        "RealDiv(#1, deviation)",
+    ),
+}  # fmt: skip
+"""The epsilon of torch's norms stands under the root."""
+_NORMS = (
+    "Add(Mul(normalized, %gamma), %beta)",
+    "Add(Mul($x, scale), Sub(%beta, Mul(mean, scale)))",
+    "Sub(Mul($x, scale), Mul(mean, scale))",
+    "Mul(normalized, %gamma)",
+    "normalized",
+)
+_OF_BATCH = RULES | _SPREAD
+_MOVING = _OF_BATCH | {"mean": ("%mean",), "variance": ("%variance",)}
+_Step = Callable[[Context, Node, Match], bool]
+
+
+def _moving_norm(c: Context, node: Node, fits: Match) -> bool:
+    """A batch norm under moving averages."""
+    refs = [fits.tensors.get(f"%{role}") for role in ("gamma", "beta", "mean", "variance")]
+    x = fits.tensors["$x"]
+    channels = c.shape(x)[-1]
+    for ref in refs:
+        if ref is not None and (not c.weight(ref) or c.shape(ref) != (channels,)):
+            return False
+    add_batch_norm(c, node, x, refs, fits.numbers["epsilon"], nodes=unique(fits.nodes))
+    return True
+
+
+def _norm(c: Context, node: Node, fits: Match) -> bool:
+    """A norm under statistics of the input: instance norm over space, layer norm over the channels or all."""
+    x, axes = fits.tensors["$x"], c.value(fits.tensors["%axes"])
+    shape = c.shape(x)
+    channels, rank = shape[-1], len(shape)
+    if axes is None or channels is None or rank < 2:
+        return False
+    over = sorted(int(axis) % rank for axis in axes.reshape(-1).tolist())
+    weights = _affine(c, fits, channels)
+    if weights is None:
+        return False
+    affine, epsilon = bool(weights), fits.numbers["epsilon"]
+    tensor = c.tensor(x)
+    arguments: dict[str, Literal]
+    if over == list(range(1, rank - 1)) and rank in (4, 5):
+        module, arguments = f"nn.InstanceNorm{rank - 2}d", {"num_features": channels, "eps": epsilon, "affine": affine}
+    elif over == list(range(1, rank)) and rank >= 3:
+        module, arguments = (
+            "nn.GroupNorm",
+            {"num_groups": 1, "num_channels": channels, "eps": epsilon, "affine": affine},
+        )
+    elif over == [rank - 1] and not tensor.first:
+        module = "nn.LayerNorm"
+        arguments = {"normalized_shape": channels, "eps": epsilon, "elementwise_affine": affine}
+    else:
+        return False
+    if module != "nn.LayerNorm":
+        tensor = c.first(x)
+    given = {weight.attribute for weight in weights}
+    fills = {role: fill for role, fill in (("weight", 1.0), ("bias", 0.0)) if affine and role not in given}
+    c.module(
+        node, tensor, module, arguments, weights, first=tensor.first, what="norm", fills=fills, nodes=unique(fits.nodes)
+    )
+    return True
+
+
+def _affine(c: Context, fits: Match, channels: int) -> list[Weight] | None:
+    """Return a norm's weight and bias; None where one is not a weight for each channel."""
+    found = []
+    for role, attribute in (("%gamma", "weight"), ("%beta", "bias")):
+        ref = fits.tensors.get(role)
+        if ref is None:
+            continue
+        shape = c.shape(ref)
+        if not c.weight(ref) or not shape or shape[-1] != channels or any(size != 1 for size in shape[:-1]):
+            return None
+        found.append(Weight(c.weight(ref), attribute, (), (channels,)))
+    return found
+
+
+def _activation(module: str, **numbers: str) -> _Step:
+    """Return what adds the step of an activation; ``numbers`` maps its arguments to the pattern's constants."""
+
+    def add(c: Context, node: Node, fits: Match) -> bool:
+        tensor = c.tensor(fits.tensors["$x"])
+        arguments: dict[str, Literal] = {}
+        for argument, name in numbers.items():
+            value = c.value(fits.tensors[name])
+            if value is None or value.size != 1:
+                return False
+            arguments[argument] = plain(value)
+        slope = arguments.get("negative_slope", 0.5)
+        if not isinstance(slope, float) or not 0 < slope < 1:
+            return False
+        c.module(node, tensor, module, arguments, first=tensor.first, nodes=unique(fits.nodes), what=module[3:].lower())
+        return True
+
+    return add
+
+
+_TABLE: tuple[tuple[tuple[str, ...], _Step, dict[str, tuple[str, ...]]], ...] = (
+    (_NORMS, _moving_norm, _MOVING),
+    (_NORMS, _norm, _OF_BATCH),
+    (
+        ("Minimum(Maximum($x, #0), #6)", "Maximum(Minimum($x, #6), #0)", "Minimum(Relu($x), #6)"),
+        _activation("nn.ReLU6"),
+        RULES,
+    ),
+    (("RealDiv(Mul($x, shifted($x)), #6)", "Mul($x, RealDiv(shifted($x), #6))"), _activation("nn.Hardswish"), RULES),
+    (("RealDiv(shifted($x), #6)",), _activation("nn.Hardsigmoid"), RULES),
+    (("Mul($x, Sigmoid($x))",), _activation("nn.SiLU"), RULES),
+    (("Maximum($x, Mul($x, &slope))",), _activation("nn.LeakyReLU", negative_slope="&slope"), RULES),
+    (("Sub(Relu($x), Mul(Relu(Neg($x)), &slope))",), _activation("nn.LeakyReLU", negative_slope="&slope"), RULES),
+    (("Mul($x, Tanh(Softplus($x)))",), _activation("nn.Mish"), RULES),
+)
+_BY_ROOT: dict[str, list[tuple[Term, _Step]]] = {}
+for _patterns, _step, _rules in _TABLE:
+    for _pattern in _patterns:
+        _term = parse(_pattern, _rules)
+        for _op in sorted(roots(_term)):
+            _BY_ROOT.setdefault(_op, []).append((_term, _step))
+
+
+class Idioms:
+    """The idioms of the data path by their last node. What they stand for has steps too, until `live_steps`."""
+
+    def __init__(self, data: DataPath, context: Context) -> None:
+        self.data, self.context = data, context
+        readers = dict(data.readers)
+        self.dropouts = {name: idiom for name, idiom in find_idioms(data).items() if idiom.kind == DROPOUT}
+        data.readers.update(readers)
+
+    def lower(self, node: Node) -> bool:
+        """Add the step of an idiom that ends with ``node``; tell whether one does."""
+        dropout = self.dropouts.get(node.name)
+        if dropout is not None:
+            _dropout(self.context, node, dropout)
+            return True
+        for term, step in _BY_ROOT.get(op_of(node), ()):
+            fits = match(self.data, term, Ref(node.name))
+            if fits is not None and step(self.context, node, fits):
+                return True
+        return False
+
+
+def unique(nodes: Iterable[str]) -> tuple[str, ...]:
+    """Return the nodes of a match, each once, in the order of the graph as far as a match tells."""
+    return tuple(reversed(dict.fromkeys(nodes)))
+
+
+def _dropout(c: Context, node: Node, idiom: Found) -> None:
+    """Dropout: nn.Dropout, which rests in inference. Where its rate is a constant, the graph keeps it running."""
+    rate = idiom.numbers.get("rate", 0.5)
+    tensor: Tensor = c.tensor(Ref(idiom.x))
+    nodes = unique(idiom.nodes)
+    c.module(node, tensor, "nn.Dropout", {"p": rate}, first=tensor.first, what="dropout", nodes=nodes)
+    c.steps[-1].random = len(nodes) > 1 and "rate" in idiom.numbers

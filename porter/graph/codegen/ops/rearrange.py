@@ -1,0 +1,185 @@
+"""Ops that join, divide, repeat and pick parts of tensors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from porter.graph.codegen.context import Context, Lowerings, plain
+from porter.graph.codegen.operands import Operands
+from porter.graph.codegen.ops.array import sizes_of
+from porter.graph.codegen.ops.elementwise import binary_layout, operand
+from porter.graph.codegen.sizes import Size
+from porter.graph.codegen.step import Step
+from porter.graph.codegen.tensor import Tensor, Untranslated
+from porter.graph.graph import Node, Ref
+
+LOWERINGS = Lowerings()
+
+
+@LOWERINGS.of("Split SplitV")
+def split(c: Context, node: Node) -> None:
+    data, axis = (1, 0) if node.op == "Split" else (0, 2)
+    tensor = c.tensor(node.inputs[data])
+    place = tensor.axis(c.ints(node, axis)[0])
+    count = node.integer("num_split")
+    o = Operands(c.tensor)
+    sizes = c.ints(node, 1) if node.op == "SplitV" else []
+    parts = f"split({sizes}, {place})" if sizes else f"chunk({count}, {place})"
+    if count == 1:
+        c.alias(node, tensor)
+        return
+    step = Step(node.name, [node.name], [], expression=f"{o(tensor)}.{parts}", what="split")
+    step.inputs = o.names
+    c.add(step, *(Ref(node.name, slot) for slot in range(count)), first=tensor.first)
+
+
+@LOWERINGS.of("Unpack")
+def unpack(c: Context, node: Node) -> None:
+    tensor = c.tensor(node.inputs[0])
+    o = Operands(c.tensor)
+    axis = node.integer("axis") % tensor.rank
+    left = tensor.without([at for at in range(tensor.rank) if at != axis])
+    text, place = (o.last(tensor), axis) if left is None else (o(tensor), tensor.axis(axis))
+    step = Step(node.name, [node.name], o.names, expression=f"{text}.unbind({place})", what="unbind")
+    c.add(step, *(Ref(node.name, slot) for slot in range(node.integer("num"))), first=bool(left))
+
+
+@LOWERINGS.of("Pack")
+def pack(c: Context, node: Node) -> None:
+    o = Operands(c.tensor)
+    texts = [o.last(c.tensor(ref)) for ref in node.inputs]
+    axis = node.integer("axis") % len(c.shape(Ref(node.name)))
+    c.expression(node, o, f"torch.stack([{', '.join(texts)}], {axis})", what="stack")
+
+
+@LOWERINGS.of("Tile")
+def tile(c: Context, node: Node) -> None:
+    tensor = c.tensor(node.inputs[0])
+    o = Operands(c.tensor)
+    times = tensor.stored(sizes_of(c, node, 1))
+    c.expression(node, o, f"{o(tensor)}.tile({o.sizes(times)})", first=tensor.first)
+
+
+@LOWERINGS.of("BroadcastTo")
+def broadcast_to(c: Context, node: Node) -> None:
+    o = Operands(c.tensor)
+    first = binary_layout(c, node)
+    text = operand(c, o, node.inputs[0], node, first)
+    sizes = Tensor("", c.shape(Ref(node.name)), first).stored(sizes_of(c, node, 1))
+    c.expression(node, o, f"{text}.expand({o.sizes(sizes)})", first=first, what="expand")
+
+
+@LOWERINGS.of("ReverseV2")
+def reverse(c: Context, node: Node) -> None:
+    tensor = c.tensor(node.inputs[0])
+    o = Operands(c.tensor)
+    axes = sorted(tensor.axis(axis) for axis in c.ints(node, 1))
+    c.expression(node, o, f"{o(tensor)}.flip({', '.join(map(str, axes))})", first=tensor.first, what="flip")
+
+
+@LOWERINGS.of("GatherV2 Gather")
+def gather(c: Context, node: Node) -> None:
+    axis = c.ints(node, 2)[0] if len(node.inputs) > 2 else 0
+    if node.integer("batch_dims"):
+        raise Untranslated("it gathers with batch_dims")
+    tensor = c.tensor(node.inputs[0])
+    axis %= tensor.rank
+    indices = c.value(node.inputs[1])
+    o = Operands(c.tensor)
+    if indices is None:
+        index = o.last(c.tensor(node.inputs[1])) if c.is_data(node.inputs[1]) else o(c.tensor(node.inputs[1]))
+        text = f"{o.last(tensor)}[{':, ' * axis}{index}]"
+        c.expression(node, o, text, what="gather")
+        return
+    if indices.ndim == 1:
+        text = f"{o(tensor)}[{':, ' * tensor.axis(axis)}{indices.tolist()}]"
+        c.expression(node, o, text, first=tensor.first, what="gather")
+        return
+    text = f"{o.last(tensor)}[{':, ' * axis}{plain(indices) if not indices.ndim else indices.tolist()}]"
+    c.expression(node, o, text, what="gather")
+
+
+@LOWERINGS.of("Select SelectV2")
+def select(c: Context, node: Node) -> None:
+    o = Operands(c.tensor)
+    first = binary_layout(c, node)
+    condition = c.shape(node.inputs[0])
+    if node.op == "Select" and len(condition) == 1 and len(c.shape(Ref(node.name))) > 1:
+        raise Untranslated("its condition chooses rows")
+    texts = [operand(c, o, ref, node, first) for ref in node.inputs]
+    c.expression(node, o, f"torch.where({', '.join(texts)})", first=first, what="where")
+
+
+@LOWERINGS.of("ArgMax ArgMin")
+def index_of_extreme(c: Context, node: Node) -> None:
+    tensor = c.tensor(node.inputs[0])
+    o = Operands(c.tensor)
+    axis = (c.ints(node, 1)[0] if len(node.inputs) > 1 else 0) % tensor.rank
+    left = tensor.without([at for at in range(tensor.rank) if at != axis])
+    text, place = (o.last(tensor), axis) if left is None else (o(tensor), tensor.axis(axis))
+    c.expression(node, o, f"{text}.{node.op.lower()}({place})", first=bool(left))
+
+
+@LOWERINGS.of("TopKV2 TopK")
+def top_k(c: Context, node: Node) -> None:
+    tensor = c.last(node.inputs[0])
+    o = Operands(c.tensor)
+    count = c.ints(node, 1)[0] if len(node.inputs) > 1 else node.integer("k")
+    step = Step(node.name, [node.name], [], expression=f"{o(tensor)}.topk({count})", what="top k")
+    step.inputs = o.names
+    c.add(step, Ref(node.name), Ref(node.name, 1))
+
+
+@LOWERINGS.of("ClipByValue")
+def clip(c: Context, node: Node) -> None:
+    tensor = c.tensor(node.inputs[0])
+    o = Operands(c.tensor)
+    low, high = (c.number(node, at) for at in (1, 2))
+    c.expression(node, o, f"{o(tensor)}.clamp({low!r}, {high!r})", first=tensor.first, what="clamp")
+
+
+@LOWERINGS.of("MirrorPad")
+def mirror_pad(c: Context, node: Node) -> None:
+    tensor = c.tensor(node.inputs[0])
+    flat = sizes_of(c, node, 1)
+    stored = tensor.stored(list(zip(flat[::2], flat[1::2], strict=True)))
+    o = Operands(c.tensor)
+    if node.text("mode") == "REFLECT" and tensor.rank > 2 and stored[:2] == [(0, 0), (0, 0)]:
+        sides = o.sizes([side for pair in reversed(stored[2:]) for side in pair])
+        c.expression(node, o, f'F.pad({o(tensor)}, ({sides}), mode="reflect")', first=tensor.first, what="reflect pad")
+        return
+    sides = ", ".join(f"({o.sizes(list(pair))})" for pair in stored)
+    edge = 1 if node.text("mode") == "REFLECT" else 0
+    text = f"mirror_pad({o(tensor)}, ({sides}), {edge})"
+    c.expression(node, o, text, first=tensor.first, what="mirror pad", helpers={"mirror_pad"})
+
+
+@LOWERINGS.of("Einsum")
+def einsum(c: Context, node: Node) -> None:
+    o = Operands(c.tensor)
+    equation = node.text("equation")
+    if not set(equation) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ,->."):
+        raise Untranslated("its equation has other signs than letters")
+    texts = [o.last(c.tensor(ref)) for ref in node.inputs]
+    c.expression(node, o, f'torch.einsum("{equation}", {", ".join(texts)})')
+
+
+@LOWERINGS.of("Cumsum")
+def cumulative_sum(c: Context, node: Node) -> None:
+    tensor = c.tensor(node.inputs[0])
+    if node.flag("exclusive") or node.flag("reverse"):
+        raise Untranslated("it is exclusive or reversed")
+    o = Operands(c.tensor)
+    c.expression(node, o, f"{o(tensor)}.cumsum({tensor.axis(c.ints(node, 1)[0])})", first=tensor.first)
+
+
+@LOWERINGS.of("Fill")
+def fill(c: Context, node: Node) -> None:
+    o = Operands(c.tensor)
+    sizes: list[Any] = sizes_of(c, node, 0)
+    if not any(isinstance(size, Size) for size in sizes):
+        raise Untranslated("it fills a shape that no input has")
+    text = f"torch.full(({o.sizes(sizes)},), {c.number(node, 1)!r})"
+    if o.names:
+        text = text[:-1] + ", device={0}.device, dtype={0}.dtype)"
+    c.expression(node, o, text)

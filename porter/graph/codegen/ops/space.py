@@ -1,0 +1,78 @@
+"""Ops that exchange space with the batch or the channels, and atrous convolutions, which older TensorFlow writes so."""
+
+from __future__ import annotations
+
+from porter.graph.codegen.context import Context, Lowerings
+from porter.graph.codegen.operands import Operands
+from porter.graph.codegen.ops.convolution import Window, add_convolution, layer_of, pictures
+from porter.graph.codegen.tensor import Untranslated
+from porter.graph.graph import Node
+
+LOWERINGS = Lowerings()
+_CONVOLUTIONS = ("Conv2D", "DepthwiseConv2dNative")
+
+
+@LOWERINGS.of("DepthToSpace SpaceToDepth")
+def exchange(c: Context, node: Node) -> None:
+    tensor = pictures(c, node)
+    o = Operands(c.tensor)
+    helper = "depth_to_space" if node.op == "DepthToSpace" else "space_to_depth"
+    text = f"{helper}({o(tensor)}, {o.argument('block', node.integer('block_size'))})"
+    c.expression(node, o, text, first=not node.channels_first, what=helper.replace("_", " "), helpers={helper})
+
+
+@LOWERINGS.of("SpaceToBatchND")
+def space_to_batch(c: Context, node: Node) -> None:
+    if _atrous(c, node):
+        return
+    _moved(c, node, "space_to_batch")
+
+
+@LOWERINGS.of("BatchToSpaceND")
+def batch_to_space(c: Context, node: Node) -> None:
+    _moved(c, node, "batch_to_space")
+
+
+def _moved(c: Context, node: Node, helper: str) -> None:
+    tensor = c.first(node.inputs[0])
+    block, sides = c.ints(node, 1), c.arithmetic.of(node.inputs[2])
+    if tensor.rank != 4 or len(block) != 2 or sides is None:
+        raise Untranslated("its blocks are not those of pictures, or its sides follow data")
+    o = Operands(c.tensor)
+    (top, bottom), (left, right) = sides.reshape(2, 2).tolist()
+    text = f"{helper}({o(tensor)}, ({o.sizes(block)}), ({o.sizes([left, right, top, bottom])}))"
+    c.expression(node, o, text, first=True, what=helper.replace("_", " "), helpers={helper})
+
+
+def _atrous(c: Context, node: Node) -> bool:
+    """Add an atrous convolution where ``node`` and a BatchToSpaceND enclose a plain one; tell whether they do."""
+    inner = c.reader(node.name, *_CONVOLUTIONS)
+    end = c.reader(inner.name, "BatchToSpaceND") if inner is not None else None
+    if inner is None or end is None or inner.text("padding") != "VALID" or inner.channels_first:
+        return False
+    if set(inner.ints("strides")) != {1} or set(inner.ints("dilations") or (1,)) != {1}:
+        return False
+    block = tuple(c.ints(node, 1))
+    pads = _base_pads(c, node, end)
+    tensor = c.first(node.inputs[0])
+    if pads is None or len(block) != 2 or tuple(c.ints(end, 1)) != block or not c.weight(inner.inputs[1]):
+        return False
+    layer = layer_of(c, inner, tensor.shape[-1])
+    same = all(p == (k - 1) * d // 2 and k % 2 for p, k, d in zip(pads, layer.sides, block, strict=True))
+    window = Window((1, 1), block, pads, "SAME" if same else "VALID")
+    add_convolution(c, end, tensor, layer, window, (node.name, inner.name, end.name))
+    return True
+
+
+def _base_pads(c: Context, node: Node, end: Node) -> tuple[int, ...] | None:
+    """Return the padding that an atrous convolution has on each side, if it is the same on both for every input."""
+    found = []
+    for run in c.facts.runs:
+        pads, crops = run.values.get(node.inputs[2]), run.values.get(end.inputs[2])
+        if pads is None or crops is None:
+            return None
+        base = (pads - crops).reshape(-1, 2).tolist()
+        if any(before != after for before, after in base) or crops.reshape(-1, 2)[:, 0].any():
+            return None
+        found.append(tuple(int(before) for before, _ in base))
+    return found[0] if found[0] == found[1] else None

@@ -1,0 +1,190 @@
+"""Regions: a network's steps as a tree of the blocks, scopes and layers that become classes.
+
+A set of steps is a region if nothing that it computes leaves it and comes back: then one call can stand for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from porter.graph.codegen.step import Step
+
+BLOCK, LAYER, SCOPE = "block", "layer", "scope"
+_MOST = 0.7
+"""The scope of the network has this part of its steps; heads are often beside it."""
+
+
+@dataclass(eq=False)
+class Region:
+    """Steps that one module stands for. ``items`` are its steps and the regions inside, in forward order.
+
+    ``inputs`` are the tensors that it reads from outside, in the order of their first use, and ``outputs`` those that
+    others read. ``scope`` is the scope that names are relative to.
+    """
+
+    name: str
+    kind: str
+    scope: str
+    items: list[Region | Step]
+    inputs: list[str] = field(default_factory=list)
+    outputs: list[str] = field(default_factory=list)
+
+    def steps(self) -> Iterator[Step]:
+        """Yield its steps, those of the regions inside too."""
+        for item in self.items:
+            if isinstance(item, Region):
+                yield from item.steps()
+            else:
+                yield item
+
+    def regions(self) -> Iterator[Region]:
+        """Yield the regions inside, the inner ones first."""
+        for item in self.items:
+            if isinstance(item, Region):
+                yield from item.regions()
+                yield item
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A set of nodes that may become a region."""
+
+    name: str
+    kind: str
+    nodes: frozenset[str]
+
+
+def build_regions(steps: Sequence[Step], candidates: Iterable[Candidate], outputs: Sequence[str]) -> Region:
+    """Return the network as a tree. Earlier candidates win where two overlap."""
+    return _Builder(steps, outputs).build(candidates)
+
+
+def rebuilt(root: Region, without: set[int]) -> Region:
+    """Return the tree without the regions whose ids are in ``without``: their items take their place."""
+    steps = sorted(root.steps(), key=lambda step: 0)  # forward order already
+    kept = [region for region in root.regions() if id(region) not in without]
+    builder = _Builder(steps, root.outputs)
+    sets = [(region, frozenset(map(id, region.steps()))) for region in kept]
+    return builder.tree([(region.name, region.kind, members) for region, members in sets])
+
+
+class _Builder:
+    """Places steps in a tree of sets that hold each other whole or share nothing."""
+
+    def __init__(self, steps: Sequence[Step], outputs: Sequence[str]) -> None:
+        self.steps, self.outputs = list(steps), list(outputs)
+        self.at = {tensor: place for place, step in enumerate(self.steps) for tensor in step.computes}
+        self.place = {id(step): place for place, step in enumerate(self.steps)}
+        self.reads = [{tensor for tensor in step.inputs if tensor in self.at} for step in steps]
+        self.below, self.above = self._reached()
+
+    def _reached(self) -> tuple[list[int], list[int]]:
+        """Return, for each step, the steps that depend on it and those that it depends on, as bits."""
+        above = [0] * len(self.steps)
+        below = [0] * len(self.steps)
+        for place, tensors in enumerate(self.reads):
+            for tensor in tensors:
+                source = self.at[tensor]
+                above[place] |= above[source] | 1 << source
+        for place in reversed(range(len(self.steps))):
+            for tensor in self.reads[place]:
+                below[self.at[tensor]] |= below[place] | 1 << place
+        return below, above
+
+    def build(self, candidates: Iterable[Candidate]) -> Region:
+        accepted: list[tuple[str, str, frozenset[int]]] = []
+        for candidate in candidates:
+            members = frozenset(id(step) for step in self.steps if step.node in candidate.nodes)
+            if 2 <= len(members) < len(self.steps) and self._fits(members, accepted):
+                accepted.append((candidate.name, candidate.kind, members))
+        return self.tree(accepted)
+
+    def _fits(self, members: frozenset[int], accepted: Iterable[tuple[str, str, frozenset[int]]]) -> bool:
+        nested = all(members < other or other < members or not members & other for _, _, other in accepted)
+        return nested and self._whole(members)
+
+    def _whole(self, members: frozenset[int]) -> bool:
+        """Tell whether no path leaves the set and comes back."""
+        own = below = above = 0
+        for member in members:
+            place = self.place[member]
+            own |= 1 << place
+            below |= self.below[place]
+            above |= self.above[place]
+        return not below & above & ~own
+
+    def tree(self, sets: Sequence[tuple[str, str, frozenset[int]]]) -> Region:
+        """Return the tree of nested sets of steps."""
+        root = Region("", BLOCK, "", [])
+        home: dict[int, Region] = {id(step): root for step in self.steps}
+        parents: dict[int, Region] = {}
+        for name, kind, members in sorted(sets, key=lambda each: -len(each[2])):
+            region = Region(name, kind, "", [])
+            parents[id(region)] = home[next(iter(members))]
+            parents[id(region)].items.append(region)
+            home |= dict.fromkeys(members, region)
+        for step in self.steps:
+            home[id(step)].items.append(step)
+        self._settle(root)
+        return root
+
+    def _settle(self, region: Region) -> None:
+        """Sort a region's items, dissolving regions that read each other, and find what goes in and out."""
+        while (tangled := self._sort(region)) is not None:
+            at = region.items.index(tangled)
+            region.items[at : at + 1] = tangled.items
+        own = {tensor for step in region.steps() for tensor in step.computes}
+        found = {tensor: None for step in region.steps() for tensor in step.inputs if tensor not in own}
+        region.inputs = list(found)
+        region.outputs = self._read_outside(own)
+        region.scope = _scope([step.node for step in region.steps()], 1.0 if region.name else _MOST)
+        for item in region.items:
+            if isinstance(item, Region):
+                self._settle(item)
+
+    def _read_outside(self, own: set[str]) -> list[str]:
+        found: dict[str, None] = {}
+        for step in self.steps:
+            if not own.intersection(step.computes):
+                found |= dict.fromkeys(tensor for tensor in step.inputs if tensor in own)
+        found |= dict.fromkeys(tensor for tensor in self.outputs if tensor in own)
+        return sorted(found, key=lambda tensor: (self.at[tensor], self.steps[self.at[tensor]].computes.index(tensor)))
+
+    def _sort(self, region: Region) -> Region | None:
+        """Put a region's items in forward order; return a region that is in a cycle with others, if there is one."""
+        members = [list(item.steps()) if isinstance(item, Region) else [item] for item in region.items]
+        owner = {tensor: number for number, steps in enumerate(members) for step in steps for tensor in step.computes}
+        needs = [
+            {owner[tensor] for step in steps for tensor in self.reads[self.place[id(step)]] if tensor in owner}
+            - {number}
+            for number, steps in enumerate(members)
+        ]
+        first = [min(self.place[id(step)] for step in steps) for steps in members]
+        ordered: list[int] = []
+        waiting = sorted(range(len(members)), key=lambda number: first[number])
+        done: set[int] = set()
+        while waiting:
+            ready = next((number for number in waiting if needs[number] <= done), None)
+            if ready is None:
+                tangled = [region.items[number] for number in waiting if isinstance(region.items[number], Region)]
+                return min((item for item in tangled if isinstance(item, Region)), key=lambda item: len(item.items))
+            waiting.remove(ready)
+            done.add(ready)
+            ordered.append(ready)
+        region.items = [region.items[number] for number in ordered]
+        return None
+
+
+def _scope(nodes: Sequence[str], most: float) -> str:
+    """Return the deepest scope that holds the part ``most`` of ``nodes``."""
+    parts = [node.split("/")[:-1] for node in nodes]
+    scope: list[str] = []
+    while True:
+        at = len(scope)
+        deeper = [part for part in parts if len(part) > at and part[:at] == scope]
+        names = [part[at] for part in deeper]
+        best = max(set(names), key=lambda name: (names.count(name), name)) if names else ""
+        if not best or names.count(best) < most * len(parts):
+            return "/".join(scope)
+        scope.append(best)

@@ -1,0 +1,128 @@
+"""graph_values: the values of a graph's variables and constants, and the graph frozen with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from porter.errors import PorterError, listing, plural
+from porter.formats.checkpoint import Checkpoint
+from porter.formats.input_digests import Inputs
+from porter.formats.roles import SHADOW_SUFFIX, VARIABLE
+from porter.formats.tensorflow.source import graph_file, saved_variables
+
+if TYPE_CHECKING:
+    from porter.graph.analysis.analysis import Analysis
+    from porter.graph.codegen.network import Network
+
+
+@dataclass(frozen=True)
+class GraphValues:
+    """The values of a graph's tensors by name.
+
+    ``variables`` are those that a checkpoint has, of a frozen graph its weights. ``pruned`` is the graph that computes
+    the outputs, without values of variables, and ``frozen`` returns it with them. ``average`` is ema or raw.
+    """
+
+    load: Callable[[str], np.ndarray]
+    variables: frozenset[str]
+    pruned: Any
+    frozen: Callable[[], Any]
+    average: str
+
+
+def graph_values(
+    analysis: Analysis, network: Network, checkpoint: str | Path | None, average: str, read: Inputs
+) -> GraphValues:
+    """Return the values that ``network`` needs: those of ``checkpoint``, or the graph's own.
+
+    ``read`` records which files were read. Raises PorterError where a variable has no value.
+    """
+    from porter.formats.tensorflow.tensorproto import tensor_values
+    from porter.graph.rewrite.freeze import freeze, variables
+    from porter.graph.rewrite.inline import inlined
+    from porter.graph.rewrite.prune import prune
+
+    path = analysis.source.path
+    pruned = prune(inlined(analysis.source.graph), analysis.paths.outputs, path)
+    nodes = {node.name: node for node in pruned.node}
+    needed = variables(pruned)
+    weights = {placed.weight.name for placed in network.weights}
+    own = frozenset(weights & set(analysis.all_variables))
+    entries: dict[str, str] = {}
+    opened: Checkpoint | None = None
+    if checkpoint is not None or needed:
+        opened = _opened(analysis, checkpoint, len(needed), read)
+        entries, average = _taken(opened, needed or sorted(own), analysis, average)
+    else:
+        average = "raw"
+    read.add([graph_file(path)])
+    read.close()
+
+    def load(name: str) -> np.ndarray:
+        if opened is not None and name in entries:
+            return opened[entries[name]]
+        if name not in nodes or nodes[name].op != "Const":
+            raise PorterError(f"{path}: {name} has no value: name the graph's checkpoint by `checkpoint`")
+        return tensor_values(path, name, nodes[name].attr["value"].tensor)
+
+    def frozen() -> Any:
+        graph = pruned
+        if entries and not needed:  # a frozen graph with the values of another checkpoint
+            graph = _with_variables(pruned, entries)
+        return freeze(graph, {name: load(name) for name in variables(graph)})
+
+    return GraphValues(load, own, pruned, frozen, average)
+
+
+def _with_variables(graph: Any, names: dict[str, str]) -> Any:
+    from tensorboard.compat.proto.graph_pb2 import GraphDef
+
+    from porter.export.written_network import variable_of
+
+    kept = GraphDef(versions=graph.versions, library=graph.library)
+    kept.node.extend(variable_of(node) if node.op == "Const" and node.name in names else node for node in graph.node)
+    return kept
+
+
+def _opened(analysis: Analysis, checkpoint: str | Path | None, count: int, read: Inputs) -> Checkpoint:
+    """Return the checkpoint that has the variables' values: the user's, or the one beside a SavedModel."""
+    path = analysis.source.path
+    place = Path(checkpoint) if checkpoint is not None else saved_variables(path)
+    if place is None:
+        raise PorterError(f"{path} is not frozen, and its {plural(count, 'variable')} need values: give `checkpoint`")
+    return read.open(place)
+
+
+def _taken(checkpoint: Checkpoint, names: list[str], analysis: Analysis, average: str) -> tuple[dict[str, str], str]:
+    """Return the entry of each variable, and whether averages are taken."""
+    found: dict[str, str] = {}
+    for name in names:
+        wanted = (name, analysis.object_name(name))
+        entry = next((each for each in wanted if each and _has(checkpoint, each)), None)
+        if entry is not None:
+            found[name] = entry
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise PorterError(
+            f"{checkpoint.path} has no value for {plural(len(missing), 'variable')} of {analysis.source.path}: name "
+            f"the graph's own checkpoint{listing(missing)}"
+        )
+    trained = [entry for name, entry in found.items() if analysis.roles.get(name, VARIABLE) == VARIABLE]
+    averaged = [entry for entry in trained if entry + SHADOW_SUFFIX in checkpoint.entries]
+    if average == "auto":
+        moving = ("moving_mean", "moving_variance")
+        average = "ema" if all(e in averaged or e.endswith(moving) for e in trained) and averaged else "raw"
+    elif average == "ema" and not averaged:
+        raise PorterError(f'{checkpoint.path} holds no moving average: take `average="auto"`')
+    if average == "ema":
+        found = {name: e + SHADOW_SUFFIX if e + SHADOW_SUFFIX in checkpoint.entries else e for name, e in found.items()}
+    return found, average
+
+
+def _has(checkpoint: Checkpoint, name: str) -> bool:
+    return name in checkpoint.entries or name + SHADOW_SUFFIX in checkpoint.entries

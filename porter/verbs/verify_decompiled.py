@@ -1,0 +1,97 @@
+"""verify_decompiled: a decompiled network with another checkpoint, against TensorFlow running the kept graph."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from porter.errors import PorterError
+from porter.export.written_network import GRAPH, RECORD, SOURCE
+from porter.files.installed import require_package
+from porter.files.json import read_json
+from porter.files.progress import Track, untracked
+from porter.formats.input_digests import Inputs
+from porter.graph.codegen.network import WEIGHTS
+from porter.parity.compare import Report
+from porter.runners.tensorflow_settings import before_tensorflow
+from porter.verbs.cut_graph import cut_graph
+from porter.verbs.inspect import open_graph
+from porter.verbs.port_written import port_written
+
+
+@dataclass(frozen=True)
+class VerifiedNetwork:
+    """The verdict on a decompiled network with the weights of a checkpoint. True if parity holds."""
+
+    folder: Path
+    model: str
+    average: str
+    inputs: str
+    report: Report
+    digests: Mapping[Path, str]
+
+    def __bool__(self) -> bool:
+        return bool(self.report)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything as plain values for JSON."""
+        return {
+            "ok": bool(self),
+            "folder": str(self.folder),
+            "model": self.model,
+            "average": self.average,
+            "inputs": self.inputs,
+            "verification": self.report.as_dict(),
+            "sha256": {str(path): digest for path, digest in self.digests.items()},
+        }
+
+
+def verify_decompiled(
+    folder: str | Path,
+    checkpoint: str | Path | None,
+    *,
+    average: str = "auto",
+    trust_code: bool = False,
+    trust_graph: bool = False,
+    track: Track[Any] = untracked,
+) -> VerifiedNetwork:
+    """Compare the source in ``folder``, filled with ``checkpoint``, with TensorFlow running the graph beside it.
+
+    The source runs only if it is what porter writes for that graph, byte for byte, or with ``trust_code``: a folder may
+    come from anybody. ``average`` and ``trust_graph`` are as in porter.verbs.decompile.
+
+    Raises PorterError, FormatError.
+    """
+    from porter.verbs.decompile import written_network
+    from porter.verbs.graph_values import graph_values
+    from porter.verbs.verify_written import verify_written
+
+    folder = Path(folder)
+    if checkpoint is None:
+        raise PorterError(f"{folder} keeps its graph without values: give the `checkpoint` to verify")
+    facts = read_json(folder / RECORD)
+    analysis = cut_graph(open_graph(folder / GRAPH, facts.get("size")), (), facts.get("outputs", ()))
+    program, network = written_network(analysis, str(facts["model"]))
+    if network is None:
+        raise PorterError(f"{folder / GRAPH} has ops without a translation: list them with `port decompile`")
+    source = (folder / SOURCE).read_bytes()
+    if sha256(source).digest() != sha256(network.source.encode()).digest() and not trust_code:
+        raise PorterError(
+            f"{folder / SOURCE} is not what porter writes for the graph beside it, so porter does not run it: read it, "
+            "then set `trust_code=True`, or decompile the graph again"
+        )
+    require_package("torch", "torch")
+    require_package("tensorflow", "tf")
+    before_tensorflow()
+    read = Inputs(())
+    with tempfile.TemporaryDirectory(prefix="porter-") as room:
+        ported = port_written(folder, checkpoint=checkpoint, out=Path(room) / WEIGHTS, average=average)
+        values = graph_values(analysis, network, checkpoint, ported.average, read)
+        shutil.copyfile(folder / SOURCE, Path(room) / SOURCE)
+        report, images = verify_written(Path(room) / SOURCE, program, network, values, analysis, trust_graph, track)
+    return VerifiedNetwork(folder, network.name, ported.average, images, report, read.digests)

@@ -1,0 +1,94 @@
+"""verify_written: a written network, loaded again, against TensorFlow running its graph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from porter.errors import PorterError
+from porter.files.progress import Track
+from porter.parity.compare import ErrorAccumulator, Report
+from porter.runners.runner import Runner, run_all
+from porter.verbs.graph_values import GraphValues
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from porter.graph.analysis.analysis import Analysis
+    from porter.graph.codegen.network import Network, Output
+    from porter.graph.codegen.step import Program
+
+
+def verify_written(
+    source: Path,
+    program: Program,
+    network: Network,
+    values: GraphValues,
+    analysis: Analysis,
+    trust: bool,
+    track: Track[Any],
+) -> tuple[Report, str]:
+    """Compare the network in the file ``source`` with its graph at each block, and return the report and the images.
+
+    Pictures and noise run one at a time in float32 and float64. Where a block diverges, every layer is compared, so
+    that the report begins with the node that diverges first. Raises PorterError, FormatError.
+    """
+    from porter.runners.decompiled import DecompiledRunner, graph_runner, load_network, require_one_input, trial_images
+
+    path = analysis.source.path
+    given = require_one_input(program, path)
+    images = trial_images(given.shape, analysis.size)
+    module = load_network(source)
+    places = {name for name, _ in module.named_modules()}  # a source that its owner changed may lack some
+    graph = values.frozen()
+    ends = _followed(program)
+
+    def compared(everything: Sequence[Output], images: np.ndarray) -> Report:
+        outputs = [output for output in everything if output.path in places]
+        tensors = [*dict.fromkeys(output.tensor for output in outputs if output.tensor not in ends), *ends]
+        ours = DecompiledRunner(module, given, outputs, program.outputs)
+        theirs = graph_runner(graph, tensors, path, trust)
+        return _report(ours, theirs, images, _softmaxes(program, tensors), ends[-1], track)
+
+    report = compared(network.blocks, images)
+    if not report:
+        report = compared(network.outputs, images[:1])
+    pictures = f"{len(images)} images of {'x'.join(map(str, images.shape[1:]))}, pictures and noise"
+    return report, pictures
+
+
+def _report(
+    ours: Runner, theirs: Runner, images: np.ndarray, softmaxes: dict[str, str], judged: str, track: Track[Any]
+) -> Report:
+    sums = ErrorAccumulator(judged, softmaxes=softmaxes)
+    for at in track(range(len(images)), "verifying"):
+        batch = images[at : at + 1]
+        want, got = run_all(theirs, batch), run_all(ours, batch)
+        order = list(want["float64"])
+        sums.add({p: {name: run[name] for name in order if name in run} for p, run in got.items()}, want)
+    return sums.report()
+
+
+def _followed(program: Program) -> list[str]:
+    """Return the tensors that the network returns. Raises PorterError where none is a node's own output."""
+    ends = [port.source for port in program.outputs]
+    if any(" " in name for name in ends):
+        raise PorterError(f"the output {program.outputs[-1].tensor} only moves axes: name another by `outputs`")
+    return ends
+
+
+def _softmaxes(program: Program, tensors: Sequence[str]) -> dict[str, str]:
+    """Return the tensor whose softmax each of the network's outputs is, where both are compared."""
+    steps = {step.node: step for step in program.steps}
+    found: dict[str, str] = {}
+    for port in program.outputs:
+        step = steps.get(port.source)
+        if step is None or step.what != "softmax":
+            continue
+        below = steps.get(step.inputs[0])
+        while below is not None and below.node not in tensors and len(below.inputs) == 1 and not below.weights:
+            below = steps.get(below.inputs[0])
+        if below is not None and below.node in tensors:
+            found[port.source] = below.node
+    return found

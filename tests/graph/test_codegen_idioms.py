@@ -1,0 +1,206 @@
+"""Idioms, fused ops and conditions as PyTorch steps, against TensorFlow."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from helpers.steps import analysis_of, compare, program_of, variable
+from porter.graph.analysis.analysis import Analysis
+from porter.graph.codegen.lower import lower
+
+few = settings(
+    max_examples=5, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+@few
+@given(st.integers(1, 4), st.sampled_from([0.5, 0.75]), st.sampled_from([1e-4, 0.5, 1.0]), st.sampled_from([1.0, 2.0]))
+def test_local_response_norm(tf: Any, radius: int, beta: float, alpha: float, bias: float) -> None:
+    def build(x: Any) -> Any:
+        return tf.nn.local_response_normalization(x, radius, bias, alpha, beta) * 2.0
+
+    program = compare(tf, analysis_of(tf, build, (None, 3, 4, 7)))
+    assert program.steps[0].module == "nn.LocalResponseNorm"
+
+
+@few
+@given(
+    st.tuples(st.integers(3, 9), st.integers(3, 9)),
+    st.tuples(st.integers(2, 15), st.integers(2, 15)),
+    st.sampled_from([(False, False), (True, False), (False, True)]),
+)
+def test_bicubic_resizing_has_tensorflows_table(tf: Any, size: Any, new: Any, rule: Any) -> None:
+    def build(x: Any) -> Any:
+        return tf.raw_ops.ResizeBicubic(images=x, size=new, align_corners=rule[0], half_pixel_centers=rule[1])
+
+    # TensorFlow's places are float32, and its weights have 1,024 places: near the middle of two, they may differ.
+    compare(tf, analysis_of(tf, build, (None, *size, 3)), dtype="float32", largest=3e-3)
+
+
+@pytest.mark.parametrize("align", [False, True])
+def test_bilinear_resizing_in_float32_is_tensorflows_kernel(tf: Any, align: bool) -> None:
+    def build(x: Any) -> Any:
+        shape = tf.shape(x)[1:3] * 2
+        return tf.compat.v1.image.resize_bilinear(x, shape, align_corners=align) * 2.0
+
+    analysis = analysis_of(tf, build, (None, None, None, 3))
+    compare(tf, analysis, side=5, dtype="float32", largest=1e-6)
+    program = compare(tf, analysis, side=6)
+    text = program.steps[0].expression
+    assert "{0}.shape[2] * 2, {0}.shape[3] * 2" in text
+
+
+def fuse(analysis: Analysis, layer: str, fused: str, parts: list[str]) -> Analysis:
+    """Return the graph with one layer and the elementwise ops behind it as a fused op, as TensorFlow's remapper."""
+    graph = type(analysis.source.graph).FromString(analysis.source.graph.SerializeToString())
+    nodes = {node.name: node for node in graph.node}
+    first = next(node for node in graph.node if node.op == layer)
+    chain, extra = [first], []
+    for _ in parts:
+        follower = next(node for node in graph.node if node.input and node.input[0] == chain[-1].name)
+        extra += list(follower.input[1:])
+        chain.append(follower)
+    last = nodes[chain[-1].name]
+    last.op = fused
+    inputs = [*first.input, *extra]
+    del last.input[:]
+    last.input.extend(inputs)
+    for key in ("strides", "padding", "dilations", "data_format", "transpose_a", "transpose_b", "explicit_paddings"):
+        if key in first.attr:
+            last.attr[key].CopyFrom(first.attr[key])
+    last.attr["fused_ops"].list.s.extend(part.encode() for part in parts)
+    last.attr["num_args"].i = len(extra)
+    kept = [node for node in graph.node if node.name not in {node.name for node in chain[:-1]}]
+    del graph.node[:]
+    order = {node.name: at for at, node in enumerate(kept)}
+    graph.node.extend(
+        sorted(kept, key=lambda node: (node.name == last.name or node.name.startswith("out"), order[node.name]))
+    )
+    return Analysis(replace(analysis.source, graph=graph))
+
+
+@pytest.mark.parametrize(
+    ("layer", "fused"),
+    [("Conv2D", "_FusedConv2D"), ("DepthwiseConv2dNative", "_FusedDepthwiseConv2dNative"), ("MatMul", "_FusedMatMul")],
+)
+@pytest.mark.parametrize("activation", ["Relu", "Relu6", ""])
+def test_fused_layers_are_the_layers(tf: Any, layer: str, fused: str, activation: str) -> None:
+    def build(x: Any) -> Any:
+        if layer == "MatMul":
+            y = tf.matmul(x, variable(tf, 5, 8))
+        elif layer == "Conv2D":
+            y = tf.nn.conv2d(x, variable(tf, 3, 3, 4, 8), 2, "SAME")
+        else:
+            y = tf.nn.depthwise_conv2d(x, variable(tf, 3, 3, 4, 2), [1, 1, 1, 1], "VALID")
+        y = tf.nn.bias_add(y, variable(tf, 8, name="bias"))
+        return {"Relu": tf.nn.relu, "Relu6": tf.nn.relu6, "": tf.identity}[activation](y)
+
+    shape = (None, 5) if layer == "MatMul" else (None, 7, 6, 4)
+    plain = analysis_of(tf, build, shape)
+    parts = ["BiasAdd", *([activation] if activation else [])]
+    made = fuse(plain, layer, fused, parts)
+    assert fused in {node.op for node in made.source.graph.node}
+    program = compare(tf, made)
+    assert [step.module for step in program.steps] == [step.module for step in lower(plain).steps]
+
+
+def test_dropout_that_runs_in_inference_is_marked(tf: Any) -> None:
+    def build(x: Any) -> Any:
+        return [tf.nn.dropout(tf.nn.relu(x), rate=0.25) * 2.0]
+
+    program = program_of(analysis_of(tf, build, (None, 4, 4, 3)))
+    assert [(step.module, step.random) for step in program.steps if step.module] == [
+        ("nn.ReLU", False),
+        ("nn.Dropout", True),
+    ]
+    assert program.steps[1].arguments == {"p": 0.25}
+
+
+def test_training_conditions_take_the_side_of_inference(tf: Any) -> None:
+    def build(x: Any) -> Any:
+        training = tf.compat.v1.placeholder(tf.bool, (), "is_training")
+        y = tf.nn.conv2d(x, variable(tf, 3, 3, 3, 4), 1, "SAME")
+        y = tf.compat.v1.cond(training, lambda: tf.nn.dropout(y, rate=0.5), lambda: tf.identity(y))
+        return tf.nn.relu(y) * 2.0
+
+    tf.compat.v1.disable_control_flow_v2()
+    try:
+        program = program_of(analysis_of(tf, build, (None, 5, 5, 3)))
+    finally:
+        tf.compat.v1.enable_control_flow_v2()
+    assert [step.module for step in program.steps] == ["nn.Conv2d", "nn.Dropout", "nn.ReLU", ""]
+    assert [port.tensor for port in program.inputs] == ["x0"]
+    assert not program.steps[1].random
+
+
+def test_a_batch_norm_in_training_mode_uses_the_batch(tf: Any) -> None:
+    def build(x: Any) -> Any:
+        scale, offset = variable(tf, 4, name="g"), variable(tf, 4, name="b")
+        return tf.compat.v1.nn.fused_batch_norm(x, scale, offset, epsilon=1e-3, is_training=True)[0] * 2.0
+
+    program = compare(tf, analysis_of(tf, build, (None, 5, 6, 4)))
+    assert program.steps[0].arguments == {"num_features": 4, "eps": 0.001, "track_running_stats": False}
+
+
+def test_a_gamma_of_ones_is_no_tensor_of_the_graph(tf: Any) -> None:
+    def build(x: Any) -> Any:
+        ones = tf.constant(np.ones(80, np.float32))
+        rest = [variable(tf, 80, name=name) for name in ("beta", "mean")]
+        variance = tf.identity(tf.constant(np.linspace(0.5, 2, 80, dtype=np.float32), name="v"), name="v/read")
+        return tf.compat.v1.nn.fused_batch_norm(x, ones, *rest, variance, 1e-3, is_training=False)[0] * 2.0
+
+    step = compare(tf, analysis_of(tf, build, (None, 3, 3, 80))).steps[0]
+    assert step.fills == {"weight": 1.0}
+    assert [weight.attribute for weight in step.weights] == ["bias", "running_mean", "running_var"]
+
+
+def test_one_dimensional_and_computed_kernels(tf: Any) -> None:
+    def build(x: Any, sequence: Any) -> Any:
+        kernel = variable(tf, 3, 3, 4, 5)
+        mean, variance = tf.nn.moments(kernel, [0, 1, 2], keepdims=True)
+        y = tf.nn.conv2d(x, (kernel - mean) * tf.math.rsqrt(variance + 1e-5), 2, "SAME")
+        z = tf.nn.conv1d(sequence, variable(tf, 3, 4, 6, name="k"), 1, "SAME") + variable(tf, 6, name="b")
+        return [y * 2.0, tf.nn.relu(z)]
+
+    compare(tf, analysis_of(tf, build, (None, 7, 6, 4), (None, 9, 4)))
+
+
+def test_explicit_and_asymmetric_padding(tf: Any) -> None:
+    def build(x: Any) -> Any:
+        even = tf.pad(x, [[0, 0], [1, 1], [2, 2], [0, 0]])
+        odd = tf.pad(x, [[0, 0], [0, 1], [0, 1], [0, 0]])
+        kernel = variable(tf, 3, 3, 4, 5)
+        return [
+            tf.nn.conv2d(even, kernel, 2, "VALID") * 2.0,
+            tf.nn.conv2d(odd, kernel, 2, "VALID") * 2.0,
+            tf.nn.conv2d(x, kernel, 1, [[0, 0], [1, 2], [0, 1], [0, 0]]) * 2.0,
+            tf.nn.conv2d(x, kernel, 1, [[0, 0], [1, 1], [2, 2], [0, 0]]) * 2.0,
+        ]
+
+    program = compare(tf, analysis_of(tf, build, (None, 7, 6, 4)))
+    folded = [step for step in program.steps if step.arguments.get("padding") == (1, 2)]
+    assert len(folded) == 2
+    assert len(folded[0].nodes) == 2
+
+
+def test_elementwise_math(tf: Any) -> None:
+    def build(x: Any) -> Any:
+        y = tf.abs(x) + 0.5
+        return [
+            tf.sqrt(y) + tf.math.rsqrt(y) + tf.math.log(y) + tf.exp(x) - tf.square(x) + tf.math.erf(x),
+            tf.floor(x * 3.0) + tf.math.ceil(x * 3.0) + tf.math.rint(x * 3.0) + tf.sign(x) - (-x),
+            tf.pow(y, 1.5) / y + tf.math.reciprocal(y) + tf.sin(x) * tf.cos(x) + tf.tanh(x) + tf.nn.softsign(x),
+            tf.clip_by_value(x, -0.5, 0.25) + tf.add_n([x, y, x * y]) + tf.nn.log_softmax(x),
+            tf.cast(tf.logical_and(x > 0.0, y < 1.0), tf.float32) + tf.cumsum(x, 1),
+            tf.cast(tf.argmax(x, -1), tf.float32) + tf.reduce_sum(x, [1]),
+            tf.einsum("nc,nd->ncd", x, y),
+            tf.nn.top_k(x, 2)[0] * 2.0,
+        ]
+
+    compare(tf, analysis_of(tf, build, (None, 5)))

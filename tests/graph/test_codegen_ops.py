@@ -1,0 +1,312 @@
+"""Single ops as PyTorch steps, against TensorFlow in float64 over their attributes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from helpers.steps import analysis_of, compare, variable
+from porter.graph.codegen.lower import lower
+
+few = settings(
+    max_examples=6, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+sides = st.integers(1, 4)
+sizes = st.tuples(st.integers(5, 12), st.integers(5, 12))
+corners = st.sampled_from([(False, False), (True, False), (False, True)])
+
+
+@few
+@given(sizes, st.tuples(sides, sides), st.integers(1, 3), st.integers(1, 2), st.sampled_from(["SAME", "VALID"]))
+def test_convolutions(tf: Any, size: Any, kernel: Any, stride: int, dilation: int, padding: str) -> None:
+    dilation = 1 if stride > 1 else dilation
+
+    def build(x: Any) -> Any:
+        y = tf.nn.conv2d(x, variable(tf, *kernel, 4, 6), stride, padding, dilations=dilation, name="a")
+        y = tf.nn.bias_add(y, variable(tf, 6, name="bias"))
+        strides = [1, stride, stride, 1]
+        z = tf.nn.depthwise_conv2d(x, variable(tf, *kernel, 4, 2, name="d"), strides, padding, dilations=[dilation] * 2)
+        grouped = tf.nn.conv2d(x, variable(tf, *kernel, 2, 6, name="g"), stride, padding, name="b")
+        return [y, z + variable(tf, 8, name="other"), grouped]
+
+    if padding == "VALID" and any((k - 1) * dilation >= side for k, side in zip(kernel, size, strict=True)):
+        return
+    compare(tf, analysis_of(tf, build, (None, *size, 4)))
+
+
+@few
+@given(sizes, st.tuples(sides, sides), st.integers(1, 3), st.sampled_from(["SAME", "VALID"]))
+def test_pools(tf: Any, size: Any, kernel: Any, stride: int, padding: str) -> None:
+    analysis = analysis_of(
+        tf,
+        lambda x: [tf.nn.max_pool2d(x, kernel, stride, padding), tf.nn.avg_pool2d(x, kernel, stride, padding)],
+        (None, *size, 3),
+    )
+    compare(tf, analysis)
+
+
+@few
+@given(st.integers(3, 6), sides, st.integers(1, 2), st.sampled_from(["SAME", "VALID"]))
+def test_three_dimensions(tf: Any, size: int, kernel: int, stride: int, padding: str) -> None:
+    kernel = min(kernel, size)
+
+    def build(x: Any) -> Any:
+        strides = [1, stride, stride, stride, 1]
+        y = tf.nn.conv3d(x, variable(tf, kernel, kernel, kernel, 2, 3), strides, padding) + variable(tf, 3, name="b")
+        return [y, tf.nn.max_pool3d(x, kernel, stride, padding), tf.nn.avg_pool3d(x, kernel, stride, padding)]
+
+    compare(tf, analysis_of(tf, build, (None, size, size + 1, size, 2)))
+
+
+@few
+@given(sizes, st.tuples(sides, sides), st.integers(1, 3), st.sampled_from(["SAME", "VALID"]), st.booleans())
+def test_transposed_convolutions(tf: Any, size: Any, kernel: Any, stride: int, padding: str, odd: bool) -> None:
+    def build(x: Any) -> Any:
+        given = tf.shape(x)
+        more = [max(k - stride, 0) if padding == "VALID" else 0 for k in kernel]
+        shape = [given[0], given[1] * stride + more[0], given[2] * stride + more[1], 3]
+        if odd and padding == "SAME" and stride > 1:
+            shape[1] = shape[1] - 1
+        y = tf.nn.conv2d_transpose(x, variable(tf, *kernel, 3, 4), tf.stack(shape), stride, padding)
+        return y + variable(tf, 3, name="bias")
+
+    compare(tf, analysis_of(tf, build, (None, *size, 4)))
+    compare(tf, analysis_of(tf, build, (None, None, None, 4)), side=size[0])
+
+
+def test_a_common_transposed_convolution_is_a_module(tf: Any) -> None:
+    def build(x: Any, kernel: int) -> Any:
+        shape = tf.shape(x)
+        out = tf.stack([shape[0], 2 * shape[1], 2 * shape[2], 3])
+        return tf.nn.conv2d_transpose(x, variable(tf, kernel, kernel, 3, 4), out, 2, "SAME")
+
+    modules = [
+        lower(analysis_of(tf, lambda x, k=kernel: build(x, k), (None, None, None, 4))).steps[0].module
+        for kernel in (4, 3, 2)
+    ]
+    assert modules == ["nn.ConvTranspose2d", "SameConvTranspose2d", "nn.ConvTranspose2d"]
+
+
+@few
+@given(sizes, sizes, corners)
+def test_resizing(tf: Any, size: Any, new: Any, rule: Any) -> None:
+    align, half = rule
+
+    def build(x: Any) -> Any:
+        options = {"align_corners": align, "half_pixel_centers": half}
+        return [
+            tf.raw_ops.ResizeBilinear(images=x, size=new, **options),
+            tf.raw_ops.ResizeNearestNeighbor(images=x, size=new, **options),
+        ]
+
+    compare(tf, analysis_of(tf, build, (None, *size, 3)))
+
+
+@few
+@given(sizes, st.sampled_from(["REFLECT", "SYMMETRIC", "CONSTANT"]), st.integers(0, 4), st.integers(0, 4))
+def test_padding(tf: Any, size: Any, mode: str, before: int, after: int) -> None:
+    pads = [[0, 0], [before, after], [after, 0], [0, 0]]
+    analysis = analysis_of(tf, lambda x: tf.abs(tf.pad(x, pads, mode)) * 2.0, (None, *size, 3))
+    compare(tf, analysis)
+
+
+@few
+@given(st.integers(1, 3), st.sampled_from([(1, 2), (2, 1), (2, 2), (3, 2)]), st.integers(2, 3))
+def test_space_batch_and_depth(tf: Any, times: int, block: Any, depth: int) -> None:
+    def build(x: Any) -> Any:
+        y = tf.space_to_batch(x, block, [[0, 0], [0, 0]]) + 1.0
+        y = tf.batch_to_space(y, block, [[0, 1], [0, 0]])
+        z = tf.nn.depth_to_space(tf.nn.space_to_depth(x, depth) * 2.0, depth)
+        return [y, z]
+
+    compare(tf, analysis_of(tf, build, (None, 6 * times, 12, 3)))
+
+
+@few
+@given(st.tuples(st.integers(7, 12), st.integers(7, 12)), st.sampled_from([3, 5]), st.sampled_from(["SAME", "VALID"]))
+def test_an_atrous_convolution_of_older_tensorflow_is_one_convolution(
+    tf: Any, size: Any, kernel: int, padding: str
+) -> None:
+    kernel = 3 if padding == "VALID" else kernel
+
+    def build(x: Any) -> Any:
+        weights = variable(tf, kernel, kernel, 3, 5)
+        base = [[kernel - 1] * 2] * 2 if padding == "SAME" else [[0, 0]] * 2
+        pads, crops = tf.required_space_to_batch_paddings(size, [2, 2], base)
+        y = tf.space_to_batch(x, [2, 2], pads)
+        y = tf.batch_to_space(tf.nn.conv2d(y, weights, 1, "VALID"), [2, 2], crops)
+        return tf.nn.bias_add(y, variable(tf, 5, name="bias"))
+
+    program = compare(tf, analysis_of(tf, build, (None, *size, 3)))
+    assert [step.arguments["dilation"] for step in program.steps] == [2]
+
+
+@few
+@given(st.integers(0, 3), st.sampled_from([1, 2, 3, 4]), st.booleans())
+def test_axes_follow_the_layout(tf: Any, axis: int, rank: int, keep: bool) -> None:
+    def build(x: Any) -> Any:
+        y = tf.nn.relu(tf.nn.conv2d(x, variable(tf, 1, 1, 3, 4), 1, "SAME"))
+        axes = sorted({axis, rank % 4})
+        parts = tf.split(y, 2, axis) if axis else [y, y]
+        return [
+            tf.reduce_mean(y, axes, keepdims=keep) * 2.0,
+            tf.concat([parts[1], parts[0]], axis) + 1.0,
+            tf.reduce_max(y, axis, keepdims=keep) - 1.0,
+            tf.stack(tf.unstack(y, axis=3)[::2], -1) * 3.0,
+            tf.transpose(y, [0, 3, 1, 2]) * 1.5,
+            tf.transpose(y, [0, 2, 1, 3]) * 1.5,
+            tf.expand_dims(y, axis) * 2.0,
+            tf.nn.softmax(y) * 2.0,
+        ]
+
+    compare(tf, analysis_of(tf, build, (None, 4, 6, 3)))
+
+
+@few
+@given(st.integers(0, 3), st.integers(1, 3), st.integers(1, 2), st.booleans())
+def test_slices_and_gathers(tf: Any, begin: int, length: int, step: int, open_sides: bool) -> None:
+    def build(x: Any) -> Any:
+        y = tf.nn.relu6(tf.nn.conv2d(x, variable(tf, 1, 1, 3, 4), 1, "SAME"))
+        return [
+            y[:, begin : begin + length * step : step, 1:-1, :2] * 2.0,
+            y[:, 1, :, ::2] * 2.0,
+            y[..., tf.newaxis, 0] * 2.0,
+            tf.slice(y, [0, begin, 0, 1], [-1, length, -1, 2]) * 2.0,
+            tf.gather(y, [2, 0, 1], axis=3) * 2.0,
+            tf.reverse(y, [1, 3]) * 2.0,
+            tf.tile(y, [1, 2, 1, 3]) * 2.0,
+        ]
+
+    compare(tf, analysis_of(tf, build, (None, None if open_sides else 7, 6, 3)), side=7)
+
+
+def test_reshapes_keep_the_original_order(tf: Any) -> None:
+    def build(x: Any) -> Any:
+        y = tf.nn.relu(tf.nn.conv2d(x, variable(tf, 1, 1, 3, 4), 1, "SAME"))
+        shape = tf.shape(y)
+        flat = tf.reshape(y, [shape[0], shape[1] * shape[2], 4])
+        back = tf.reshape(flat * 2.0, tf.shape(y))
+        groups = tf.reshape(y, [-1, shape[1], shape[2], 2, 2])
+        mixed = tf.reshape(tf.transpose(groups, [0, 1, 2, 4, 3]), tf.shape(y))
+        return [back + 1.0, tf.nn.conv2d(mixed, variable(tf, 1, 1, 4, 2, name="last"), 1, "SAME")]
+
+    compare(tf, analysis_of(tf, build, (None, None, None, 3)), side=5)
+    compare(tf, analysis_of(tf, build, (None, 5, 4, 3)))
+
+
+def test_broadcasting_follows_the_layout(tf: Any) -> None:
+    def build(x: Any) -> Any:
+        y = tf.nn.relu(tf.nn.conv2d(x, variable(tf, 1, 1, 3, 4), 1, "SAME"))
+        mean = tf.reduce_mean(y, [1, 2])
+        gate = tf.sigmoid(tf.matmul(mean, variable(tf, 4, 4, name="fc")))
+        return [
+            y * gate[:, None, None, :] - variable(tf, 4, name="c"),
+            y + variable(tf, 6, 4, name="wc"),
+            y - variable(tf, 1, 5, 6, 1, name="map"),
+            tf.constant([1.0, 2.0, 3.0, 4.0]) - y,
+            tf.math.squared_difference(y, tf.reduce_mean(y, -1, keepdims=True)),
+            tf.where(y > 0.5, y, tf.zeros_like(y)) + tf.cast(y > 0.25, tf.float32),
+            tf.maximum(tf.minimum(y, 0.75), 0.25) / (tf.exp(y) + 1.0),
+        ]
+
+    compare(tf, analysis_of(tf, build, (None, 5, 6, 3)))
+
+
+@pytest.mark.parametrize("rank", [2, 4])
+def test_norms_of_plain_ops_are_modules(tf: Any, rank: int) -> None:
+    vector = {"shape": (None, 5, 6, 4)} if rank == 4 else {"shape": (None, 4)}
+
+    def batch(x: Any) -> Any:
+        mean, variance = variable(tf, 4, name="mean"), tf.abs(variable(tf, 4, name="variance"))
+        variance = tf.identity(tf.constant([0.5, 1.0, 2.0, 0.25], name="spread"), name="spread/read")
+        return tf.nn.batch_normalization(x, mean, variance, variable(tf, 4, name="b"), variable(tf, 4, name="g"), 1e-3)
+
+    def instance(x: Any) -> Any:
+        mean, variance = tf.nn.moments(x, [1, 2], keepdims=True)
+        return tf.nn.batch_normalization(x, mean, variance, variable(tf, 4, name="b"), variable(tf, 4, name="g"), 1e-5)
+
+    def layer(x: Any) -> Any:
+        mean, variance = tf.nn.moments(x, list(range(1, rank)), keepdims=True)
+        return variable(tf, 4, name="g") * ((x - mean) / tf.sqrt(variance + 1e-5)) + variable(tf, 4, name="b")
+
+    wanted = {2: [(batch, "nn.BatchNorm1d"), (layer, "nn.LayerNorm")]}
+    wanted[4] = [(batch, "nn.BatchNorm2d"), (instance, "nn.InstanceNorm2d"), (layer, "nn.GroupNorm")]
+    for build, module in wanted[rank]:
+        program = compare(tf, analysis_of(tf, lambda x, made=build: made(x) * 2.0, vector["shape"]))
+        assert [step.module for step in program.steps][:1] == [module]
+        assert len(program.steps) == 2
+
+
+def test_activations_of_plain_ops_are_modules(tf: Any) -> None:
+    def build(x: Any) -> Any:
+        return [
+            tf.minimum(tf.maximum(x, 0.0), 6.0) * 2.0,
+            x * tf.nn.relu6(x + 3.0) / 6.0 * 2.0,
+            x * tf.sigmoid(x) * 2.0,
+            tf.maximum(x, 0.25 * x) * 2.0,
+            tf.nn.leaky_relu(x, 0.125) * 2.0,
+            tf.nn.elu(x) + tf.nn.selu(x) + tf.nn.softplus(x),
+        ]
+
+    program = compare(tf, analysis_of(tf, build, (None, 4, 4, 3)))
+    modules = {step.module for step in program.steps}
+    assert modules >= {"nn.ReLU6", "nn.Hardswish", "nn.SiLU", "nn.LeakyReLU", "nn.ELU", "nn.SELU", "nn.Softplus"}
+
+
+def test_a_matrix_product_is_a_linear_layer(tf: Any) -> None:
+    def build(x: Any) -> Any:
+        y = tf.matmul(x, variable(tf, 6, 5)) + variable(tf, 5, name="bias")
+        z = tf.matmul(x, variable(tf, 5, 6, name="turned"), transpose_b=True)
+        return [y, z, tf.matmul(y[:, :, None], z[:, None, :])]
+
+    program = compare(tf, analysis_of(tf, build, (None, 6)))
+    assert [step.module for step in program.steps][:2] == ["nn.Linear", "nn.Linear"]
+
+
+def test_all_that_has_no_translation_is_listed(tf: Any) -> None:
+    def build(x: Any) -> Any:
+        y = tf.raw_ops.ExtractImagePatches(
+            images=x, ksizes=[1, 2, 2, 1], strides=[1, 1, 1, 1], rates=[1, 1, 1, 1], padding="SAME"
+        )
+        return tf.raw_ops.Dilation2D(
+            input=y, filter=variable(tf, 2, 2, 12), strides=[1] * 4, rates=[1] * 4, padding="SAME"
+        )
+
+    problems = lower(analysis_of(tf, build, (None, 6, 6, 3))).problems
+    assert [(problem.op, problem.shapes[0]) for problem in problems] == [
+        ("ExtractImagePatches", (None, 6, 6, 3)),
+        ("Dilation2D", None),
+    ]
+
+
+def test_sizes_of_shape_arithmetic_are_plain_python(tf: Any) -> None:
+    def build(x: Any) -> Any:
+        sizes = tf.cast(tf.shape(x)[1:3], tf.float32)
+        half = tf.cast(tf.math.ceil(sizes / 2.0), tf.int32)
+        y = tf.compat.v1.image.resize_nearest_neighbor(x, half)
+        rows = tf.shape(y)[1] * tf.shape(y)[2]
+        return tf.reshape(y, [tf.shape(x)[0], rows, 3]) * 2.0
+
+    program = compare(tf, analysis_of(tf, build, (None, None, None, 3)), side=7)
+    assert program.steps[0].expression.startswith(
+        "F.interpolate({0}, (int(math.ceil({0}.shape[2] / 2.0)), int(math.ceil({0}.shape[3] / 2.0)))"
+    )
+    program = compare(tf, analysis_of(tf, build, (None, 7, 9, 3)))
+    assert program.steps[0].expression == 'F.interpolate({0}, (4, 5), mode="nearest")'
+
+
+@few
+@given(st.integers(2, 5), sides, st.integers(1, 2), st.sampled_from(["SAME", "VALID"]))
+def test_transposed_convolutions_of_three_dimensions(
+    tf: Any, size: int, kernel: int, stride: int, padding: str
+) -> None:
+    def build(x: Any) -> Any:
+        more = max(kernel - stride, 0) if padding == "VALID" else 0
+        shape = tf.stack([tf.shape(x)[0], *[size * stride + more] * 3, 3])
+        weights = variable(tf, kernel, kernel, kernel, 3, 2)
+        return tf.nn.conv3d_transpose(x, weights, shape, stride, padding) * 2.0
+
+    compare(tf, analysis_of(tf, build, (None, size, size, size, 2)))

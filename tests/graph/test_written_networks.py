@@ -1,0 +1,192 @@
+"""Networks written as source: exact, short, in one style, traceable, and safe whatever a graph's names are."""
+
+from __future__ import annotations
+
+import ast
+import keyword
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from helpers.graphs import Maker, analysed, renamed
+from helpers.places import TESTS
+from helpers.written import built, complaints, imported, values_of, write_files, written_golden, written_graph
+from porter.graph.codegen.names import RESERVED, identifier
+from porter.mapping.table import Table
+from porter.mapping.written_table import written_table
+from porter.runners.decompiled import DecompiledRunner
+from porter.runners.golden import golden_images
+from porter.runners.softmax import softmax
+
+LIMITS = {
+    "mobilenet_v1_1.0_224": 120,
+    "mobilenet_v2_1.0_224": 150,
+    "inception_v1": 170,
+    "resnet_v2_50": 150,
+    "vgg_16": 60,
+    "nasnet_mobile": 450,
+    "pnasnet_mobile": 420,
+}
+SMALL = "mobilenet_v1_0.25_128"
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_a_source_is_short_and_passes_ruff(name: str, tmp_path: Path) -> None:
+    _, _, _, network = written_golden(name)
+    assert network.lines <= LIMITS[name]
+    assert complaints(network.source, tmp_path) == ""
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v2_1.0_224", "resnet_v2_50"])
+def test_a_source_is_the_kept_one(name: str) -> None:
+    kept = (TESTS / f"outputs/written_{name}.txt").read_text(encoding="utf-8")
+    assert written_golden(name)[3].source == kept
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        SMALL,
+        "mobilenet_v2_0.35_96",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("inception_v1", "resnet_v2_50", "nasnet_mobile", "pnasnet_mobile", "mobilenet_v1_0.25_128@129")
+        ),
+    ],
+)
+def test_a_written_network_computes_the_authors_logits(name: str, tmp_path: Path) -> None:
+    golden, analysis, program, network = written_golden(name)
+    module = built(write_files(tmp_path, network, values_of(analysis, golden)))
+    run = DecompiledRunner(module, program.inputs[0], (), program.outputs)
+    images = golden_images(golden.input_size)[:1].astype(np.float64)
+    (got,) = run(images).values()
+    logits = golden.values()["logits_float64"]
+    want = softmax(logits[:1]) if program.steps[-1].what == "softmax" else logits[:1]
+    assert np.abs(got - want).max() <= 1e-9 * want.std()
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
+    """A small network's parts, and its source on disk."""
+    parts = written_golden(SMALL)
+    golden, analysis, _, network = parts
+    return parts, write_files(tmp_path_factory.mktemp("written"), network, values_of(analysis, golden))
+
+
+def test_a_source_needs_torch_and_safetensors_alone(small: tuple[Any, Path]) -> None:
+    tree = ast.parse(small[1].read_text(encoding="utf-8"))
+    modules = {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
+    modules |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert {name.partition(".")[0] for name in modules} <= {"torch", "safetensors", "pathlib", "collections", "math"}
+
+
+def test_a_written_network_traces_exports_and_trains(small: tuple[Any, Path]) -> None:
+    network = built(small[1])
+    images = torch.from_numpy(golden_images(128)[:2].transpose(0, 3, 1, 2).copy())
+    want = network(images)
+    assert torch.equal(torch.fx.symbolic_trace(network)(images), want)
+    batch = torch.export.Dim("batch", min=1, max=64)
+    exported = torch.export.export(network, (images,), dynamic_shapes=({0: batch},)).module()
+    assert torch.allclose(exported(images[:1]), want[:1])
+    network.train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    network(images).square().sum().backward()
+    assert all(parameter.grad is not None for parameter in network.parameters())
+    moved = [name for name, value in network.state_dict().items() if not torch.equal(value, before[name])]
+    assert {name.rpartition(".")[2] for name in moved} == {"running_mean", "running_var", "num_batches_tracked"}
+
+
+def test_a_source_is_the_same_each_time() -> None:
+    assert written_golden(SMALL)[3].source == written_golden(SMALL)[3].source
+
+
+def test_the_mapping_table_names_each_weight_once(small: tuple[Any, Path], tmp_path: Path) -> None:
+    (golden, _, _, network), source = small
+    text, unfit = written_table(network, set(golden.variables), "graph.pb")
+    (tmp_path / "mapping.toml").write_text(text, encoding="utf-8")
+    table = Table.read(tmp_path / "mapping.toml")
+    assert unfit == []
+    pairs = {pair.source: pair.target for pair in table.pairs("tf", "torch")}
+    assert set(pairs) == set(golden.variables) - {"global_step"}
+    assert set(pairs.values()) <= set(built(source).state_dict())
+    modules = dict(built(source).named_modules())
+    assert all(endpoint.where["torch"] in modules for endpoint in table.endpoints[:-1])
+
+
+# ---- hostile names
+HOSTILE = [
+    "__import__('os').system('touch hacked')",
+    'x"""\nimport os\nos.abort()\n"""',
+    "class",
+    "self",
+    "forward",
+    "nn",
+    "F",
+    "train",
+    "add_module",
+    "\N{GREEK SMALL LETTER ALPHA}",
+    "a" * 10_000,
+    "{0}{x}",
+    "",
+    "\\N{BULLET}",
+    "1",
+]
+
+
+def blocks(scopes: list[str]) -> Any:
+    """Return a graph of equal convolutions, each in a scope of its own."""
+    make = Maker()
+    x = make.placeholder("input", -1, 8, 8, 4)
+    for at, scope in enumerate(scopes):
+        x = make.conv(f"{scope}/{at}", x, 3, 3, 4, 4)
+        x = make("Relu", f"{scope}/{at}/Relu", x)
+    return make.graph
+
+
+@pytest.mark.parametrize("name", HOSTILE, ids=range(len(HOSTILE)))
+def test_a_hostile_name_is_no_code(name: str, tmp_path: Path) -> None:
+    analysis = analysed(blocks([name] * 4))
+    _, network = written_graph(analysis, name)
+    assert complaints(network.source, tmp_path) == ""
+    plain = written_graph(analysed(blocks(["conv"] * 4)), "conv")[1].source
+    assert words_of(network.source) - words_of(plain) <= {network.name} | own_words(network.source)
+    assert max(map(len, network.source.split("\n"))) <= 120
+    module = built(write_files(tmp_path, network, values_of(analysis)))
+    assert module(torch.zeros(1, 4, 8, 8)).shape == (1, 4, 8, 8)
+
+
+def words_of(source: str) -> set[str]:
+    """Return the names that a source uses."""
+    found = {node.id for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)}
+    return found | {node.attr for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Attribute)}
+
+
+def own_words(source: str) -> set[str]:
+    """Return the names that a source gives to its classes, tables and layers."""
+    tree = ast.parse(source)
+    classes = {node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+    stored = {node.id for node in tree.body if isinstance(node, ast.Assign) for node in node.targets}  # type: ignore[attr-defined]
+    layers = {
+        node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
+    }
+    return classes | stored | layers
+
+
+def test_every_node_of_a_network_may_have_a_hostile_name(tmp_path: Path) -> None:
+    graph = renamed(blocks(["block_1", "block_2", "block_3"]), lambda name: f"eval('{name}')\n#{name}")
+    analysis = analysed(graph)
+    _, network = written_graph(analysis, "eval('1')")
+    assert complaints(network.source, tmp_path) == ""
+    calls = [node.func for node in ast.walk(ast.parse(network.source)) if isinstance(node, ast.Call)]
+    assert "eval" not in {call.id for call in calls if isinstance(call, ast.Name)}
+    imported(write_files(tmp_path, network, values_of(analysis)))
+
+
+def test_no_layer_is_called_as_a_word_of_python_or_of_a_module() -> None:
+    assert not [name for name in (*dir(nn.Module), *dir(nn.Sequential)) if identifier(name) == name and name[:1] != "_"]
+    assert not [name for name in keyword.kwlist if identifier(name.lower()) == name]
+    assert "forward" in RESERVED
