@@ -82,7 +82,7 @@ def facts(arch: Arch) -> dict[str, Any]:
         "num_classes": arch.num_classes,
         "frameworks": list(arch.builders),
         "parameters": parameters(arch.name),
-        "multiply_adds": recorded(arch.name).multiply_adds,
+        "multiply_adds": recorded(arch.name).multiply_adds if arch.golden == arch.name else None,
         "top1": release.top1 if release else None,
         "top5": release.top5 if release else None,
         "licence": release.licence if release else None,
@@ -92,10 +92,11 @@ def facts(arch: Arch) -> dict[str, Any]:
 
 def parameters(model: str) -> int:
     """Return the number of values in the original's variables, statistics included, without optional parts."""
-    from porter.catalog.goldens import recorded
     from porter.catalog.models import find_arch
+    from porter.mapping.shapes import expected_shapes
     from porter.mapping.table import Table
 
-    wanted = Table.of(find_arch(model)).pairs(ORIGINAL, ORIGINAL)
-    variables = recorded(model).variables
-    return sum(math.prod(variables[pair.source]) for pair in wanted)
+    arch = find_arch(model)
+    table = Table.of(arch)
+    shapes = expected_shapes(arch, table, ORIGINAL)
+    return sum(math.prod(shapes[pair.source]) for pair in table.pairs(ORIGINAL, ORIGINAL))
