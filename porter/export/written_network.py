@@ -12,8 +12,9 @@ import numpy as np
 from porter.errors import FormatError, PorterError, listing
 from porter.export.output import Output
 from porter.export.provenance import Facts
-from porter.export.safetensors import write_safetensors
-from porter.files.seals import is_ours, write_record
+from porter.export.safetensors import add_metadata, write_safetensors
+from porter.files.json import to_json
+from porter.files.seals import TENSORS, is_ours, write_record
 from porter.formats.checkpoint import Checkpoint, Entry
 from porter.formats.identify import RECORD_NAMES
 from porter.formats.input_digests import digest
@@ -72,7 +73,8 @@ def write_state(path: Path, state: Mapping[str, np.ndarray], facts: Mapping[str,
     """Write a module's state as safetensors, which load() of the source reads, with ``facts`` and digests."""
     entries = {name: _entry(values) for name, values in state.items()}
     tensors = Checkpoint(path, "a network that porter wrote", entries)
-    write_safetensors(path, Output(None, tensors, Facts({"format": "pt", **facts})))
+    digests = write_safetensors(path, Output(None, tensors, Facts({"format": "pt", **facts})))
+    add_metadata(path, {TENSORS: to_json(digests)})
 
 
 def _entry(values: np.ndarray) -> Entry:

@@ -18,10 +18,10 @@ _MODULE = frozenset(
     "T_destination add_module append apply bfloat16 buffers call_super_init children clear compile cpu cuda double "
     "dump_patches eval extend extra_repr float forward get_buffer get_extra_state get_parameter get_submodule half "
     "insert ipu items keys load_state_dict modules mtia named_buffers named_children named_modules named_parameters "
-    "parameters pop register_buffer register_module register_parameter requires_grad_ set_extra_state set_submodule "
-    "share_memory state_dict to to_empty train training type update values xpu zero_grad".split()
+    "parameters pop requires_grad_ set_extra_state set_submodule share_memory "
+    "state_dict to to_empty train training type update values xpu zero_grad".split()
 )
-"""Attributes of torch's modules and containers (torch 2): a layer must not replace one."""
+"""Attributes of torch's modules and containers (torch 2) beside register_…: a layer must not replace one."""
 _SOURCE = frozenset("self torch nn F Tensor Path OrderedDict load load_file name row x y math".split())
 """Words that the source uses itself."""
 RESERVED = frozenset(keyword.kwlist) | frozenset(keyword.softkwlist) | frozenset(dir(builtins)) | _MODULE | _SOURCE
@@ -37,7 +37,7 @@ def identifier(text: str, otherwise: str = "layer") -> str:
     """Return a name in snake case that Python, torch.nn.Module and the source leave free."""
     name = "_".join(words(text))[:_LONGEST].strip("_") or otherwise
     name = f"{otherwise}_{name}" if name[0].isdigit() else name
-    return f"{name}_" if name in RESERVED else name
+    return f"{name}_" if name in RESERVED or name.startswith("register_") else name
 
 
 def class_name(text: str, otherwise: str = "Block") -> str:
