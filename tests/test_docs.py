@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import click
 import pytest
 
 from helpers.checkpoints import Saver, training_checkpoint
@@ -101,7 +102,8 @@ def test_commands_that_are_only_listed_take_these_models_dialects_and_files(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     model, *options = shlex.split(line)[1:]
-    given = cli.commands["convert"].make_context("convert", [model, *options]).params
+    group = click.Context(cli, **cli.context_settings)  # without it, click keeps --help as the option's one name
+    given = cli.commands["convert"].make_context("convert", [model, *options], parent=group).params
     table = Table.load(find_arch(model).table)
     source, target = table.record(given["source"]), table.record(given["target"])
     assert find_destination(given["out"], target, find_arch(model)), source
