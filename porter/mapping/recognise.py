@@ -260,7 +260,7 @@ def _judged(arch: Arch, found: _Found, shapes: Shapes) -> Match:
         tuple(row.stored for row in there if row.stored not in fitting),
         len(there) / len(body),
         len(fitting) / len(body),
-        tuple(name for name in shapes if name not in known),
+        tuple(name for name in shapes if name not in known and not _ignored(found, name)),
         found.also,
     )
 
@@ -291,6 +291,11 @@ def _classes(row: _Row, want: Sequence[int], shapes: Shapes, released: int) -> i
     """Return the number of classes of one tensor of the head, None where it is missing or no classifier's."""
     shape = shapes.get(row.stored)
     return None if shape is None else classes_of(row.pair, shape, want, released)
+
+
+def _ignored(found: _Found, name: str) -> bool:
+    """Tell whether a port leaves ``name`` out by the table's own patterns, such as a batch norm's counter."""
+    return found.table.ignored(found.dialect, name.removeprefix(found.place.prefix))
 
 
 def _all_names(found: _Found) -> list[str]:

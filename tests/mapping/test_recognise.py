@@ -210,3 +210,17 @@ def test_a_folded_graph_whose_constants_lost_their_names_is_recognised(prefix: s
 def test_convolutions_of_no_known_network_keep_their_names() -> None:
     shapes = {"stranger/weights": (3, 3, 3, 8)}
     assert original_shapes(shapes, [Convolution("stranger/Conv2D", "stranger/weights")]) == shapes
+
+
+@pytest.mark.parametrize("prefix", ["", "model."])
+@pytest.mark.parametrize("dialect", ["torch", "hf"])
+def test_counters_that_a_port_leaves_out_are_no_unknown_variables(dialect: str, prefix: str) -> None:
+    """PyTorch's own state dicts have num_batches_tracked beside each running mean."""
+    arch = find_arch(NAME)
+    shapes = {prefix + name: shape for name, shape in expected_shapes(arch, Table.of(arch), dialect).items()}
+    means = [name for name in shapes if name.endswith("running_mean")]
+    assert len(means) == 27
+    counters = dict.fromkeys((name.replace("running_mean", "num_batches_tracked") for name in means), ())
+    match = nearest(shapes | counters)[0]
+    assert (match.exact, match.dialect, match.prefix, match.unknown) == (True, dialect, prefix, ())
+    assert nearest(shapes | counters | {f"{prefix}extra": ()})[0].unknown == (f"{prefix}extra",)
