@@ -189,7 +189,11 @@ def test_every_node_of_a_network_may_have_a_hostile_name(tmp_path: Path) -> None
 def test_no_layer_is_called_as_a_word_of_python_or_of_a_module() -> None:
     for kind in (nn.Module, nn.Sequential):
         # Libraries of other tests add methods to torch's modules.
-        own = [name for name in dir(kind) if getattr(getattr(kind, name), "__module__", "torch").startswith("torch")]
+        own = [
+            name
+            for name in dir(kind)
+            if (getattr(getattr(kind, name), "__module__", "") or "torch").startswith("torch")
+        ]
         assert len(own) > 50
         assert not [name for name in own if identifier(name) == name and name[:1] != "_"]
     assert not [name for name in keyword.kwlist if identifier(name.lower()) == name]
