@@ -11,6 +11,6 @@ def test_only_long_tests_are_kept_and_read(tmp_path: Path) -> None:
     path = tmp_path / "durations.txt"
     seconds = {"test_b.py::test_long[a b]": 12.34, "test_a.py::test_long": durations.LONG, "test_a.py::test_short": 0.1}
     durations.write(seconds, path)
-    assert path.read_text().splitlines() == ["   0.2 test_a.py::test_long", "  12.3 test_b.py::test_long[a b]"]
+    assert path.read_text().splitlines() == ["  0.15 test_a.py::test_long", " 12.34 test_b.py::test_long[a b]"]
     assert durations.read(path) == {"test_a.py::test_long", "test_b.py::test_long[a b]"}
     assert durations.read(durations.FILE)

@@ -138,7 +138,7 @@ def verify_folder(options: dict[str, Any], as_json: bool) -> int:
     """Verify the decompiled network in the folder ``model`` with a checkpoint, and print the verdict."""
     from porter.verbs.verify_decompiled import verify_decompiled
 
-    others = [name for name, value in options.items() if name not in _OF_WRITTEN and value not in (None, (), False)]
+    others = [name for name, value in options.items() if name not in _OF_WRITTEN and value]
     others = [name for name in others if (name, options[name]) != ("frameworks", ("torch",))]
     if others:
         flags = ", ".join(f"--{name.replace('_', '-').rstrip('s')}" for name in others)

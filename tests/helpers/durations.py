@@ -14,7 +14,7 @@ import pytest
 from helpers.places import TESTS
 
 FILE = TESTS / "durations.txt"
-LONG = 0.2
+LONG = 0.15
 """Seconds from which on a test is long."""
 
 
@@ -34,7 +34,7 @@ class Durations:
 
 def write(seconds: dict[str, float], path: Path) -> None:
     """Write the tests of LONG ``seconds`` and more to ``path``, sorted by name."""
-    rows = [f"{taken:6.1f} {test}\n" for test, taken in sorted(seconds.items()) if taken >= LONG]
+    rows = [f"{taken:6.2f} {test}\n" for test, taken in sorted(seconds.items()) if taken >= LONG]
     path.write_text("".join(rows), encoding="utf-8")
 
 

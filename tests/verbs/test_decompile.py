@@ -15,6 +15,7 @@ import porter.verbs.decompile as verb
 from helpers.graphs import Maker
 from helpers.written import built
 from porter.catalog.goldens import recorded, seeded_entries
+from porter.cli.main import main
 from porter.errors import PorterError
 from porter.export.written_network import FILES, require_folder
 from porter.formats.open import open_checkpoint
@@ -80,6 +81,16 @@ def test_the_folder_is_verified_with_another_checkpoint(written: Decompiled, che
     result = verify_decompiled(written.out, checkpoint)
     assert result
     assert result.average == "ema"
+
+
+def test_the_command_verifies_the_folder(
+    written: Decompiled, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for options, status, said in (([], 0, "parity holds"), (["--rename", "a=b"], 2, "--rename: a decompiled")):
+        with pytest.raises(SystemExit) as end:
+            main(["verify", str(written.out), "--checkpoint", str(checkpoint), *options])
+        assert end.value.code == status
+        assert said in " ".join("".join(capsys.readouterr()).split())
 
 
 def test_a_strangers_source_runs_only_if_it_is_trusted(written: Decompiled, checkpoint: Path, tmp_path: Path) -> None:
