@@ -13,7 +13,7 @@ from porter.formats.tensorflow.dtypes import TYPES
 from porter.graph.shapes import Shape
 
 FLOAT = 1
-"""TensorFlow's numbers of dtypes (tensorflow/core/framework/types.proto)."""
+"""TensorFlow's number of float32 (tensorflow/core/framework/types.proto)."""
 _MOST = 400_000
 """Nodes of the largest graph, as in porter.graph.functions."""
 _NUMBERS = {kind.stored: number for number, kind in reversed(TYPES.items())}
