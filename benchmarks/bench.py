@@ -36,13 +36,13 @@ SIZES = {"50 MB": "amoebanet_d_6x128_224", "500 MB": "amoebanet_d_18x256_224", "
 """Networks whose variables take about as much: AmoebaNet-D with more cells, none larger than 20 MB."""
 NODES = (1_000, 10_000, 100_000)
 
-# porter's name, timm's, Cadene's, the side of the images.
+# porter's name, timm's, Cadene's, the side of the images. Cadene's ResNet is torchvision's, which has no CPU build.
 NETWORKS = (
     ("nasnet_large", "nasnetalarge", "nasnetalarge", 331),
     ("nasnet_mobile", None, "nasnetamobile", 224),
     ("mobilenet_v1_1.0_224", "mobilenetv1_100", None, 224),
     ("mobilenet_v2_1.0_224", "mobilenetv2_100", None, 224),
-    ("resnet_v1_50", "resnet50", "resnet50", 224),
+    ("resnet_v1_50", "resnet50", None, 224),
 )
 KERAS = (("nasnet_mobile", "NASNetMobile"), ("mobilenet_v1_1.0_224", "MobileNet"), ("resnet_v1_50", "ResNet50"))
 
@@ -102,7 +102,10 @@ def plans(prefix: Path, ported: Path) -> tuple[Path, Path]:
     from porter.formats.open import open_checkpoint
     from porter.mapping.table import Table
 
-    text = ported.read_bytes()[: 8 + int.from_bytes(ported.read_bytes()[:8], "little")]
+    # The header alone: a child's peak memory starts from that of the process that starts it.
+    with ported.open("rb") as file:
+        length = file.read(8)
+        text = length + file.read(int.from_bytes(length, "little"))
     header = json.loads(text[8:])
     pairs = {pair.target: pair for pair in Table.of(find_arch(LARGE)).pairs("tf", "torch")}
     order = {

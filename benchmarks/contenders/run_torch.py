@@ -7,12 +7,12 @@ those of a fresh network: they do not change the time.
 """
 
 import sys
+from pathlib import Path
 
 import timed
 
 library, model, side, batch, threads = sys.argv[1:]
-if library in ("timm", "cadene"):
-    timed.stand_in("torchvision")
+sys.path.append(str(Path(__file__).parents[2] / "tests"))
 
 import torch
 
@@ -29,13 +29,17 @@ if library.startswith("porter"):
 
         network = fuse(network)
 elif library == "timm":
-    import timm
+    from helpers.torchvision_stand_in import standing_in
 
+    with standing_in():
+        import timm
     versions["timm"] = timm.__version__
     network = timm.create_model(model).eval().to(memory_format=torch.channels_last)
 else:
-    import pretrainedmodels
+    from helpers.torchvision_stand_in import standing_in
 
+    with standing_in():
+        import pretrainedmodels
     versions["pretrainedmodels"] = pretrainedmodels.__version__
     network = getattr(pretrainedmodels, model)(pretrained=None).eval().to(memory_format=torch.channels_last)
 images = torch.randn(int(batch), 3, int(side), int(side)).to(memory_format=torch.channels_last)
