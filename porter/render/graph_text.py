@@ -31,13 +31,7 @@ def show_graph(out: Console, result: GraphInspection, scopes: bool = False) -> N
     for name, value in training_facts(result):
         print_line(out, fact(name, value))
     show_recognised(out, result.recognised)
-    for name, value in graph_facts(analysis):
-        print_line(out, fact(name, value))
-    for note in analysis.source.notes:
-        print_line(out, fact("note", printable(note)))
-    if analysis.groups:
-        out.print()
-        _show_blocks(out, analysis)
+    _show_analysis(out, analysis)
     if scopes or not analysis.groups:
         out.print()
         show_scopes(out, result.scopes, work=True)
@@ -49,6 +43,11 @@ def show_network(out: Console, analysis: Analysis) -> None:
     """Print the network that a checkpoint's config describes: its facts, notes and blocks."""
     out.print()
     print_line(out, fact("network", printable(analysis.source.format)))
+    _show_analysis(out, analysis)
+
+
+def _show_analysis(out: Console, analysis: Analysis) -> None:
+    """Print a graph's facts, notes and blocks."""
     for name, value in graph_facts(analysis):
         print_line(out, fact(name, value))
     for note in analysis.source.notes:

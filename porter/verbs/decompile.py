@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Decompiled:
-    """What was written, or would be. True unless ops lack a translation or parity fails.
+    """A written network, or the plan of one. True unless ops lack a translation or parity fails.
 
     ``problems`` are the nodes without a translation; then there is no ``network``. ``known`` is set if porter has this
     network under a name. ``out`` is the folder, None if nothing was written. ``report`` is the verdict.
@@ -93,7 +93,7 @@ def decompile(
     trust_graph: bool = False,
     track: Track[Any] = untracked,
 ) -> Decompiled:
-    """Write the network in ``graph`` as PyTorch source to the folder ``out``; without ``out``, say what it would be.
+    """Write the network in ``graph`` as PyTorch source to the folder ``out``; without ``out``, return the plan.
 
     ``graph`` is any graph that porter reads. ``checkpoint`` has the values of its variables; a frozen graph and a
     SavedModel bring their own. ``inputs`` and ``outputs`` name nodes between which the network lies. ``average`` is as

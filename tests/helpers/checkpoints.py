@@ -112,11 +112,11 @@ def in_memory(tensors: Mapping[str, np.ndarray], name: str = "model.ckpt") -> Ch
     return Checkpoint(Path(name), "memory", entries)
 
 
-def with_fills(checkpoint: Checkpoint, tensors: Collection[Lone], dtype: type = np.float32) -> Checkpoint:
+def with_fills(checkpoint: Checkpoint, tensors: Collection[Lone]) -> Checkpoint:
     """Return ``checkpoint`` with the value in ``tensors`` that another dialect, which lacks them, stands for."""
     fills = {lone.own.source: lone.fill for lone in tensors if lone.own.source in checkpoint.entries}
     filled = {
-        name: checkpoint.entries[name]._replace(load=partial(np.full, checkpoint.entries[name].shape, fill, dtype))
+        name: checkpoint.entries[name]._replace(load=partial(np.full, checkpoint.entries[name].shape, fill, np.float32))
         for name, fill in fills.items()
     }
     return replace(checkpoint, entries={**checkpoint.entries, **filled})

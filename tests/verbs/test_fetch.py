@@ -61,7 +61,7 @@ class Server:
 
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.http.server_port}/model.tar.gz"
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+        threading.Thread(target=self.http.serve_forever, args=(0.01,), daemon=True).start()
 
 
 def send(handler: BaseHTTPRequestHandler, body: bytes, length: int | None = None, tag: str = '"1"') -> None:

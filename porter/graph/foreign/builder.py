@@ -12,8 +12,8 @@ from porter.errors import FormatError
 from porter.formats.tensorflow.dtypes import TYPES
 from porter.graph.shapes import Shape
 
-FLOAT, INT32 = 1, 3
-"""TensorFlow's numbers of dtypes (tensorflow/core/framework/types.proto)."""
+FLOAT = 1
+"""TensorFlow's number of float32 (tensorflow/core/framework/types.proto)."""
 _MOST = 400_000
 """Nodes of the largest graph, as in porter.graph.functions."""
 _NUMBERS = {kind.stored: number for number, kind in reversed(TYPES.items())}
