@@ -4,7 +4,8 @@ A golden has the network alone, from the preprocessed images to the raw outputs:
 post-processing. Between the stages of Faster R-CNN there are no proposals: the second one reads the whole map of the
 first as one crop. Options of a record: ``pipeline`` is one of PIPELINES, ``extractor`` the type of the feature
 extractor there, ``backbone`` the function of slim's that it calls, as module.function, ``kernel`` (optional, 1) the
-size of the box predictors' kernels, and ``hparams`` (optional) what replaces numbers of the backbone's configuration.
+size of the box predictors' kernels, ``flags`` (optional) the fields of the extractor's configuration that are true, and
+``hparams`` (optional) what replaces numbers of the backbone's configuration.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ PIPELINES = {
     # After samples/configs/ssd_mobilenet_v1_coco.config, without what training alone reads.
     "ssd": f"""ssd {{ num_classes: %(classes)d
   image_resizer {{ fixed_shape_resizer {{ height: %(size)d width: %(size)d }} }}
-  feature_extractor {{ type: '%(extractor)s' min_depth: 16 depth_multiplier: 1.0 %(override)s {_CONVOLUTIONS} }}
+  feature_extractor {{ type: '%(extractor)s' min_depth: 16 depth_multiplier: 1.0 %(flags)s {_CONVOLUTIONS} }}
   box_coder {{ faster_rcnn_box_coder {{ y_scale: 10.0 x_scale: 10.0 height_scale: 5.0 width_scale: 5.0 }} }}
   matcher {{ argmax_matcher {{ matched_threshold: 0.5 unmatched_threshold: 0.5 force_match_for_each_row: true }} }}
   similarity_calculator {{ iou_similarity {{ }} }}
@@ -261,15 +262,14 @@ def _whole_map_cropped(model: Any) -> Iterator[None]:
 
 def _options(recipe: Recipe) -> tuple[str, str, dict[str, Any]]:
     """Return the text of the detector's configuration, the function of its backbone, and other numbers for that."""
-    options = {"kernel": 1, "override": "", **recipe.options}
+    options = {"kernel": 1, **recipe.options}
     hparams = options.pop("hparams", {})
     pipeline, backbone = options.pop("pipeline", None), options.pop("backbone", None)
     if pipeline not in PIPELINES or backbone is None:
         raise RecordError(f"a detector takes backbone and a pipeline of {', '.join(PIPELINES)}, got {pipeline}")
     # The network counts the background too, the configuration does not.
     numbers = {"classes": recipe.num_classes - 1, "size": recipe.input_size}
-    if recipe.options.get("override"):
-        options["override"] = "override_base_feature_extractor_hyperparams: true"
+    options["flags"] = " ".join(f"{field}: true" for field in options.get("flags", ()))
     return PIPELINES[pipeline] % (numbers | options), backbone, hparams
 
 

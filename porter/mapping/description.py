@@ -11,9 +11,10 @@ from porter.catalog.models import ARCHS, Arch
 from porter.catalog.open_values import at_size
 from porter.errors import plural
 from porter.mapping.dialects import ORIGINAL
+from porter.mapping.embedded import Embedded
 from porter.mapping.places import Place
 from porter.mapping.recognise import Match
-from porter.mapping.shapes import IMAGE_CHANNELS
+from porter.mapping.shapes import IMAGE_CHANNELS, expected_shapes
 from porter.mapping.table import Table
 
 
@@ -98,13 +99,23 @@ def _inside(match: Match) -> str:
     """Name the networks inside of a detector, each with its scope; empty where the network has none."""
     found = []
     for inner in Table.of(match.arch).embedded:
-        backbone = next(arch for arch in ARCHS.values() if arch.table == inner.table)
+        backbone = _backbone(match.arch, inner)
         scope = (match.prefix + inner.prefixes[match.dialect]).rstrip("/.")
         found.append((backbone.title, scope))
     titles = list(dict.fromkeys(backbone for backbone, _ in found))
     return " and ".join(
         f"{name} in {' and '.join(scope for other, scope in found if other == name)}" for name in titles
     )
+
+
+def _backbone(detector: Arch, inner: Embedded) -> Arch:
+    """Return the model inside of a detector: of the released ones in its table, the one with its shapes, if any."""
+    shapes = expected_shapes(detector, Table.of(detector), ORIGINAL)
+    archs = [arch for arch in ARCHS.values() if arch.table == inner.table]
+    own = (expected_shapes(arch, Table.of(arch), ORIGINAL) for arch in archs)
+    place = inner.prefixes[ORIGINAL]
+    fit = (all(shapes.get(place + name, shape) == shape for name, shape in each.items()) for each in own)
+    return next((arch for arch, fits in zip(archs, fit, strict=True) if fits), archs[0])
 
 
 def _within(match: Match) -> str:

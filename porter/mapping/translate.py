@@ -166,11 +166,10 @@ def translate(
     wanted = job.wanted(source, source)
     ignored, others, left_over = _left_out(job, located, found)
     _check_complete(job, located, wanted, left_over)
-    if left_over:
-        raise MappingError(_sentence_on_left_over(job, left_over))
-
     choice = choose_averages(checkpoint, wanted, located.names, job.options.average)
     num_classes, in_channels = _check_shapes(job, wanted, choice.taken)
+    if left_over:  # after the shapes: with others it is another network, which the error then names
+        raise MappingError(_sentence_on_left_over(job, left_over))
     check_fills(job.table.lone(source, target, job.options.parts), choice.taken, checkpoint, target)
 
     suspicious, differences = Findings(), Differences(checkpoint, located.names.values())

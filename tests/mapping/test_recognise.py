@@ -176,12 +176,21 @@ def test_every_architecture_is_recognised_alone_and_inside_another_network(name:
     assert inside.sentence == f"contains {whole_title(arch, 'Stranger/')}, in the scope Stranger"
 
 
+BACKBONES = {
+    "mobilenet_v1": "MobileNet V1 1.0",
+    "mobilenet_v2": "MobileNet V2 1.0",
+    "inception_v2": "Inception V2",
+    "nasnet_large": "NASNet-A Large",
+    "pnasnet_large": "PNASNet-5 Large",
+}
+"""What the detectors have inside, by its table."""
+
+
 def whole_title(arch: Arch, prefix: str = "") -> str:
     """Return the title, with the backbone of a detector."""
     inner: dict[str, list[str]] = {}
     for each in Table.of(arch).embedded:
-        backbone = next(other for other in ARCHS.values() if other.table == each.table)
-        inner.setdefault(backbone.title, []).append(f"{prefix}{each.prefixes['tf']}".rstrip("/"))
+        inner.setdefault(BACKBONES[each.table], []).append(f"{prefix}{each.prefixes['tf']}".rstrip("/"))
     with_them = " and ".join(f"{name} in {' and '.join(scopes)}" for name, scopes in inner.items())
     return title(arch, sized=True) + (f", with {with_them}" if inner else "")
 

@@ -43,7 +43,7 @@ from porter.verbs.seed import seed
 
 NAME, RELEASED = "faster_rcnn_nasnet_20_331", "faster_rcnn_nasnet"
 ARCH = find_arch(NAME)
-BACKBONES = {"faster_rcnn_nasnet": "nasnet_large"}
+BACKBONES = {"faster_rcnn_nasnet": "nasnet_large", "faster_rcnn_pnasnet": "pnasnet_large"}
 STAGES = ("FirstStageFeatureExtractor/", "SecondStageFeatureExtractor/")
 
 

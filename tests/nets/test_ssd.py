@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -18,6 +19,8 @@ from porter.errors import PorterError
 from porter.mapping.description import describe
 from porter.mapping.head import Head
 from porter.mapping.recognise import recognise, variable_shapes
+from porter.mapping.shapes import expected_shapes
+from porter.mapping.table import Table
 from porter.mapping.translate import Options, Translation, translate
 from porter.nets.build import build
 from porter.nets.ssd.design import BOX_ENCODINGS, BOXES, CLASS_SCORES, DETECTORS
@@ -63,11 +66,11 @@ def assert_same(got: torch.Tensor, want: torch.Tensor) -> None:
     torch.testing.assert_close(got, want, rtol=0, atol=1e-12 * float(want.std()))
 
 
-@pytest.mark.parametrize("backbone", DETECTORS)
-def test_the_network_returns_the_maps_by_the_originals_names_and_raw_outputs(backbone: str) -> None:
-    found = load(f"ssd_{backbone}")(torch.zeros(2, 3, 128, 128))
+@pytest.mark.parametrize("detector", DETECTORS)
+def test_the_network_returns_the_maps_by_the_originals_names_and_raw_outputs(detector: str) -> None:
+    found = load(f"ssd_{detector}")(torch.zeros(2, 3, 128, 128))
     *maps, boxes, scores = found
-    assert tuple(maps) == DETECTORS[backbone].names
+    assert tuple(maps) == DETECTORS[detector].names
     assert [found[name].shape[2:] for name in maps] == [(side, side) for side in SIDES]
     assert (boxes, scores) == (BOX_ENCODINGS, CLASS_SCORES)
     assert found[boxes].shape == (2, COUNT, 4)
@@ -132,6 +135,54 @@ def test_another_detector_is_refused_by_its_tensor(
     with pytest.raises(PorterError, match=re.escape(name)) as raised:
         ported(other)
     assert said in str(raised.value)
+
+
+LAST = "FeatureExtractor/MobilenetV2/layer_19_2_Conv2d_"
+EXTRAS = ("2_3x3_s2_512", "3_3x3_s2_256", "4_3x3_s2_256", "5_3x3_s2_128")
+FORMS = {"ssd_mobilenet_v2": 1, "ssd_mobilenet_v2_full": 3}
+"""The forms of SSD MobileNet V2, with the kernels of their extra layers' second convolutions."""
+
+
+def tf_shapes(name: str) -> Mapping[str, tuple[int, ...]]:
+    arch = find_arch(name)
+    return expected_shapes(arch, Table.of(arch), "tf")
+
+
+@pytest.mark.parametrize(("name", "side"), FORMS.items())
+def test_the_released_v2_has_separable_extra_layers(name: str, side: int) -> None:
+    """tensorflow/models#5315 and #8361 print both forms: the checkpoint's shapes and those of a training without."""
+    shapes = tf_shapes(name)
+    channels = ((256, 512), (128, 256), (128, 256), (64, 128))
+    assert [shapes[f"{LAST}{extra}/weights"] for extra in EXTRAS] == [(side, side, *both) for both in channels]
+    depthwise = [shapes.get(f"{LAST}{extra}_depthwise/depthwise_weights") for extra in EXTRAS]
+    assert depthwise == [(3, 3, inner, 1) if side == 1 else None for inner, _ in channels]
+
+
+@pytest.mark.parametrize(("name", "millions"), [("ssd_mobilenet_v1", 6.807), ("ssd_mobilenet_v2", 16.818)])
+def test_a_release_has_as_many_constants_as_openvino_counts(name: str, millions: float) -> None:
+    """Its pages of ssd_mobilenet_v1_coco and ssd_mobilenet_v2_coco count what is left of the released frozen graphs."""
+    folded = ("gamma", "moving_mean", "moving_variance")  # into the kernels and beta
+    constants = sum(math.prod(shape) for name, shape in tf_shapes(name).items() if not name.endswith(folded))
+    assert round(constants / 1e6, 3) == millions
+
+
+@pytest.mark.parametrize(("name", "other"), [(*FORMS,), (*reversed(FORMS),)])
+def test_the_forms_of_v2_are_told_apart(name: str, other: str) -> None:
+    given = {name: np.zeros(shape, np.float32) for name, shape in tf_shapes(name).items()}
+    assert sentence(given) == f"{find_arch(name).title} at 300, with MobileNet V2 1.0 in FeatureExtractor"
+    with pytest.raises(PorterError) as raised:
+        translate(as_checkpoint(given), find_arch(other), "tf", "torch")
+    assert re.search(rf"{name}\b", str(raised.value))
+
+
+def test_a_quantized_releases_ranges_are_a_role() -> None:
+    """Names as quant_ops.py gives them in ssd_mobilenet_v2_quantized_300x300_coco_2019_01_03."""
+    arch = find_arch("ssd_mobilenet_v2_quantized")
+    given = {name: np.zeros(shape, np.float32) for name, shape in tf_shapes(arch.name).items()}
+    scope = "FeatureExtractor/MobilenetV2/layer_19_1_Conv2d_2_1x1_256"
+    ranges = {f"{scope}/{kind}_quant/{end}": np.float32(6) for kind in ("act", "weights") for end in ("min", "max")}
+    found = translate(as_checkpoint({**given, **ranges}), arch, "tf", "torch")
+    assert (len(found.entries), found.roles["quantization range"]) == (len(given), 4)
 
 
 def sentence(given: Mapping[str, Any]) -> str:

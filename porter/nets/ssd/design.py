@@ -29,12 +29,14 @@ CLASS_SCORES = "class_predictions_with_background"
 class Detector(NamedTuple):
     """One detector: its backbone's model, the endpoints that it reads there, and the kernel of its box predictors.
 
-    ``options`` are those of the backbone's builder.
+    ``depthwise`` detectors halve a map by a depthwise convolution and make its channels by a 1x1 one. ``options`` are
+    those of the backbone's builder.
     """
 
     backbone: str
     maps: tuple[str, str]
     kernel: int = 1
+    depthwise: bool = False
     options: Mapping[str, Any] = MappingProxyType({})
 
     @property
@@ -44,10 +46,15 @@ class Detector(NamedTuple):
         return (*self.maps, *extra)
 
 
+_V2_MAPS = ("layer_15/expansion_output", "layer_19")
+
 DETECTORS = {
     "mobilenet_v1": Detector("mobilenet_v1_1.0_224", ("Conv2d_11_pointwise", "Conv2d_13_pointwise")),
-    "mobilenet_v2": Detector("mobilenet_v2_1.0_224", ("layer_15/expansion_output", "layer_19")),
-    "inception_v2": Detector("inception_v2", ("Mixed_4c", "Mixed_5c"), 3, MappingProxyType({"in_detectors": True})),
+    "mobilenet_v2": Detector("mobilenet_v2_1.0_224", _V2_MAPS, 3, depthwise=True),
+    "mobilenet_v2_full": Detector("mobilenet_v2_1.0_224", _V2_MAPS),
+    "inception_v2": Detector(
+        "inception_v2", ("Mixed_4c", "Mixed_5c"), 3, options=MappingProxyType({"in_detectors": True})
+    ),
 }
-"""The detectors by their backbone: from_layer in ssd_<backbone>_feature_extractor.py; kernel_size in the
-configurations of samples/configs."""
+"""The detectors: from_layer in ssd_<backbone>_feature_extractor.py; kernel_size and use_depthwise in ssd_<name>_coco of
+samples/configs, and for mobilenet_v2_full in ssd_mobilenet_v2_quantized_300x300_coco."""

@@ -29,17 +29,23 @@ def _norm(channels: int) -> BatchNormReLU6:
 
 
 class ExtraLayer(nn.Module):
-    """A 1x1 and a 3x3 convolution, which halves the map: NCHW in, NCHW out."""
+    """A 1x1 and a 3x3 convolution, which halves the map: NCHW in, NCHW out.
 
-    def __init__(self, channels: int, inner: int, out_channels: int) -> None:
+    With ``depthwise`` a 3x3 depthwise convolution halves it, and the second convolution is 1x1.
+    """
+
+    def __init__(self, channels: int, inner: int, out_channels: int, depthwise: bool) -> None:
         super().__init__()
         self.conv1 = Conv2dSame(channels, inner, 1, bias=False)
         self.bn1 = _norm(inner)
-        self.conv2 = Conv2dSame(inner, out_channels, 3, stride=2, bias=False)
+        self.conv_dw = Conv2dSame(inner, inner, 3, stride=2, groups=inner, bias=False) if depthwise else nn.Identity()
+        self.bn_dw = _norm(inner) if depthwise else nn.Identity()
+        self.conv2 = Conv2dSame(inner, out_channels, *((1, 1) if depthwise else (3, 2)), bias=False)
         self.bn2 = _norm(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.bn1(self.conv1(x))
+        x = self.bn_dw(self.conv_dw(x))
         return self.bn2(self.conv2(x))
 
 
@@ -68,17 +74,17 @@ class SSD(nn.Module):
     With 0 classes the scores are left out.
     """
 
-    def __init__(self, backbone: str, num_classes: int = 91, in_channels: int = 3) -> None:
+    def __init__(self, detector: str, num_classes: int = 91, in_channels: int = 3) -> None:
         super().__init__()
-        detector = DETECTORS[backbone]
-        self.names = detector.names
-        self.backbone, channels = _backbone(detector, in_channels)
+        numbers = DETECTORS[detector]
+        self.names = numbers.names
+        self.backbone, channels = _backbone(numbers, in_channels)
         self.extras = nn.ModuleList()
         for inner, outer in EXTRAS:
-            self.extras.append(ExtraLayer(channels[-1], inner, outer))
+            self.extras.append(ExtraLayer(channels[-1], inner, outer, numbers.depthwise))
             channels.append(outer)
-        self.box_predictors = Predictors(channels, BOX_VALUES, detector.kernel)
-        self.class_predictors = Predictors(channels, num_classes, detector.kernel) if num_classes else None
+        self.box_predictors = Predictors(channels, BOX_VALUES, numbers.kernel)
+        self.class_predictors = Predictors(channels, num_classes, numbers.kernel) if num_classes else None
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         maps = list(self.backbone(x))
