@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +16,7 @@ def write_pth(path: Path, output: Output) -> dict[str, str]:
     import torch
 
     state, digests = {}, {}
-    for name, values in output.in_turn(list(output.tensors)):
-        digests[name] = sha256(values.data).hexdigest()
+    for name, values in output.in_turn(list(output.tensors), digests):
         tensor = torch.from_numpy(np.require(values, requirements=["W"]))
         state[name] = tensor.view(torch.bfloat16) if output.is_bfloat16(name) else tensor
     output.require_room(path.parent)
