@@ -81,6 +81,7 @@ def porting(rounds: int) -> Part:
     bare, by_hand = plans(plain, out)
     contenders = [
         Contender("bare script", OWN, "bare.py", (str(bare),)),
+        Contender("bare script with digests and fsync", OWN, "bare.py", (str(bare), "checked")),
         port("porter", plain, WORK / "one.safetensors"),
         port("porter, averages beside raw values", training, WORK / "two.safetensors", "--ignore", "global_step"),
         port("porter --to keras", plain, WORK / "three.keras", target="keras"),

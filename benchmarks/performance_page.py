@@ -18,8 +18,9 @@ user and system time of the whole process, with its imports.
 
 NOTES: Mapping[str, str] = {
     "porting": "The bare script maps the file, transposes each tensor and streams it out. It has no names, no checks, "
-    "no digests and no fsync, and gets the plan from a port. `by hand` reads all tensors with TensorFlow and saves a "
-    "state dict. tf2onnx converts the frozen graph.",
+    "no digests and no fsync, and gets the plan from a port. The second one digests input and output, looks for values "
+    "that are not finite, and flushes the file: the least that porter's checks cost. `by hand` reads all tensors "
+    "with TensorFlow and saves a state dict. tf2onnx converts the frozen graph.",
     "sizes": "Every tensor is read, checked against its checksum, relaid, hashed and written one after the other.",
     "running": "All networks but `porter` are channels_last. `porter-fused` is `porter.load(..., fused=True)`, "
     "`porter-compiled` is that under `torch.compile` with freezing. onnxruntime runs what tf2onnx made of the frozen "

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from hashlib import sha256
 from pathlib import Path
 
 from porter.errors import PorterError
 from porter.export.output import Output
 from porter.export.recorded_graph import fitted_graph, trainable
 from porter.formats.tensorflow.bundle_writer import (
-    Stored,
     data_file,
     in_order,
     index_file,
@@ -33,13 +30,8 @@ def write_checkpoint(index: Path, output: Output) -> dict[str, str]:
     """
     prefix, digests = index.with_suffix(""), dict[str, str]()
 
-    def tensors() -> Iterator[Stored]:
-        for name, values in output.in_turn(in_order(output.tensors)):
-            tensor = stored(name, values, output.is_bfloat16(name))
-            digests[name] = sha256(tensor.values.data).hexdigest()
-            yield tensor
-
-    write_bundle(data_file(prefix), index, tensors())
+    tensors = output.in_turn(in_order(output.tensors), digests)
+    write_bundle(data_file(prefix), index, (stored(*each, output.is_bfloat16(each[0])) for each in tensors))
     _write_meta(meta_file(prefix), output)
     return digests
 

@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -68,15 +69,20 @@ class Output:
             values = bfloat16_bits(values)
         return np.require(values.astype(values.dtype.newbyteorder("<"), copy=False), requirements=["C"])
 
-    def in_turn(self, names: Sequence[str]) -> Iterator[tuple[str, np.ndarray]]:
-        """Yield each of ``names`` with its tensor as files store it, in this order.
+    def in_turn(self, names: Sequence[str], digests: dict[str, str]) -> Iterator[tuple[str, np.ndarray]]:
+        """Yield each of ``names`` with its tensor as files store it, in this order, and put its SHA-256 in ``digests``.
 
-        A second thread reads, checks and transposes the next tensors while the caller hashes and writes the last.
+        A second thread reads, checks, transposes and hashes the next tensors while the caller writes the last.
         """
-        groups = ahead(lambda group: [self.stored(name) for name in group], self._groups(names))
-        values = (each for group in groups for each in group)
+        groups = ahead(lambda group: [self._digested(name) for name in group], self._groups(names))
+        made = (each for group in groups for each in group)
         for name in self.track(names, "writing"):
-            yield name, next(values)
+            values, digests[name] = next(made)
+            yield name, values
+
+    def _digested(self, name: str) -> tuple[np.ndarray, str]:
+        values = self.stored(name)
+        return values, sha256(values.data).hexdigest()
 
     def _groups(self, names: Sequence[str]) -> Iterator[list[str]]:
         """Yield ``names`` in groups of at most GROUP bytes and one tensor."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,9 +16,9 @@ def write_pth(path: Path, output: Output) -> dict[str, str]:
     require_package("torch", "torch", f"writing {path.name}")
     import torch
 
-    state, digests = {}, {}
-    for name, values in output.in_turn(list(output.tensors)):
-        digests[name] = sha256(values.data).hexdigest()
+    state: dict[str, Any] = {}
+    digests: dict[str, str] = {}
+    for name, values in output.in_turn(list(output.tensors), digests):
         tensor = torch.from_numpy(np.require(values, requirements=["W"]))
         state[name] = tensor.view(torch.bfloat16) if output.is_bfloat16(name) else tensor
     output.require_room(path.parent)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -37,9 +36,8 @@ def write_safetensors(path: Path, output: Output) -> dict[str, str]:
         header[name] = {"dtype": _stored_dtype(output, name), "shape": list(shape), "data_offsets": [begin, end]}
     with path.open("wb") as file:
         file.write(_header(header, output.room))
-        for name, values in output.in_turn(names):
+        for _, values in output.in_turn(names, digests):
             file.write(values.data)
-            digests[name] = sha256(values.data).hexdigest()
     return digests
 
 

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from hashlib import sha256
 from pathlib import Path
-
-import numpy as np
 
 from porter.errors import PorterError
 from porter.export.output import Output
@@ -23,11 +19,7 @@ def write_npz(path: Path, output: Output) -> dict[str, str]:
     digests: dict[str, str] = {}
     names = list(output.tensors)
 
-    def arrays() -> Iterator[np.ndarray]:
-        for name, values in output.in_turn(names):
-            digests[name] = sha256(values.data).hexdigest()
-            yield values
-
+    arrays = (values for _, values in output.in_turn(names, digests))
     output.require_room(path.parent)
-    write_listed(path, [f"{name}:0" for name in names], arrays())
+    write_listed(path, [f"{name}:0" for name in names], arrays)
     return digests

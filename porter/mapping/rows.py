@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
@@ -52,15 +52,16 @@ class Layer:
         """
         key = dialect.name, spelling
         if key not in self._expanded:
-            names, lacking = self.names.get(dialect.name, ()), self.lacks.get(dialect.name, ())
-            kind = self.kind_in(dialect.name)
-            self._expanded[key] = {
-                tensor.role: Named(dialect.join(name, leaf.name), leaf.axes, tensor)
-                for name in names[spelling : spelling + 1]
-                for tensor, leaf in leaves_of(kind, dialect)
-                if tensor.role not in lacking
-            }
+            self._expanded[key] = {named.tensor.role: named for named in self.expand(dialect, spelling)}
         return self._expanded[key]
+
+    def expand(self, dialect: Dialect, spelling: int = 0) -> Iterator[Named]:
+        """Yield the layer's tensors in ``dialect``, as ``tensors`` has them, and keep none of them."""
+        names, lacking = self.names.get(dialect.name, ()), self.lacks.get(dialect.name, ())
+        for name in names[spelling : spelling + 1]:
+            for tensor, leaf in leaves_of(self.kind_in(dialect.name), dialect):
+                if tensor.role not in lacking:
+                    yield Named(dialect.join(name, leaf.name), leaf.axes, tensor)
 
     @cached_property
     def _expanded(self) -> dict[tuple[str, int], Mapping[str, Named]]:

@@ -201,7 +201,7 @@ def check_names(merged: Merged, records: Mapping[str, Dialect], layers: Sequence
             named.name
             for layer in layers
             for spelling in range(len(layer.names.get(dialect, ())))
-            for named in layer.tensors(record, spelling).values()
+            for named in layer.expand(record, spelling)
         ]
         _check_unique(merged.file_of(dialect), names, dialect)
         if not record.scoped and (twice := _repeated([record.unscoped(name) for name in dict.fromkeys(names)])):

@@ -9,7 +9,13 @@ import torch
 from torch import Tensor, fx, nn
 
 from porter.nets.features_torch import Tracer
-from porter.nets.layers_torch import BatchNormAct
+from porter.nets.layers_torch import BatchNormAct, relu6
+
+IN_PLACE: dict[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]] = {
+    torch.relu: torch.relu_,
+    relu6: lambda x: x.clamp_(0, 6),
+}
+"""Activations that may overwrite their input: a folded one is the only reader of its convolution."""
 
 
 class Activated(nn.Module):
@@ -47,9 +53,13 @@ def fuse(network: nn.Module) -> nn.Module:
                 norm, *convolutions = (network.get_submodule(str(each.target)) for each in (node, *before))
                 _fold(norm, convolutions)  # type: ignore[arg-type]
                 parent, _, name = str(node.target).rpartition(".")
-                behind = Activated(norm.act) if isinstance(norm, BatchNormAct) else nn.Identity()
-                setattr(network.get_submodule(parent), name, behind)
+                setattr(network.get_submodule(parent), name, _behind(norm))
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def _behind(norm: nn.Module) -> nn.Module:
+    """Return what follows the normalisation in ``norm``: its activation, or nothing."""
+    return Activated(IN_PLACE.get(norm.act, norm.act)) if isinstance(norm, BatchNormAct) else nn.Identity()
 
 
 def _joined(node: fx.Node) -> Sequence[fx.Node]:
