@@ -26,6 +26,13 @@ UNTRANSLATED = 2
 @click.option("--inputs", multiple=True, metavar="NODE", help="Node in whose place the network begins. Repeatable.")
 @click.option("--outputs", multiple=True, metavar="NODE", help="Node with which the network ends. Repeatable.")
 @click.option("--anyway", is_flag=True, help="Write a network that porter knows under a name, too.")
+@click.option(
+    "--dropout",
+    type=click.Choice(["keep", "drop"]),
+    default="keep",
+    show_default=True,
+    help="Dropout that the graph keeps running in inference: keep it in eval mode, or drop it there.",
+)
 @average_option
 @click.option("--size", type=click.IntRange(1), metavar="N", help="Height and width of the images, if open.")
 @tag_option

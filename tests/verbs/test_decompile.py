@@ -138,8 +138,8 @@ def test_a_source_that_computes_something_else_gets_no_name(
 ) -> None:
     write = verb.written_network
 
-    def wrong(analysis: Any, name: str) -> Any:
-        program, network = write(analysis, name)
+    def wrong(analysis: Any, name: str, keeps_dropout: bool) -> Any:
+        program, network = write(analysis, name, keeps_dropout)
         assert network is not None
         object.__setattr__(network, "source", network.source.replace("eps=0.001", "eps=0.0010001"))
         return program, network

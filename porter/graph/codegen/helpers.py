@@ -97,6 +97,13 @@ class SameConvTranspose3d(nn.ConvTranspose3d):
         return y
 
 
+class RunningDropout(nn.Dropout):
+    """Dropout that runs in eval mode too, as the graph's does."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.dropout(x, self.p)
+
+
 def conv_transpose(x: Tensor, weight: Tensor, stride: Sequence[int], size: Sequence[int], same: bool) -> Tensor:
     """Return a transposed convolution cut or filled up to ``size``; SAME cuts half in front."""
     y = (F.conv_transpose2d if x.ndim == 4 else F.conv_transpose3d)(x, weight, stride=stride)

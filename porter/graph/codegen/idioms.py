@@ -14,6 +14,8 @@ from porter.graph.codegen.step import Literal, Weight
 from porter.graph.codegen.tensor import Tensor
 from porter.graph.graph import Node, Ref
 
+RUNNING_DROPOUT = "RunningDropout"
+"""The helper that stands for dropout in inference."""
 _SPREAD = {
     "deviation": ("Sqrt(Add(variance, #epsilon))", "Pow(Add(variance, #epsilon), #0.5)"),
     "inverse": (
@@ -142,8 +144,8 @@ for _patterns, _step, _rules in _TABLE:
 class Idioms:
     """The idioms of the data path by their last node. What they stand for has steps too, until `live_steps`."""
 
-    def __init__(self, data: DataPath, context: Context) -> None:
-        self.data, self.context = data, context
+    def __init__(self, data: DataPath, context: Context, keeps: bool) -> None:
+        self.data, self.context, self.keeps = data, context, keeps
         readers = dict(data.readers)
         self.dropouts = {name: idiom for name, idiom in find_idioms(data).items() if idiom.kind == DROPOUT}
         data.readers.update(readers)
@@ -152,7 +154,7 @@ class Idioms:
         """Add the step of an idiom that ends with ``node``; tell whether one does."""
         dropout = self.dropouts.get(node.name)
         if dropout is not None:
-            _dropout(self.context, node, dropout)
+            _dropout(self.context, node, dropout, self.keeps)
             return True
         for term, step in _BY_ROOT.get(op_of(node), ()):
             fits = match(self.data, term, Ref(node.name))
@@ -166,10 +168,18 @@ def unique(nodes: Iterable[str]) -> tuple[str, ...]:
     return tuple(reversed(dict.fromkeys(nodes)))
 
 
-def _dropout(c: Context, node: Node, idiom: Found) -> None:
-    """Dropout: nn.Dropout, which rests in inference. Where its rate is a constant, the graph keeps it running."""
+def _dropout(c: Context, node: Node, idiom: Found, keeps: bool) -> None:
+    """Dropout: nn.Dropout, which rests in inference. Where its rate is a constant, the graph keeps it running.
+
+    ``keeps`` writes that as a module which runs in inference too.
+    """
     rate = idiom.numbers.get("rate", 0.5)
     tensor: Tensor = c.tensor(Ref(idiom.x))
+    if rate == 0:
+        c.alias(node, tensor)
+        return
     nodes = unique(idiom.nodes)
-    c.module(node, tensor, "nn.Dropout", {"p": rate}, first=tensor.first, what="dropout", nodes=nodes)
-    c.steps[-1].random = len(nodes) > 1 and "rate" in idiom.numbers
+    random = len(nodes) > 1 and "rate" in idiom.numbers
+    module, helpers = (RUNNING_DROPOUT, {RUNNING_DROPOUT}) if random and keeps else ("nn.Dropout", set())
+    c.module(node, tensor, module, {"p": rate}, first=tensor.first, what="dropout", nodes=nodes, helpers=helpers)
+    c.steps[-1].random, c.steps[-1].masked = random, idiom.x if len(nodes) > 1 else ""

@@ -34,20 +34,22 @@ class Run:
 
     def built(self, name: str) -> list[str]:
         """Return the line of __init__ that builds its modules."""
-        return call(2, f"self.{self.attribute} = nn.Sequential(", [_comprehension(name, self.table)], ")")
+        return call(2, f"self.{self.attribute} = nn.Sequential(", [self._each(name)], ")")
+
+    def _each(self, name: str) -> str:
+        if not self.columns:
+            return f"OrderedDict((name, {name}()) for name in {self.table})"
+        return f"OrderedDict((name, {name}(*row)) for name, row in {self.table}.items())"
 
     def data(self) -> list[str]:
         """Return its rows as source."""
+        if not self.columns:
+            return call(0, f"{self.table} = (", [literal(name) for name in self.rows], ")")
         lines = [f"{self.table} = {{"]
-        if self.columns:
-            lines += [f"    # {line}" for line in textwrap.wrap(", ".join(self.columns), WIDTH - 6)]
+        lines += [f"    # {line}" for line in textwrap.wrap(", ".join(self.columns), WIDTH - 6)]
         for name, row in self.rows.items():
             lines += call(1, f"{literal(name)}: (", [literal(value) for value in row], ",)," if len(row) == 1 else "),")
         return [*lines, "}"]
-
-
-def _comprehension(name: str, table: str) -> str:
-    return f"OrderedDict((name, {name}(*row)) for name, row in {table}.items())"
 
 
 def find_runs(definition: Definition, known: Mapping[str, Definition], namer: Namer) -> list[Run]:
