@@ -118,6 +118,21 @@ def _activation(module: str, **numbers: str) -> _Step:
     return add
 
 
+def _prelu(c: Context, node: Node, fits: Match) -> bool:
+    """A slope for each channel; one for each pixel too stays as it is."""
+    x, slope = fits.tensors["$x"], fits.tensors["%slope"]
+    channels, shape = c.shape(x)[-1], c.shape(slope)
+    if channels is None or len(c.shape(x)) < 2 or not c.weight(slope):
+        return False
+    if not shape or shape[-1] != channels or any(size != 1 for size in shape[:-1]):
+        return False
+    tensor = c.first(x)
+    weights = [Weight(c.weight(slope), "weight", (), (channels,))]
+    arguments: dict[str, Literal] = {"num_parameters": channels}
+    c.module(node, tensor, "nn.PReLU", arguments, weights, first=tensor.first, nodes=unique(fits.nodes), what="prelu")
+    return True
+
+
 _TABLE: tuple[tuple[tuple[str, ...], _Step, dict[str, tuple[str, ...]]], ...] = (
     (_NORMS, _moving_norm, _MOVING),
     (_NORMS, _norm, _OF_BATCH),
@@ -132,6 +147,15 @@ _TABLE: tuple[tuple[tuple[str, ...], _Step, dict[str, tuple[str, ...]]], ...] = 
     (("Maximum($x, Mul($x, &slope))",), _activation("nn.LeakyReLU", negative_slope="&slope"), RULES),
     (("Sub(Relu($x), Mul(Relu(Neg($x)), &slope))",), _activation("nn.LeakyReLU", negative_slope="&slope"), RULES),
     (("Mul($x, Tanh(Softplus($x)))",), _activation("nn.Mish"), RULES),
+    (
+        (
+            "Add(Maximum($x, #0), Mul(Minimum($x, #0), %slope))",
+            "Add(Relu($x), Mul(Mul(Sub($x, Abs($x)), %slope), #0.5))",
+            "Add(Relu($x), Mul(Mul(%slope, Sub($x, Abs($x))), #0.5))",
+        ),
+        _prelu,
+        RULES,
+    ),
 )
 _BY_ROOT: dict[str, list[tuple[Term, _Step]]] = {}
 for _patterns, _step, _rules in _TABLE:
