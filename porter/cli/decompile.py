@@ -71,7 +71,7 @@ def show(result: Any) -> None:
     what = f"{network.name}: {network.lines} lines of source, {plural(len(network.weights), 'tensor')} of the graph"
     _line(out, what)
     if result.report is not None:
-        _line(out, f"  parity  {result.report}")
+        _line(out, f"  {result.report}")
     if result.out is not None:
         _line(out, f"wrote {result.out}/: {', '.join(sorted(file.name for file in result.out.iterdir()))}")
     elif result.report is not None:
@@ -79,6 +79,8 @@ def show(result: Any) -> None:
         where = f": {printable(divergence.endpoint)} diverges first" if divergence else ""
         _line(out, f"nothing was written, because parity failed{where}")
     else:
+        for name, stands_for in network.classes:
+            _line(out, f"  {name}: {stands_for}")
         _line(out, "nothing was written: add --out FOLDER")
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from porter.errors import PorterError
+from porter.errors import PorterError, plural
 from porter.graph.codegen.network import Output
 from porter.graph.codegen.step import Port, Program
 from porter.mapping.rows import Endpoint
@@ -21,6 +21,7 @@ from porter.runners.images import GRAY, read_image, sample_paths
 from porter.runners.presets import resize_bilinear
 from porter.runners.runner import Runner
 from porter.runners.torch import evaluating
+from porter.runners.user_code import one_sentence
 
 NOISE = 2
 """Images of noise, beside porter's sample pictures."""
@@ -31,14 +32,18 @@ OPEN_SIDE = 128
 def load_network(path: Path) -> nn.Module:
     """Return what load() of the source file ``path`` builds, filled with the weights beside it.
 
-    The file runs as code: porter calls this for text that it has written itself.
+    The file runs as code: porter calls this for text that it has written itself, or that its owner trusts. Raises
+    PorterError where that code fails.
     """
     spec = importlib.util.spec_from_file_location("decompiled_network", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    network: nn.Module = module.load()
+    with one_sentence(path.name):
+        spec.loader.exec_module(module)
+        network = module.load()
+    if not isinstance(network, nn.Module):
+        raise PorterError(f"load() in {path.name} returns the type {type(network).__name__}: return the network")
     return network
 
 
@@ -75,12 +80,14 @@ class DecompiledRunner(Runner):
             hooks.append(modules[output.path].register_forward_hook(keep))
         try:
             tensors = [torch.from_numpy(np.ascontiguousarray(values)) for values in self._parts(images)]
-            with evaluating(self.module, tensors[0].dtype), torch.inference_mode():
+            with one_sentence("model.py"), evaluating(self.module, tensors[0].dtype), torch.inference_mode():
                 computed = self.module(*tensors)
         finally:
             for hook in hooks:
                 hook.remove()
         parts = computed if isinstance(computed, tuple) else (computed,)
+        if len(parts) != len(self.ends):
+            raise PorterError(f"model.py returns {plural(len(parts), 'tensor')} for the {len(self.ends)} of the graph")
         for port, value in zip(self.ends, parts, strict=True):
             found[port.source] = _kept(value, port.channels_first)
         return found

@@ -130,8 +130,7 @@ def decompile(
         return Decompiled(path, tuple(program.problems), network, known, notes)
     if known is not None and known.command is not None and not anyway:
         raise PorterError(
-            f"{path} is {known.sentence}, which porter has under this name: port it with `{known.command}`, or set "
-            "`anyway` to write it as new source"
+            f"{path} is a network that porter has: run `{known.command}`, or set `anyway` to write it as new source"
         )
     read = Inputs(())
     values = graph_values(analysis, network, checkpoint, average, read)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -167,6 +168,65 @@ def test_the_folders_own_weights_are_verified(tf: Any, tmp_path: Path, capsys: p
     save_file({name: value for name, value in state.items() if value.ndim != 2}, net / "model.safetensors")
     with pytest.raises(FormatError, match=r"has no fc\w*\.weight with as many values as fc in the graph"):
         verify_decompiled(net)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("self.fc(x)", "self.fc(x[:, :1])", "model.py fails: RuntimeError: .*mat1"),
+        ("network.load_state_dict(load_file(path))", "raise SystemExit", "model.py ends the program"),
+        ("return network.eval()", "return 3", r"load\(\) in model.py returns the type int: return the network"),
+        ("self.fc(x)", "(self.fc(x), x)", "model.py returns 2 tensors for the 1 of the graph"),
+        ("nn.Linear(6, 5", "nn.Linear(6, 4", "model.py fails: RuntimeError: Error.*SmallNet"),
+        ("import torch", "import torch(", "model.py fails: SyntaxError"),
+    ],
+)
+def test_a_strangers_code_that_fails_is_one_sentence(
+    small: Path, tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    net = shutil.copytree(small, tmp_path / "net")
+    source = (net / "model.py").read_text(encoding="utf-8")
+    assert old in source
+    (net / "model.py").write_text(source.replace(old, new), encoding="utf-8")
+    with pytest.raises(PorterError, match=message) as error:
+        verify_decompiled(net, trust_code=True)
+    assert "\n" not in str(error.value)
+
+
+@pytest.fixture(scope="module")
+def small(tf: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A decompiled network of two layers."""
+    folder = tmp_path_factory.mktemp("small")
+
+    def build(x: Any) -> Any:
+        with tf.name_scope("SmallNet"):
+            y = tf.reduce_mean(layer(tf, x, 6, "conv"), [1, 2])
+            with tf.name_scope("fc"):
+                return tf.matmul(y, variable(tf, 6, 5))
+
+    graph = save(tf, folder / "graph.pb", build, (None, 9, 9, 3))
+    assert decompile(graph, out=folder / "net")
+    return folder / "net"
+
+
+def test_the_plan_names_each_class(tf: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    graph = save(tf, tmp_path / "graph.pb", lambda x: generator(tf, x), (None, 12, 10, 3))
+    with pytest.raises(SystemExit) as end:
+        main(["decompile", str(graph)])
+    assert end.value.code == 0
+    printed = capsys.readouterr().out
+    assert "  Decoder: 3 blocks: decoder_0, decoder_1, decoder_2.\n" in printed
+    assert "Takes in0 (N, 3, 12, 10); returns out0 (N, 3, 6, 5).\n" in printed
+
+
+def test_each_row_of_data_is_compared(tf: Any, tmp_path: Path) -> None:
+    graph = save(tf, tmp_path / "graph.pb", lambda x: generator(tf, x), (None, 12, 10, 3))
+    report = decompile(graph, out=tmp_path / "net").report
+    assert report is not None
+    compared = [row.endpoint for row in report.rows]
+    assert [name.partition("/")[0] for name in compared] == [
+        "encoder", "decoder_0", "decoder_1", "decoder_2", "image",
+    ]  # fmt: skip
 
 
 def test_dropout_has_two_ways(tf: Any, tmp_path: Path) -> None:

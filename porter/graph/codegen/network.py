@@ -53,6 +53,8 @@ class Network:
     ends: list[str]
     running: list[str]
     """The paths of the modules that drop values in eval mode too."""
+    classes: list[tuple[str, str]]
+    """The name of each class of the graph's own, the network's last, and what it stands for."""
 
     @property
     def blocks(self) -> list[Output]:
@@ -92,9 +94,11 @@ class _Writer:
         network = self.classes.network
         body: list[str] = []
         helpers: set[str] = set()
+        classes: list[tuple[str, str]] = []
         for option, definition in self.classes.known.items():
             root = definition is network
             described = self._described(definition, root)
+            classes.append((definition.name, described[1] if root else described[0]))
             names = self._input_names() if root else ()
             text = ClassText(definition, self.classes.known, self.runs[option], *described, root, names)
             lines = text.lines()
@@ -107,7 +111,7 @@ class _Writer:
         source = "\n".join([*docstring(0, self.what), "", *_imports("\n".join(lines)), *lines]) + "\n"
         self._place(self.classes.root, "")
         ends = [port.source for port in self.program.outputs]
-        return Network(network.name, source, self.weights, self.fills, self.outputs, ends, self.running)
+        return Network(network.name, source, self.weights, self.fills, self.outputs, ends, self.running, classes)
 
     def _input_names(self) -> list[str]:
         """Return the names of forward's arguments: x, or those of several inputs."""
@@ -142,7 +146,7 @@ class _Writer:
             if isinstance(use.item, Region):
                 self._place(use.item, f"{own}.")
                 if len(use.item.outputs) == 1:
-                    self._output(own, use.item, list(use.item.steps()), use.item.outputs[0])
+                    self._output(own, use.item, use.item.outputs[0], use.item.kind == BLOCK or not path)
                 continue
             chosen = definition.options[id(slot), slot.case_of[number]]
             self._place_step(use.item, path, own, attribute, chosen)
@@ -159,9 +163,8 @@ class _Writer:
         if not option.startswith("=") and step.outputs == 1:
             self.outputs.append(Output(own, step.node, step.channels_first, step.shape, not path))
 
-    def _output(self, path: str, region: Region, steps: Iterable[Step], tensor: str) -> None:
-        step = next(step for step in steps if tensor in step.computes)
-        block = region.kind == BLOCK or path.count(".") < 1
+    def _output(self, path: str, region: Region, tensor: str, block: bool) -> None:
+        step = next(step for step in region.steps() if tensor in step.computes)
         if step.outputs == 1:
             self.outputs.append(Output(path, tensor, step.channels_first, step.shape, block))
 
