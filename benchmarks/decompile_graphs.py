@@ -62,7 +62,9 @@ def measure(name: str) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / SOURCE).write_text(network.source, encoding="utf-8")
         write_state(Path(folder) / WEIGHTS, network_state(network, load), {})
-        run = DecompiledRunner(load_network(Path(folder) / SOURCE), program.inputs[0], (), program.outputs)
+        run = DecompiledRunner(
+            load_network(Path(folder) / SOURCE), dict.fromkeys(program.inputs, ()), (), program.outputs
+        )
         got = run(golden_images(golden.input_size)[:1].astype(np.float64))[program.outputs[-1].source]
     want = golden.values()["logits_float64"][:1]
     want = softmax(want) if program.steps[-1].what == "softmax" else want

@@ -26,6 +26,13 @@ UNTRANSLATED = 2
 @click.option("--inputs", multiple=True, metavar="NODE", help="Node in whose place the network begins. Repeatable.")
 @click.option("--outputs", multiple=True, metavar="NODE", help="Node with which the network ends. Repeatable.")
 @click.option("--anyway", is_flag=True, help="Write a network that porter knows under a name, too.")
+@click.option(
+    "--dropout",
+    type=click.Choice(["keep", "drop"]),
+    default="keep",
+    show_default=True,
+    help="Dropout that the graph keeps running in inference: keep it in eval mode, or drop it there.",
+)
 @average_option
 @click.option("--size", type=click.IntRange(1), metavar="N", help="Height and width of the images, if open.")
 @tag_option
@@ -64,7 +71,7 @@ def show(result: Any) -> None:
     what = f"{network.name}: {network.lines} lines of source, {plural(len(network.weights), 'tensor')} of the graph"
     _line(out, what)
     if result.report is not None:
-        _line(out, f"  parity  {result.report}")
+        _line(out, f"  {result.report}")
     if result.out is not None:
         _line(out, f"wrote {result.out}/: {', '.join(sorted(file.name for file in result.out.iterdir()))}")
     elif result.report is not None:
@@ -72,6 +79,8 @@ def show(result: Any) -> None:
         where = f": {printable(divergence.endpoint)} diverges first" if divergence else ""
         _line(out, f"nothing was written, because parity failed{where}")
     else:
+        for name, stands_for in network.classes:
+            _line(out, f"  {name}: {stands_for}")
         _line(out, "nothing was written: add --out FOLDER")
 
 

@@ -155,7 +155,8 @@ def verify_folder(options: dict[str, Any], as_json: bool) -> int:
 def refuse_file(model: str) -> None:
     """Raise PorterError where a file is given in place of a model."""
     if not is_model(model) and (Path(model).exists() or Path(f"{model}.index").is_file()):
-        raise PorterError(f"{model} is a file, not a model: check its digests with `port check {model}`")
+        kind = "folder" if Path(model).is_dir() else "file"
+        raise PorterError(f"{model} is a {kind}, not a model: check its digests with `port check {model}`")
 
 
 def require_report(report: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable, Collection, Mapping
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,9 @@ from porter.files.seals import TENSORS, is_ours, write_record
 from porter.formats.checkpoint import Checkpoint, Entry
 from porter.formats.identify import RECORD_NAMES
 from porter.formats.input_digests import digest
+from porter.formats.open import open_checkpoint
 from porter.graph.codegen.network import WEIGHTS, Network, Placed
+from porter.graph.shapes import Shape
 
 RECORD = RECORD_NAMES[0]
 SOURCE, TABLE, GRAPH, CARD = "model.py", "mapping.toml", "graph.pb.gz", "README.md"
@@ -67,6 +71,34 @@ def _arranged(placed: Placed, values: np.ndarray) -> np.ndarray:
             f"{weight.name} has shape {values.shape}, and the graph's is another: name the graph's own checkpoint"
         ) from None
     return np.ascontiguousarray(shaped)
+
+
+def graph_checkpoint(network: Network, weights: Path, shapes: Mapping[str, Shape]) -> Checkpoint:
+    """Return the graph's variables with the values that the file ``weights`` has under the module's names.
+
+    ``shapes`` has the shape of each variable. Raises FormatError where the file is not of ``network``.
+    """
+    state = open_checkpoint(weights)
+    entries: dict[str, Entry] = {}
+    for placed in network.weights:
+        name = placed.weight.name
+        if name not in shapes:
+            continue  # a constant of the graph
+        shape = tuple(size or 0 for size in shapes[name] or ())
+        entry = state.entries.get(placed.path)
+        if entry is None or math.prod(entry.shape) != math.prod(shape):
+            raise FormatError(
+                f"{weights} has no {placed.path} with as many values as {name} in the graph: decompile the graph again"
+            )
+        entries[name] = Entry(shape, entry.dtype, partial(_restored, entry, placed.weight.order, shape))
+    return Checkpoint(weights, state.format, entries)
+
+
+def _restored(entry: Entry, order: Sequence[int], shape: Sequence[int]) -> np.ndarray:
+    """Return a module's tensor in the graph's order of axes: what `_arranged` undoes."""
+    if not order:
+        return entry.load().reshape(shape)
+    return entry.load().reshape([shape[axis] for axis in order]).transpose(np.argsort(order))
 
 
 def write_state(path: Path, state: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from porter.errors import PorterError
+from porter.errors import PorterError, plural
 from porter.graph.codegen.network import Output
-from porter.graph.codegen.step import Free, Port, Program
+from porter.graph.codegen.step import Port, Program
 from porter.mapping.rows import Endpoint
 from porter.mapping.table import Table
 from porter.runners.images import GRAY, read_image, sample_paths
 from porter.runners.presets import resize_bilinear
 from porter.runners.runner import Runner
 from porter.runners.torch import evaluating
+from porter.runners.user_code import one_sentence
 
 NOISE = 2
 """Images of noise, beside porter's sample pictures."""
@@ -30,30 +32,43 @@ OPEN_SIDE = 128
 def load_network(path: Path) -> nn.Module:
     """Return what load() of the source file ``path`` builds, filled with the weights beside it.
 
-    The file runs as code: porter calls this for text that it has written itself.
+    The file runs as code: porter calls this for text that it has written itself, or that its owner trusts. Raises
+    PorterError where that code fails.
     """
     spec = importlib.util.spec_from_file_location("decompiled_network", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    network: nn.Module = module.load()
+    with one_sentence(path.name):
+        spec.loader.exec_module(module)
+        network = module.load()
+    if not isinstance(network, nn.Module):
+        raise PorterError(f"load() in {path.name} returns the type {type(network).__name__}: return the network")
     return network
+
+
+def stop_dropout(module: nn.Module, paths: Iterable[str]) -> None:
+    """Let the dropouts at ``paths`` drop nothing, those that run in eval mode too: two sides drop other values."""
+    for path in paths:
+        dropout: Any = module.get_submodule(path)
+        dropout.p = 0.0
 
 
 class DecompiledRunner(Runner):
     """Runs a written network on images in the graph's order of axes, and returns the graph's tensors by name.
 
+    A network of several ``inputs`` gets rows: all values of an image's first input, then those of the next.
     ``outputs`` are the modules to read beside the network's own outputs, which ``ends`` describes.
     """
 
     label = "PyTorch"
 
-    def __init__(self, module: nn.Module, inputs: Port, outputs: Sequence[Output], ends: Sequence[Port]) -> None:
-        self.module, self.input, self.outputs, self.ends = module, inputs, outputs, ends
+    def __init__(
+        self, module: nn.Module, inputs: Mapping[Port, Sequence[int]], outputs: Sequence[Output], ends: Sequence[Port]
+    ) -> None:
+        self.module, self.inputs, self.outputs, self.ends = module, inputs, outputs, ends
 
     def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        values = _first(images) if self.input.channels_first else images
         modules = dict(self.module.named_modules())
         found: dict[str, np.ndarray] = {}
         hooks = []
@@ -64,20 +79,28 @@ class DecompiledRunner(Runner):
 
             hooks.append(modules[output.path].register_forward_hook(keep))
         try:
-            tensor = torch.from_numpy(np.ascontiguousarray(values))
-            with evaluating(self.module, tensor.dtype), torch.inference_mode():
-                computed = self.module(tensor)
+            tensors = [torch.from_numpy(np.ascontiguousarray(values)) for values in self._parts(images)]
+            with one_sentence("model.py"), evaluating(self.module, tensors[0].dtype), torch.inference_mode():
+                computed = self.module(*tensors)
         finally:
             for hook in hooks:
                 hook.remove()
         parts = computed if isinstance(computed, tuple) else (computed,)
+        if len(parts) != len(self.ends):
+            raise PorterError(f"model.py returns {plural(len(parts), 'tensor')} for the {len(self.ends)} of the graph")
         for port, value in zip(self.ends, parts, strict=True):
             found[port.source] = _kept(value, port.channels_first)
         return found
 
-
-def _first(values: np.ndarray) -> np.ndarray:
-    return np.moveaxis(values, -1, 1)
+    def _parts(self, images: np.ndarray) -> list[np.ndarray]:
+        """Return each input's values in the module's order of axes."""
+        parts = [images]
+        if len(self.inputs) > 1:
+            ends = np.cumsum([math.prod(sizes) for sizes in self.inputs.values()])[:-1]
+            rows = zip(np.split(images, ends, axis=1), self.inputs.values(), strict=True)
+            parts = [row.reshape(len(images), *sizes) for row, sizes in rows]
+        pairs = zip(parts, self.inputs, strict=True)
+        return [np.moveaxis(part, -1, 1) if port.channels_first else part for part, port in pairs]
 
 
 def _kept(value: torch.Tensor, channels_first: bool) -> np.ndarray:
@@ -96,29 +119,48 @@ def graph_runner(graph: Any, tensors: Sequence[str], path: Path | str, trust: bo
     return TFRunner(graph, table, path, trust=trust, judged=tensors[-1])
 
 
-def require_one_input(program: Program, path: Path | str) -> Port:
-    """Return the network's input. Raises PorterError where it has several, which porter cannot verify."""
-    if len(program.inputs) != 1:
-        names = ", ".join(port.tensor for port in program.inputs) or "none"
-        raise PorterError(
-            f"{path} has {len(program.inputs)} inputs ({names}), and porter verifies networks of one: name the tensor "
-            "where the network begins by `inputs`"
-        )
-    return program.inputs[0]
+def input_sizes(program: Program, path: Path | str, size: int | None = None) -> dict[Port, tuple[int, ...]]:
+    """Return the sizes of each input without the batch; ``size`` is an open height and width, in pixels.
+
+    Raises PorterError where the network has no input, or one of several has no batch.
+    """
+    unfit = [port.tensor for port in program.inputs if not port.shape or port.shape[0] not in (None, 1)]
+    if not program.inputs or (unfit and len(program.inputs) > 1):
+        what = f"an input without a batch ({unfit[0]})" if unfit else "no input"
+        raise PorterError(f"{path} has {what}, and porter verifies batches of images: name other `inputs`")
+    return {port: tuple(side or size or OPEN_SIDE for side in port.shape[1:]) for port in program.inputs}
 
 
-def trial_images(shape: Free, size: int | None = None) -> np.ndarray:
-    """Return float32 pictures and noise of an input's ``shape``; ``size`` is an open height and width, in pixels."""
-    sides = [side or size or OPEN_SIDE for side in shape[1:]]
-    noise = np.random.default_rng(0).normal(size=(NOISE, *sides)).astype(np.float32)
-    if len(shape) != 4:
-        return noise
-    height, width, channels = sides
-    pictures = []
-    for path in sample_paths():
-        picture = resize_bilinear(read_image(path).astype(np.float32) / np.float32(255), height, width)
-        picture = picture * np.float32(2) - np.float32(1)
-        if channels == 1:
-            picture = (picture @ np.asarray(GRAY, np.float32))[..., None]
-        pictures.append(np.resize(picture, (height, width, channels)) if channels > 3 else picture[..., :channels])
-    return np.concatenate([np.stack(pictures).astype(np.float32), noise])
+def trial_images(inputs: Mapping[Port, Sequence[int]], pixels: Collection[str] = ()) -> np.ndarray:
+    """Return float32 pictures and noise for inputs of these sizes, of several as rows: see DecompiledRunner.
+
+    Values are from -1 to 1 or normal, those of the tensors ``pixels`` whole numbers from 0 to 255.
+    """
+    pictured = any(len(sizes) == 3 for sizes in inputs.values())
+    found = [_trial(sizes, number, pictured) for number, sizes in enumerate(inputs.values())]
+    for at, port in enumerate(inputs):
+        if port.tensor in pixels:
+            found[at] = np.rint((found[at].clip(-1, 1) + 1) * np.float32(127.5))
+    return found[0] if len(found) == 1 else np.concatenate([part.reshape(len(part), -1) for part in found], axis=1)
+
+
+def _trial(sizes: Sequence[int], number: int, pictured: bool) -> np.ndarray:
+    """Return the images of input ``number``: pictures, for the next input in another order, and noise of its own.
+
+    ``pictured``: an input that is no picture gets noise beside the others' pictures.
+    """
+    paths = sample_paths()
+    count = NOISE + (len(paths) if pictured else 0)
+    found = np.random.default_rng(number).normal(size=(count, *sizes)).astype(np.float32)
+    if len(sizes) == 3:
+        for at, path in enumerate(paths):
+            found[(at + number) % len(paths)] = _picture(path, *sizes)
+    return found
+
+
+def _picture(path: Path, height: int, width: int, channels: int) -> np.ndarray:
+    picture = resize_bilinear(read_image(path).astype(np.float32) / np.float32(255), height, width)
+    picture = picture * np.float32(2) - np.float32(1)
+    if channels == 1:
+        picture = (picture @ np.asarray(GRAY, np.float32))[..., None]
+    return np.resize(picture, (height, width, channels)) if channels > 3 else picture[..., :channels]

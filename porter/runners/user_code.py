@@ -73,7 +73,7 @@ class ModuleRunner(Runner):
         self.precisions = runner.precisions
 
     def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        with _one_sentence(self.where):
+        with one_sentence(self.where):
             return self.runner(images)
 
 
@@ -109,11 +109,11 @@ class CallableRunner(Runner):
         return in_graph_order(self._outputs(images), self.table)
 
     def _outputs(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        with _one_sentence(self.where):
+        with one_sentence(self.where):
             given = self.function(images)
         if not isinstance(given, Mapping):
             raise PorterError(f"{self.where} returns the type {type(given).__name__}: return {{endpoint: array}}")
-        with _one_sentence(self.where):
+        with one_sentence(self.where):
             outputs = {name: _array(given[key]) for name, key in self.keys.items() if key in given}
         self._check(outputs, len(images))
         return outputs
@@ -188,7 +188,7 @@ def _attribute(path: Path, name: str) -> Any:
     # The file may import its neighbours, as a script may.
     sys.path.insert(0, str(path.parent.resolve()))
     try:
-        with _one_sentence(str(path)):
+        with one_sentence(str(path)):
             specification.loader.exec_module(module)
     finally:
         sys.path.pop(0)
@@ -197,7 +197,7 @@ def _attribute(path: Path, name: str) -> Any:
     return getattr(module, name)
 
 
-class _one_sentence:
+class one_sentence:
     """Turns an exception of the user's code into a PorterError that says where it was raised, sys.exit included."""
 
     def __init__(self, where: str) -> None:
@@ -222,7 +222,7 @@ def _built(where: str, found: Any, context: Context) -> tuple[Any, bool]:
     if _framework(found) is not None or not callable(found):
         return found, False
     parameters = inspect.signature(found).parameters
-    with _one_sentence(where):
+    with one_sentence(where):
         if "weights" in parameters:
             return found(weights=_weights(where, context)), True
         required = [

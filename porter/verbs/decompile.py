@@ -29,7 +29,11 @@ from porter.verbs.recognised import recognised
 if TYPE_CHECKING:
     from porter.graph.analysis.analysis import Analysis
     from porter.graph.codegen.network import Network
-    from porter.graph.codegen.step import Problem, Program
+    from porter.graph.codegen.step import Problem, Program, Step
+
+
+DROPOUT = ("keep", "drop")
+"""The ways to write dropout that the graph keeps running in inference."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,7 @@ def decompile(
     inputs: Sequence[str] = (),
     outputs: Sequence[str] = (),
     anyway: bool = False,
+    dropout: str = "keep",
     average: str = "auto",
     size: int | None = None,
     tag: str | None = None,
@@ -99,14 +104,17 @@ def decompile(
     SavedModel bring their own. ``inputs`` and ``outputs`` name nodes between which the network lies. ``average`` is as
     in porter.verbs.port. ``size`` is the height and width of the images, in pixels, where the graph leaves them open.
     ``tag`` chooses among a SavedModel's graphs. ``anyway`` writes a network that porter knows. ``trust_graph`` lets
-    TensorFlow run ops that do more than compute.
+    TensorFlow run ops that do more than compute. Where the graph keeps dropout running in inference, ``dropout`` is
+    ``"keep"``, which runs it in PyTorch's eval mode too, or ``"drop"``, which writes nn.Dropout.
 
-    The source is run beside TensorFlow, on pictures and noise and in both precisions, before ``out`` exists. If parity
-    fails, nothing is written. Raises PorterError, FormatError.
+    The source is run beside TensorFlow, on pictures and noise and in both precisions, before ``out`` exists. Dropout
+    rests on both sides. If parity fails, nothing is written. Raises PorterError, FormatError.
     """
     if target != "torch":
         raise PorterError(f'decompile writes PyTorch alone, not {target}: take `target="torch"`')
     check_average(average)
+    if dropout not in DROPOUT:
+        raise PorterError(f"`dropout` must be one of {', '.join(DROPOUT)}, not {dropout}")
     path = Path(graph)
     place = None if out is None else folder.require_folder(out)
     if place is not None:
@@ -115,18 +123,18 @@ def decompile(
         before_tensorflow()
     analysis = cut_graph(_plain(open_graph(path, size, tag=tag)), inputs, outputs)
     known = recognised({name: each.shape for name, each in analysis.variables.items()}, path, size, analysis)
-    program, network = written_network(analysis, analysis.source.path.name.partition(".")[0])
+    keeps = dropout == DROPOUT[0]
+    program, network = written_network(analysis, analysis.source.path.name.partition(".")[0], keeps)
     notes = tuple(_notes(program))
     if place is None or network is None:
         return Decompiled(path, tuple(program.problems), network, known, notes)
     if known is not None and known.command is not None and not anyway:
         raise PorterError(
-            f"{path} is {known.sentence}, which porter has under this name: port it with `{known.command}`, or set "
-            "`anyway` to write it as new source"
+            f"{path} is a network that porter has: run `{known.command}`, or set `anyway` to write it as new source"
         )
     read = Inputs(())
     values = graph_values(analysis, network, checkpoint, average, read)
-    report = _write(place, analysis, program, network, values, notes, trust_graph, read.digests, track)
+    report = _write(place, analysis, program, network, values, notes, dropout, trust_graph, read.digests, track)
     written = place if report else None
     return Decompiled(path, (), network, known, notes, report, written, values.average, read.digests)
 
@@ -139,15 +147,15 @@ def _plain(analysis: Analysis) -> Analysis:
     return replace(analysis, source=replace(source, graph=unfuse(source.graph))) if fused(source.graph) else analysis
 
 
-def written_network(analysis: Analysis, name: str) -> tuple[Program, Network | None]:
+def written_network(analysis: Analysis, name: str, keeps_dropout: bool = True) -> tuple[Program, Network | None]:
     """Return the steps of a graph's network and, if each op has a translation, its source.
 
-    ``name`` is the network's where its scopes have none.
+    ``name`` is the network's where its scopes have none. ``keeps_dropout`` is as in porter.graph.codegen.lower.
     """
     from porter.graph.codegen.lower import lower
     from porter.graph.codegen.network import write_network
 
-    program = lower(analysis)
+    program = lower(analysis, keeps_dropout=keeps_dropout)
     if program.problems:
         return program, None
     if not program.steps or not program.outputs:
@@ -164,9 +172,23 @@ def written_network(analysis: Analysis, name: str) -> tuple[Program, Network | N
 
 def _notes(program: Program) -> list[str]:
     """Return sentences, without full stops, on what the graph computes in inference that one may not expect."""
-    random = [step.node for step in program.steps if step.random]
-    some = f"{random[0]} and {len(random) - 1} more" if len(random) > 1 else "".join(random)
-    return [f"The graph keeps dropout running in inference ({some})"] if random else []
+    from porter.graph.codegen.idioms import RUNNING_DROPOUT
+
+    notes = []
+    random = [step for step in program.steps if step.random]
+    if random:
+        kept = all(step.module == RUNNING_DROPOUT for step in random)
+        does = "model.py runs it in eval mode too" if kept else "model.py runs it in train mode alone"
+        notes.append(f"The graph keeps dropout running in inference ({_some(random)}), and {does}")
+    open_rate = [step for step in program.steps if step.masked and not step.random]
+    if open_rate:
+        notes.append(f"The rate of dropout is an input of the graph ({_some(open_rate)}); in model.py it is 0.5")
+    return notes
+
+
+def _some(steps: Sequence[Step]) -> str:
+    more = f" and {len(steps) - 1} more" if len(steps) > 1 else ""
+    return f"{steps[0].node}{more}"
 
 
 def _write(
@@ -176,6 +198,7 @@ def _write(
     network: Network,
     values: GraphValues,
     notes: Sequence[str],
+    dropout: str,
     trust: bool,
     digests: Mapping[Path, str],
     track: Track[Any],
@@ -195,7 +218,7 @@ def _write(
         if report:
             missing = [f"mapping.toml lacks {name}, whose axes fit no kind of layer" for name in unfit]
             facts = _facts(network, values, [*notes, *missing], digests, report, inputs)
-            facts |= {"outputs": list(analysis.paths.outputs), "size": analysis.size}
+            facts |= {"outputs": list(analysis.paths.outputs), "size": analysis.size, "dropout": dropout}
             folder.write_record_and_card(draft, facts)
         else:
             discard(draft)

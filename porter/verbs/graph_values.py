@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,38 +25,40 @@ class GraphValues:
     """The values of a graph's tensors by name.
 
     ``variables`` are those that a checkpoint has, of a frozen graph its weights. ``pruned`` is the graph that computes
-    the outputs, without values of variables, and ``frozen`` returns it with them. ``average`` is ema or raw.
+    the outputs, without values of variables. ``frozen`` returns what inference runs of it, with the values, and
+    without the dropout that its argument lists as `inference_graph` does. ``average`` is ema or raw.
     """
 
     load: Callable[[str], np.ndarray]
     variables: frozenset[str]
     pruned: Any
-    frozen: Callable[[], Any]
+    frozen: Callable[[Mapping[str, str]], Any]
     average: str
 
 
 def graph_values(
-    analysis: Analysis, network: Network, checkpoint: str | Path | None, average: str, read: Inputs
+    analysis: Analysis, network: Network, checkpoint: str | Path | Checkpoint | None, average: str, read: Inputs
 ) -> GraphValues:
-    """Return the values that ``network`` needs: those of ``checkpoint``, or the graph's own.
+    """Return the values that ``network`` needs: those of ``checkpoint``, a file or an open one, or the graph's own.
 
     ``read`` records which files were read. Raises PorterError where a variable has no value.
     """
     from porter.formats.tensorflow.tensorproto import tensor_values
     from porter.graph.rewrite.freeze import freeze, variables
+    from porter.graph.rewrite.inference import inference_graph
     from porter.graph.rewrite.inline import inlined
     from porter.graph.rewrite.prune import prune
 
     path = analysis.source.path
     pruned = prune(inlined(analysis.source.graph), analysis.paths.outputs, path)
-    nodes = {node.name: node for node in pruned.node}
+    nodes = analysis.graph.nodes  # those in functions too
     needed = variables(pruned)
     weights = {placed.weight.name for placed in network.weights}
     own = frozenset(weights & set(analysis.all_variables))
     entries: dict[str, str] = {}
     opened: Checkpoint | None = None
     if checkpoint is not None or needed:
-        opened = _opened(analysis, checkpoint, len(needed), read)
+        opened = checkpoint if isinstance(checkpoint, Checkpoint) else _opened(analysis, checkpoint, len(needed), read)
         entries, average = _taken(opened, needed or sorted(own), analysis, average)
     else:
         average = "raw"
@@ -68,12 +70,13 @@ def graph_values(
             return opened[entries[name]]
         if name not in nodes or nodes[name].op != "Const":
             raise PorterError(f"{path}: {name} has no value: name the graph's checkpoint by `checkpoint`")
-        return tensor_values(path, name, nodes[name].attr["value"].tensor)
+        return tensor_values(path, name, nodes[name].proto.attr["value"].tensor)
 
-    def frozen() -> Any:
-        graph = pruned
+    def frozen(masked: Mapping[str, str]) -> Any:
+        graph = inference_graph(analysis.source.graph, analysis.view, masked)
+        graph = prune(graph, analysis.paths.outputs, path)
         if entries and not needed:  # a frozen graph with the values of another checkpoint
-            graph = _with_variables(pruned, entries)
+            graph = _with_variables(graph, entries)
         return freeze(graph, {name: load(name) for name in variables(graph)})
 
     return GraphValues(load, own, pruned, frozen, average)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from porter.errors import PorterError
-from porter.export.written_network import GRAPH, RECORD, SOURCE
+from porter.export.written_network import GRAPH, RECORD, SOURCE, graph_checkpoint
 from porter.files.installed import require_package
 from porter.files.json import read_json
 from porter.files.progress import Track, untracked
@@ -53,7 +53,7 @@ class VerifiedNetwork:
 
 def verify_decompiled(
     folder: str | Path,
-    checkpoint: str | Path | None,
+    checkpoint: str | Path | None = None,
     *,
     average: str = "auto",
     trust_code: bool = False,
@@ -62,21 +62,21 @@ def verify_decompiled(
 ) -> VerifiedNetwork:
     """Compare the source in ``folder``, filled with ``checkpoint``, with TensorFlow running the graph beside it.
 
+    Without a checkpoint, the weights are those of the folder, and TensorFlow gets them under the graph's names.
     The source runs only if it is what porter writes for that graph, byte for byte, or with ``trust_code``: a folder may
     come from anybody. ``average`` and ``trust_graph`` are as in porter.verbs.decompile.
 
     Raises PorterError, FormatError.
     """
-    from porter.verbs.decompile import written_network
+    from porter.verbs.decompile import DROPOUT, written_network
     from porter.verbs.graph_values import graph_values
     from porter.verbs.verify_written import verify_written
 
     folder = Path(folder)
-    if checkpoint is None:
-        raise PorterError(f"{folder} keeps its graph without values: give the `checkpoint` to verify")
     facts = read_json(folder / RECORD)
     analysis = cut_graph(open_graph(folder / GRAPH, facts.get("size")), (), facts.get("outputs", ()))
-    program, network = written_network(analysis, str(facts["model"]))
+    keeps = facts.get("dropout", DROPOUT[0]) == DROPOUT[0]
+    program, network = written_network(analysis, str(facts["model"]), keeps)
     if network is None:
         raise PorterError(f"{folder / GRAPH} has ops without a translation: list them with `port decompile`")
     source = (folder / SOURCE).read_bytes()
@@ -90,8 +90,15 @@ def verify_decompiled(
     before_tensorflow()
     read = Inputs(())
     with tempfile.TemporaryDirectory(prefix="porter-") as room:
-        ported = port_written(folder, checkpoint=checkpoint, out=Path(room) / WEIGHTS, average=average)
-        values = graph_values(analysis, network, checkpoint, ported.average, read)
+        if checkpoint is None:
+            shapes = {name: variable.shape for name, variable in analysis.all_variables.items()}
+            read.add([folder / WEIGHTS])
+            own = graph_checkpoint(network, folder / WEIGHTS, shapes)
+            values = graph_values(analysis, network, own, "raw", read)
+            shutil.copyfile(folder / WEIGHTS, Path(room) / WEIGHTS)
+        else:
+            ported = port_written(folder, checkpoint=checkpoint, out=Path(room) / WEIGHTS, average=average)
+            values = graph_values(analysis, network, checkpoint, ported.average, read)
         shutil.copyfile(folder / SOURCE, Path(room) / SOURCE)
         report, images = verify_written(Path(room) / SOURCE, program, network, values, analysis, trust_graph, track)
-    return VerifiedNetwork(folder, network.name, ported.average, images, report, read.digests)
+    return VerifiedNetwork(folder, network.name, values.average, images, report, read.digests)

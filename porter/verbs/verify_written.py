@@ -32,16 +32,27 @@ def verify_written(
     """Compare the network in the file ``source`` with its graph at each block, and return the report and the images.
 
     Pictures and noise run one at a time in float32 and float64. Where a block diverges, every layer is compared, so
-    that the report begins with the node that diverges first. Raises PorterError, FormatError.
+    that the report begins with the node that diverges first. Dropout rests on both sides. Raises PorterError,
+    FormatError.
     """
-    from porter.runners.decompiled import DecompiledRunner, graph_runner, load_network, require_one_input, trial_images
+    from porter.graph.rewrite.joined import joined
+    from porter.runners.decompiled import (
+        DecompiledRunner,
+        graph_runner,
+        input_sizes,
+        load_network,
+        stop_dropout,
+        trial_images,
+    )
 
     path = analysis.source.path
-    given = require_one_input(program, path)
-    images = trial_images(given.shape, analysis.size)
+    given = input_sizes(program, path, analysis.size)
+    images = trial_images(given, {port.tensor for port in given if "int" in analysis.dtype(port.tensor)})
     module = load_network(source)
     places = {name for name, _ in module.named_modules()}  # a source that its owner changed may lack some
-    graph = values.frozen()
+    stop_dropout(module, places.intersection(network.running))
+    masked = {step.node: step.masked for step in program.steps if step.masked}
+    graph = joined(values.frozen(masked), {port.tensor: sizes for port, sizes in given.items()})
     ends = _followed(program)
 
     def compared(everything: Sequence[Output], images: np.ndarray) -> Report:
@@ -54,8 +65,9 @@ def verify_written(
     report = compared(network.blocks, images)
     if not report:
         report = compared(network.outputs, images[:1])
-    pictures = f"{len(images)} images of {'x'.join(map(str, images.shape[1:]))}, pictures and noise"
-    return report, pictures
+    shapes = " and ".join("x".join(map(str, sizes)) for sizes in given.values())
+    rests = ", with dropout at rest on both sides" if masked else ""
+    return report, f"{len(images)} images of {shapes}, pictures and noise{rests}"
 
 
 def _report(

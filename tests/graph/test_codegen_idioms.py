@@ -114,12 +114,31 @@ def test_dropout_that_runs_in_inference_is_marked(tf: Any) -> None:
     def build(x: Any) -> Any:
         return [tf.nn.dropout(tf.nn.relu(x), rate=0.25) * 2.0]
 
+    for keeps, module in ((True, "RunningDropout"), (False, "nn.Dropout")):
+        program = lower(analysis_of(tf, build, (None, 4, 4, 3)), keeps_dropout=keeps)
+        steps = [(step.module, step.random, step.masked) for step in program.steps if step.module]
+        assert steps == [("nn.ReLU", False, ""), (module, True, "Relu")]
+        assert program.steps[1].arguments == {"p": 0.25}
+
+
+def test_the_rate_of_dropout_may_be_an_input(tf: Any) -> None:
+    def build(x: Any) -> Any:
+        keep = tf.compat.v1.placeholder(tf.float32, (), "keep_prob")
+        y = tf.nn.relu(x) / keep * tf.floor(keep + tf.random.uniform(tf.shape(x)))
+        return tf.nn.dropout(tf.nn.relu(y), rate=1 - keep) * 2.0
+
     program = program_of(analysis_of(tf, build, (None, 4, 4, 3)))
-    assert [(step.module, step.random) for step in program.steps if step.module] == [
-        ("nn.ReLU", False),
-        ("nn.Dropout", True),
-    ]
-    assert program.steps[1].arguments == {"p": 0.25}
+    steps = [(step.module, step.random, step.masked) for step in program.steps if step.module == "nn.Dropout"]
+    assert steps == [("nn.Dropout", False, "Relu"), ("nn.Dropout", False, "Relu_1")]
+    assert [port.tensor for port in program.inputs] == ["x0"]
+
+
+def test_dropout_of_nothing_is_no_step(tf: Any) -> None:
+    def build(x: Any) -> Any:
+        y = tf.nn.relu(x)
+        return y / 1.0 * tf.floor(1.0 + tf.random.uniform(tf.shape(x))) * 2.0
+
+    assert [step.what for step in program_of(analysis_of(tf, build, (None, 4, 4, 3))).steps] == ["relu", "multiply"]
 
 
 def test_training_conditions_take_the_side_of_inference(tf: Any) -> None:

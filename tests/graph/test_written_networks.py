@@ -61,7 +61,7 @@ def test_a_source_is_the_kept_one(name: str) -> None:
 def test_a_written_network_computes_the_authors_logits(name: str, tmp_path: Path) -> None:
     golden, analysis, program, network = written_golden(name)
     module = built(write_files(tmp_path, network, values_of(analysis, golden)))
-    run = DecompiledRunner(module, program.inputs[0], (), program.outputs)
+    run = DecompiledRunner(module, dict.fromkeys(program.inputs, ()), (), program.outputs)
     images = golden_images(golden.input_size)[:1].astype(np.float64)
     (got,) = run(images).values()
     logits = golden.values()["logits_float64"]
@@ -198,3 +198,56 @@ def test_no_layer_is_called_as_a_word_of_python_or_of_a_module() -> None:
         assert not [name for name in own if identifier(name) == name and name[:1] != "_"]
     assert not [name for name in keyword.kwlist if identifier(name.lower()) == name]
     assert "forward" in RESERVED
+
+
+@pytest.mark.parametrize("name", ["nasnet_mobile", "pnasnet_mobile"])
+def test_cells_that_read_the_two_before_are_rows(name: str) -> None:
+    source = written_golden(name)[3].source
+    assert '    "cell_1": (Prev1xCell, ' in source
+    assert "nn.ModuleDict({name: cell(*row) for name, (cell, *row) in CELLS.items()})" in source
+    assert "        for cell in self.cells.values():\n            x, y = y, cell(x, y)\n" in source
+
+
+def cells(skip_to: str = "") -> Any:
+    """Return a graph of cells that each add what the two before compute; ``skip_to`` reads one of them again."""
+    make = Maker()
+    x, y = make.conv("stem_0", make.placeholder("input", -1, 8, 8, 4), 3, 3, 4, 4), ""
+    y = make.conv("stem_1", x, 3, 3, 4, 4)
+    for at in range(6):
+        a = make("Relu", f"cell_{at}/a/Relu", make.conv(f"cell_{at}/a", x, 3, 3, 4, 4))
+        b = make("Relu", f"cell_{at}/b/Relu", make.conv(f"cell_{at}/b", y, 1, 1, 4, 4))
+        x, y = y, make("AddV2", f"cell_{at}/add", a, b)
+    if skip_to:
+        y = make("Mul", "last", y, skip_to)
+    return make.graph
+
+
+@pytest.mark.parametrize(
+    ("skip_to", "rows"),
+    [("", 6), ("cell_5/add", 6), ("cell_4/add", 6), ("cell_3/add", 5), ("cell_2/add", 4), ("cell_1/add", 4)],
+)
+def test_only_the_last_two_rows_of_cells_are_read_elsewhere(skip_to: str, rows: int, tmp_path: Path) -> None:
+    analysis = analysed(cells(skip_to))
+    program, network = written_graph(analysis, "cells")
+    assert complaints(network.source, tmp_path) == ""
+    assert network.source.count('"cell_') == rows
+    module = built(write_files(tmp_path, network, values_of(analysis)))
+    random = torch.Generator().manual_seed(0)
+    for parameter in module.parameters():
+        parameter.data = torch.randn(parameter.shape, generator=random)
+    images = torch.randn(2, 4, 8, 8, generator=random)
+    assert torch.equal(torch.fx.symbolic_trace(module)(images), module(images))
+    weights = {placed.path: placed.weight.name for placed in network.weights}
+    state = {weights[name]: value for name, value in module.state_dict().items()}
+
+    def conv(x: torch.Tensor, name: str) -> torch.Tensor:
+        return torch.nn.functional.conv2d(x, state[f"{name}/weights"], padding="same")
+
+    known = {}
+    x = conv(images, "stem_0")
+    y = conv(x, "stem_1")
+    for at in range(6):
+        x, y = y, conv(x, f"cell_{at}/a").relu() + conv(y, f"cell_{at}/b").relu()
+        known[f"cell_{at}/add"] = y
+    assert torch.allclose(module(images), y * known[skip_to] if skip_to else y, rtol=1e-4)
+    assert len(program.outputs) == 1

@@ -138,8 +138,8 @@ def test_a_source_that_computes_something_else_gets_no_name(
 ) -> None:
     write = verb.written_network
 
-    def wrong(analysis: Any, name: str) -> Any:
-        program, network = write(analysis, name)
+    def wrong(analysis: Any, name: str, keeps_dropout: bool) -> Any:
+        program, network = write(analysis, name, keeps_dropout)
         assert network is not None
         object.__setattr__(network, "source", network.source.replace("eps=0.001", "eps=0.0010001"))
         return program, network
@@ -157,7 +157,7 @@ def test_a_source_that_computes_something_else_gets_no_name(
 
 def test_a_network_that_porter_knows_is_named_first(graph: Path, checkpoint: Path, tmp_path: Path) -> None:
     assert decompile(graph).known is not None
-    with pytest.raises(PorterError, match=r"port it with `port mobilenet_v1_0\.25_128 --from tf --to torch"):
+    with pytest.raises(PorterError, match=r"is a network that porter has: run `port mobilenet_v1_0\.25_128 --from tf "):
         decompile(graph, out=tmp_path / "net", checkpoint=checkpoint)
     assert list(tmp_path.iterdir()) == []
 

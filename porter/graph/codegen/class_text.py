@@ -94,7 +94,7 @@ class ClassText:
             if run is None:
                 lines += self._built(slot)
             elif slot is run.slots[0]:
-                lines += run.built(self.known[run.option].name)
+                lines += run.built()
         lines += [f"        self.{name} = {value}" for name, value in self.kept.items()]
         return lines
 
@@ -235,6 +235,8 @@ class ClassText:
         return template.one_value(wanted) if wanted else None
 
     def _statement(self, number: int, group: Slot | Run, last: bool) -> list[str]:
+        if isinstance(group, Run) and len(group.reads) > 1:
+            return self._cells(number, group)
         if isinstance(group, Run):
             (value,) = group.reads
             text, otherwise, outputs = f"self.{group.attribute}({self._text(value)})", None, [group.output]
@@ -251,6 +253,18 @@ class ClassText:
         for output, target in zip(outputs, targets, strict=True):
             self.variables[output] = target
         return assigned(2, ", ".join(targets), text, otherwise)
+
+    def _cells(self, number: int, run: Run) -> list[str]:
+        """Return the loop over cells that each read what the two before compute."""
+        live = {name for value, name in self.variables.items() if self.last.get(value, -1) > number}
+        given = [self._text(value) for value in run.reads]
+        taken = Namer({*live, *given})
+        names = [name if name not in live else taken.new(fresh) for name, fresh in zip(given, "xy", strict=True)]
+        lines = [] if names == given else [f"        {', '.join(names)} = {', '.join(given)}"]
+        self.variables |= {Value(slot): name for slot, name in zip(run.slots[-2:], names, strict=True)}
+        each = taken.new(run.each)
+        lines.append(f"        for {each} in self.{run.attribute}.values():")
+        return [*lines, f"            {', '.join(names)} = {names[1]}, {each}({', '.join(names)})"]
 
     def _otherwise(self, slot: Slot) -> tuple[str, str] | None:
         flag, case = self.definition.flags.get(id(slot)), self.definition.cases.get(id(slot))

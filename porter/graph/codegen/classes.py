@@ -39,7 +39,8 @@ class Classes:
 
 def find_classes(program: Program, analysis: Analysis, name: str, helpers: Sequence[str]) -> Classes:
     """Return the classes of ``program``, the network's called ``name``; ``helpers`` are names of other definitions."""
-    root = build_regions(program.steps, _candidates(program, analysis), [port.source for port in program.outputs])
+    ends = ([port.source for port in ports] for ports in (program.inputs, program.outputs))
+    root = build_regions(program.steps, _candidates(program, analysis), *ends)
     while True:
         templates, option_of, number_of = _templates(root)
         alone = {id(region) for template in templates for region in template.regions if _dissolves(template, root)}

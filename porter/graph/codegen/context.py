@@ -175,13 +175,12 @@ class Context:
         helpers: Iterable[str] = (),
         nodes: Sequence[str] = (),
         slot: int = 0,
-        random: bool = False,
     ) -> None:
         """Add a step that evaluates ``text``, whose output is that of ``node``."""
         ref = Ref(node.name, slot)
         step = Step(ref.tensor, [*nodes] or [node.name], operands.names, expression=text)
         step.weights, step.arguments = operands.weights, operands.arguments
-        step.helpers, step.what, step.random = frozenset(helpers), what or node.op.lower(), random
+        step.helpers, step.what = frozenset(helpers), what or node.op.lower()
         self.add(step, ref, first=first)
 
     def module(

@@ -97,6 +97,13 @@ class SameConvTranspose3d(nn.ConvTranspose3d):
         return y
 
 
+class RunningDropout(nn.Dropout):
+    """Dropout that runs in eval mode too, as the graph's does."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.dropout(x, self.p)
+
+
 def conv_transpose(x: Tensor, weight: Tensor, stride: Sequence[int], size: Sequence[int], same: bool) -> Tensor:
     """Return a transposed convolution cut or filled up to ``size``; SAME cuts half in front."""
     y = (F.conv_transpose2d if x.ndim == 4 else F.conv_transpose3d)(x, weight, stride=stride)
@@ -119,28 +126,56 @@ def depth_to_space(x: Tensor, block: int) -> Tensor:
 
 def space_to_depth(x: Tensor, block: int) -> Tensor:
     """Move space to channels: TensorFlow's channels count the places of a block first."""
-    n, c, h, w = x.shape
-    x = x.reshape(n, c, h // block, block, w // block, block)
-    return x.permute(0, 3, 5, 1, 2, 4).reshape(n, c * block**2, h // block, w // block)
+    x = x.unfold(2, block, block).unfold(3, block, block)
+    return x.permute(0, 4, 5, 1, 2, 3).flatten(1, 3)
 
 
-def space_to_batch(x: Tensor, block: tuple[int, int], pads: Sequence[int]) -> Tensor:
-    """Move the places of each block to the batch, after padding (left, right, top, bottom)."""
-    n, c, h, w = (x := F.pad(x, pads)).shape
-    a, b = block
-    return x.reshape(n, c, h // a, a, w // b, b).permute(3, 5, 0, 1, 2, 4).reshape(n * a * b, c, h // a, w // b)
+def space_to_batch(x: Tensor, block: Sequence[int], pads: Sequence[int]) -> Tensor:
+    """Move the places of each block to the batch, after padding as F.pad does: the last axis first."""
+    x = F.pad(x, pads)
+    for axis, side in enumerate(block, start=2):
+        x = x.unfold(axis, side, side)
+    rank = x.ndim - len(block)
+    return x.permute(*range(rank, x.ndim), *range(rank)).flatten(0, len(block))
 
 
-def batch_to_space(x: Tensor, block: tuple[int, int], crops: Sequence[int]) -> Tensor:
-    """Move the batch back to the places of each block, and cut (left, right, top, bottom)."""
-    n, c, h, w = x.shape
-    a, b = block
-    x = x.reshape(a, b, n // (a * b), c, h, w).permute(2, 3, 4, 0, 5, 1).reshape(n // (a * b), c, h * a, w * b)
+def batch_to_space(x: Tensor, block: Sequence[int], crops: Sequence[int]) -> Tensor:
+    """Move the batch back to the places of each block, and cut, the last axis first."""
+    sides = len(block)
+    x = x.unflatten(0, (*block, -1))
+    places = [axis for side in range(sides) for axis in (side + sides + 2, side)]
+    x = x.permute(sides, sides + 1, *places)
+    for axis in range(2, sides + 2):
+        x = x.flatten(axis, axis + 1)
     return F.pad(x, [-side for side in crops])
 
 
 torch.fx.wrap("space_to_batch")
 torch.fx.wrap("batch_to_space")
+
+
+def cumulative_sum(x: Tensor, axis: int, exclusive: bool, reverse: bool) -> Tensor:
+    """Sum along an axis, from its end if ``reverse``; ``exclusive`` leaves each value out of its own sum."""
+    x = x.flip(axis) if reverse else x
+    if exclusive:
+        x = torch.cat([torch.zeros_like(x.narrow(axis, 0, 1)), x.narrow(axis, 0, x.shape[axis] - 1)], axis)
+    x = x.cumsum(axis)
+    return x.flip(axis) if reverse else x
+
+
+def batch_gather(x: Tensor, index: Tensor, axis: int, dims: int) -> Tensor:
+    """Pick along an axis, for each place of the first ``dims`` axes by an index of its own."""
+    places = index.ndim - dims
+    x = x.movedim(axis, dims)
+    rows = x.flatten(0, dims - 1)
+    row = torch.arange(rows.shape[0], device=x.device).reshape(-1, *[1] * places)
+    found = rows[row, index.flatten(0, dims - 1)]
+    x = found.unflatten(0, x.shape[:dims])
+    return x.movedim([*range(dims, dims + places)], [*range(axis, axis + places)])
+
+
+torch.fx.wrap("cumulative_sum")
+torch.fx.wrap("batch_gather")
 
 
 def mirror_pad(x: Tensor, pads: Sequence[tuple[int, int]], edge: int) -> Tensor:
@@ -201,6 +236,18 @@ def resize_cubic(x: Tensor, size: Sequence[int], align: bool, half: bool) -> Ten
     return x
 
 
+def resize_area(x: Tensor, size: Sequence[int]) -> Tensor:
+    """Resize to means over the area that each new pixel covers."""
+    for axis, new in zip((2, 3), size, strict=True):
+        old = x.shape[axis]
+        begin = (torch.arange(new, device=x.device, dtype=x.dtype) * (old / new))[:, None]
+        line = torch.arange(old, device=x.device, dtype=x.dtype)
+        parts = (torch.minimum(begin + old / new, line + 1) - torch.maximum(begin, line)).clamp(min=0)
+        x = torch.tensordot(x, parts / parts.sum(1, keepdim=True), ([axis], [1])).movedim(-1, axis)
+    return x
+
+
 torch.fx.wrap("resize_nearest")
 torch.fx.wrap("resize_linear")
 torch.fx.wrap("resize_cubic")
+torch.fx.wrap("resize_area")

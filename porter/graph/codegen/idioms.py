@@ -14,6 +14,8 @@ from porter.graph.codegen.step import Literal, Weight
 from porter.graph.codegen.tensor import Tensor
 from porter.graph.graph import Node, Ref
 
+RUNNING_DROPOUT = "RunningDropout"
+"""The helper that stands for dropout in inference."""
 _SPREAD = {
     "deviation": ("Sqrt(Add(variance, #epsilon))", "Pow(Add(variance, #epsilon), #0.5)"),
     "inverse": (
@@ -116,6 +118,21 @@ def _activation(module: str, **numbers: str) -> _Step:
     return add
 
 
+def _prelu(c: Context, node: Node, fits: Match) -> bool:
+    """A slope for each channel; one for each pixel too stays as it is."""
+    x, slope = fits.tensors["$x"], fits.tensors["%slope"]
+    channels, shape = c.shape(x)[-1], c.shape(slope)
+    if channels is None or len(c.shape(x)) < 2 or not c.weight(slope):
+        return False
+    if not shape or shape[-1] != channels or any(size != 1 for size in shape[:-1]):
+        return False
+    tensor = c.first(x)
+    weights = [Weight(c.weight(slope), "weight", (), (channels,))]
+    arguments: dict[str, Literal] = {"num_parameters": channels}
+    c.module(node, tensor, "nn.PReLU", arguments, weights, first=tensor.first, nodes=unique(fits.nodes), what="prelu")
+    return True
+
+
 _TABLE: tuple[tuple[tuple[str, ...], _Step, dict[str, tuple[str, ...]]], ...] = (
     (_NORMS, _moving_norm, _MOVING),
     (_NORMS, _norm, _OF_BATCH),
@@ -130,6 +147,15 @@ _TABLE: tuple[tuple[tuple[str, ...], _Step, dict[str, tuple[str, ...]]], ...] = 
     (("Maximum($x, Mul($x, &slope))",), _activation("nn.LeakyReLU", negative_slope="&slope"), RULES),
     (("Sub(Relu($x), Mul(Relu(Neg($x)), &slope))",), _activation("nn.LeakyReLU", negative_slope="&slope"), RULES),
     (("Mul($x, Tanh(Softplus($x)))",), _activation("nn.Mish"), RULES),
+    (
+        (
+            "Add(Maximum($x, #0), Mul(Minimum($x, #0), %slope))",
+            "Add(Relu($x), Mul(Mul(Sub($x, Abs($x)), %slope), #0.5))",
+            "Add(Relu($x), Mul(Mul(%slope, Sub($x, Abs($x))), #0.5))",
+        ),
+        _prelu,
+        RULES,
+    ),
 )
 _BY_ROOT: dict[str, list[tuple[Term, _Step]]] = {}
 for _patterns, _step, _rules in _TABLE:
@@ -142,8 +168,8 @@ for _patterns, _step, _rules in _TABLE:
 class Idioms:
     """The idioms of the data path by their last node. What they stand for has steps too, until `live_steps`."""
 
-    def __init__(self, data: DataPath, context: Context) -> None:
-        self.data, self.context = data, context
+    def __init__(self, data: DataPath, context: Context, keeps: bool) -> None:
+        self.data, self.context, self.keeps = data, context, keeps
         readers = dict(data.readers)
         self.dropouts = {name: idiom for name, idiom in find_idioms(data).items() if idiom.kind == DROPOUT}
         data.readers.update(readers)
@@ -152,7 +178,7 @@ class Idioms:
         """Add the step of an idiom that ends with ``node``; tell whether one does."""
         dropout = self.dropouts.get(node.name)
         if dropout is not None:
-            _dropout(self.context, node, dropout)
+            _dropout(self.context, node, dropout, self.keeps)
             return True
         for term, step in _BY_ROOT.get(op_of(node), ()):
             fits = match(self.data, term, Ref(node.name))
@@ -166,10 +192,18 @@ def unique(nodes: Iterable[str]) -> tuple[str, ...]:
     return tuple(reversed(dict.fromkeys(nodes)))
 
 
-def _dropout(c: Context, node: Node, idiom: Found) -> None:
-    """Dropout: nn.Dropout, which rests in inference. Where its rate is a constant, the graph keeps it running."""
+def _dropout(c: Context, node: Node, idiom: Found, keeps: bool) -> None:
+    """Dropout: nn.Dropout, which rests in inference. Where its rate is a constant, the graph keeps it running.
+
+    ``keeps`` writes that as a module which runs in inference too.
+    """
     rate = idiom.numbers.get("rate", 0.5)
     tensor: Tensor = c.tensor(Ref(idiom.x))
+    if rate == 0:
+        c.alias(node, tensor)
+        return
     nodes = unique(idiom.nodes)
-    c.module(node, tensor, "nn.Dropout", {"p": rate}, first=tensor.first, what="dropout", nodes=nodes)
-    c.steps[-1].random = len(nodes) > 1 and "rate" in idiom.numbers
+    random = len(nodes) > 1 and "rate" in idiom.numbers
+    module, helpers = (RUNNING_DROPOUT, {RUNNING_DROPOUT}) if random and keeps else ("nn.Dropout", set())
+    c.module(node, tensor, module, {"p": rate}, first=tensor.first, what="dropout", nodes=nodes, helpers=helpers)
+    c.steps[-1].random, c.steps[-1].masked = random, idiom.x if len(nodes) > 1 else ""

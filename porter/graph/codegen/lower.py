@@ -40,25 +40,26 @@ for _module in (
     LOWERINGS.update(_module.LOWERINGS)
 
 
-def lower(analysis: Analysis) -> Program:
+def lower(analysis: Analysis, *, keeps_dropout: bool = True) -> Program:
     """Return the network of ``analysis`` as steps. What has no translation is in the program's problems.
 
+    ``keeps_dropout``: dropout that the graph keeps running in inference runs in PyTorch's eval mode too.
     Fused ops count as the ops that they fuse (`unfuse`), whose names are those of the steps' nodes.
     """
     source = analysis.source
     if fused(source.graph):
         analysis = replace(analysis, source=replace(source, graph=unfuse(source.graph)))
-    return _Lower(analysis).program()
+    return _Lower(analysis, keeps_dropout).program()
 
 
 class _Lower:
-    def __init__(self, analysis: Analysis) -> None:
+    def __init__(self, analysis: Analysis, keeps_dropout: bool) -> None:
         self.analysis = analysis
         self.data = DataPath(analysis.view, analysis.shapes, analysis.paths)
         self.graph = self.data.graph
         self.inputs = {name: shape for name in analysis.paths.inputs if (shape := self._input(name))}
         self.context = Context(self.data, Facts(self.graph, self.inputs), self._node)
-        self.idioms = Idioms(self.data, self.context)
+        self.idioms = Idioms(self.data, self.context, keeps_dropout)
         self.problems: dict[str, Problem] = {}
         self.followers: set[str] = set()
 
@@ -121,7 +122,7 @@ class _Lower:
             return
         c = self.context
         shapes = tuple(c.facts.shape(ref) for ref in node.inputs)
-        open_inputs = [ref.node for ref in node.inputs if c.facts.shape(ref) is None]
+        open_inputs = [c.origin(ref).node for ref in node.inputs if c.facts.shape(ref) is None]
         if node.op in LOWERINGS and any(name in self.problems or name in self.followers for name in open_inputs):
             self.followers.add(node.name)  # nothing is known of it until the node before has a translation
         else:

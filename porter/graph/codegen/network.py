@@ -9,12 +9,13 @@ from porter.graph.analysis.analysis import Analysis
 from porter.graph.codegen.class_text import ClassText, weight_path
 from porter.graph.codegen.classes import Classes, find_classes
 from porter.graph.codegen.helper_text import helper_names, helper_text
+from porter.graph.codegen.idioms import RUNNING_DROPOUT
 from porter.graph.codegen.layout import docstring
-from porter.graph.codegen.names import Namer, shown
+from porter.graph.codegen.names import Namer, identifier, shown
 from porter.graph.codegen.parameters import Definition
 from porter.graph.codegen.regions import BLOCK, Region
 from porter.graph.codegen.runs import find_runs
-from porter.graph.codegen.step import Free, Program, Step, Weight
+from porter.graph.codegen.step import Free, Port, Program, Step, Weight
 
 WEIGHTS = "model.safetensors"
 _LISTED = 3
@@ -50,6 +51,10 @@ class Network:
     fills: dict[str, tuple[float, int]]
     outputs: list[Output]
     ends: list[str]
+    running: list[str]
+    """The paths of the modules that drop values in eval mode too."""
+    classes: list[tuple[str, str]]
+    """The name of each class of the graph's own, the network's last, and what it stands for."""
 
     @property
     def blocks(self) -> list[Output]:
@@ -83,16 +88,19 @@ class _Writer:
         self.weights: list[Placed] = []
         self.fills: dict[str, tuple[float, int]] = {}
         self.outputs: list[Output] = []
+        self.running: list[str] = []
 
     def network(self) -> Network:
         network = self.classes.network
         body: list[str] = []
         helpers: set[str] = set()
+        classes: list[tuple[str, str]] = []
         for option, definition in self.classes.known.items():
             root = definition is network
-            text = ClassText(
-                definition, self.classes.known, self.runs[option], *self._described(definition, root), root
-            )
+            described = self._described(definition, root)
+            classes.append((definition.name, described[1] if root else described[0]))
+            names = self._input_names() if root else ()
+            text = ClassText(definition, self.classes.known, self.runs[option], *described, root, names)
             lines = text.lines()
             helpers |= text.helpers
             for run in self.runs[option]:
@@ -102,20 +110,21 @@ class _Writer:
         lines = [*definitions, *body, "", "", *_load(network.name)]
         source = "\n".join([*docstring(0, self.what), "", *_imports("\n".join(lines)), *lines]) + "\n"
         self._place(self.classes.root, "")
-        return Network(
-            network.name, source, self.weights, self.fills, self.outputs, [port.source for port in self.program.outputs]
-        )
+        ends = [port.source for port in self.program.outputs]
+        return Network(network.name, source, self.weights, self.fills, self.outputs, ends, self.running, classes)
+
+    def _input_names(self) -> list[str]:
+        """Return the names of forward's arguments: x, or those of several inputs."""
+        names = Namer()
+        inputs = self.program.inputs
+        return [names.new(identifier(port.tensor, "x")) for port in inputs] if len(inputs) > 1 else []
 
     def _described(self, definition: Definition, root: bool) -> tuple[str, str]:
         """Return the first line of a class's docstring, and what follows it."""
         if root:
-            inputs = "; ".join(
-                f"{shown(port.tensor)} {_sizes(port.shape, port.channels_first)}" for port in self.program.inputs
-            )
-            outputs = "; ".join(
-                f"{shown(port.tensor)} {_sizes(port.shape, port.channels_first)}" for port in self.program.outputs
-            )
-            return "The network.", f"Takes {inputs}; returns {outputs}."
+            inputs, outputs = (_ports(ports) for ports in (self.program.inputs, self.program.outputs))
+            order = ", in this order" if len(self.program.inputs) > 1 else ""
+            return "The network.", f"Takes {inputs}{order}; returns {outputs}."
         names = [region.name for region in definition.template.regions]
         kind = definition.template.kind
         return f"{_stands_for(names, kind)}.", ""
@@ -137,7 +146,7 @@ class _Writer:
             if isinstance(use.item, Region):
                 self._place(use.item, f"{own}.")
                 if len(use.item.outputs) == 1:
-                    self._output(own, use.item, list(use.item.steps()), use.item.outputs[0])
+                    self._output(own, use.item, use.item.outputs[0], use.item.kind == BLOCK or not path)
                 continue
             chosen = definition.options[id(slot), slot.case_of[number]]
             self._place_step(use.item, path, own, attribute, chosen)
@@ -146,17 +155,22 @@ class _Writer:
         for weight in step.weights:
             place = path + weight_path(own.removeprefix(path), weight, option)
             self.weights.append(Placed(place, weight, step.what))
+        if step.module == RUNNING_DROPOUT:
+            self.running.append(own)
         for name, value in step.fills.items():
             size = int(step.arguments.get("num_features", 0) or 0)  # type: ignore[arg-type]
             self.fills[f"{own}.{name}"] = (value, size)
         if not option.startswith("=") and step.outputs == 1:
             self.outputs.append(Output(own, step.node, step.channels_first, step.shape, not path))
 
-    def _output(self, path: str, region: Region, steps: Iterable[Step], tensor: str) -> None:
-        step = next(step for step in steps if tensor in step.computes)
-        block = region.kind == BLOCK or path.count(".") < 1
+    def _output(self, path: str, region: Region, tensor: str, block: bool) -> None:
+        step = next(step for step in region.steps() if tensor in step.computes)
         if step.outputs == 1:
             self.outputs.append(Output(path, tensor, step.channels_first, step.shape, block))
+
+
+def _ports(ports: Iterable[Port]) -> str:
+    return "; ".join(f"{shown(port.tensor)} {_sizes(port.shape, port.channels_first)}" for port in ports)
 
 
 def _sizes(shape: Free, channels_first: bool) -> str:

@@ -55,16 +55,18 @@ class Candidate:
     nodes: frozenset[str]
 
 
-def build_regions(steps: Sequence[Step], candidates: Iterable[Candidate], outputs: Sequence[str]) -> Region:
-    """Return the network as a tree. Earlier candidates win where two overlap."""
-    return _Builder(steps, outputs).build(candidates)
+def build_regions(
+    steps: Sequence[Step], candidates: Iterable[Candidate], inputs: Sequence[str], outputs: Sequence[str]
+) -> Region:
+    """Return the network as a tree, whose root takes ``inputs`` in this order. Earlier candidates win an overlap."""
+    return _Builder(steps, inputs, outputs).build(candidates)
 
 
 def rebuilt(root: Region, without: set[int]) -> Region:
     """Return the tree without the regions whose ids are in ``without``: their items take their place."""
     steps = sorted(root.steps(), key=lambda step: 0)  # forward order already
     kept = [region for region in root.regions() if id(region) not in without]
-    builder = _Builder(steps, root.outputs)
+    builder = _Builder(steps, root.inputs, root.outputs)
     sets = [(region, frozenset(map(id, region.steps()))) for region in kept]
     return builder.tree([(region.name, region.kind, members) for region, members in sets])
 
@@ -72,8 +74,8 @@ def rebuilt(root: Region, without: set[int]) -> Region:
 class _Builder:
     """Places steps in a tree of sets that hold each other whole or share nothing."""
 
-    def __init__(self, steps: Sequence[Step], outputs: Sequence[str]) -> None:
-        self.steps, self.outputs = list(steps), list(outputs)
+    def __init__(self, steps: Sequence[Step], inputs: Sequence[str], outputs: Sequence[str]) -> None:
+        self.steps, self.inputs, self.outputs = list(steps), list(inputs), list(outputs)
         self.at = {tensor: place for place, step in enumerate(self.steps) for tensor in step.computes}
         self.place = {id(step): place for place, step in enumerate(self.steps)}
         self.reads = [{tensor for tensor in step.inputs if tensor in self.at} for step in steps]
@@ -127,6 +129,7 @@ class _Builder:
         for step in self.steps:
             home[id(step)].items.append(step)
         self._settle(root)
+        root.inputs.sort(key=self.inputs.index)
         return root
 
     def _settle(self, region: Region) -> None:

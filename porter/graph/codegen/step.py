@@ -80,8 +80,10 @@ class Step:
     """Weights of a module that the graph has no tensor for, and their value: 1 for a batch norm without a gamma."""
     shape: Free | None = None
     """The output's shape in the graph's order."""
+    masked: str = ""
+    """The graph's tensor that dropout masks here in inference too; '' for every other step."""
     random: bool = False
-    """Whether it is dropout that the graph keeps running in inference."""
+    """Whether a constant keeps this dropout running; a placeholder may end it."""
 
     @property
     def call(self) -> Call:

@@ -7,6 +7,7 @@ from typing import Any
 from tensorboard.compat.proto.graph_pb2 import GraphDef
 
 from porter.graph.functions import build_graph
+from porter.graph.graph import Graph
 
 
 def inlined(graph: Any) -> Any:
@@ -14,12 +15,15 @@ def inlined(graph: Any) -> Any:
     if not graph.library.function:
         return graph
     built = build_graph(graph)
-    if not built.inlined:
-        return graph
-    flat = GraphDef(versions=graph.versions, library=graph.library)
+    return flat(built, graph) if built.inlined else graph
+
+
+def flat(built: Graph, graph: Any) -> Any:
+    """Return ``built``, which is made of the GraphDef ``graph``, as a GraphDef."""
+    found = GraphDef(versions=graph.versions, library=graph.library)
     for node in built.nodes.values():
-        added = flat.node.add()
+        added = found.node.add()
         added.CopyFrom(node.proto)
-        added.name = node.name
+        added.name, added.op = node.name, node.op
         added.input[:] = [*(ref.tensor for ref in node.inputs), *(f"^{name}" for name in node.controls)]
-    return flat
+    return found

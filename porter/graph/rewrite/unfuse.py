@@ -23,6 +23,8 @@ LAYERS = {
 """Fused layers, and the op of the layer alone."""
 _PADDED = "FusedPadConv2D"
 _NORMALIZED = "_FusedBatchNormEx"
+_PRELU = "Prelu"
+"""An op of TensorFlow.js and TensorFlow Lite, which TensorFlow does not have."""
 _ARGUMENTS = {"BiasAdd": 1, "BiasAddV1": 1, "Add": 1, "FusedBatchNorm": 4, "Prelu": 1}
 """How many inputs each part of a fused op reads beside the layer's; activations read none."""
 _KEPT = ("T", "data_format", "strides", "padding", "explicit_paddings", "dilations", "transpose_a", "transpose_b")
@@ -30,7 +32,7 @@ _KEPT = ("T", "data_format", "strides", "padding", "explicit_paddings", "dilatio
 
 def fused(graph: Any) -> bool:
     """Tell whether a GraphDef has an op that `unfuse` replaces."""
-    return any(node.op in LAYERS or node.op in (_PADDED, _NORMALIZED) for node in graph.node)
+    return any(node.op in LAYERS or node.op in (_PADDED, _NORMALIZED, _PRELU) for node in graph.node)
 
 
 def unfuse(graph: Any) -> Any:
@@ -43,6 +45,8 @@ def unfuse(graph: Any) -> Any:
             plain.node.extend(_padded(node))
         elif node.op == _NORMALIZED:
             plain.node.extend(_normalized(node))
+        elif node.op == _PRELU:
+            plain.node.extend(_prelu(node))
         else:
             plain.node.append(node)
     return plain
@@ -70,7 +74,22 @@ def _layer(node: Any) -> Iterator[Any]:
             step.attr["is_training"].b = False
         if part == "LeakyRelu" and "leakyrelu_alpha" in node.attr:
             step.attr["alpha"].CopyFrom(node.attr["leakyrelu_alpha"])
-        yield step
+        yield from _prelu(step) if part == _PRELU else [step]
+
+
+def _prelu(node: Any) -> Iterator[Any]:
+    """Yield max(x, 0) + alpha * min(x, 0)."""
+    x, alpha = node.input[:2]
+    zero = NodeDef(name=f"{node.name}/zero", op="Const")
+    zero.attr["dtype"].type = zero.attr["value"].tensor.dtype = 1  # float32
+    zero.attr["value"].tensor.float_val.append(0.0)
+    yield zero
+    above, below, scaled = f"{node.name}/Maximum", f"{node.name}/Minimum", f"{node.name}/Mul"
+    sums = [(above, [x, zero.name]), (below, [x, zero.name]), (scaled, [below, alpha]), (node.name, [above, scaled])]
+    for name, inputs in sums:
+        part = NodeDef(name=name, op="AddV2" if name == node.name else name.rpartition("/")[2], input=inputs)
+        part.attr["T"].type = 1
+        yield part
 
 
 def _padded(node: Any) -> Iterator[Any]:

@@ -1,4 +1,4 @@
-"""Ops that TensorFlow computes in float32 alone, as pieces that it computes in float64."""
+"""Pieces: what an op that TensorFlow computes in float32 alone is made of, for float64; local response norms."""
 
 from __future__ import annotations
 
@@ -50,6 +50,12 @@ class Pieces:
         tensor.int_val.extend(values)
         return str(node.name)
 
+    def sums(self, x: str, axis: int) -> str:
+        """Add the sums over an axis, which stays."""
+        summed = self("Sum", x, self.integer(axis, shape=(1,)), Tidx=_INT32)
+        self.graph.node[-1].attr["keep_dims"].b = True
+        return summed
+
     def moments(self, x: str) -> tuple[str, str]:
         """Add the mean and the variance of every channel of NHWC maps."""
         axes = self.integer(0, 1, 2, shape=(3,))
@@ -57,61 +63,10 @@ class Pieces:
         return mean, self("Mean", self("SquaredDifference", x, mean), axes, Tidx=_INT32)
 
 
-def open_bilinear(graph: Any, node: Any) -> None:
-    """Add a ResizeBilinear as gathers of rows and columns: TensorFlow's kernel returns float32.
-
-    Source of the corner rules: tensorflow/core/util/image_resizer_state.h.
-    """
-    add = Pieces(graph, node.name)
-    x, size = node.input[:2]
-    align, half = node.attr["align_corners"].b, node.attr["half_pixel_centers"].b
-    shape = add("Shape", x, out_type=_INT32)
-    for at, axis in enumerate((1, 2)):
-        old, new = (_entry(add, tensor, index) for tensor, index in ((shape, axis), (size, at)))
-        last = add("Sub", old, add.integer(1), T=_INT32)
-        places = _places(add, old, new, align, half)
-        low = add("Floor", places)
-        part = add("Reshape", add("Sub", places, low), _shape(add, new, axis), Tshape=_INT32)
-        first = add("Cast", low, T=None, SrcT=_DOUBLE, DstT=_INT32)
-        a, b = (
-            add("GatherV2", x, _bounded(add, index, last), add.integer(axis), T=None, Tparams=_DOUBLE,
-                Tindices=_INT32, Taxis=_INT32)
-            for index in (first, add("Add", first, add.integer(1), T=_INT32))
-        )  # fmt: skip
-        x = add("Add", a, add("Mul", add("Sub", b, a), part), name=node.name if axis == 2 else "")
-
-
-def _entry(add: Pieces, tensor: str, index: int) -> str:
+def entry(add: Pieces, tensor: str, index: int) -> str:
     """Add one integer of a vector."""
     return add("GatherV2", tensor, add.integer(index), add.integer(0), T=None, Tparams=_INT32, Tindices=_INT32,
                Taxis=_INT32)  # fmt: skip
-
-
-def _places(add: Pieces, old: str, new: str, align: bool, half: bool) -> str:
-    """Add where each new line stands among the old ones."""
-    one = add.integer(1)
-    line = add("Range", add.integer(0), new, one, T=None, Tidx=_INT32)
-    line = add("Cast", line, T=None, SrcT=_INT32, DstT=_DOUBLE)
-    if align:  # a single line stands on the first
-        old, new = add("Sub", old, one, T=_INT32), add("Maximum", add("Sub", new, one, T=_INT32), one, T=_INT32)
-    sizes = [add("Cast", size, T=None, SrcT=_INT32, DstT=_DOUBLE) for size in (old, new)]
-    step = add("RealDiv", *sizes)
-    if not half:
-        return add("Mul", line, step)
-    centre = add("Sub", add("Mul", add("Add", line, add.number(0.5)), step), add.number(0.5))
-    return add("Maximum", centre, add.number(0.0))
-
-
-def _bounded(add: Pieces, index: str, last: str) -> str:
-    return add("Minimum", index, last, T=_INT32)
-
-
-def _shape(add: Pieces, size: str, axis: int) -> str:
-    """Add the shape [1, size, 1, 1] or [1, 1, size, 1]."""
-    parts = [size if at == axis else add.integer(1) for at in range(4)]
-    packed = add("Pack", *parts, T=_INT32)
-    add.graph.node[-1].attr["N"].i = 4
-    return packed
 
 
 def open_local_response_norm(graph: Any, node: Any, bias: float, alpha: float, beta: float) -> None:
@@ -133,7 +88,7 @@ def _padded(add: Pieces, x: str, radius: int) -> str:
 def _window(add: Pieces, sums: str, end: str, size: int) -> str:
     """Add the cumulative sums at one end of every window of ``size`` channels."""
     shape = add("Shape", sums, out_type=_INT32)
-    count = add("Sub", _entry(add, shape, 3), add.integer(size), T=_INT32)
+    count = add("Sub", entry(add, shape, 3), add.integer(size), T=_INT32)
     start = add.integer(size if end == "high" else 0)
     index = add("Range", start, add("Add", start, count, T=_INT32), add.integer(1), T=None, Tidx=_INT32)
     return add("GatherV2", sums, index, add.integer(3), T=None, Tparams=_DOUBLE, Tindices=_INT32, Taxis=_INT32)

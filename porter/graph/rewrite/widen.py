@@ -13,7 +13,8 @@ from porter.errors import FormatError
 from porter.formats.tensorflow.graphdef import node_of
 from porter.formats.tensorflow.tensorproto import tensor_values
 from porter.graph.rewrite.freeze import constant
-from porter.graph.rewrite.wide_ops import Pieces, open_bilinear, open_local_response_norm
+from porter.graph.rewrite.wide_ops import Pieces, open_local_response_norm
+from porter.graph.rewrite.wide_resizing import open_area, open_bicubic, open_bilinear
 
 _FLOAT, _DOUBLE = 1, 2
 _BATCH_NORMS = {"FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"}
@@ -57,7 +58,7 @@ def _epsilon(node: Any) -> float:
 def widen(graph: Any, path: Path | str) -> Any:
     """Return ``graph`` in float64: dtypes and constants are widened, and ops without a float64 split into pieces.
 
-    These are fused batch norms, LRN and bilinear resizing. ``shortest`` says how scalar constants are widened. Raises
+    These are fused batch norms, LRN and resizing. ``shortest`` says how scalar constants are widened. Raises
     FormatError, which names ``path``, if a batch norm is in NCHW (see channels_last).
     """
     wide = GraphDef(versions=graph.versions)
@@ -144,5 +145,7 @@ _OPENED = {
     "LRN": _open_local_response_norm,
     "LeakyRelu": _open_leaky_relu,
     "ResizeBilinear": lambda wide, node, path: open_bilinear(wide, node),
+    "ResizeBicubic": lambda wide, node, path: open_bicubic(wide, node),
+    "ResizeArea": lambda wide, node, path: open_area(wide, node),
 }
 """Ops that TensorFlow does not compute in float64, or whose attributes are float32."""

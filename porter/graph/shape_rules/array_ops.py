@@ -157,9 +157,10 @@ def split(s: Shapes, node: Node) -> None:
 
 @RULES.of("GatherV2 Gather")
 def gather(s: Shapes, node: Node) -> None:
-    axis = s.ints(node, 2)[0] if len(node.inputs) > 2 else 0
     shape, indices = s.known(node, 0), s.known(node, 1)
-    s.set(node, (*shape[:axis], *indices, *shape[axis + 1 :]))
+    axis = (s.ints(node, 2)[0] if len(node.inputs) > 2 else 0) % len(shape)
+    batch = node.integer("batch_dims") % (len(indices) + 1)
+    s.set(node, (*shape[:axis], *indices[batch:], *shape[axis + 1 :]))
     value, places = s.value_or_none(node, 0), s.value_or_none(node, 1)
     if value is not None and places is not None and axis == 0:
         s.set_value(node, value[np.asarray(places, np.int64)])

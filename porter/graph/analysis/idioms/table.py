@@ -136,6 +136,7 @@ IDIOMS = (
             "Mul(Mul($x, ?), Greater(random, &rate))",  # since then
             "Mul(RealDiv($x, ?), Greater(random, &rate))",
             "SelectV2(Greater(random, &rate), Mul($x, ?), ?)",  # since TensorFlow 2.11
+            "SelectV2(Greater(random, &rate), RealDiv($x, ?), ?)",
         ),
         "dropout",
     ),

@@ -155,17 +155,32 @@ def strided_slice(c: Context, node: Node) -> None:
     tensor = c.tensor(node.inputs[0])
     o = Operands(c.tensor)
     entries = _strided_entries(c, node, tensor.rank)
-    plain = all(isinstance(entry, tuple) for entry in entries) and len(entries) == tensor.rank
-    if plain:
-        index = _index(o, tensor.stored(entries))
-        first, text = tensor.first, o(tensor)
-    else:
-        index = _index(o, entries)
-        first, text = False, o.last(tensor)
-    if not index:
+    first = tensor.first and all(isinstance(entry, tuple) for entry in entries) and len(entries) == tensor.rank
+    text = o(tensor) if first else o.last(tensor)
+    backwards = [axis for axis, entry in enumerate(_of_axes(entries)) if isinstance(entry, tuple) and entry[2] < 0]
+    if backwards:
+        places = sorted(tensor.axis(axis) if first else axis for axis in backwards)
+        text = f"{text}.flip({', '.join(map(str, places))})"
+        entries = [_turned(entry) for entry in entries]
+    index = _index(o, tensor.stored(entries) if first else entries)
+    if not index and not backwards:
         c.alias(node, tensor)
         return
-    c.expression(node, o, f"{text}[{index}]", first=first, what="slice")
+    c.expression(node, o, f"{text}[{index}]" if index else text, first=first, what="slice")
+
+
+def _of_axes(entries: list[Any]) -> list[Any]:
+    """Return the entries of a StridedSlice that belong to axes of its input."""
+    return [entry for entry in entries if entry is not None]
+
+
+def _turned(entry: Any) -> Any:
+    """Return an entry that steps backwards as one of the flipped axis, whose place -1 - i is i."""
+    if not isinstance(entry, tuple) or entry[2] > 0:
+        return entry
+    begin, end, step = entry
+    begin = None if begin is None or _is(begin, -1) else -1 - begin
+    return (begin, None if end is None else -1 - end, -step)
 
 
 def _strided_entries(c: Context, node: Node, rank: int) -> list[Any]:
@@ -183,9 +198,9 @@ def _strided_entries(c: Context, node: Node, rank: int) -> list[Any]:
         elif masks["shrink_axis"] & bit:
             entries.append(begin)
         else:
-            if isinstance(step, Size) or step < 1:
-                raise Untranslated("it steps backwards")
-            start = None if masks["begin"] & bit or _is(begin, 0) else begin
+            if isinstance(step, Size) or not step:
+                raise Untranslated("data decides its step")
+            start = None if masks["begin"] & bit or (step > 0 and _is(begin, 0)) else begin
             entries.append((start, None if masks["end"] & bit else end, step))
     filled = sum(entry is not None for entry in entries)
     return entries + [(None, None, 1)] * (rank - filled)

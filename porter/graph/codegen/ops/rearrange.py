@@ -80,10 +80,11 @@ def reverse(c: Context, node: Node) -> None:
 @LOWERINGS.of("GatherV2 Gather")
 def gather(c: Context, node: Node) -> None:
     axis = c.ints(node, 2)[0] if len(node.inputs) > 2 else 0
-    if node.integer("batch_dims"):
-        raise Untranslated("it gathers with batch_dims")
     tensor = c.tensor(node.inputs[0])
     axis %= tensor.rank
+    if node.integer("batch_dims"):
+        _batch_gather(c, node, tensor, axis)
+        return
     indices = c.value(node.inputs[1])
     o = Operands(c.tensor)
     if indices is None:
@@ -97,6 +98,17 @@ def gather(c: Context, node: Node) -> None:
         return
     text = f"{o.last(tensor)}[{':, ' * axis}{plain(indices) if not indices.ndim else indices.tolist()}]"
     c.expression(node, o, text, what="gather")
+
+
+def _batch_gather(c: Context, node: Node, tensor: Tensor, axis: int) -> None:
+    """Add a gather whose index differs from image to image."""
+    if not c.is_data(node.inputs[1]):
+        raise Untranslated("its index for each image is a constant")
+    o = Operands(c.tensor)
+    index = c.tensor(node.inputs[1])
+    dims = node.integer("batch_dims") % (index.rank + 1)
+    text = f"batch_gather({o.last(tensor)}, {o.last(index)}, {axis}, {dims})"
+    c.expression(node, o, text, what="gather", helpers={"batch_gather"})
 
 
 @LOWERINGS.of("Select SelectV2")
@@ -167,10 +179,14 @@ def einsum(c: Context, node: Node) -> None:
 @LOWERINGS.of("Cumsum")
 def cumulative_sum(c: Context, node: Node) -> None:
     tensor = c.tensor(node.inputs[0])
-    if node.flag("exclusive") or node.flag("reverse"):
-        raise Untranslated("it is exclusive or reversed")
     o = Operands(c.tensor)
-    c.expression(node, o, f"{o(tensor)}.cumsum({tensor.axis(c.ints(node, 1)[0])})", first=tensor.first)
+    x, axis = o(tensor), tensor.axis(c.ints(node, 1)[0])
+    flags = [f"{flag}={node.flag(flag)}" for flag in ("exclusive", "reverse")]
+    if any(node.flag(flag) for flag in ("exclusive", "reverse")):
+        text, helpers = f"cumulative_sum({x}, {axis}, {', '.join(flags)})", {"cumulative_sum"}
+    else:
+        text, helpers = f"{x}.cumsum({axis})", set()
+    c.expression(node, o, text, first=tensor.first, helpers=helpers)
 
 
 @LOWERINGS.of("Fill")

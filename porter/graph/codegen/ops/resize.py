@@ -1,4 +1,4 @@
-"""Resizing: bilinear, bicubic and nearest, under each of TensorFlow's corner rules."""
+"""Resizing: bilinear, bicubic, nearest and by area, under each of TensorFlow's corner rules."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from porter.graph.graph import Node, Ref
 LOWERINGS = Lowerings()
 
 
-@LOWERINGS.of("ResizeBilinear ResizeNearestNeighbor ResizeBicubic")
+@LOWERINGS.of("ResizeBilinear ResizeNearestNeighbor ResizeBicubic ResizeArea")
 def resize(c: Context, node: Node) -> None:
     tensor = c.first(node.inputs[0])
     if tensor.rank != 4:
@@ -31,6 +31,10 @@ def resize(c: Context, node: Node) -> None:
     elif node.op == "ResizeNearestNeighbor":
         kind = 'nearest-exact"' if half else 'nearest"'
         mode, helper = ("", f"resize_nearest({x}, {pair})") if align else (kind, "")
+    elif node.op == "ResizeArea":
+        if align:
+            raise Untranslated("it averages areas between aligned corners")
+        helper = f"resize_area({x}, {pair})"
     else:
         helper = f"resize_cubic({x}, {pair}, align={align}, half={half})"
     text = helper or f'F.interpolate({x}, {size}, mode="{mode})'

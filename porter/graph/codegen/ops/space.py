@@ -34,14 +34,21 @@ def batch_to_space(c: Context, node: Node) -> None:
 
 
 def _moved(c: Context, node: Node, helper: str) -> None:
-    tensor = c.first(node.inputs[0])
     block, sides = c.ints(node, 1), c.arithmetic.of(node.inputs[2])
-    if tensor.rank != 4 or len(block) != 2 or sides is None:
-        raise Untranslated("its blocks are not those of pictures, or its sides follow data")
+    if sides is None:
+        raise Untranslated("data decides its sides")
+    pairs = sides.reshape(len(block), 2).tolist()
+    rank = len(c.shape(node.inputs[0]))
+    channels_first = rank == len(block) + 1 and block[0] == 1 and not any(pairs[0])
+    if not channels_first and rank != len(block) + 2:
+        raise Untranslated("its blocks are not those of a map's axes")
+    tensor = c.last(node.inputs[0]) if channels_first else c.first(node.inputs[0])
+    block, pairs = block[channels_first:], pairs[channels_first:]
     o = Operands(c.tensor)
-    (top, bottom), (left, right) = sides.reshape(2, 2).tolist()
-    text = f"{helper}({o(tensor)}, ({o.sizes(block)}), ({o.sizes([left, right, top, bottom])}))"
-    c.expression(node, o, text, first=True, what=helper.replace("_", " "), helpers={helper})
+    flat = o.sizes([side for pair in reversed(pairs) for side in pair])
+    comma = "," if len(block) == 1 else ""
+    text = f"{helper}({o(tensor)}, ({o.sizes(block)}{comma}), ({flat}))"
+    c.expression(node, o, text, first=not channels_first, what=helper.replace("_", " "), helpers={helper})
 
 
 def _atrous(c: Context, node: Node) -> bool:

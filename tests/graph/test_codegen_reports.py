@@ -1,0 +1,203 @@
+"""Graphs of public bug reports about other converters, rebuilt small: each step against TensorFlow in float64.
+
+The report is in the test's comment as owner/repository#number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from helpers.steps import analysis_of, compare, variable
+from helpers.written import built, values_of, write_files, written_graph
+from porter.graph.analysis.analysis import Analysis
+from porter.graph.codegen.lower import lower
+
+Build = Callable[[Any, Any], Any]
+
+
+def _reshaped_like_attention(tf: Any, x: Any) -> Any:
+    y = tf.reshape(tf.nn.relu(x), [-1, 30, 4])
+    return tf.nn.relu(tf.reshape(tf.matmul(y, y, transpose_b=True), [-1, 30, 5, 6]))
+
+
+def _norm_of_the_batch(tf: Any, x: Any) -> Any:
+    weights = [variable(tf, 4, name=name) for name in ("gamma", "beta")]
+    return tf.compat.v1.nn.fused_batch_norm(x, *weights, epsilon=1e-3, is_training=True)[0] * 2.0
+
+
+def _dilated_1d(tf: Any, x: Any) -> Any:
+    y = tf.space_to_batch(x[:, :, 0], [2], [[2, 1]])
+    y = tf.nn.conv1d(y, variable(tf, 3, 4, 6), 1, "VALID")
+    return tf.batch_to_space(y, [2], [[0, 1]]) * 2.0
+
+
+def _dilated_nchw(tf: Any, x: Any) -> Any:
+    y = tf.transpose(x, [0, 3, 1, 2])
+    y = tf.space_to_batch(y, [1, 2, 3], [[0, 0], [1, 0], [0, 0]]) * 2.0
+    return tf.batch_to_space(y + 1.0, [1, 2, 3], [[0, 0], [0, 1], [1, 0]]) * 3.0
+
+
+REPORTS: dict[str, Build] = {
+    # tensornets#25, tensorflow-onnx#1028, onnx2torch#52: SAME pads more at the end, and by the size
+    "taehoonlee/tensornets#25": lambda tf, x: [
+        tf.nn.conv2d(x, variable(tf, 7, 4, 4, 3), 2, "SAME") * 2.0,
+        tf.nn.max_pool2d(x, [2, 3], 2, "SAME") * 2.0,
+    ],
+    # an average under SAME counts no padding
+    "tensorflow/tensorflow#45579": lambda tf, x: tf.nn.avg_pool2d(x, 3, 1, "SAME") + 1.0,
+    # new axes behind an ellipsis
+    "onnx/tensorflow-onnx#1849": lambda tf, x: [
+        x[..., tf.newaxis, tf.newaxis] * 2.0, x[:, tf.newaxis, ..., 1] * 2.0, x[..., 0, tf.newaxis] + 1.0
+    ],
+    # a slice that steps backwards, as YOLO swaps x and y
+    "onnx/tensorflow-onnx#367": lambda tf, x: [
+        x[..., ::-1] * 2.0, x[:, 3:0:-2, ::-1] * 2.0, x[:, -2::-1, 1] * 2.0, x[:, ::-1, tf.newaxis, -1:1:-1] * 2.0,
+        x[:, 9:-4:-1] * 2.0,
+    ],
+    # blocks of a sequence, and of NCHW maps
+    "onnx/tensorflow-onnx#572": _dilated_1d,
+    "onnx/tensorflow-onnx#790": _dilated_nchw,
+    # nearest with aligned corners rounds halves up
+    "onnx/tensorflow-onnx#2130": lambda tf, x: tf.raw_ops.ResizeNearestNeighbor(
+        images=x, size=[9, 11], align_corners=True
+    ) * 2.0,
+    # symmetric and reflecting borders, in NCHW too
+    "onnx/tensorflow-onnx#1686": lambda tf, x: [
+        tf.pad(tf.transpose(x, [0, 3, 1, 2]), [[0, 0], [0, 0], [1, 2], [2, 0]], "SYMMETRIC") * 2.0,
+        tf.pad(x, [[0, 0], [2, 1], [0, 1], [1, 1]], "REFLECT") * 2.0,
+    ],
+    # the multiplier of a depthwise convolution
+    "alibaba/MNN#1065": lambda tf, x: tf.nn.depthwise_conv2d(x, variable(tf, 3, 2, 4, 6), [1, 2, 2, 1], "SAME") * 2.0,
+    # an even window and an alpha that torch divides by the window's size
+    "KhronosGroup/NNEF-Tools#137": lambda tf, x: tf.nn.local_response_normalization(x, 2, 1.0, 0.2, 0.5) * 2.0,
+    # a dense layer behind a pool reads height, width, channels
+    "microsoft/MMdnn#595": lambda tf, x: tf.matmul(
+        tf.reshape(tf.nn.max_pool2d(x, 2, 2, "SAME"), [-1, 36]), variable(tf, 36, 7)
+    ) * 2.0,
+    # a transposed convolution under SAME: 4 over 2, 3 over 2, and 2 over 3, which leaves gaps
+    "onnx/keras-onnx#555": lambda tf, x: [
+        tf.nn.conv2d_transpose(x, variable(tf, k, k, 3, 4, name=f"w{k}"), [2, 5 * s, 6 * s, 3], s, "SAME") * 2.0
+        for k, s in ((4, 2), (3, 2), (2, 3))
+    ],
+    # dilations and a border that VALID leaves out
+    "onnx/tensorflow-onnx#945": lambda tf, x: [
+        tf.nn.conv2d(x, variable(tf, 2, 3, 4, 3), 1, "VALID", dilations=[3, 2]) * 2.0,
+        tf.nn.conv2d(x, variable(tf, 3, 3, 4, 3, name="same"), 1, "SAME", dilations=[1, 2]) * 2.0,
+    ],
+    # a batch norm that uses the batch's statistics
+    "onnx/tensorflow-onnx#1249": _norm_of_the_batch,
+    "onnx/tensorflow-onnx#671": lambda tf, x: [
+        tf.cumsum(x, axis, exclusive, reverse) * 2.0
+        for axis, exclusive, reverse in ((1, True, False), (-1, False, True), (2, True, True), (0, True, False))
+    ],
+    # TensorFlow's channels count the places of a block first
+    "tensorflow/tensorflow#53291": lambda tf, x: [
+        tf.nn.space_to_depth(x[:, :4], 2) * 2.0, tf.nn.depth_to_space(tf.concat([x] * 3, -1)[..., :8], 2) * 2.0
+    ],
+    # matrices of pixels, whose reshapes keep the original order
+    "onnx/onnx-tensorflow#289": _reshaped_like_attention,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("report", REPORTS)
+def test_a_reported_graph_computes_what_tensorflow_computes(tf: Any, report: str) -> None:
+    def build(x: Any) -> Any:
+        return REPORTS[report](tf, tf.nn.relu6(tf.nn.conv2d(x, variable(tf, 1, 1, 3, 4, name="k"), 1, "SAME")))
+
+    compare(tf, analysis_of(tf, build, (None, 5, 6, 3)))
+
+
+def with_prelu(analysis: Analysis) -> Analysis:
+    """Return the graph with Prelu in place of LeakyRelu; the op's name says which constant is its slope."""
+    graph = type(analysis.source.graph).FromString(analysis.source.graph.SerializeToString())
+    for node in graph.node:
+        if node.op == "LeakyRelu":
+            node.op = "Prelu"
+            node.input.append(f"slope_{node.name.rpartition('_')[2]}")
+    return Analysis(replace(analysis.source, graph=graph))
+
+
+@pytest.mark.parametrize("shape", [(4,), (1, 1, 4), (4, 4, 4), (4, 4, 1)])
+def test_a_prelu_has_its_slopes_where_the_graph_has_them(tf: Any, shape: tuple[int, ...]) -> None:
+    # PINTO0309/onnx2tf#418: height, width and channels of one size
+    def build(x: Any) -> Any:
+        tf.constant(np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32), name="slope_a")
+        y = tf.nn.conv2d(x, variable(tf, 1, 1, 3, 4), 1, "SAME")
+        return tf.nn.leaky_relu(y, name="act_a") * 2.0
+
+    program = compare(tf, with_prelu(analysis_of(tf, build, (None, 4, 4, 3))))
+    per_channel = shape in ((4,), (1, 1, 4))
+    assert ("nn.PReLU" in [step.module for step in program.steps]) is per_channel
+
+
+@pytest.mark.parametrize(("dims", "axis"), [(1, 1), (1, 2), (2, 2), (1, -1)])
+def test_a_gather_may_differ_from_image_to_image(tf: Any, dims: int, axis: int) -> None:
+    def build(x: Any) -> Any:
+        y = tf.nn.relu6(tf.nn.conv2d(x, variable(tf, 1, 1, 3, 4), 1, "SAME"))
+        scores = tf.reduce_mean(y, [2, 3] if dims == 1 else [3])
+        index = tf.minimum(tf.nn.top_k(scores, 3)[1], 3)
+        return tf.gather(y, index, axis=axis, batch_dims=dims) * 2.0
+
+    compare(tf, analysis_of(tf, build, (None, 5, 6, 3)))
+
+
+def test_a_gather_along_the_last_axis_has_its_shape(tf: Any) -> None:
+    program = compare(tf, analysis_of(tf, lambda x: tf.gather(x, [1, 0], axis=-1) * 2.0, (None, 5, 6, 3)))
+    assert program.outputs[0].shape == (None, 5, 6, 2)
+
+
+@pytest.mark.parametrize("new", [(2, 3), (5, 6), (3, 4), (9, 13), (1, 1)])
+def test_resizing_by_area(tf: Any, new: tuple[int, int]) -> None:
+    def build(x: Any) -> Any:
+        return tf.raw_ops.ResizeArea(images=x, size=new) * 2.0
+
+    analysis = analysis_of(tf, build, (None, 5, 6, 3))
+    compare(tf, analysis)
+    compare(tf, analysis, dtype="float32", largest=2e-6)
+
+
+@pytest.mark.parametrize("rule", [(False, False), (True, False), (False, True)])
+def test_bicubic_resizing_in_float64(tf: Any, rule: tuple[bool, bool]) -> None:
+    def build(x: Any) -> Any:
+        kernel = tf.raw_ops.ResizeBicubic
+        small, large = ([3, 4], [7, 13])
+        return [kernel(images=x, size=new, align_corners=rule[0], half_pixel_centers=rule[1]) * 2.0
+                for new in (small, large)]  # fmt: skip
+
+    compare(tf, analysis_of(tf, build, (None, 5, 6, 3)))
+
+
+def test_what_moves_space_exports_at_every_size(tf: Any, tmp_path: Path) -> None:
+    def build(x: Any) -> Any:
+        y = tf.nn.relu(tf.nn.conv2d(x, variable(tf, 3, 3, 3, 4), 1, "SAME"))
+        size = tf.shape(y)[1:3]
+        more = tf.math.floormod(-size, [2, 2])
+        pads = tf.stack([tf.stack([0, more[0]]), tf.stack([0, more[1]])])
+        z = tf.space_to_batch(y, [2, 2], pads) * tf.constant([1.0, 2.0, 3.0, 4.0])
+        z = tf.batch_to_space(z, [2, 2], pads)
+        return tf.nn.depth_to_space(tf.nn.space_to_depth(tf.nn.max_pool2d(z, 3, 1, "SAME")[:, 1:-1, 1:-1], 2), 2)
+
+    analysis = analysis_of(tf, build, (None, None, None, 3))
+    program, network = written_graph(analysis, "space")
+    assert program.outputs[0].shape[1:] == (None, None, 4)
+    module = built(write_files(tmp_path, network, values_of(analysis)))
+    sizes = {0: torch.export.Dim.DYNAMIC, 2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
+    exported = torch.export.export(module, (torch.randn(2, 3, 10, 12),), dynamic_shapes=(sizes,)).module()
+    for height, width in ((10, 12), (14, 8), (26, 30)):
+        images = torch.randn(3, 3, height, width)
+        assert torch.equal(exported(images), module(images))
+
+
+def test_areas_between_aligned_corners_are_refused(tf: Any) -> None:
+    def build(x: Any) -> Any:
+        return tf.raw_ops.ResizeArea(images=x, size=[2, 2], align_corners=True) * 2.0
+
+    (problem,) = lower(analysis_of(tf, build, (None, 5, 6, 3))).problems
+    assert problem.op == "ResizeArea"

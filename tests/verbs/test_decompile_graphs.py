@@ -1,0 +1,235 @@
+"""decompile of graphs with dropout, several inputs, whole numbers and conditions, proved by TensorFlow."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from helpers.steps import variable
+from helpers.written import built
+from porter.cli.main import main
+from porter.errors import FormatError, PorterError
+from porter.formats.open import open_checkpoint
+from porter.verbs.decompile import decompile
+from porter.verbs.verify_decompiled import verify_decompiled
+
+Build = Callable[..., Any]
+
+
+def save(tf: Any, path: Path, build: Build, *shapes: tuple[int | None, ...], dtype: str = "float32") -> Path:
+    """Write the graph of what ``build`` makes of placeholders."""
+    with tf.Graph().as_default() as graph:
+        inputs = [tf.compat.v1.placeholder(dtype, shape, name=f"in{at}") for at, shape in enumerate(shapes)]
+        results = build(*inputs)
+        for at, result in enumerate(results if isinstance(results, tuple) else (results,)):
+            tf.identity(result, name=f"out{at}")
+    path.write_bytes(graph.as_graph_def().SerializeToString())
+    return path
+
+
+def layer(tf: Any, x: Any, channels: int, name: str, stride: int = 1) -> Any:
+    with tf.name_scope(name):
+        y = tf.nn.conv2d(x, variable(tf, 3, 3, x.shape[-1], channels), stride, "SAME")
+        return tf.nn.relu(y + variable(tf, channels, name="bias"))
+
+
+def generator(tf: Any, x: Any) -> Any:
+    """Blocks whose dropout never rests, as in pix2pix."""
+    y = layer(tf, x, 8, "encoder", 2)
+    for at in range(3):
+        with tf.name_scope(f"decoder_{at}"):
+            y = tf.nn.dropout(layer(tf, y, 8, "conv"), rate=0.5)
+    return layer(tf, y, 3, "image")
+
+
+@pytest.mark.parametrize("dropout", ["keep", "drop"])
+def test_dropout_that_runs_in_inference_is_kept_or_dropped(tf: Any, tmp_path: Path, dropout: str) -> None:
+    graph = save(tf, tmp_path / "graph.pb", lambda x: generator(tf, x), (None, 12, 10, 3))
+    result = decompile(graph, out=tmp_path / "net", dropout=dropout)
+    assert result
+    (note,) = result.notes
+    assert "keeps dropout running in inference (decoder_0/dropout/" in note
+    assert note.endswith("model.py runs it in eval mode too" if dropout == "keep" else "in train mode alone")
+    card = (tmp_path / "net/README.md").read_text(encoding="utf-8")
+    assert note in card
+    assert "with dropout at rest on both sides" in card
+    network = built(tmp_path / "net/model.py")
+    images = torch.ones(2, 3, 12, 10)
+    assert torch.equal(network(images), network(images)) is (dropout == "drop")
+    network.train()
+    assert not torch.equal(network(images), network(images))
+    assert verify_decompiled(tmp_path / "net")
+
+
+def test_several_inputs_have_names_and_an_order(tf: Any, tmp_path: Path) -> None:
+    def build(a: Any, b: Any, c: Any) -> Any:
+        gate = tf.sigmoid(tf.matmul(c, variable(tf, 5, 8, name="gate")))
+        y = tf.concat([layer(tf, b, 8, "second"), layer(tf, a, 8, "first") * gate[:, None, None, :]], -1)
+        return layer(tf, y, 4, "last"), tf.reduce_mean(y, [1, 2])
+
+    graph = save(tf, tmp_path / "graph.pb", build, (None, 12, 10, 3), (None, 12, 10, 1), (None, 5))
+    result = decompile(graph, out=tmp_path / "net")
+    assert result
+    source = (tmp_path / "net/model.py").read_text(encoding="utf-8")
+    assert "def forward(self, in0: Tensor, in1: Tensor, in2: Tensor)" in source
+    assert "Takes in0 (N, 3, 12, 10); in1 (N, 1, 12, 10); in2 (N, 5), in this order;" in source
+    record = json.loads((tmp_path / "net/config.json").read_text(encoding="utf-8"))
+    assert record["parity"]["inputs"] == "5 images of 12x10x3 and 12x10x1 and 5, pictures and noise"
+    assert result.network is not None
+    wrong = source.replace("self.first(in0)", "self.first(in1.expand(-1, 3, -1, -1))")
+    assert wrong != source
+    (tmp_path / "net/model.py").write_text(wrong, encoding="utf-8")
+    assert not verify_decompiled(tmp_path / "net", trust_code=True)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int32"])
+def test_whole_numbers_are_fed_to_inputs_that_take_them(tf: Any, tmp_path: Path, dtype: str) -> None:
+    def build(x: Any) -> Any:
+        return layer(tf, tf.cast(x, tf.float32) / 127.5 - 1.0, 4, "conv")
+
+    graph = save(tf, tmp_path / "graph.pb", build, (None, 9, 9, 3), dtype=dtype)
+    assert decompile(graph, out=tmp_path / "net")
+
+
+@pytest.mark.parametrize("functional", [False, True])
+@pytest.mark.parametrize("flag", ["placeholder", "constant"])
+def test_training_conditions_run_as_in_inference(tf: Any, tmp_path: Path, functional: bool, flag: str) -> None:
+    def build(x: Any) -> Any:
+        training = tf.constant(False) if flag == "constant" else tf.compat.v1.placeholder(tf.bool, (), "is_training")
+        y = layer(tf, x, 4, "conv")
+        weights = [variable(tf, 4, name=name) for name in ("gamma", "beta", "mean")]
+        weights.append(tf.identity(tf.constant([0.5, 1.0, 2.0, 0.25], name="variance"), name="variance/read"))
+        norm = tf.compat.v1.nn.fused_batch_norm
+        y = tf.compat.v1.cond(
+            training,
+            lambda: norm(y, *weights[:2], epsilon=1e-3, is_training=True)[0],
+            lambda: norm(y, *weights, 1e-3, is_training=False)[0] + variable(tf, 4, name="inner"),
+        )
+        y = tf.compat.v1.cond(training, lambda: tf.nn.dropout(y, rate=0.5), lambda: tf.identity(y))
+        return layer(tf, y, 4, "last")
+
+    switch = tf.compat.v1.enable_control_flow_v2 if functional else tf.compat.v1.disable_control_flow_v2
+    switch()
+    try:
+        graph = save(tf, tmp_path / "graph.pb", build, (None, 9, 9, 3))
+    finally:
+        tf.compat.v1.enable_control_flow_v2()
+    assert decompile(graph, out=tmp_path / "net")
+    assert "running_mean" in " ".join(built(tmp_path / "net/model.py").state_dict())
+    assert verify_decompiled(tmp_path / "net")
+
+
+def test_loops_and_conditions_of_data_are_refused_by_name(
+    tf: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def build(x: Any) -> Any:
+        y = layer(tf, x, 4, "conv")
+        y = tf.while_loop(lambda i, y: i < 3, lambda i, y: (i + 1, tf.nn.relu(y - 0.1)), [0, y], name="steps")[1]
+        y = tf.cond(tf.reduce_mean(y) > 0.3, lambda: y * 2.0, lambda: y + 1.0, name="choice")
+        return layer(tf, y, 4, "last")
+
+    graph = save(tf, tmp_path / "graph.pb", build, (None, 9, 9, 3))
+    with pytest.raises(SystemExit) as end:
+        main(["decompile", str(graph), "--out", str(tmp_path / "net")])
+    assert end.value.code == 2
+    printed = capsys.readouterr().out
+    assert "2 nodes without a translation" in printed
+    assert "while loop × 1" in printed
+    assert "StatelessIf × 1" in printed
+    assert not (tmp_path / "net").exists()
+
+
+def test_the_folders_own_weights_are_verified(tf: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def build(x: Any) -> Any:
+        y = layer(tf, x, 6, "conv")
+        y = tf.nn.depthwise_conv2d(y, variable(tf, 3, 3, 6, 2, name="depthwise"), [1, 1, 1, 1], "SAME")
+        return tf.matmul(tf.reduce_mean(y, [1, 2]), variable(tf, 12, 5, name="fc")) * 2.0
+
+    graph = save(tf, tmp_path / "graph.pb", build, (None, 9, 9, 3))
+    net = tmp_path / "net"
+    assert decompile(graph, out=net)
+    with pytest.raises(SystemExit) as end:
+        main(["verify", str(net)])
+    assert end.value.code == 0
+    assert "parity holds" in capsys.readouterr().out
+    opened = open_checkpoint(net / "model.safetensors")
+    state = {name: torch.from_numpy(np.array(opened[name])) for name in opened}
+    from safetensors.torch import save_file
+
+    save_file({name: value * 1.5 for name, value in state.items()}, net / "model.safetensors")
+    assert verify_decompiled(net)  # other values: TensorFlow gets the same ones
+    save_file({name: value for name, value in state.items() if value.ndim != 2}, net / "model.safetensors")
+    with pytest.raises(FormatError, match=r"has no fc\w*\.weight with as many values as fc in the graph"):
+        verify_decompiled(net)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("self.fc(x)", "self.fc(x[:, :1])", "model.py fails: RuntimeError: .*mat1"),
+        ("network.load_state_dict(load_file(path))", "raise SystemExit", "model.py ends the program"),
+        ("return network.eval()", "return 3", r"load\(\) in model.py returns the type int: return the network"),
+        ("self.fc(x)", "(self.fc(x), x)", "model.py returns 2 tensors for the 1 of the graph"),
+        ("nn.Linear(6, 5", "nn.Linear(6, 4", "model.py fails: RuntimeError: Error.*SmallNet"),
+        ("import torch", "import torch(", "model.py fails: SyntaxError"),
+    ],
+)
+def test_a_strangers_code_that_fails_is_one_sentence(
+    small: Path, tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    net = shutil.copytree(small, tmp_path / "net")
+    source = (net / "model.py").read_text(encoding="utf-8")
+    assert old in source
+    (net / "model.py").write_text(source.replace(old, new), encoding="utf-8")
+    with pytest.raises(PorterError, match=message) as error:
+        verify_decompiled(net, trust_code=True)
+    assert "\n" not in str(error.value)
+
+
+@pytest.fixture(scope="module")
+def small(tf: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A decompiled network of two layers."""
+    folder = tmp_path_factory.mktemp("small")
+
+    def build(x: Any) -> Any:
+        with tf.name_scope("SmallNet"):
+            y = tf.reduce_mean(layer(tf, x, 6, "conv"), [1, 2])
+            with tf.name_scope("fc"):
+                return tf.matmul(y, variable(tf, 6, 5))
+
+    graph = save(tf, folder / "graph.pb", build, (None, 9, 9, 3))
+    assert decompile(graph, out=folder / "net")
+    return folder / "net"
+
+
+def test_the_plan_names_each_class(tf: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    graph = save(tf, tmp_path / "graph.pb", lambda x: generator(tf, x), (None, 12, 10, 3))
+    with pytest.raises(SystemExit) as end:
+        main(["decompile", str(graph)])
+    assert end.value.code == 0
+    printed = capsys.readouterr().out
+    assert "  Decoder: 3 blocks: decoder_0, decoder_1, decoder_2.\n" in printed
+    assert "Takes in0 (N, 3, 12, 10); returns out0 (N, 3, 6, 5).\n" in printed
+
+
+def test_each_row_of_data_is_compared(tf: Any, tmp_path: Path) -> None:
+    graph = save(tf, tmp_path / "graph.pb", lambda x: generator(tf, x), (None, 12, 10, 3))
+    report = decompile(graph, out=tmp_path / "net").report
+    assert report is not None
+    compared = [row.endpoint for row in report.rows]
+    assert [name.partition("/")[0] for name in compared] == [
+        "encoder", "decoder_0", "decoder_1", "decoder_2", "image",
+    ]  # fmt: skip
+
+
+def test_dropout_has_two_ways(tf: Any, tmp_path: Path) -> None:
+    graph = save(tf, tmp_path / "graph.pb", lambda x: generator(tf, x), (None, 12, 10, 3))
+    with pytest.raises(PorterError, match="`dropout` must be one of keep, drop, not rest"):
+        decompile(graph, dropout="rest")
