@@ -3,7 +3,7 @@
     python benchmarks/reliability.py                      every format, 300 flips and 50 cuts each, as a table
     python benchmarks/reliability.py --flips 20 --cuts 5  fewer
     python benchmarks/reliability.py --form .pth          one format
-    python benchmarks/reliability.py --write              the table in docs/reliability.md too
+    python benchmarks/reliability.py --write              the table in docs/reliability.md too; with --form, its rows
 
 Each file holds one small MobileNet with name-seeded weights. Each reader runs in its own process, which may crash or
 hang. For each damaged file a reader has one of these outcomes:
@@ -449,6 +449,18 @@ def drill(form: Form, reader: str, folder: Path, flips: int, cuts: int) -> tuple
     return found, lines
 
 
+def merged(rows: list[str]) -> list[str]:
+    """Return ``rows`` and the page's rows of the forms that did not run, in the order of FORMS."""
+    ran = {_form(row) for row in rows}
+    kept = [row for row in pages.written("reliability.md", "reliability.py")[len(HEAD) :] if _form(row) not in ran]
+    order = [form.name for form in FORMS]
+    return sorted([*rows, *kept], key=lambda row: order.index(_form(row)))
+
+
+def _form(row: str) -> str:
+    return row.split(" | ")[0].removeprefix("| ")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--flips", type=int, default=300)
@@ -480,7 +492,7 @@ def main() -> int:
             if reader == form.reader:
                 failed += found["crash"] + found["hang"] + (found["silent"] + found["reported"] if form.checked else 0)
     if options.write:
-        pages.write("reliability.md", "reliability.py", [*HEAD, *rows])
+        pages.write("reliability.md", "reliability.py", [*HEAD, *merged(rows)])
     return 1 if failed else 0
 
 

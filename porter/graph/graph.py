@@ -117,7 +117,7 @@ class Graph:
         waits: dict[str, int] = {}
         following: dict[str, list[str]] = {}
         for node in self.nodes.values():
-            needs = {name for name in (*(ref.node for ref in node.inputs), *node.controls) if name in self.nodes}
+            needs = ({ref.node for ref in node.inputs} | set(node.controls)) & self.nodes.keys()
             if node.op in ("Merge", "RefMerge"):
                 needs = {name for name in needs if self.nodes[name].op not in ("NextIteration", "RefNextIteration")}
             waits[node.name] = len(needs)

@@ -36,4 +36,5 @@ def infer_node(shapes: Shapes, node: Node) -> None:
     if rule is not None:
         with suppress(*_UNKNOWN_INPUT, *_DAMAGED_NODE):
             rule(shapes, node)
-    shapes.shapes.setdefault(Ref(node.name), shapes.recorded(node))
+    if (first := Ref(node.name)) not in shapes.shapes:
+        shapes.shapes[first] = shapes.recorded(node)

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from porter.errors import MappingError
-from porter.formats.roles import base_name
 from porter.mapping.dialects import Dialect
 from porter.mapping.places import several
+from porter.mapping.tails import tails
 
 Candidates = Mapping[str, Sequence[str]]
 """The stored names of each layer and leaf."""
@@ -24,7 +24,8 @@ def contained_names(
 
     A name that is not there stays as the table has it.
     """
-    found = _candidates([name for name in stored if name.startswith(prefix)], dialect)
+    names = tuple(names)
+    found = _candidates(stored, [tail_of(name, dialect) for name in names], dialect, prefix)
     return {name: _nearest(found.get(tail_of(name, dialect), (name,)), name, prefix, dialect) for name in names}
 
 
@@ -34,7 +35,7 @@ def find_container(stored: Collection[str], names: Sequence[str], dialect: Diale
     Where a layer lies in several containers, it is the one that holds most. Raises MappingError where two hold as many.
     """
     wanted = {tail_of(name, dialect): name for name in names}
-    found = {tail: where for tail, where in _candidates(stored, dialect).items() if tail in wanted}
+    found = _candidates(stored, wanted, dialect)
     prefix = ""
     while inner := _held(found, wanted, prefix, dialect):
         fullest = max(inner, key=lambda container: len(inner[container]))
@@ -63,7 +64,7 @@ def _deepest(found: Candidates, wanted: Mapping[str, str], prefix: str, dialect:
 def check_container(stored: Collection[str], names: Sequence[str], dialect: Dialect, prefix: str) -> None:
     """Raise MappingError where ``prefix`` precedes none of ``names``."""
     wanted = {tail_of(name, dialect) for name in names}
-    found = {tail: where for tail, where in _candidates(stored, dialect).items() if tail in wanted}
+    found = _candidates(stored, wanted, dialect)
     if not any(name.startswith(prefix) for where in found.values() for name in where):
         heads = {name.removesuffix(tail) for tail, where in found.items() for name in where}
         shown = ", ".join(repr(head) for head in sorted(heads)[:5]) or "nothing"
@@ -75,16 +76,22 @@ def tail_of(name: str, dialect: Dialect) -> str:
     return dialect.unscoped(name)
 
 
-def _candidates(stored: Iterable[str], dialect: Dialect) -> Candidates:
-    """Return all stored names by layer and leaf; a leaf that older files spell otherwise has today's spelling too."""
-    found: dict[str, list[str]] = {}
-    for name in stored:
-        tail = tail_of(base_name(name), dialect)
-        layer, _, leaf = tail.rpartition(dialect.separator)
-        today = [new for new, spellings in dialect.older_leaves.items() if leaf in spellings]
-        for each in (leaf, *today):
-            found.setdefault(f"{layer}{dialect.separator}{each}" if layer else each, []).append(base_name(name))
-    return found
+def _candidates(stored: Collection[str], wanted: Iterable[str], dialect: Dialect, prefix: str = "") -> Candidates:
+    """Return the stored names behind ``prefix`` of each of the ``wanted`` tails, in the file's order.
+
+    Where older files spell a leaf otherwise, its tail has their names too.
+    """
+    index = tails(stored, dialect.separator)
+    found: dict[str, list[tuple[int, str]]] = {}
+    for tail in dict.fromkeys(wanted):
+        layer, separator, leaf = tail.rpartition(dialect.separator)
+        for spelling in (leaf, *dialect.older_leaves.get(leaf, ())):
+            spelled = layer + separator + spelling
+            for position, before in index.get(spelled, ()):
+                if (layer or not before) and (before + spelled).startswith(prefix):
+                    found.setdefault(tail, []).append((position, before + spelled))
+    ordered = {tail: sorted(names) for tail, names in found.items()}
+    return {tail: [name for _, name in ordered[tail]] for tail in sorted(ordered, key=lambda each: ordered[each][0])}
 
 
 def _nearest(candidates: Sequence[str], name: str, prefix: str, dialect: Dialect) -> str:
@@ -121,8 +128,8 @@ def _tied(found: Candidates, wanted: Mapping[str, str], prefix: str, dialect: Di
 def outside(stored: Collection[str], names: Sequence[str], dialect: Dialect, prefix: str) -> set[str]:
     """Return the tensors with the layers and leaves of ``names`` that do not follow ``prefix``."""
     wanted = {tail_of(name, dialect) for name in names}
-    found = _candidates([name for name in stored if not name.startswith(prefix)], dialect)
-    return {name for tail, candidates in found.items() if tail in wanted for name in candidates}
+    found = _candidates(stored, wanted, dialect)
+    return {name for candidates in found.values() for name in candidates if not name.startswith(prefix)}
 
 
 def _choose(containers: Sequence[str]) -> MappingError:

@@ -20,6 +20,7 @@ from porter.formats.roles import SHADOW_SUFFIX, has_variable
 from porter.mapping.dialects import ORIGINAL, Dialect
 from porter.mapping.kinds import KINDS
 from porter.mapping.table import Table
+from porter.mapping.tails import tails
 
 LARGEST_ERROR = 1e-12
 """Bound on |gamma / sqrt(variance + epsilon) - 1| in float64. A deep network amplifies 1e-12 to 1e-9."""
@@ -110,12 +111,8 @@ def _correspondence(
 
 def _prefix(ops: Collection[str], originals: Sequence[str]) -> str:
     """Return what stands before most of the original's ops in a graph."""
-    found = Counter(
-        op.removesuffix(original)
-        for op in ops
-        for original in originals
-        if op == original or op.endswith(f"/{original}")
-    )
+    index = tails(ops, "/")
+    found = Counter(prefix for original in originals for _, prefix in index.get(original, ()))
     return found.most_common(1)[0][0] if found else ""
 
 

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from porter.errors import MappingError
-from porter.formats.roles import base_name
+from porter.mapping.tails import Tails, starts, tails
 
 
 @dataclass(frozen=True)
@@ -74,19 +74,26 @@ def places(stored: Collection[str], names: Sequence[str], separator: str) -> dic
 
     A file that has only the average of a variable has the variable's name.
     """
-    wanted, root = set(names), root_scope(names, separator)
-    tails = {name.removeprefix(root + separator): name for name in names} if root else {}
+    root, index = root_scope(names, separator), tails(stored, separator)
+    wanted = dict.fromkeys(names)
+    here: list[tuple[int, int, Place, str]] = []
+    for name in wanted:
+        here += [(nth, len(prefix), Place(prefix, (), separator), name) for nth, prefix in index.get(name, ())]
+        tail = name.removeprefix(root + separator) if root else name
+        if tail not in wanted:
+            here += [(nth, at, place, name) for nth, at, place in _renamed(index, tail, root, separator)]
     found: dict[Place, set[str]] = {Place(separator=separator): set()}
-    for name in map(base_name, stored):
-        for at in _starts(name, separator):
-            tail = name[at:]
-            if tail in wanted:
-                found.setdefault(Place(name[:at], (), separator), set()).add(tail)
-            elif tail in tails and root:
-                prefix, theirs = _split(name[:at], separator)
-                if theirs != root:
-                    found.setdefault(Place(prefix, ((theirs, root),), separator), set()).add(tails[tail])
+    for _, _, place, name in sorted(here, key=lambda each: each[:2]):
+        found.setdefault(place, set()).add(name)
     return found
+
+
+def _renamed(index: Tails, tail: str, root: str | None, separator: str) -> Iterator[tuple[int, int, Place]]:
+    """Yield each place of ``tail`` in another scope than the table's ``root``, behind both positions."""
+    for nth, before in index.get(tail, ()):
+        prefix, theirs = _split(before, separator)
+        if root and theirs != root:
+            yield nth, len(before), Place(prefix, ((theirs, root),), separator)
 
 
 def spread_place(found: Mapping[Place, set[str]], body: Sequence[str], separator: str) -> Place | None:
@@ -101,15 +108,6 @@ def spread_place(found: Mapping[Place, set[str]], body: Sequence[str], separator
         return None
     every = {name: prefix for prefix, names in exact.items() for name in names}
     return Place("", (), separator, tuple(every.items()))
-
-
-def _starts(name: str, separator: str) -> Iterator[int]:
-    """Yield where each part of ``name`` starts."""
-    at = 0
-    while at >= 0:
-        yield at
-        at = name.find(separator, at)
-        at = at + len(separator) if at >= 0 else at
 
 
 def _split(before: str, separator: str) -> tuple[str, str]:
@@ -130,10 +128,10 @@ def by_scope(names: Sequence[str], known: Collection[str], separator: str) -> di
 
     A name without such a scope stands for itself.
     """
-    inside = {name[: at - len(separator)] for name in known for at in _starts(name, separator) if at}
+    inside = {name[: at - len(separator)] for name in known for at in starts(name, separator) if at}
     found: dict[str, int] = {}
     for name in names:
-        scopes = (name[: at - len(separator)] for at in _starts(name, separator) if at)
+        scopes = (name[: at - len(separator)] for at in starts(name, separator) if at)
         scope = next((scope for scope in scopes if scope not in inside), name)
         found[scope] = found.get(scope, 0) + 1
     return found

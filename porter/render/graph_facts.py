@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
+from functools import partial
 
 from porter.errors import plural
 from porter.files.called import as_called
 from porter.graph.analysis.analysis import Analysis, producer_text
+from porter.graph.analysis.branches import branches
 from porter.graph.analysis.costs import CONTROL_FLOW, is_known
 from porter.graph.analysis.first_steps import first_steps
 from porter.graph.analysis.layers import LOOPS
 from porter.graph.shapes import shape_text
 from porter.render.text import MOST, amount, first_few, printable, shorten
 from porter.verbs.inspect import GraphInspection
+from porter.verbs.inspection import Recognised
 
 Fact = tuple[str, str]
 _MOST_OPS = 9
 _NO_WORK = ("Const", "Identity", "ReadVariableOp", "VarHandleOp", "VariableV2", "NoOp", "Placeholder")
 
 
-def graph_facts(analysis: Analysis) -> list[Fact]:
-    """Return a graph's facts: a label and printable text for each."""
-    parts = (_origin, _nodes, _structure, _tensors, _parameters, _work, _extras)
+def graph_facts(analysis: Analysis, known: Recognised | None = None) -> list[Fact]:
+    """Return a graph's facts: a label and printable text for each. ``known`` is the network that it is."""
+    work = partial(_work, size=known.size if known else None)
+    parts = (_origin, _nodes, _structure, _tensors, _parameters, work, _extras)
     return [(name, printable(value)) for part in parts for name, value in part(analysis)]
 
 
@@ -64,9 +68,10 @@ def _tensors(analysis: Analysis) -> Iterator[Fact]:
     yield "ops", _ops(analysis)
     paths = analysis.paths
     unread = "" if paths.stated else ", which nothing reads"
+    origins = branches(analysis)
     for label, names, remark in (("input", paths.inputs, ""), ("output", paths.outputs, unread)):
         for name in names[:MOST]:
-            yield label, _tensor(analysis, name, remark)
+            yield label, _tensor(analysis, name, remark + (f"; {origins[name]}" if name in origins else ""))
         if len(names) > MOST:
             yield label, f"… and {len(names) - MOST} more"
         if label == "input" and not names:
@@ -111,7 +116,7 @@ def _parameters(analysis: Analysis) -> Iterator[Fact]:
         yield "besides", ", ".join(plural(number, role) for role, number in others.items())
 
 
-def _work(analysis: Analysis) -> Iterator[Fact]:
+def _work(analysis: Analysis, size: int | None) -> Iterator[Fact]:
     known = sum(layer.multiply_adds or 0 for layer in analysis.layers)
     unknown = [layer for layer in analysis.layers if layer.multiply_adds is None]
     loops = [layer for layer in unknown if layer.kind in CONTROL_FLOW]
@@ -127,17 +132,18 @@ def _work(analysis: Analysis) -> Iterator[Fact]:
         yield "work", f"{some}: porter does not know what {ops} computes from its weights"
     elif unknown:
         layers = f"{plural(len(unknown), 'layer')} such as {shorten(unknown[0].name)}"
-        yield "work", f"{some}: the shapes of {layers} are unknown{_size_advice(analysis)}"
+        yield "work", f"{some}: the shapes of {layers} are unknown{_size_advice(analysis, size)}"
     else:
         sized = f" and images of {analysis.size}x{analysis.size}" if analysis.shapes.assumed else ""
         batch = "a batch of one" if analysis.batch == 1 else f"the graph's fixed batch of {analysis.batch}"
         yield "work", f"{amount(known)} multiply-adds, for {batch}{sized}"
 
 
-def _size_advice(analysis: Analysis) -> str:
+def _size_advice(analysis: Analysis, size: int | None) -> str:
+    """Return the command that gives open images the ``size`` of the network that porter knows, or any other."""
     if analysis.size is None and analysis.takes_size:
-        path = shlex.quote(str(analysis.source.path))
-        return as_called(f"; `port inspect {path} --size N` sets the images' height and width")
+        command = f"port inspect {shlex.quote(str(analysis.source.path))} --size {size or 'N'}"
+        return as_called(f"; `{command}` sets the images' height and width{'' if size else ' to N pixels'}")
     return ""
 
 

@@ -35,7 +35,11 @@ def render_graph_page(result: GraphInspection) -> str:
         title=result.path.name,
         what=result.recognised.sentence if result.recognised else "",
         command=(result.recognised.command or "") if result.recognised else "",
-        facts=[("format", result.analysis.source.format), *training_facts(result), *graph_facts(result.analysis)],
+        facts=[
+            ("format", result.analysis.source.format),
+            *training_facts(result),
+            *graph_facts(result.analysis, result.recognised),
+        ],
         colours=COLOURS,
         data=data,
         version=porter_version(),

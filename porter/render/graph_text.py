@@ -11,14 +11,15 @@ from porter.graph.analysis.analysis import Analysis
 from porter.graph.analysis.blocks import Group, cost, widths
 from porter.graph.analysis.compare_repeats import list_layers
 from porter.graph.analysis.describe import describe
+from porter.graph.analysis.joins import JOINS
 from porter.graph.analysis.layers import Layer, spatial
 from porter.render.graph_facts import graph_facts, training_facts
 from porter.render.overview_text import show_command, show_recognised, show_scopes
 from porter.render.text import amount, bar, fact, print_line, printable, shorten, show_table
 from porter.verbs.inspect import GraphInspection, shell
+from porter.verbs.inspection import Recognised
 
 MOST_BLOCKS = 60
-JOINS = frozenset({"add", "multiply", "subtract", "divide", "maximum", "minimum"})
 LISTED = 4
 """A block with at most this many layers is shown as a list of them."""
 
@@ -31,7 +32,7 @@ def show_graph(out: Console, result: GraphInspection, scopes: bool = False) -> N
     for name, value in training_facts(result):
         print_line(out, fact(name, value))
     show_recognised(out, result.recognised)
-    _show_analysis(out, analysis)
+    _show_analysis(out, analysis, result.recognised)
     if scopes or not analysis.groups:
         out.print()
         show_scopes(out, result.scopes, work=True)
@@ -46,9 +47,9 @@ def show_network(out: Console, analysis: Analysis) -> None:
     _show_analysis(out, analysis)
 
 
-def _show_analysis(out: Console, analysis: Analysis) -> None:
+def _show_analysis(out: Console, analysis: Analysis, known: Recognised | None = None) -> None:
     """Print a graph's facts, notes and blocks."""
-    for name, value in graph_facts(analysis):
+    for name, value in graph_facts(analysis, known):
         print_line(out, fact(name, value))
     for note in analysis.source.notes:
         print_line(out, fact("note", printable(note)))
@@ -105,5 +106,5 @@ def _one(layer: Layer) -> str:
     if layer.kind not in JOINS or len(names) < 2:
         return describe(layer)
     joined = " and ".join(shorten(name, 30) for name in names) if len(names) == 2 else str(len(names))
-    words = describe(layer)
-    return words.replace(layer.kind, f"{layer.kind} of {joined}", 1)
+    words = describe(layer).removeprefix(layer.kind).removeprefix(f" of {len(names)}")
+    return f"{layer.kind} of {joined}{words}"

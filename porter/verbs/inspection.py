@@ -37,6 +37,8 @@ class Recognised:
     sentence: str
     command: str | None
     unknown: tuple[str, ...]
+    size: int | None = None
+    """The height and width of the model's images."""
 
 
 @dataclass(frozen=True)

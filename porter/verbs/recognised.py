@@ -54,7 +54,7 @@ def recognised(
     best = alike(chosen, named)[0]
     sentence = describe(chosen, size) + (_head(best, analysis) if best.whole else "")
     models = tuple(match.arch.name for match in chosen)
-    return Recognised(models, sentence, _command(best, shapes, path, analysis), best.unknown)
+    return Recognised(models, sentence, _command(best, shapes, path, analysis), best.unknown, best.arch.input_size)
 
 
 def _fitting_size(sizes: set[int], analysis: Analysis) -> int | None:

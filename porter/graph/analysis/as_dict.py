@@ -6,12 +6,14 @@ from typing import Any
 
 from porter.graph.analysis.analysis import Analysis, producer_text
 from porter.graph.analysis.blocks import Group, cost
+from porter.graph.analysis.branches import branches
 from porter.graph.analysis.layers import Layer
 
 
 def overview_dict(analysis: Analysis) -> dict[str, Any]:
     """Return a graph's overview; multiply-adds are for its ``batch``, and None if a shape is unknown."""
     graph, paths, source = analysis.graph, analysis.paths, analysis.source
+    origins = branches(analysis)
     return {
         "format": source.format,
         "producer": graph.producer,
@@ -29,7 +31,7 @@ def overview_dict(analysis: Analysis) -> dict[str, Any]:
         "inference_nodes": len(paths.path),
         "aside": analysis.aside,
         "inputs": [tensor_dict(analysis, name) for name in paths.inputs],
-        "outputs": [tensor_dict(analysis, name) for name in paths.outputs],
+        "outputs": [tensor_dict(analysis, name) | {"branch": origins.get(name, "")} for name in paths.outputs],
         "outputs_stated": paths.stated,
         "variables": len(analysis.variables),
         "frozen": analysis.frozen,

@@ -27,9 +27,9 @@ class Block:
 
     @property
     def width(self) -> int | None:
-        """The most frequent number of output channels among its convolutions."""
+        """The most frequent number of output channels among its convolutions; of several, the bottleneck's."""
         counts = Counter(layer.channels for layer in self.layers if layer.kind in CONVOLUTIONS)
-        return counts.most_common(1)[0][0] if counts else None
+        return min(counts, key=lambda channels: (-counts[channels], channels or 0)) if counts else None
 
     @property
     def shape(self) -> Shape:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from porter.graph.analysis.blocks import Block, Group
 from porter.graph.analysis.compare_repeats import compare_repeats
+from porter.graph.analysis.joins import joins
 from porter.graph.analysis.layers import Layer
 
 SIMILAR = 0.6
@@ -43,7 +44,10 @@ def _scope_tree(layers: Sequence[Layer]) -> Block:
 def find_blocks(layers: Sequence[Layer]) -> list[Group]:
     """Return the network's blocks in order; blocks that repeat form one group."""
     inner = _inside(_scope_tree(layers))
-    return _groups(inner) if inner.children else [Group([inner])] if inner.layers else []
+    groups = _groups(inner) if inner.children else [Group([inner])] if inner.layers else []
+    for group in groups:
+        group.differences += joins(group)
+    return groups
 
 
 def _inside(block: Block) -> Block:

@@ -113,6 +113,9 @@ def _space_to_batch(data: DataPath, layer: Layer, node: Node) -> None:
     sizes = data.input_value(node, 1)
     if sizes is not None:
         layer.dilation = tuple(int(size) for size in sizes.reshape(-1))
+    pads = data.input_value(node, 2)
+    if pads is not None and pads.ndim == 2 and pads.size and not any(side != 0 for side in pads[:, 0]):
+        layer.padding = "VALID"  # behind the pixels, it only fills up the last block
 
 
 def _window(data: DataPath, layer: Layer, node: Node) -> None:

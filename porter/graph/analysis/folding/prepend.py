@@ -52,13 +52,16 @@ def _prepend(layer: Layer, into: Layer) -> bool:
 
 
 def _atrous_padding(layer: Layer, into: Layer) -> str:
-    """Return the padding of the convolution that SpaceToBatchND begins, by its sizes; '' where these are unknown."""
+    """Return the padding of the convolution that SpaceToBatchND begins, by its sizes or, with open ones, by its pads.
+
+    It is '' where neither is known.
+    """
     source = layer.inputs[0] if layer.inputs else None
     if not isinstance(source, Layer):
         return "SAME"
     read, computed = (shape[1:-1] if shape else (None,) for shape in (source.shape, into.shape))
     if None in read or None in computed:
-        return ""
+        return layer.padding
     return "SAME" if read == computed else "VALID"
 
 
