@@ -9,8 +9,8 @@ import json
 import os
 import signal
 import subprocess
-import tempfile
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -118,7 +118,9 @@ def attempt(contender: Contender, seconds: float, megabytes: float) -> Attempt |
         errors.seek(0)
         answers = [line for line in said if line.startswith("{")]
         lines = [line.strip() for line in errors if line.strip()] or ["no error"]
-    failed = beyond or (lines[-1] if child.returncode > 0 else f"signal {-child.returncode}" if child.returncode else "")
+    failed = beyond or (
+        lines[-1] if child.returncode > 0 else f"signal {-child.returncode}" if child.returncode else ""
+    )
     answer = json.loads(answers[-1]) if answers and not failed else None
     return Attempt(answer, failed, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
 

@@ -12,8 +12,9 @@ import torch
 def report(make, lines, folder: Path) -> None:
     """Print what ``make()`` costs, the ``lines()`` of source that it writes, and the error of the network's output.
 
-    Some converters turn the image's axes: the network gets image.npy of ``folder`` with its channels last and first, and
-    the smaller error counts. It is the largest distance of the last output from double.npy, in its standard deviation.
+    Some converters turn the axes of the image: the network gets image.npy of ``folder`` with its channels last and
+    first, and the smaller error counts. It is the largest distance of the last output from double.npy, in its standard
+    deviation.
     """
     network = make()
     found = {"cpu": time.process_time(), "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}

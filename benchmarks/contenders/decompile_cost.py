@@ -29,7 +29,9 @@ def noted(*arguments):
 
 
 verb.verify_written = noted
-result = decompile(graph, out=out, checkpoint=checkpoint[0] if checkpoint else None, size=int(size) or None, anyway=True)
+result = decompile(
+    graph, out=out, checkpoint=checkpoint[0] if checkpoint else None, size=int(size) or None, anyway=True
+)
 verified = cost()
 found = {"problems": sorted({each.op for each in result.problems}), "verdict": bool(result), "notes": result.notes}
 if result.network is not None and result.report is not None:

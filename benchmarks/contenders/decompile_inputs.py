@@ -47,16 +47,23 @@ assert network is not None, program.problems
 checkpoint = None if analysis.frozen else prefix
 values = graph_values(analysis, network, checkpoint, "raw", Inputs(()))
 height, width, channels = (side or size for side in port.shape[1:])
-image = resize_bilinear(read_image(sample_paths()[0]).astype(np.float32) / 127.5 - 1, height, width)[None, ..., :channels]
+image = resize_bilinear(read_image(sample_paths()[0]).astype(np.float32) / 127.5 - 1, height, width)[
+    None, ..., :channels
+]
 pruned = prune(inlined(analysis.source.graph), analysis.paths.outputs, graph)
 frozen = freeze(pruned, {name: values.load(name) for name in variables(pruned)})
 entry = next(node for node in frozen.node if node.name == port.tensor)
+entry.op = "Placeholder"  # which may have had a default
+del entry.input[:]
 entry.attr["shape"].shape.ClearField("unknown_rank")
 del entry.attr["shape"].shape.dim[:]
 for side in image.shape:
     entry.attr["shape"].shape.dim.add(size=side)
 for node in frozen.node:
     node.attr.pop("_output_shapes", None)
+    if node.op == "PlaceholderWithDefault":  # as tf2onnx's --use_default has it
+        node.op, node.attr["T"].type = "Identity", node.attr["dtype"].type
+        del node.attr["dtype"], node.attr["shape"]
 (folder / "frozen.pb").write_bytes(frozen.SerializeToString())
 run = graph_runner(frozen, [end.source], graph)
 np.save(folder / "image.npy", image.astype(np.float32))
