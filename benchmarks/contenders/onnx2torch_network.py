@@ -9,10 +9,12 @@ import sys
 from pathlib import Path
 
 import converted
-import timed
 
-timed.stand_in("torchvision")
-import onnx2torch
+sys.path.append(str(Path(__file__).parents[2] / "tests"))
+from helpers.torchvision_stand_in import standing_in
+
+with standing_in():
+    import onnx2torch
 
 folder = Path(sys.argv[1])
 converted.report(lambda: onnx2torch.convert(str(folder / "network.onnx")).eval(), lambda: None, folder)
