@@ -93,7 +93,7 @@ def _run(command: Sequence[str], surroundings: Mapping[str, str]) -> dict[str, f
 
 @dataclass(frozen=True)
 class Attempt:
-    """What one run of a contender gave: its last JSON line, or why it failed, and its CPU seconds and peak in MiB."""
+    """What one run of a contender gave: its last JSON line, why it failed, and its CPU seconds and peak in MiB."""
 
     answer: dict[str, Any] | None
     failure: str
@@ -117,12 +117,13 @@ def attempt(contender: Contender, seconds: float, megabytes: float) -> Attempt |
         said.seek(0)
         errors.seek(0)
         answers = [line for line in said if line.startswith("{")]
-        lines = [line.strip() for line in errors if line.strip()] or ["no error"]
-    failed = beyond or (
-        lines[-1] if child.returncode > 0 else f"signal {-child.returncode}" if child.returncode else ""
+        lines = [line.strip() for line in errors if line.strip()]
+    failure = beyond
+    if child.returncode and not beyond:
+        failure = lines[-1] if child.returncode > 0 and lines else f"status {child.returncode}"
+    return Attempt(
+        json.loads(answers[-1]) if answers else None, failure, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
     )
-    answer = json.loads(answers[-1]) if answers and not failed else None
-    return Attempt(answer, failed, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
 
 
 def _watch(process: int, seconds: float, megabytes: float) -> str:

@@ -94,22 +94,29 @@ class Measured:
         inputs, got = self.found["inputs"], self.found.get("porter", {})
         answer = got.get("answer") or {}
         if "lines" not in answer:
-            why = ", ".join(answer.get("problems", ())) or short(got.get("failure") or inputs["failure"])
-            return [self.name, "", "", "", f"not written: {why}", *[""] * 5]
-        base, written, checked = self.found["import"], answer["written"], answer["verification"]
+            why = f"not written: {', '.join(answer.get('problems', ())) or short(got.get('failure', ''))}"
+            if inputs["failure"]:
+                why = f"not measured: in TensorFlow alone {short(inputs['failure'])}"
+            return [self.name, "", "", "", why, *[""] * 5]
+        base, written = self.found["import"], answer["written"]
         allowed = 2 * inputs["answer"]["megabytes"] + base["peak"]
         return [
             self.name,
             "x".join(map(str, inputs["answer"]["shape"])),
             str(answer["lines"]),
-            str(answer["blocks"]),
-            "the same function" if answer["verdict"] else short(answer["said"]),
-            f"{answer['float64']:.1e}",
-            f"{answer['rounding']:.2f}",
+            str(answer.get("blocks", "")),
+            self._verdict(answer, got["failure"]),
+            f"{answer['float64']:.1e}" if "float64" in answer else "",
+            f"{answer['rounding']:.2f}" if "rounding" in answer else "",
             f"{written['cpu'] / base['cpu']:.2f}",
             f"{written['peak']:.0f} of {allowed:.0f}",
-            f"{checked['cpu']:.0f} s, {checked['peak'] / 1024:.1f} GiB",
+            "{cpu:.0f} s, {peak:.0f} MiB".format(**answer["verification"]) if "verification" in answer else "",
         ]
+
+    def _verdict(self, answer: Found, failure: str) -> str:
+        if failure:
+            return f"not verified: {short(failure)}"
+        return "the same function" if answer["verdict"] else short(answer["said"])
 
     def peers_row(self) -> list[str]:
         """Return the cells of the peers' table."""
@@ -123,9 +130,9 @@ class Measured:
         empty = [""] * (3 + writes)
         if first is None:
             return empty
-        if got is None or got["answer"] is None:
+        if got is None or got["failure"]:
             by, failed = ("tf2onnx", first) if got is None else (peer, got)
-            return [*empty[:-3], f"{by} fails: {short(failed['failure'])}", *empty[-2:]]
+            return [*empty[:-3], f"{by}: {short(failed['failure'])}", *empty[-2:]]
         answer = got["answer"]
         error = f"{answer['error']:.1e}" if "error" in answer else f"does not run: {short(answer['failed'])}"
         cost = [f"{first['cpu'] + answer['cpu']:.0f}", f"{max(first['peak'], answer['peak']) / 1024:.1f}"]

@@ -23,9 +23,10 @@ def cost() -> dict[str, float]:
     return {"cpu": time.process_time(), "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
 
 
-def noted(*arguments):
+def noted(source, program, network, *others):
     written.update(cost())
-    return verify(*arguments)
+    print(json.dumps({"lines": network.lines, "written": written}), flush=True)  # should the verification not end
+    return verify(source, program, network, *others)
 
 
 verb.verify_written = noted
