@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -87,6 +89,65 @@ def _run(command: Sequence[str], surroundings: Mapping[str, str]) -> dict[str, f
     if child.returncode:
         raise SystemExit(f"{' '.join(command)} failed:\n{errors.decode(errors='replace')[-2000:]}")
     return {"wall": wall, "cpu": used.ru_utime + used.ru_stime, "peak": used.ru_maxrss / 1024}
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What one run of a contender gave: its last JSON line, why it failed, and its CPU seconds and peak in MiB."""
+
+    answer: dict[str, Any] | None
+    failure: str
+    cpu: float
+    peak: float
+
+
+def attempt(contender: Contender, seconds: float, megabytes: float) -> Attempt | None:
+    """Run a contender once, within limits of wall time and memory; return None where its environment is missing."""
+    command = contender.command
+    if command is None:
+        return None
+    contender.clean()
+    with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+", errors="replace") as errors:
+        child = subprocess.Popen(
+            command, stdout=said, stderr=errors, env=contender.surroundings, start_new_session=True
+        )
+        beyond = _watch(child.pid, seconds, megabytes)
+        _, status, used = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        said.seek(0)
+        errors.seek(0)
+        answers = [line for line in said if line.startswith("{")]
+        lines = [line.strip() for line in errors if line.strip()]
+    failure = beyond
+    if child.returncode and not beyond:
+        failure = lines[-1] if child.returncode > 0 and lines else f"status {child.returncode}"
+    return Attempt(
+        json.loads(answers[-1]) if answers else None, failure, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
+    )
+
+
+def _watch(process: int, seconds: float, megabytes: float) -> str:
+    """Wait for a process to end, or kill its group where it passes a limit, and return which."""
+    end, beyond = time.monotonic() + seconds, ""
+    while os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        if time.monotonic() > end:
+            beyond = f"more than {seconds:.0f} s"
+        elif _resident(process) > megabytes:
+            beyond = f"more than {megabytes / 1024:.0f} GiB"
+        if beyond:
+            os.killpg(process, signal.SIGKILL)
+            break
+        time.sleep(0.1)
+    return beyond
+
+
+def _resident(process: int) -> float:
+    """Return the resident set of a process in MiB, 0 once it has ended."""
+    try:
+        pages = int(Path(f"/proc/{process}/statm").read_text(encoding="ascii").split()[1])
+    except (OSError, IndexError):
+        return 0.0
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 class Worker:

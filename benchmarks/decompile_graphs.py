@@ -1,105 +1,186 @@
-"""How long written networks are, how exact, and what writing them costs: the table of docs/decompile.md.
+"""What `port decompile` makes of real graphs, what that costs, and what other converters make of them.
 
-    python benchmarks/decompile_graphs.py [--write] [GOLDEN ...]
+    pip download --no-deps ai-benchmark==0.1.2    # 22 MB, Apache 2.0; a wheel is a zip file
+    python benchmarks/contenders/make_environments.py tf2onnx onnx2tf onnx2torch
+    python benchmarks/decompile_graphs.py [--graphs ai_benchmark/models] [--write] [NAME ...]
 
-Each golden's graph is written as source and filled with the golden's name-seeded weights. The source runs in float64 on
-one picture; its distance from the logits that the authors' code computed is in their standard deviation. Each golden
-runs in a process of its own, so that its memory is its own.
+It downloads nothing. Each step of each graph is a process of its own, within limits of time and memory.
+build/decompile/ keeps the results, so that an interrupted run goes on; delete NAME.json there to measure a graph again.
+--write writes the tables of docs/decompile.md from all kept results.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import resource
-import subprocess
-import sys
-import tempfile
-import time
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs/decompile.md"
-BEGIN, END = "<!-- written by decompile_graphs.py -->\n", "<!-- end of decompile_graphs.py -->"
+import pages
+from bench import machine
+from contest import OWN, ROOT, Contender, attempt
+
+WORK = ROOT / "build" / "decompile"
+RETRAINED = ROOT / "build/weights/nudity/files/retrained_graph.pb"
+SECONDS, MEMORY = 1800.0, 8192.0
+"""The limits of a step: seconds of wall time, and MiB."""
 GOLDENS = (
-    "mobilenet_v1_0.25_128 mobilenet_v1_1.0_224 mobilenet_v2_1.0_224 mobilenet_v3_large_1.0_224 "
-    "mobilenet_v3_small_1.0_224 inception_v1 inception_v2 inception_v3 inception_v4 inception_resnet_v2 resnet_v1_50 "
-    "resnet_v2_50 vgg_16 nasnet_cifar nasnet_mobile pnasnet_mobile"
+    "mobilenet_v1_0.25_128 mobilenet_v1_1.0_224 mobilenet_v2_1.0_224 mobilenet_v3_small_1.0_224 "
+    "mobilenet_v3_large_1.0_224 nasnet_cifar inception_v1 inception_v2 resnet_v1_50 resnet_v2_50 inception_v3 "
+    "nasnet_mobile pnasnet_mobile inception_v4 inception_resnet_v2 amoebanet_d_6x256_224 pnasnet_large nasnet_large"
 ).split()
+AI_BENCHMARK = {
+    "srcnn": 32, "dped": 32, "vgg19": 32, "srgan": 32, "unet": 32, "deeplab": 32, "vgg_16": 0, "pspnet": 473, "icnet": 0
+}  # fmt: skip
+"""Its graphs, and the side of their images; 0 where the graph states it."""
+PEERS = ("onnx2tf", "onnx2torch")
+Found = dict[str, Any]
 
 
-def measure(name: str) -> dict[str, object]:
-    """Write one golden's network, and compare it with the golden."""
-    import numpy as np
-
-    from porter.catalog.goldens import recorded, seeded_entries
-    from porter.export.written_network import SOURCE, network_state, write_state
-    from porter.formats.tensorflow.graph_source import graph_source
-    from porter.formats.tensorflow.tensorproto import tensor_values
-    from porter.graph.analysis.analysis import Analysis
-    from porter.graph.codegen.lower import lower
-    from porter.graph.codegen.network import WEIGHTS, write_network
-
-    golden = recorded(name)
-    begin = time.process_time()
-    analysis = Analysis(graph_source(golden.graph, golden.load_graph()))
-    program = lower(analysis)
-    if program.problems:
-        return {"name": name, "problems": sorted({problem.op for problem in program.problems})}
-    network = write_network(program, analysis, name, "A network that porter wrote from a TensorFlow graph.")
-    seconds = time.process_time() - begin
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    entries = seeded_entries(golden)
-    constants = {node.name: node.attr["value"].tensor for node in analysis.source.graph.node if node.op == "Const"}
-
-    def load(weight: str) -> np.ndarray:
-        return entries[weight].load() if weight in entries else tensor_values(Path(), weight, constants[weight])
-
-    from porter.runners.decompiled import DecompiledRunner, load_network
-    from porter.runners.golden import golden_images
-    from porter.runners.softmax import softmax
-
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / SOURCE).write_text(network.source, encoding="utf-8")
-        write_state(Path(folder) / WEIGHTS, network_state(network, load), {})
-        run = DecompiledRunner(
-            load_network(Path(folder) / SOURCE), dict.fromkeys(program.inputs, ()), (), program.outputs
-        )
-        got = run(golden_images(golden.input_size)[:1].astype(np.float64))[program.outputs[-1].source]
-    want = golden.values()["logits_float64"][:1]
-    want = softmax(want) if program.steps[-1].what == "softmax" else want
-    distance = float(np.abs(got.reshape(want.shape) - want).max() / want.std())
-    return {"name": name, "lines": network.lines, "float64": distance, "seconds": seconds, "memory": memory}
+def graphs(folder: Path | None) -> Iterator[tuple[str, str, int]]:
+    """Yield each graph's name, its model or file, and the side of its images where that is open."""
+    for name in GOLDENS:
+        yield name, name, 0
+    if RETRAINED.exists():
+        yield RETRAINED.stem, str(RETRAINED), 0
+    for name, side in AI_BENCHMARK.items() if folder else ():
+        yield f"ai-benchmark_{name}", f"{folder}/{name}.meta", side
 
 
-def row(found: dict[str, object]) -> str:
-    """Return a row of the table."""
-    if "problems" in found:
-        return f"| {found['name']} | no translation of {', '.join(map(str, found['problems']))} | | | |"  # type: ignore[call-overload]
-    return "| {name} | {lines} | {float64:.1e} | {seconds:.1f} | {memory:.0f} |".format(**found)
+class Measured:
+    """The results of one graph by step, as `attempt` gives them; a file keeps them."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.folder, self.file = name, WORK / name, WORK / f"{name}.json"
+        self.found: Found = json.loads(self.file.read_text(encoding="utf-8")) if self.file.exists() else {}
+
+    def run(self, source: str, side: int) -> None:
+        """Take the steps that have no result yet."""
+        if "done" in self.found:
+            return
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        self.found = {}
+        inputs = self._step("inputs", OWN, "decompile_inputs.py", str(self.folder), str(side), source)["answer"]
+        if inputs is not None:
+            given = [inputs["graph"], str(self.folder / "net"), str(side), *filter(None, [inputs["checkpoint"]])]
+            self._step("import", OWN, "import_of.py", "tensorflow")
+            self._step("porter", OWN, "decompile_cost.py", *given)
+            if (self.folder / "net").exists():
+                self._step("run", OWN, "porter_network.py", str(self.folder))
+                shutil.rmtree(self.folder / "net")
+            self._peers(inputs["ends"])
+        self.found["done"] = True
+        self.file.write_text(json.dumps(self.found, indent=1), encoding="utf-8")
+        shutil.rmtree(self.folder)
+
+    def _peers(self, ends: list[str]) -> None:
+        given = (str(self.folder / "frozen.pb"), *ends, str(self.folder / "network.onnx"))
+        if not self._step("tf2onnx", "tf2onnx", "tf2onnx_convert.py", *given)["failure"]:
+            for peer in PEERS:
+                self._step(peer, peer, f"{peer}_network.py", str(self.folder))
+
+    def _step(self, name: str, environment: str, script: str, *arguments: str) -> Found:
+        print(f"  {self.name}: {name} …", flush=True)
+        got = attempt(Contender(name, environment, script, arguments), SECONDS, MEMORY)
+        self.found[name] = {"answer": None, "failure": "is not installed"} if got is None else asdict(got)
+        return self.found[name]  # type: ignore[no-any-return]
+
+    def row(self) -> list[str]:
+        """Return the cells of porter's table."""
+        inputs, got = self.found["inputs"], self.found.get("porter", {})
+        answer = got.get("answer") or {}
+        if "lines" not in answer:
+            why = f"not written: {', '.join(answer.get('problems', ())) or short(got.get('failure', ''))}"
+            if inputs["failure"]:
+                why = f"not measured: in TensorFlow alone {short(inputs['failure'])}"
+            return [self.name, "", "", "", why, *[""] * 5]
+        base, written = self.found["import"], answer["written"]
+        allowed = 2 * inputs["answer"]["megabytes"] + base["peak"]
+        return [
+            self.name,
+            "x".join(map(str, inputs["answer"]["shape"])),
+            str(answer["lines"]),
+            str(answer.get("blocks", "")),
+            self._verdict(answer, got["failure"]),
+            f"{answer['float64']:.1e}" if "float64" in answer else "",
+            f"{answer['rounding']:.2f}" if "rounding" in answer else "",
+            f"{written['cpu'] / base['cpu']:.2f}",
+            f"{written['peak']:.0f} of {allowed:.0f}",
+            "{cpu:.0f} s, {peak:.0f} MiB".format(**answer["verification"]) if "verification" in answer else "",
+        ]
+
+    def _verdict(self, answer: Found, failure: str) -> str:
+        if failure:
+            return f"not verified: {short(failure)}"
+        return "the same function" if answer["verdict"] else short(answer["said"])
+
+    def peers_row(self) -> list[str]:
+        """Return the cells of the peers' table."""
+        own = (self.found.get("run") or {}).get("answer") or {}
+        error = f"{own['error']:.1e}" if "error" in own else ""
+        return [self.name, error, *self._peer("onnx2tf", True), *self._peer("onnx2torch", False)]
+
+    def _peer(self, peer: str, writes: bool) -> list[str]:
+        """Return a peer's lines of source, error, CPU seconds and memory, with those of tf2onnx."""
+        first, got = self.found.get("tf2onnx"), self.found.get(peer)
+        empty = [""] * (3 + writes)
+        if first is None:
+            return empty
+        if got is None or got["failure"]:
+            by, failed = ("tf2onnx", first) if got is None else (peer, got)
+            return [*empty[:-3], f"{by}: {short(failed['failure'])}", *empty[-2:]]
+        answer = got["answer"]
+        error = f"{answer['error']:.1e}" if "error" in answer else f"does not run: {short(answer['failed'])}"
+        cost = [f"{first['cpu'] + answer['cpu']:.0f}", f"{max(first['peak'], answer['peak']) / 1024:.1f}"]
+        return [*([str(answer["lines"])] if writes else []), error, *cost]
+
+
+def short(text: str) -> str:
+    """Return the beginning of a message for a cell."""
+    plain = " ".join(text.replace("|", "/").replace("`", "'").split())
+    return plain if len(plain) <= 90 else f"{plain[:90]}…"
+
+
+def table(head: str, rows: list[list[str]]) -> list[str]:
+    """Return a table in Markdown."""
+    columns = head.split(" | ")
+    return [f"| {head} |", f"| --- |{' --: |' * (len(columns) - 1)}", *(f"| {' | '.join(row)} |" for row in rows), ""]
+
+
+def tables(measured: list[Measured]) -> list[str]:
+    """Return both tables, and what they depend on."""
+    where = ", ".join(f"{key} {value}" for key, value in machine().items())
+    head = "graph | image | lines | compared | verdict | float64 | float32 | time | MiB | verification"
+    peers = "graph | porter: error | onnx2tf: lines | error | CPU s | GiB | onnx2torch: error | CPU s | GiB"
+    return [
+        f"{where}.",
+        "",
+        *table(head, [each.row() for each in measured]),
+        *table(peers, [each.peers_row() for each in measured]),
+    ]
 
 
 def main() -> None:
-    """Measure the goldens and print the table; with --write, put it into the page."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("goldens", nargs="*", default=GOLDENS)
-    parser.add_argument("--write", action="store_true")
-    parser.add_argument("--one", help=argparse.SUPPRESS)
+    """Measure the graphs, and write the tables of those that have results."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="some of the graphs")
+    parser.add_argument("--graphs", type=Path, help="ai-benchmark's folder models")
+    parser.add_argument("--write", action="store_true", help="write docs/decompile.md")
     given = parser.parse_args()
-    if given.one:
-        print(json.dumps(measure(given.one)))
-        return
-    lines = ["| graph | lines | float64 distance of the output | CPU seconds | MB |", "| --- | --- | --- | --- | --- |"]
-    for name in given.goldens:
-        run = subprocess.run([sys.executable, __file__, "--one", name], capture_output=True, text=True, cwd=ROOT)
-        if run.returncode:
-            raise SystemExit(f"{name}: {run.stderr.strip().splitlines()[-1]}")
-        lines.append(row(json.loads(run.stdout.splitlines()[-1])))
-        print(lines[-1], flush=True)
+    WORK.mkdir(parents=True, exist_ok=True)
+    for name, source, side in graphs(given.graphs):
+        if not given.names or name in given.names:
+            each = Measured(name)
+            each.run(source, side)
+            print(*(" | ".join(row) for row in (each.row(), each.peers_row())), sep="\n", flush=True)
+    every = [Measured(name) for name, _, _ in graphs(Path())]
+    lines = tables([each for each in every if "done" in each.found])
     if given.write:
-        text = PAGE.read_text(encoding="utf-8")
-        before, _, rest = text.partition(BEGIN)
-        PAGE.write_text(before + BEGIN + "\n".join(lines) + "\n" + END + rest.partition(END)[2], encoding="utf-8")
+        pages.write("decompile.md", "decompile_graphs.py", lines)
 
 
 if __name__ == "__main__":

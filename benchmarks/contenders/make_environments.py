@@ -16,7 +16,10 @@ BUILD = Path(__file__).parents[2] / "build" / "contenders"
 
 
 def make(name: str) -> None:
-    """Make one environment, unless it is newer than its list. Lines with --no-deps are installed last, and alone."""
+    """Make one environment, unless it is newer than its list. Lines with --no-deps are installed last, and alone.
+
+    These may ask for a newer Python than this one: their lists say why that does no harm.
+    """
     packages, folder = LISTS / f"{name}.txt", BUILD / name
     ready = folder / "ready"
     if ready.exists() and ready.stat().st_mtime > packages.stat().st_mtime:
@@ -27,7 +30,7 @@ def make(name: str) -> None:
     pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet"]
     subprocess.run([*pip, *(line for line in lines if not line.startswith("--"))], check=True)
     if alone:
-        subprocess.run([*pip, "--no-deps", *alone], check=True)
+        subprocess.run([*pip, "--no-deps", "--ignore-requires-python", *alone], check=True)
     ready.touch()
 
 

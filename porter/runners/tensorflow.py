@@ -165,16 +165,21 @@ class TFRunner(Runner):
 
     def _session(self, precision: str) -> Any:
         if precision not in self.sessions:
-            graph = widen(self.graph, self.path) if precision == "float64" else self.graph
+            wide, options = precision == "float64", tf.compat.v1.ConfigProto()
+            # The optimizer copies every constant several times. float32 keeps it: its rounding is the original's.
+            options.graph_options.rewrite_options.disable_meta_optimizer = wide
             with tf.Graph().as_default() as imported:
-                definition = tf.compat.v1.GraphDef.FromString(graph.SerializeToString())
+                definition = tf.compat.v1.GraphDef.FromString(self._serialized(wide))
                 try:
                     tf.graph_util.import_graph_def(definition, name="")
                 except ValueError as error:
                     raise FormatError(f"TensorFlow cannot import {self.path}: {_reason(error)}") from None
-                self.sessions[precision] = tf.compat.v1.Session(graph=imported)
+                self.sessions[precision] = tf.compat.v1.Session(graph=imported, config=options)
             self.batch = self._fixed_batch(imported)
         return self.sessions[precision]
+
+    def _serialized(self, wide: bool) -> bytes:
+        return (widen(self.graph, self.path) if wide else self.graph).SerializeToString()  # type: ignore[no-any-return]
 
     def _fixed_batch(self, imported: Any) -> int | None:
         """Return the batch that the graph computes with whatever it is fed, as a Reshape to [32, 1001] does."""

@@ -214,7 +214,13 @@ def _write(
         table, unfit = written_table(network, values.variables, analysis.source.path.name)
         (draft / folder.TABLE).write_text(table, encoding="utf-8")
         folder.write_graph(draft / folder.GRAPH, values.pruned, values.variables)
-        report, inputs = verify_written(draft / folder.SOURCE, program, network, values, analysis, trust, track)
+        try:
+            report, inputs = verify_written(draft / folder.SOURCE, program, network, values, analysis, trust, track)
+        except (SyntaxError, LookupError, ValueError, TypeError, AttributeError, NameError, RuntimeError) as error:
+            raise PorterError(
+                f"{analysis.source.path}: the source that porter wrote does not run ({type(error).__name__}): report "
+                "the graph, or write a part of it by `inputs` and `outputs`"
+            ) from error
         if report:
             missing = [f"mapping.toml lacks {name}, whose axes fit no kind of layer" for name in unfit]
             facts = _facts(network, values, [*notes, *missing], digests, report, inputs)

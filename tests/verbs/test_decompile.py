@@ -155,6 +155,23 @@ def test_a_source_that_computes_something_else_gets_no_name(
     assert result.report.first_divergence.endpoint == first
 
 
+def test_a_source_that_does_not_run_is_one_sentence(
+    graph: Path, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = verb.written_network
+
+    def wrong(analysis: Any, name: str, *options: Any) -> Any:
+        program, network = write(analysis, name, *options)
+        assert network is not None
+        object.__setattr__(network, "source", network.source.replace("eps=0.001", "eps=epsilon"))
+        return program, network
+
+    monkeypatch.setattr(verb, "written_network", wrong)
+    with pytest.raises(PorterError, match=r"the source that porter wrote does not run \(NameError\): report the graph"):
+        decompile(graph, out=tmp_path / "net", checkpoint=checkpoint, outputs=[LAST], anyway=True)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_network_that_porter_knows_is_named_first(graph: Path, checkpoint: Path, tmp_path: Path) -> None:
     assert decompile(graph).known is not None
     with pytest.raises(PorterError, match=r"is a network that porter has: run `port mobilenet_v1_0\.25_128 --from tf "):

@@ -249,9 +249,10 @@ class ClassText:
             outputs = [Value(group, at) for at in range(count)]
         if last and self.definition.returns == outputs and len(outputs) == 1:
             return assigned(2, "return", text, otherwise)
-        targets = [self._target(number, group, output) for output in outputs]
-        for output, target in zip(outputs, targets, strict=True):
-            self.variables[output] = target
+        targets: list[str] = []
+        for output in outputs:
+            targets.append(self._target(number, group, output, targets))
+        self.variables |= zip(outputs, targets, strict=True)
         return assigned(2, ", ".join(targets), text, otherwise)
 
     def _cells(self, number: int, run: Run) -> list[str]:
@@ -322,9 +323,13 @@ class ClassText:
     def _text(self, value: Value) -> str:
         return self.variables[value]
 
-    def _target(self, number: int, group: Slot | Run, output: Value) -> str:
-        """Return the variable of a new value: that of an input that nothing reads later, or one of its own."""
-        live = {name for value, name in self.variables.items() if self.last.get(value, -1) > number and value != output}
+    def _target(self, number: int, group: Slot | Run, output: Value, beside: Sequence[str]) -> str:
+        """Return the variable of a new value: that of an input that nothing reads later, or one of its own.
+
+        ``beside`` are those of the values that the same call returns before it.
+        """
+        live = {name for value, name in self.variables.items() if self.last.get(value, -1) > number}
+        live.update(beside)
         if "x" not in live and output.at == 0:
             return "x"
         if "y" not in live and output.at == 0 and self.last.get(output) == number + 1 and self.reads.get(output) == 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from porter.graph.codegen.names import Namer, common_name, identifier, words
@@ -31,12 +31,12 @@ class Parameter:
     values: list[Literal]
     default: Literal = ANY
 
-    def fits(self, sort: str, values: Sequence[Literal]) -> bool:
-        """Tell whether it can stand for ``values`` too."""
+    def fits(self, sort: str, values: Sequence[Literal], apart: bool = False) -> bool:
+        """Tell whether it can stand for ``values`` too; with ``apart``, those of other regions alone will do."""
         if sort != self.sort:
             return False
         pairs = list(zip(self.values, values, strict=True))
-        if not any(a is not ANY and same(a, b) for a, b in pairs):
+        if not apart and not any(a is not ANY and same(a, b) for a, b in pairs):
             return False
         return all(a is ANY or b is ANY or same(a, b) for a, b in pairs)
 
@@ -175,7 +175,11 @@ class _Definer:
                 found.append((varying, option, vectors))
         _, option, vectors = min(found, key=lambda each: each[0])
         self.found.options[id(slot), case] = option
-        arguments = {name: self._argument(slot, option, name, values) for name, values in vectors.items()}
+        others = [self.found.arguments[id(slot), other] for other in range(case)]
+        arguments = {}
+        for name, values in vectors.items():
+            beside = [other[name].parameter for other in others if name in other and other[name].factor == 1]
+            arguments[name] = self._argument(slot, option, name, values, beside)
         self.found.arguments[id(slot), case] = arguments
 
     def _preference(self, option: str) -> tuple[bool, bool, str]:
@@ -205,13 +209,16 @@ class _Definer:
             return shapes if item.module else item.arguments | shapes
         return call_of(item, option).arguments
 
-    def _argument(self, slot: Slot, option: str, name: str, values: list[Literal]) -> Argument:
+    def _argument(
+        self, slot: Slot, option: str, name: str, values: list[Literal], beside: Sequence[Parameter | None]
+    ) -> Argument:
+        """Return an argument of what a slot builds; ``beside`` are parameters for it where it builds something else."""
         used = [value for value in values if value is not ANY]
         if all(same(value, used[0]) for value in used):
             return Argument(used[0])
         sort = self._sort(option, name)
-        for parameter in self.found.parameters:
-            if parameter.fits(sort, values):
+        for parameter in sorted(self.found.parameters, key=lambda each: each not in beside):
+            if parameter.fits(sort, values, apart=parameter in beside):
                 parameter.take(values)
                 self._vote(parameter, slot, name)
                 return Argument(parameter=parameter)
@@ -243,7 +250,7 @@ class _Definer:
     def _presence(self, slot: Slot) -> None:
         attribute = self.found.attributes[id(slot)]
         if len(slot.cases) > 1:
-            labels = [self._label(slot, case) for case in range(len(slot.cases))]
+            labels = self._labels(slot)
             values: list[Literal] = [labels[slot.case_of[at]] if at in slot.uses else None for at in range(self.count)]
             self.found.cases[id(slot)] = self._parameter(CASE, values, attribute)
         elif len(slot.uses) < self.count:
@@ -253,10 +260,17 @@ class _Definer:
             name = "residual" if what == "add" and reads_input else attribute
             self.found.flags[id(slot)] = self._parameter(FLAG, flags, name)
 
-    def _label(self, slot: Slot, case: int) -> str:
-        item = next(use.item for region, use in slot.uses.items() if slot.case_of[region] == case)
-        name = item.what if isinstance(item, Step) else self.known[next(iter(slot.cases[case]))].name
-        return identifier(name)
+    def _labels(self, slot: Slot) -> list[str]:
+        """Return a name for each of the things that a slot builds: what it does, or else its module."""
+        items = {slot.case_of[region]: use.item for region, use in slot.uses.items()}
+        names = []
+        for case in range(len(slot.cases)):
+            item, option = items[case], self.found.options[id(slot), case]
+            module = self.known[option].name if option in self.known else option.removeprefix("nn.")
+            names.append((item.what if isinstance(item, Step) else module, module))
+        said = [name for name, _ in names]
+        namer = Namer()
+        return [namer.new(identifier(name if said.count(name) == 1 else module)) for name, module in names]
 
     def _parameter(self, sort: str, values: list[Literal], name: str) -> Parameter:
         for parameter in self.found.parameters:
@@ -304,8 +318,8 @@ class _Definer:
                 self.found.parameters.remove(parameter)
                 for arguments in self.found.arguments.values():
                     for name, argument in arguments.items():
-                        if argument.parameter is parameter and argument.factor == 1:
-                            arguments[name] = scaled
+                        if argument.parameter is parameter:
+                            arguments[name] = replace(scaled, factor=argument.factor * scaled.factor)
         for parameter in self.found.parameters:
             counts = Counter(repr(value) for value in parameter.values if value is not ANY)
             ((most, times), *_) = counts.most_common(1)

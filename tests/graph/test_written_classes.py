@@ -1,0 +1,96 @@
+"""Classes of written networks: their parameters, their cases, and the values that they hand on."""
+
+from __future__ import annotations
+
+import ast
+import itertools
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from helpers.graphs import Maker, analysed
+from helpers.written import built, complaints, values_of, write_files, written_graph
+from porter.graph.codegen.lower import LOWERINGS
+from porter.graph.rewrite.safety import CHECKS, PURE_OPS
+
+
+def unet() -> Any:
+    """Return a graph that goes down three times, and up again beside what each level keeps."""
+    make = Maker()
+    x = make.placeholder("input", -1, 16, 16, 4)
+    kept = []
+    for level in range(3):
+        x = make("Relu", f"down{level}/Relu", make.conv(f"down{level}", x, 3, 3, 4, 4))
+        kept.append(x)
+        x = make("MaxPool", f"down{level}/MaxPool", x, ksize=[1, 2, 2, 1], strides=[1, 2, 2, 1], padding="VALID")
+    for level in reversed(range(3)):
+        size = make.ints(f"up{level}/size", 16 >> level, 16 >> level)
+        x = make("ResizeNearestNeighbor", f"up{level}/resize", x, size)
+        x = make("AddV2", f"up{level}/add", x, kept[level])
+        x = make("Relu", f"up{level}/Relu", make.conv(f"up{level}", x, 3, 3, 4, 4))
+    return make.graph
+
+
+def widening(widths: list[int]) -> Any:
+    """Return blocks whose layers have 2, 4 and 1 times the channels that each block ends with."""
+    make = Maker()
+    x, before = make.placeholder("input", -1, 8, 8, 4), 4
+    for at, width in enumerate(widths):
+        sizes = [before, 2 * width, 4 * width, width]
+        for layer, (ins, outs) in enumerate(itertools.pairwise(sizes)):
+            x = make.conv(f"block_{at}/conv_{layer}", x, 1, 1, ins, outs)
+            x = make("Relu", f"block_{at}/conv_{layer}/Relu", x)
+        before = width
+    return make.graph
+
+
+def two_paddings() -> Any:
+    """Return convolutions of two kinds, in layers that are otherwise alike, of many widths."""
+    make = Maker()
+    x, before = make.placeholder("input", -1, 32, 32, 3), 3
+    for at, (side, stride, padding, width) in enumerate(
+        [(3, 2, "SAME", 4), (3, 1, "VALID", 6), (3, 2, "SAME", 8), (3, 1, "VALID", 4), (3, 2, "SAME", 2)]
+    ):
+        x = make.conv(f"layer_{at}", x, side, side, before, width, stride=stride, padding=padding)
+        x, before = make("Relu", f"layer_{at}/Relu", x), width
+    return make.graph
+
+
+@pytest.mark.parametrize(
+    ("graph", "given", "returned"),
+    [
+        (unet(), (4, 16, 16), (4, 16, 16)),
+        (widening([2, 3, 5, 7]), (4, 8, 8), (7, 8, 8)),
+        (two_paddings(), (3, 32, 32), (2, 3, 3)),
+    ],
+    ids=["unet", "widening", "paddings"],
+)
+def test_a_written_network_loads_and_runs(
+    graph: Any, given: tuple[int, ...], returned: tuple[int, ...], tmp_path: Path
+) -> None:
+    analysis = analysed(graph)
+    _, network = written_graph(analysis)
+    assert complaints(network.source, tmp_path) == ""
+    module = built(write_files(tmp_path, network, values_of(analysis)))
+    assert module(torch.zeros(2, *given)).shape == (2, *returned)
+
+
+def test_a_class_has_one_parameter_for_what_it_builds_in_each_case() -> None:
+    source = written_graph(analysed(two_paddings()))[1].source
+    assert 'def __init__(self, in_channels: int, out_channels: int, conv: str = "same_conv2d")' in source
+
+
+def test_the_values_of_a_call_have_names_of_their_own() -> None:
+    source = written_graph(analysed(unet()))[1].source
+    tuples = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Tuple)]
+    targets = [node for node in tuples if isinstance(node.ctx, ast.Store)]
+    assert targets
+    for target in targets:
+        names = [name.id for name in target.elts if isinstance(name, ast.Name)]
+        assert len(names) == len(set(names))
+
+
+def test_porter_lets_tensorflow_run_each_op_that_it_translates() -> None:
+    assert set(LOWERINGS) <= PURE_OPS | CHECKS
