@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.steps import analysis_of, compare, variable
+from helpers.steps import analysis_of, compare, run_tensorflow, variable
 from helpers.written import built, values_of, write_files, written_graph
 from porter.graph.analysis.analysis import Analysis
 from porter.graph.codegen.lower import lower
@@ -201,3 +201,13 @@ def test_areas_between_aligned_corners_are_refused(tf: Any) -> None:
 
     (problem,) = lower(analysis_of(tf, build, (None, 5, 6, 3))).problems
     assert problem.op == "ResizeArea"
+
+
+def test_areas_between_aligned_corners_are_the_same_in_both_precisions(tf: Any) -> None:
+    def build(x: Any) -> Any:
+        return tf.raw_ops.ResizeArea(images=x, size=[4, 3], align_corners=True) * 2.0
+
+    graph = analysis_of(tf, build, (None, 5, 6, 3)).source.graph
+    images = {"x0": np.random.default_rng(0).uniform(-1, 1, (2, 5, 6, 3))}
+    narrow, wide = (run_tensorflow(tf, graph, images, ["out0"], dtype)["out0"] for dtype in ("float32", "float64"))
+    assert np.abs(narrow - wide).max() < 1e-6

@@ -14,8 +14,6 @@ from porter.graph.rewrite.wide_ops import Pieces, entry
 _DOUBLE, _INT32, _BOOL = 2, 3, 10
 _TABLE = 1024
 """TensorFlow looks up cubic weights in a table of so many places."""
-_FAR = 1e9
-"""An end behind every map."""
 _HEIGHT, _WIDTH = 1, 2
 
 
@@ -80,17 +78,16 @@ def open_area(graph: Any, node: Any) -> None:
     """Add a ResizeArea as products with the parts of the old lines that each new one covers."""
     add = Pieces(graph, node.name)
     x = node.input[0]
-    for axis, old, new, last in _axes(add, node):
+    for axis, old, new, _ in _axes(add, node):
         begins, step = _places(add, node, old, new)
         begins = add("Reshape", begins, add.integer(-1, 1, shape=(2,)), Tshape=_INT32)
         ends = add("Add", begins, step)
         lines = add("Range", add.integer(0), old, add.integer(1), T=None, Tidx=_INT32)
-        is_last = add("Cast", add("Equal", lines, last, T=_INT32), T=None, SrcT=_BOOL, DstT=_DOUBLE)
         lines = add("Cast", lines, T=None, SrcT=_INT32, DstT=_DOUBLE)
-        behind = add("Add", add("Add", lines, add.number(1.0)), add("Mul", is_last, add.number(_FAR)))
+        behind = add("Add", lines, add.number(1.0))
         covered = add("Sub", add("Minimum", ends, behind), add("Maximum", begins, lines))
         parts = add("Maximum", covered, add.number(0.0))
-        parts = add("RealDiv", parts, add.sums(parts, 1))
+        parts = add("RealDiv", parts, add.sums(parts, 1))  # what lies behind the map counts for nothing
         x = add("Einsum", parts, x, name=node.name if axis == _WIDTH else "")
         product = add.graph.node[-1]
         product.attr["equation"].s = b"oh,nhwc->nowc" if axis == _HEIGHT else b"ow,nhwc->nhoc"
