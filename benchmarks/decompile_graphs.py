@@ -137,7 +137,7 @@ class Measured:
         first, got = self.found.get("tf2onnx"), self.found.get(peer)
         empty = [""] * (3 + writes)
         if first is None:
-            return empty
+            return [*empty[:-3], "not measured", *empty[-2:]]
         if got is None or got["failure"]:
             by, failed = ("tf2onnx", first) if got is None else (peer, got)
             return [*empty[:-3], f"{by}: {short(failed['failure'])}", *empty[-2:]]
