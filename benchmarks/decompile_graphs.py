@@ -2,7 +2,7 @@
 
     pip download --no-deps ai-benchmark==0.1.2    # 22 MB, Apache 2.0; a wheel is a zip file
     python benchmarks/contenders/make_environments.py tf2onnx onnx2tf onnx2torch
-    python benchmarks/decompile_graphs.py [--graphs ai_benchmark/models] [--write] [NAME ...]
+    python benchmarks/decompile_graphs.py [--graphs ai_benchmark/models] [--alone] [--write] [NAME ...]
 
 It downloads nothing. Each step of each graph is a process of its own, within limits of time and memory.
 build/decompile/ keeps the results, so that an interrupted run goes on; delete NAME.json there to measure a graph again.
@@ -36,18 +36,20 @@ AI_BENCHMARK = {
     "srcnn": 32, "dped": 32, "vgg19": 32, "srgan": 32, "unet": 32, "deeplab": 32, "vgg_16": 0, "pspnet": 473, "icnet": 0
 }  # fmt: skip
 """Its graphs, and the side of their images; 0 where the graph states it."""
+GAINS = {"icnet": "0.7"}
+"""Factors of seeded kernels: ICNet has no norms, and its last tanh would be 1 or -1 everywhere."""
 PEERS = ("onnx2tf", "onnx2torch")
 Found = dict[str, Any]
 
 
-def graphs(folder: Path | None) -> Iterator[tuple[str, str, int]]:
-    """Yield each graph's name, its model or file, and the side of its images where that is open."""
+def graphs(folder: Path | None) -> Iterator[tuple[str, int, list[str]]]:
+    """Yield each graph's name, the side of its images where that is open, and its model or file and gain."""
     for name in GOLDENS:
-        yield name, name, 0
+        yield name, 0, [name]
     if RETRAINED.exists():
-        yield RETRAINED.stem, str(RETRAINED), 0
+        yield RETRAINED.stem, 0, [str(RETRAINED)]
     for name, side in AI_BENCHMARK.items() if folder else ():
-        yield f"ai-benchmark_{name}", f"{folder}/{name}.meta", side
+        yield f"ai-benchmark_{name}", side, [f"{folder}/{name}.meta", *filter(None, [GAINS.get(name)])]
 
 
 class Measured:
@@ -57,24 +59,25 @@ class Measured:
         self.name, self.folder, self.file = name, WORK / name, WORK / f"{name}.json"
         self.found: Found = json.loads(self.file.read_text(encoding="utf-8")) if self.file.exists() else {}
 
-    def run(self, source: str, side: int) -> None:
-        """Take the steps that have no result yet."""
+    def run(self, side: int, source: list[str], peers: bool) -> None:
+        """Take the steps that have no result yet, those of the ``peers`` last and only if asked."""
         if "done" in self.found:
             return
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True)
-        self.found = {}
-        inputs = self._step("inputs", OWN, "decompile_inputs.py", str(self.folder), str(side), source)["answer"]
+        if not (self.folder / "double.npy").exists():
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self.folder.mkdir(parents=True)
+            self.found = {}
+        inputs = self._step("inputs", OWN, "decompile_inputs.py", str(self.folder), str(side), *source)["answer"]
         if inputs is not None:
             given = [inputs["graph"], str(self.folder / "net"), str(side), *filter(None, [inputs["checkpoint"]])]
             self._step("import", OWN, "import_of.py", "tensorflow")
             self._step("porter", OWN, "decompile_cost.py", *given)
             if (self.folder / "net").exists():
                 self._step("run", OWN, "porter_network.py", str(self.folder))
-                shutil.rmtree(self.folder / "net")
+            if not peers:
+                return
             self._peers(inputs["ends"])
-        self.found["done"] = True
-        self.file.write_text(json.dumps(self.found, indent=1), encoding="utf-8")
+        self._keep("done", True)
         shutil.rmtree(self.folder)
 
     def _peers(self, ends: list[str]) -> None:
@@ -84,10 +87,15 @@ class Measured:
                 self._step(peer, peer, f"{peer}_network.py", str(self.folder))
 
     def _step(self, name: str, environment: str, script: str, *arguments: str) -> Found:
-        print(f"  {self.name}: {name} …", flush=True)
-        got = attempt(Contender(name, environment, script, arguments), SECONDS, MEMORY)
-        self.found[name] = {"answer": None, "failure": "is not installed"} if got is None else asdict(got)
+        if name not in self.found:
+            print(f"  {self.name}: {name} …", flush=True)
+            got = attempt(Contender(name, environment, script, arguments), SECONDS, MEMORY)
+            self._keep(name, {"answer": None, "failure": "is not installed"} if got is None else asdict(got))
         return self.found[name]  # type: ignore[no-any-return]
+
+    def _keep(self, name: str, result: object) -> None:
+        self.found[name] = result
+        self.file.write_text(json.dumps(self.found, indent=1), encoding="utf-8")
 
     def row(self) -> list[str]:
         """Return the cells of porter's table."""
@@ -129,7 +137,7 @@ class Measured:
         first, got = self.found.get("tf2onnx"), self.found.get(peer)
         empty = [""] * (3 + writes)
         if first is None:
-            return empty
+            return [*empty[:-3], "not measured", *empty[-2:]]
         if got is None or got["failure"]:
             by, failed = ("tf2onnx", first) if got is None else (peer, got)
             return [*empty[:-3], f"{by}: {short(failed['failure'])}", *empty[-2:]]
@@ -169,16 +177,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help="some of the graphs")
     parser.add_argument("--graphs", type=Path, help="ai-benchmark's folder models")
+    parser.add_argument("--alone", action="store_true", help="leave the other converters to a later run")
     parser.add_argument("--write", action="store_true", help="write docs/decompile.md")
     given = parser.parse_args()
     WORK.mkdir(parents=True, exist_ok=True)
-    for name, source, side in graphs(given.graphs):
+    for name, side, source in graphs(given.graphs):
         if not given.names or name in given.names:
             each = Measured(name)
-            each.run(source, side)
+            each.run(side, source, not given.alone)
             print(*(" | ".join(row) for row in (each.row(), each.peers_row())), sep="\n", flush=True)
     every = [Measured(name) for name, _, _ in graphs(Path())]
-    lines = tables([each for each in every if "done" in each.found])
+    lines = tables([each for each in every if "porter" in each.found or "done" in each.found])
     if given.write:
         pages.write("decompile.md", "decompile_graphs.py", lines)
 

@@ -1,10 +1,10 @@
 """Prepares a graph for the contest of docs/decompile.md: a checkpoint, a frozen graph, an image, TensorFlow's output.
 
-    python decompile_inputs.py FOLDER SIZE MODEL|GRAPH
+    python decompile_inputs.py FOLDER SIZE MODEL|GRAPH [GAIN]
 
-A MODEL's graph and weights are those of its golden. A GRAPH that is not frozen gets name-seeded weights. SIZE is the
-height and width of the image where the graph leaves them open, else 0. FOLDER gets frozen.pb for one image of this very
-shape, image.npy, and TensorFlow's float64 output as double.npy.
+A MODEL's graph and weights are those of its golden. A GRAPH that is not frozen gets name-seeded weights, its kernels
+times GAIN. SIZE is the height and width of the image where the graph leaves them open, else 0. FOLDER gets frozen.pb
+for one image of this very shape, image.npy, and TensorFlow's float64 output as double.npy.
 """
 
 import json
@@ -29,7 +29,7 @@ from porter.verbs.graph_values import graph_values
 from porter.verbs.inspect import open_graph
 from porter.verbs.seed import seed
 
-folder, size, given = Path(sys.argv[1]), int(sys.argv[2]) or None, sys.argv[3]
+folder, size, given, *gain = Path(sys.argv[1]), int(sys.argv[2]) or None, *sys.argv[3:]
 graph, prefix = folder / "graph.pb", folder / "seeded.ckpt"
 if Path(given).exists():
     graph = Path(shutil.copyfile(given, folder / f"graph{Path(given).suffix}"))
@@ -39,7 +39,8 @@ else:
 analysis = open_graph(graph, size)
 shapes = {name: each.shape for name, each in analysis.variables.items()}
 if not analysis.frozen and not index_file(prefix).exists():
-    weights = (stored(name, seeded(name, shapes[name])) for name in in_order(shapes))
+    gains = {name: float(gain[0]) if gain and len(shape) > 1 else 1.0 for name, shape in shapes.items()}
+    weights = (stored(name, seeded(name, shapes[name]) * np.float32(gains[name])) for name in in_order(shapes))
     write_bundle(data_file(prefix), index_file(prefix), weights)
 program, network = written_network(analysis, given)
 assert network is not None, program.problems

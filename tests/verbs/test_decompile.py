@@ -155,6 +155,27 @@ def test_a_source_that_computes_something_else_gets_no_name(
     assert result.report.first_divergence.endpoint == first
 
 
+def test_a_source_that_is_right_on_pictures_alone_gets_no_name(
+    graph: Path, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = verb.written_network
+    hook = "    network.register_forward_pre_hook(lambda _, given: (given[0].clamp(-1, 1),))\n    return network.eval()"
+
+    def wrong(analysis: Any, name: str, *options: Any) -> Any:
+        program, network = write(analysis, name, *options)
+        assert network is not None
+        object.__setattr__(network, "source", network.source.replace("    return network.eval()", hook))
+        return program, network
+
+    monkeypatch.setattr(verb, "written_network", wrong)
+    result = decompile(graph, out=tmp_path / "net", checkpoint=checkpoint, outputs=[LAST], anyway=True)
+    assert not result
+    assert result.report is not None
+    assert result.report.first_divergence is not None
+    assert "Conv2d_0/" in result.report.first_divergence.endpoint
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_source_that_does_not_run_is_one_sentence(
     graph: Path, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
