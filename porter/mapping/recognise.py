@@ -205,6 +205,9 @@ def _in_dialects(table: Table, shapes: Shapes, known: float = KNOWN) -> Iterator
         alike.setdefault(tuple(each.source for each, _, _ in listed), []).append(dialect)
     for names, (dialect, *also) in alike.items():
         record, listed = table.record(dialect), tensors[dialect]
+        least = known * sum(each.kind != BATCH_NORM and not each.head for each, _, _ in listed)
+        if len(shapes) < least:  # however it names them
+            continue
         body = [each.source for each, _, _ in listed if not each.head]
         place, copies = _places(shapes, names, body, record)
         stored = stored_names(shapes, names, record, place)

@@ -71,6 +71,19 @@ def test_repeats_are_found_without_any_scopes() -> None:
     assert [layer.label for layer in repeated[0].repeats()[0].layers] == [layer.label for layer in whole.layers]
 
 
+def test_a_layer_with_the_name_of_a_scope_is_one_of_its_blocks() -> None:
+    """No TensorFlow writes `net` beside `net/a`, but a tool that renames nodes may."""
+    make = Maker()
+    x = make.conv("net/a", make.placeholder("input", -1, 8, 8, 3), 3, 3, 3, 3)
+    x = make("MaxPool", "net", x, ksize=[1, 2, 2, 1], strides=[1, 1, 1, 1], padding="SAME")
+    x = make.conv("net/b", x, 3, 3, 3, 3)
+    make("AddV2", "net/a/add", make.conv("net/c", x, 3, 3, 3, 3), x)
+    analysis = analysed(make.graph)
+    shown = [layer.name for group in analysis.groups for layer in group.layers]
+    assert "net" in shown
+    assert sorted(shown) == sorted(layer.name for layer in analysis.layers)
+
+
 def test_mobilenets_pairs_and_resnets_units_are_found() -> None:
     (_, pairs, *_) = analysis_of("mobilenet_v1_1.0_224").groups
     assert (pairs.times, pairs.period) == (13, 2)

@@ -112,3 +112,15 @@ def test_the_command_that_gives_open_images_a_size_names_the_models() -> None:
     analysis = analysed(make.graph)
     assert dict(graph_facts(analysis, known))["work"].endswith("--size 128` sets the images' height and width")
     assert dict(graph_facts(analysis))["work"].endswith("--size N` sets the images' height and width to N pixels")
+
+
+def test_a_loop_whose_condition_reads_itself_has_unknown_steps() -> None:
+    make = Maker()
+    x = make.conv("conv", make.placeholder("images", -1, 8, 8, 3), 3, 3, 3, 4)
+    enter = make("Enter", "loop/Enter", x, frame_name="loop")
+    merge = make("Merge", "loop/Merge", enter, "loop/Next")
+    going = make("LoopCond", "loop/LoopCond", make("LogicalAnd", "loop/and", "loop/and", "loop/and"))
+    make("Switch", "loop/Switch", merge, going)
+    make("NextIteration", "loop/Next", make("Tanh", "loop/tanh", "loop/Switch:1"))
+    make("Exit", "loop/Exit", "loop/Switch")
+    assert "steps unknown" in describe(analysed(make.graph).layers[-1])

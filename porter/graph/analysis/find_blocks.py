@@ -28,8 +28,9 @@ _DEEPEST = 60
 
 
 def _scope_tree(layers: Sequence[Layer]) -> Block:
-    """Return the layers as a tree of scopes; each layer is a leaf."""
+    """Return the layers as a tree of scopes; each layer is a leaf, also one that has the name of a scope."""
     root = Block("", [])
+    scopes = {scope for layer in layers for scope in _scopes(layer.name)}
     for layer in layers:
         at = root
         at.layers.append(layer)
@@ -38,7 +39,15 @@ def _scope_tree(layers: Sequence[Layer]) -> Block:
             name = "/".join(parts[:depth])
             at = at.children.setdefault(name, Block(name, []))
             at.layers.append(layer)
+        if layer.name in scopes:
+            at.children.setdefault(f"{layer.name}/", Block(layer.name, [])).layers.append(layer)
     return root
+
+
+def _scopes(name: str) -> list[str]:
+    """Return the scopes that hold ``name``."""
+    parts = name.split("/", _DEEPEST)
+    return ["/".join(parts[:depth]) for depth in range(1, len(parts))]
 
 
 def find_blocks(layers: Sequence[Layer]) -> list[Group]:

@@ -139,8 +139,13 @@ def _steps(graph: Graph, shapes: Shapes, nodes: Iterable[Node]) -> int | None:
     conditions = [node for node in nodes if node.op == "LoopCond" and node.inputs]
     waiting = [ref.node for node in conditions[:1] for ref in node.inputs]
     counts: list[int | None] = []
+    seen: set[str] = set()
     while waiting:
-        node = graph.nodes.get(waiting.pop())
+        name = waiting.pop()
+        if name in seen:  # a damaged graph has circles of them
+            continue
+        seen.add(name)
+        node = graph.nodes.get(name)
         if node is not None and node.op in ("LogicalAnd", "Identity"):
             waiting += [ref.node for ref in node.inputs]
         else:
