@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,7 @@ def fitted_graph(output: Output) -> Any:
     size, of other layers than the model's, or where the tensors are not float32.
     """
     from porter.graph.rewrite.prune import prune
-    from porter.mapping.original_graph import original_graph
+    from porter.mapping.original_graph import original_graph, set_classes
 
     arch, entries = output.arch, output.tensors.entries
     golden, table = recorded(arch.golden), Table.of(arch)
@@ -59,48 +59,17 @@ def fitted_graph(output: Output) -> Any:
             del node.attr["shape"].shape.dim[:]
             for size in entries[node.name].shape:
                 node.attr["shape"].shape.dim.add(size=size)
-    classes = output.facts.values["num_classes"]
-    if classes not in (0, golden.num_classes):
-        for foreground in (False, True):
-            heads = (pair for pair in table.pairs(ORIGINAL, ORIGINAL) if pair.head and pair.foreground == foreground)
-            sizes = golden.num_classes - foreground, classes - foreground
-            _reshape(fitted, {pair.source for pair in heads}, *sizes)
+    set_classes(fitted, table, golden.num_classes, output.facts.values["num_classes"])
     return fitted
 
 
 def _variables(nodes: Mapping[str, Any], op: str) -> set[str]:
     """Return the variables that ``op`` depends on."""
     from porter.formats.tensorflow.graphdef import node_of
+    from porter.mapping.original_graph import reach
 
     return {
         name
-        for name in _reach([op], lambda name: [node_of(tensor) for tensor in nodes[name].input])
+        for name in reach([op], lambda name: [node_of(tensor) for tensor in nodes[name].input])
         if nodes[name].op == _HANDLE
     }
-
-
-def _reshape(graph: Any, head: Iterable[str], old: int, new: int) -> None:
-    """Set the sizes ``old``, that reshapes behind the variables ``head`` state, to ``new``."""
-    from porter.formats.tensorflow.graphdef import node_of
-
-    readers: dict[str, list[str]] = {}
-    nodes = {node.name: node for node in graph.node}
-    for node in graph.node:
-        for tensor in node.input:
-            readers.setdefault(node_of(tensor), []).append(node.name)
-    for name in _reach(head, lambda name: readers.get(name, [])):
-        if nodes[name].op == "Reshape" and (shape := nodes[node_of(nodes[name].input[1])]).op == "Const":
-            tensor = shape.attr["value"].tensor
-            sizes = np.frombuffer(tensor.tensor_content, "<i4")
-            tensor.tensor_content = np.where(sizes == old, np.int32(new), sizes).astype("<i4").tobytes()
-
-
-def _reach(starts: Iterable[str], following: Any) -> set[str]:
-    """Return ``starts`` and every node that follows them."""
-    found, waiting = set[str](), list(starts)
-    while waiting:
-        name = waiting.pop()
-        if name not in found:
-            found.add(name)
-            waiting.extend(following(name))
-    return found

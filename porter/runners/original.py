@@ -20,7 +20,7 @@ from porter.formats.roles import base_name
 from porter.formats.tensorflow import bundle
 from porter.formats.tensorflow.frozen import FORMAT
 from porter.mapping.dialects import ORIGINAL
-from porter.mapping.original_graph import original_graph
+from porter.mapping.original_graph import original_graph, set_classes
 from porter.mapping.stored_names import find_prefix
 from porter.mapping.table import Table
 from porter.mapping.translate import Translation, translate
@@ -96,7 +96,8 @@ def original_side(context: Context, path: Path | None = None, translation: Trans
         asked = context.table.parts_in("tf", values)
         where = {name: op for name, op in where.items() if context.table.optional.get(name) in (None, *asked)}
         if graph.golden:
-            where = _with_this_head(where, values, context.table, graph.golden)
+            where = _with_this_head(where, values, context.table)
+            set_classes(definition, context.table, graph.golden.num_classes, translation.num_classes)
             judged = list(where)[-1]
         # The graph's variables have the checkpoint's names, or the table's behind the prefix.
         names = {base_name(entry): name for name, entry in translation.taken.items() if translation.source == "tf"}
@@ -209,20 +210,11 @@ def _reader(graph: _Graph, checkpoint: Checkpoint) -> Reader:
     )
 
 
-def _with_this_head(
-    where: Mapping[str, str], values: Mapping[str, np.ndarray], table: Table, golden: Recorded
-) -> dict[str, str]:
-    """Return the endpoints that the recorded graph computes with the checkpoint's head.
-
-    Without a head there are no logits. The graph reshapes its softmax, and a detector's class scores, to the recorded
-    number of classes, so a head of another number leaves these out.
-    """
-    head = [pair.target for pair in table.pairs("tf", "tf") if pair.head]
-    has_head = all(name in values for name in head)
-    left_out = {e.name for e in table.endpoints if e.of_head and not has_head}
-    if not has_head or values[head[0]].shape != golden.variables[head[0]]:
-        shapes = golden.endpoint_shapes
-        left_out |= {e.name for e in table.endpoints if e.softmax or (e.scores and len(shapes.get(e.name, ())) < 3)}
+def _with_this_head(where: Mapping[str, str], values: Mapping[str, np.ndarray], table: Table) -> dict[str, str]:
+    """Return the endpoints that the recorded graph computes with the checkpoint's head: without one, not its logits."""
+    if all(pair.target in values for pair in table.pairs("tf", "tf") if pair.head):
+        return dict(where)
+    left_out = {e.name for e in table.endpoints if e.of_head or e.softmax}
     return {endpoint: op for endpoint, op in where.items() if endpoint not in left_out}
 
 

@@ -20,6 +20,7 @@ from porter.errors import PorterError
 from porter.mapping.description import describe
 from porter.mapping.follow import following
 from porter.mapping.head import Head
+from porter.mapping.original_graph import original_graph, set_classes
 from porter.mapping.recognise import recognise, variable_shapes
 from porter.mapping.shapes import expected_shapes
 from porter.mapping.table import Table
@@ -150,6 +151,28 @@ def test_the_network_returns_raw_outputs_by_the_originals_names() -> None:
     assert list(network.first(torch.zeros(1, 3, 99, 99))) == list(found)[:4]
     crops = network.second(torch.zeros(5, 480, 17, 17))
     assert [tuple(each.shape) for each in crops.values()] == [(5, 480, 9, 9), (5, 90, 4), (5, 91)]
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_the_originals_graph_has_the_files_features_and_classes(name: str) -> None:
+    """The recorded graph states 480 or 400 features and 91 classes, whatever the variables have."""
+    arch = find_arch(f"{name}_8_331")
+    graph, table = original_graph(arch), Table.of(arch)
+    set_classes(graph, table, 91, 3)
+    shapes = {
+        node.name.removeprefix("SecondStageBoxPredictor/"): np.frombuffer(
+            node.attr["value"].tensor.tensor_content, "<i4"
+        ).tolist()
+        for node in graph.node
+        if re.fullmatch(r"SecondStageBoxPredictor/(Flatten(_1)?/flatten/Const|Reshape(_1)?/shape)", node.name)
+    }
+    features = expected_shapes(arch, table, "tf")["SecondStageBoxPredictor/ClassPredictor/weights"][0]
+    assert shapes == {
+        "Flatten/flatten/Const": [-1, features],
+        "Flatten_1/flatten/Const": [-1, features],
+        "Reshape/shape": [-1, 1, 2, 4],
+        "Reshape_1/shape": [-1, 1, 3],
+    }
 
 
 # ---- files

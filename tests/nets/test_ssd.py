@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.checkpoints import seeded_variables, training_checkpoint
+from helpers.checkpoints import Saver, seeded_variables, training_checkpoint
 from helpers.variants import as_checkpoint
-from porter import load
+from porter import load, verify
 from porter.catalog.models import find_arch
 from porter.errors import PorterError
 from porter.mapping.description import describe
 from porter.mapping.head import Head
+from porter.mapping.original_graph import original_graph, set_classes
 from porter.mapping.recognise import recognise, variable_shapes
 from porter.mapping.shapes import expected_shapes
 from porter.mapping.table import Table
@@ -135,6 +136,36 @@ def test_another_detector_is_refused_by_its_tensor(
     with pytest.raises(PorterError, match=re.escape(name)) as raised:
         ported(other)
     assert said in str(raised.value)
+
+
+def test_a_frozen_graphs_anchors_are_no_weights(variables: Mapping[str, np.ndarray]) -> None:
+    """The exporter's frozen graph has these constants beside the weights; one more of another scope is an error."""
+    anchors = {f"MultipleGridAnchorGenerator/Meshgrid/Const_{n}": np.zeros(4, np.float32) for n in range(3)}
+    found = ported({**variables, **anchors, "Postprocessor/Decode/Const": np.zeros(4, np.float32)})
+    assert (len(found.entries), len(found.ignored)) == (len(variables), 4)
+    assert sentence({**variables, **anchors}) == sentence(variables)
+    with pytest.raises(PorterError, match="Other/Const"):
+        ported({**variables, "Other/Const": np.zeros(4, np.float32)})
+
+
+@pytest.mark.parametrize("classes", [2, 91])
+def test_the_originals_graph_has_the_files_classes(variables: Mapping[str, np.ndarray], classes: int) -> None:
+    """tensorflow/models#5891 fine-tunes 38 classes: TensorFlow itself computes the scores of other classes too."""
+    graph, table = original_graph(ARCH), Table.of(ARCH)
+    set_classes(graph, table, 91, classes)
+    stated = [node for node in graph.node if re.fullmatch(r"BoxPredictor_\d/Reshape_1/shape/2", node.name)]
+    assert [node.attr["value"].tensor.int_val[:] for node in stated] == [[classes]] * 6
+    boxes = [node for node in graph.node if re.fullmatch(r"BoxPredictor_\d/Reshape/shape/3", node.name)]
+    assert [node.attr["value"].tensor.int_val[:] for node in boxes] == [[4]] * 6
+
+
+@pytest.mark.slow
+def test_a_detector_of_other_classes_is_verified_at_every_output(
+    variables: Mapping[str, np.ndarray], save: Saver
+) -> None:
+    found = verify(NAME, checkpoint=save(with_classes(variables, 3))).ports["torch"]
+    assert found, str(found)
+    assert [row.endpoint for row in found.rows][-2:] == [BOX_ENCODINGS, CLASS_SCORES]
 
 
 LAST = "FeatureExtractor/MobilenetV2/layer_19_2_Conv2d_"
