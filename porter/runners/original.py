@@ -21,6 +21,7 @@ from porter.formats.tensorflow import bundle
 from porter.formats.tensorflow.frozen import FORMAT
 from porter.mapping.dialects import ORIGINAL
 from porter.mapping.original_graph import original_graph, set_classes
+from porter.mapping.shapes import classes_of
 from porter.mapping.stored_names import find_prefix
 from porter.mapping.table import Table
 from porter.mapping.translate import Translation, translate
@@ -97,7 +98,9 @@ def original_side(context: Context, path: Path | None = None, translation: Trans
         where = {name: op for name, op in where.items() if context.table.optional.get(name) in (None, *asked)}
         if graph.golden:
             where = _with_this_head(where, values, context.table)
-            set_classes(definition, context.table, graph.golden.num_classes, translation.num_classes)
+            set_classes(
+                definition, context.table, graph.golden.num_classes, _classes(values, context.table, graph.golden)
+            )
             judged = list(where)[-1]
         # The graph's variables have the checkpoint's names, or the table's behind the prefix.
         names = {base_name(entry): name for name, entry in translation.taken.items() if translation.source == "tf"}
@@ -216,6 +219,14 @@ def _with_this_head(where: Mapping[str, str], values: Mapping[str, np.ndarray], 
         return dict(where)
     left_out = {e.name for e in table.endpoints if e.of_head or e.softmax}
     return {endpoint: op for endpoint, op in where.items() if endpoint not in left_out}
+
+
+def _classes(values: Mapping[str, np.ndarray], table: Table, golden: Recorded) -> int:
+    """Return the number of classes of the head in ``values``, which a port may drop one of; 0 without a head."""
+    head = next((pair for pair in table.pairs("tf", "tf") if pair.head and pair.source in values), None)
+    if head is None:
+        return 0
+    return classes_of(head, values[head.source].shape, golden.variables[head.source], golden.num_classes) or 0
 
 
 def _filled(
