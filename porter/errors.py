@@ -19,6 +19,10 @@ class PorterError(Exception):
     """An error that the caller can correct; the command line prints it and exits with 2."""
 
 
+class CodeError(PorterError):
+    """A user's code, or that of a decompiled network, fails."""
+
+
 class FormatError(PorterError):
     """A file is damaged, or of a format that porter does not read."""
 

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from porter.errors import PorterError
+from porter.errors import CodeError, PorterError
 from porter.mapping.table import Table
 from porter.runners.context import Context
 from porter.runners.runner import PRECISIONS, Runner, in_graph_order
@@ -198,7 +198,7 @@ def _attribute(path: Path, name: str) -> Any:
 
 
 class one_sentence:
-    """Turns an exception of the user's code into a PorterError that says where it was raised, sys.exit included."""
+    """Turns an exception of the user's code into a CodeError that says where it was raised, sys.exit included."""
 
     def __init__(self, where: str) -> None:
         self.where = where
@@ -208,11 +208,11 @@ class one_sentence:
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         if isinstance(error, SystemExit):
-            raise PorterError(f"{self.where} ends the program (sys.exit): return the network instead") from None
+            raise CodeError(f"{self.where} ends the program (sys.exit): return the network instead") from None
         if isinstance(error, Exception) and not isinstance(error, PorterError):
             last = traceback.extract_tb(trace)[-1]
             what = str(error).splitlines()[0] if str(error) else ""
-            raise PorterError(
+            raise CodeError(
                 f"{self.where} fails: {type(error).__name__}: {what} ({Path(last.filename).name}, line {last.lineno})"
             ) from None
 

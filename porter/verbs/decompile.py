@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from porter.errors import PorterError
+from porter.errors import CodeError, PorterError
 from porter.export import written_network as folder
 from porter.files import installed
 from porter.files.atomic import discard, replacing
@@ -216,10 +216,10 @@ def _write(
         folder.write_graph(draft / folder.GRAPH, values.pruned, values.variables)
         try:
             report, inputs = verify_written(draft / folder.SOURCE, program, network, values, analysis, trust, track)
-        except (SyntaxError, LookupError, ValueError, TypeError, AttributeError, NameError, RuntimeError) as error:
+        except CodeError as error:
             raise PorterError(
-                f"{analysis.source.path}: the source that porter wrote does not run ({type(error).__name__}): report "
-                "the graph, or write a part of it by `inputs` and `outputs`"
+                f"{analysis.source.path}: {error}, though porter wrote it: report the graph, or write a part of it by "
+                "`inputs` and `outputs`"
             ) from error
         if report:
             missing = [f"mapping.toml lacks {name}, whose axes fit no kind of layer" for name in unfit]

@@ -188,7 +188,7 @@ def test_a_source_that_does_not_run_is_one_sentence(
         return program, network
 
     monkeypatch.setattr(verb, "written_network", wrong)
-    with pytest.raises(PorterError, match=r"the source that porter wrote does not run \(NameError\): report the graph"):
+    with pytest.raises(PorterError, match=r"model\.py fails: NameError: .*, though porter wrote it: report the graph"):
         decompile(graph, out=tmp_path / "net", checkpoint=checkpoint, outputs=[LAST], anyway=True)
     assert list(tmp_path.iterdir()) == []
 
