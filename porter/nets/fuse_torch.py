@@ -11,9 +11,14 @@ from torch import Tensor, fx, nn
 from porter.nets.features_torch import Tracer
 from porter.nets.layers_torch import BatchNormAct, relu6
 
+
+def _relu6_in_place(x: Tensor) -> Tensor:  # by name, so that a fused network pickles
+    return x.clamp_(0, 6)
+
+
 IN_PLACE: dict[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]] = {
     torch.relu: torch.relu_,
-    relu6: lambda x: x.clamp_(0, 6),
+    relu6: _relu6_in_place,
 }
 """Activations that may overwrite their input: a folded one is the only reader of its convolution."""
 

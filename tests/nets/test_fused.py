@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,14 @@ def test_feature_maps_of_a_fused_network_are_those_of_the_network() -> None:
     images = torch.rand(1, 3, 128, 128)
     for want, got in zip(network(images), fused(images), strict=True):
         np.testing.assert_allclose(got.detach(), want.detach(), rtol=1e-4, atol=1e-5)
+
+
+def test_a_fused_network_pickles() -> None:
+    network = load(MODEL, "torch", fused=True)
+    again = pickle.loads(pickle.dumps(network))
+    images = torch.randn(1, 3, 128, 128)
+    with torch.inference_mode():
+        torch.testing.assert_close(again(images), network(images), rtol=0, atol=0)
 
 
 def test_keras_has_no_fused_networks() -> None:
