@@ -12,6 +12,7 @@ from rich.text import Text
 
 from porter.catalog.models import find_arch
 from porter.cli.command import Command
+from porter.cli.given_file import refuse_file
 from porter.cli.options import (
     FAILED,
     PATH,
@@ -91,6 +92,7 @@ def convert(as_json: bool, no_head: bool, num_classes: int | None, drop_backgrou
         return convert_written(
             {"no_head": no_head, "num_classes": num_classes, "drop_background": drop_background, **options}, as_json
         )
+    refuse_file(options["model"])
     result = port(track=track, head=Head(no_head, num_classes, drop_background), **options)
     if as_json:
         print_json(result.as_dict())

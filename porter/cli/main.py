@@ -9,7 +9,6 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
-from pathlib import Path
 from typing import Any, cast
 
 import click
@@ -84,6 +83,7 @@ class ModelGroup(click.Group):
         import difflib
 
         from porter.catalog.models import find_arch
+        from porter.cli.given_file import refuse_file
         from porter.formats.facts import is_decompiled
 
         if is_decompiled(name):
@@ -91,8 +91,7 @@ class ModelGroup(click.Group):
         close = difflib.get_close_matches(name, self.commands, n=1, cutoff=0.75)
         if close:
             raise PorterError(f"unknown command or model {name!r}: did you mean `port {close[0]}`?")
-        if Path(name).exists():
-            raise PorterError(f"{name} is a file, not a model or command: see what it is with `port inspect {name}`")
+        refuse_file(name)
         find_arch(name)
 
     def get_help(self, ctx: click.Context) -> str:

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from porter.catalog.models import is_model
 from porter.cli.command import Command
+from porter.cli.given_file import refuse_file
 from porter.cli.options import (
     FAILED,
     PATH,
@@ -115,7 +115,7 @@ def verify(
         return verify_folder({**taken, **options, "trust_code": trust_code}, as_json)
     if trust_code:
         raise click.UsageError("--trust-code is for a folder that port decompile wrote")
-    refuse_file(options["model"])
+    refuse_file(options["model"], verify=True)
     if report is not None:
         require_report(report)
     result = verify(settings=Settings(atol, endpoints, precision, batch), track=track, **options)
@@ -150,13 +150,6 @@ def verify_folder(options: dict[str, Any], as_json: bool) -> int:
     else:
         print_line(console(), f"{result.model}: {result.report}, on {result.inputs}")
     return 0 if result else FAILED
-
-
-def refuse_file(model: str) -> None:
-    """Raise PorterError where a file is given in place of a model."""
-    if not is_model(model) and (Path(model).exists() or Path(f"{model}.index").is_file()):
-        kind = "folder" if Path(model).is_dir() else "file"
-        raise PorterError(f"{model} is a {kind}, not a model: check its digests with `port check {model}`")
 
 
 def require_report(report: Path) -> None:

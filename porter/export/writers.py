@@ -44,8 +44,8 @@ FORMATS: dict[str, dict[str, Format]] = {
     },
     "torch": {".safetensors": SAFETENSORS, ".pth": Format(write_pth)},
     "keras": {
-        ".weights.h5": Format(write_weights, builds=True),
         ".keras": Format(write_model, builds=True),
+        ".weights.h5": Format(write_weights, builds=True),
         ".h5": Format(write_model, builds=True),
         ".safetensors": SAFETENSORS,
     },
@@ -53,8 +53,13 @@ FORMATS: dict[str, dict[str, Format]] = {
 }
 """The formats by suffix: those of each framework, and those that one of its dialects alone has.
 
-A longer suffix stands before the shorter one that it ends in.
+The first of each is the usual one. A longer suffix stands before the shorter one that it ends in.
 """
+
+
+def usual_suffix(dialect: Dialect) -> str:
+    """Return the suffix of the format in which people keep weights of ``dialect``."""
+    return next(iter(formats_of(dialect)))
 
 
 def formats_of(dialect: Dialect) -> dict[str, Format]:

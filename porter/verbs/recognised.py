@@ -99,6 +99,8 @@ def _head(best: Match, analysis: Analysis | None) -> str:
 
 def _command(best: Match, shapes: Mapping[str, object], path: Path, analysis: Analysis | None) -> str:
     """Return the command that ports the file, of several copies of the network the first."""
+    from porter.export.writers import usual_suffix
+
     record = Table.of(best.arch).record(best.dialect)
     others = (name for name in (*best.arch.builders, ORIGINAL) if name != record.framework)
     target = next(others)
@@ -112,7 +114,7 @@ def _command(best: Match, shapes: Mapping[str, object], path: Path, analysis: An
             options += f" --ignore {shlex.quote(pattern)}"
     return (
         f"port {best.arch.name} --from {best.dialect} --to {target} --checkpoint {checkpoint}{options}"
-        " --out model.safetensors"
+        f" --out model{usual_suffix(DIALECTS[target])}"
     )
 
 

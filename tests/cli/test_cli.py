@@ -23,6 +23,8 @@ from porter.cli.main import COMMANDS, cli, main
 from porter.files.installed import porter_version
 
 MODEL = "mobilenet_v1_0.25_128"
+LARGEST = "mobilenet_v1_0.25_224"
+"""The model that a checkpoint without a size is named after: the same network at four sizes."""
 
 
 class Run:
@@ -153,6 +155,22 @@ def test_convert_is_the_spelled_out_form_of_a_models_name(run: Any) -> None:
     assert run("convert", MODEL, "--to", "torch").err == run(MODEL, "--to", "torch").err
 
 
+def test_a_file_in_place_of_a_model_is_answered_with_the_command_that_ports_it(
+    run: Any, save: Saver, tmp_path: Path
+) -> None:
+    prefix, text = save(seeded_variables()), tmp_path / "notes.txt"
+    text.write_text("nothing to port")
+    for before in ((), ("convert",)):
+        refused = run(*before, prefix, "--to", "torch")
+        command = f"port {LARGEST} --from tf --to torch --checkpoint {prefix} --out model.safetensors"
+        assert (refused.code, refused.out) == (2, "")
+        assert (
+            f"{prefix} is a file, not a model or command: it holds {LARGEST}, port it with `{command}`" in refused.err
+        )
+        unknown = run(*before, text, "--to", "torch")
+        assert f"{text} is a file, not a model or command: see what it is with `port inspect {text}`" in unknown.err
+
+
 def test_check_finds_damage_and_verify_sends_files_to_check(run: Any, save: Saver, tmp_path: Path) -> None:
     prefix, out = save(seeded_variables()), tmp_path / "m.safetensors"
     run(*arguments(prefix, "--out", out))
@@ -162,7 +180,10 @@ def test_check_finds_damage_and_verify_sends_files_to_check(run: Any, save: Save
     for path in (out, prefix):
         refused = run("verify", path)
         assert (refused.code, refused.out) == (2, "")
-        assert f"{path} is a file, not a model: check its digests with `port check {path}`" in refused.err
+        model = MODEL if path == out else LARGEST
+        command = f"`port verify {model} --checkpoint {path}`"
+        assert f"{path} is a file, not a model: verify its weights with {command}, or" in refused.err
+        assert f"check its digests with `port check {path}`" in refused.err
     raw = bytearray(out.read_bytes())
     raw[-1] ^= 1
     out.write_bytes(raw)
