@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain, count
 from typing import Any
 
 from porter.graph.graph import Graph, Node, Ref, follow, parse_ref
@@ -61,7 +62,8 @@ class _Builder:
         self.nodes: dict[str, Node] = {}
         self.aliases: dict[Ref, Ref] = {}
         self.inlined = 0
-        self.lowered: set[str] = set()
+        self.taken: set[str] = set()
+        """All names that a node has, or had before it was inlined: references to those lead elsewhere."""
         self.repeated: list[str] = []
 
     def graph(self, first: Iterable[str]) -> Graph:
@@ -90,6 +92,7 @@ class _Builder:
             self.repeated.append(node.name)
             return False
         self.nodes[node.name] = node
+        self.taken.add(node.name)
         return True
 
     def _resolve_inputs(self) -> tuple[str, ...]:
@@ -122,7 +125,6 @@ class _Builder:
         if call.op in FUNCTIONS:
             inline = partial(self._inline_body, call)
             added, outputs = lower(call, functions, inline, self._add)
-            self.lowered.add(call.name)
         else:
             nodes, outputs = self._inline_body(call, functions[0], call.inputs)
             added = [nodes]
@@ -160,9 +162,15 @@ class _Builder:
         )
 
     def _free(self, name: str, call: Node) -> str:
-        """Return ``name``, behind the call's name if it is taken, and behind ``else`` too in a second function."""
+        """Return ``name``, behind the call's name if it is taken, and behind ``else`` too in a second function.
+
+        The name that is returned counts as taken.
+        """
         names = (name, f"{call.name}/{name}", f"{call.name}/else/{name}")
-        return next((free for free in names if free not in self.nodes and free not in self.lowered), names[-1])
+        numbered = (f"{names[1]}_{number}" for number in count(1))
+        free = next(free for free in chain(names, numbered) if free not in self.taken)
+        self.taken.add(free)
+        return free
 
     def _inner_node(self, proto: Any, body: _Body) -> Node:
         """Return a node of a function's body under its name in the graph."""

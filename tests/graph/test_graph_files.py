@@ -19,6 +19,7 @@ from porter.errors import FormatError, PorterError
 from porter.formats.tensorflow.events import find_event_files, read_events, read_logs, write_graph_event
 from porter.formats.tensorflow.source import load_graph, read_graph
 from porter.formats.tensorflow.tfrecord import read_records, record
+from porter.graph.rewrite.inline import flat
 from porter.verbs.inspect import GraphInspection, LogsInspection, open_graph
 
 NAME = "mobilenet_v1_0.25_128"
@@ -273,6 +274,40 @@ def test_a_saved_model_of_keras_3_is_inlined(tf: Any, tmp_path: Path) -> None:
     assert analysis.multiply_adds == 32 * 32 * 8 * 27 + 30 * 30 * (8 * 9 + 8 * 16) + 16 * 5
     assert {analysis.object_name(name) for name in analysis.variables} != {""}
     assert all(analysis.object_name(name) for name in analysis.variables)
+
+
+def test_functions_that_call_functions_of_the_same_names_stay_apart(tf: Any, tmp_path: Path) -> None:
+    """Two signatures call one function, and it calls another one twice, each time as StatefulPartitionedCall."""
+
+    class Twice(tf.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.factor = tf.Variable([2.0, 3.0], name="factor")
+
+        @tf.function  # type: ignore[untyped-decorator]
+        def inner(self, x: Any, shift: Any) -> Any:
+            return x * self.factor + shift
+
+        @tf.function  # type: ignore[untyped-decorator]
+        def outer(self, x: Any) -> Any:
+            for number in range(3):
+                with tf.name_scope("block"):
+                    x = self.inner(x, tf.constant([float(number + 1), 5.0]))
+            return {"y": x}
+
+    module, spec = Twice(), tf.TensorSpec((None, 2), tf.float32, name="x")
+    other = tf.function(module.outer)
+    signatures = {
+        "serving_default": module.outer.get_concrete_function(spec),
+        "serve": other.get_concrete_function(spec),
+    }
+    tf.saved_model.save(module, str(tmp_path / "m"), signatures)
+    analysis = open_graph(tmp_path / "m")
+    assert analysis.paths.inputs == ("serving_default_x",)
+    names = [node.name for node in flat(analysis.graph, analysis.source.graph).node]
+    assert len(names) == len(set(names)) == len(analysis.graph.nodes)
+    multiplied = [name for name in analysis.paths.path if analysis.graph.nodes[name].op == "Mul"]
+    assert len(multiplied) == 3
 
 
 # ---- Several graphs in one file
