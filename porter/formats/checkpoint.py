@@ -41,7 +41,8 @@ class Checkpoint(Mapping[str, np.ndarray]):
     ``asides`` maps everything else in the file to its role, such as a graph's constants. ``checks`` maps those asides
     that have a checksum to a function that raises FormatError if it does not match. ``files`` lists all files of the
     checkpoint if there are more than ``path``. ``opens_as`` is the prefix for TensorFlow's own reader, None if that
-    cannot open it. ``stored_as`` maps entries to their names in the file if those differ. ``notes`` are sentences on
+    cannot open it. ``stored_as`` maps entries to their names in the file if those differ, and ``copies`` maps the names
+    of copies in the file to the entries that they repeat. ``notes`` are sentences on
     how the file stores its tensors, and on what it leaves open. ``convolutions`` are those of a file that is a graph.
     ``unpacked`` is where the file lies if ``path`` is in an archive. ``layers`` are the names of all its layers, those
     without weights too, None if it does not list them. ``named`` is False if the file states no names of some layers,
@@ -57,6 +58,7 @@ class Checkpoint(Mapping[str, np.ndarray]):
     files: tuple[Path, ...] = ()
     opens_as: str | None = None
     stored_as: dict[str, str] = field(default_factory=dict)
+    copies: dict[str, str] = field(default_factory=dict)
     checks: dict[str, Callable[[], None]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     convolutions: tuple[Convolution, ...] = ()
@@ -70,6 +72,11 @@ class Checkpoint(Mapping[str, np.ndarray]):
     def place(self) -> Path:
         """Where the file itself lies, to be opened by others."""
         return self.unpacked or self.path
+
+    def entry_of(self) -> dict[str, str]:
+        """Return the entry of each name in the file."""
+        own = {name: name for name in self.entries if name not in self.stored_as}
+        return {**self.copies, **own, **{key: name for name, key in self.stored_as.items()}}
 
     def __getitem__(self, name: str) -> np.ndarray:
         if name in self.asides and name not in self.entries:

@@ -104,8 +104,10 @@ def _opened(analysis: Analysis, checkpoint: str | Path | None, count: int, read:
 def _taken(checkpoint: Checkpoint, names: list[str], analysis: Analysis, average: str) -> tuple[dict[str, str], str]:
     """Return the entry of each variable, and whether averages are taken."""
     found: dict[str, str] = {}
+    entry_of = checkpoint.entry_of()
     for name in names:
-        wanted = (name, analysis.object_name(name))
+        key = analysis.source.keys.get(name, "")
+        wanted = (entry_of.get(key, ""), name, analysis.object_name(name))
         entry = next((each for each in wanted if each and _has(checkpoint, each)), None)
         if entry is not None:
             found[name] = entry

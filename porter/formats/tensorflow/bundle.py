@@ -83,7 +83,7 @@ def read_bundle(index: Path) -> Checkpoint:
     except (FormatError, UnicodeDecodeError) as error:
         raise FormatError(f"{index} is not a whole TensorFlow checkpoint: {error}; copy or download it again") from None
     shards = _Shards(index, header)
-    names, asides = _names(shards, records)
+    names, asides, copies = _names(shards, records)
     checks: dict[str, Callable[[], None]] = {}
     entries: dict[str, Entry] = {}
     for key, record in records.items():
@@ -112,6 +112,7 @@ def read_bundle(index: Path) -> Checkpoint:
         files,
         shards.opens_as,
         {name: key for key, name in names.items() if name in entries and name != key},
+        {key: name for key, name in copies.items() if name in entries},
         {name: check for name, check in checks.items() if name in asides},
         require_whole=shards.require_whole,
     )
@@ -233,10 +234,13 @@ def _cut(path: Path, name: str, end: int, size: int) -> str:
     return f"{path} is cut off: {name} ends at byte {end}, the file at {size}; copy or download it again"
 
 
-def _names(shards: _Shards, records: dict[str, _Record]) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the names that an object graph gives to keys, and the roles of all names besides variables."""
+def _names(shards: _Shards, records: dict[str, _Record]) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
+    """Return the names that an object graph gives to keys, the roles of all names besides variables, and the copies.
+
+    The copies map keys to the names of the variables whose values they repeat.
+    """
     if objects.KEY not in records:
-        return {}, {}
+        return {}, {}, {}
     found = _object_graph(shards, records[objects.KEY])
     keys_of: dict[str, list[str]] = {}
     for key, full_name in found.names.items():
@@ -244,6 +248,7 @@ def _names(shards: _Shards, records: dict[str, _Record]) -> tuple[dict[str, str]
             keys_of.setdefault(full_name or objects.path_of(key), []).append(key)
     names: dict[str, str] = {}
     asides = {objects.KEY: "object graph"}
+    repeated: dict[str, str] = {}
     taken = {objects.KEY}
     # Keras' export stores each variable twice. Containers tell different variables of one name apart.
     clashes = [keys for keys in keys_of.values() if not all(_same(records[key], records[keys[0]]) for key in keys)]
@@ -260,7 +265,8 @@ def _names(shards: _Shards, records: dict[str, _Record]) -> tuple[dict[str, str]
             taken.add(names[key])
             if copies and key != first:
                 asides[names[key]] = "copy of a variable"
-    return names, asides | {names[key]: role for key, role in found.roles.items() if key in names}
+                repeated[key] = names[first]
+    return names, asides | {names[key]: role for key, role in found.roles.items() if key in names}, repeated
 
 
 def _object_graph(shards: _Shards, record: _Record) -> objects.Objects:

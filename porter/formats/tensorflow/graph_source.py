@@ -9,6 +9,7 @@ from typing import Any
 
 from porter.errors import FormatError
 from porter.formats.tensorflow.graphdef import node_of
+from porter.formats.tensorflow.restored import restored_keys
 
 _INIT_SIGNATURE = "__saved_model_init_op"
 _INIT_COLLECTIONS = ("saved_model_main_op", "legacy_init_op")
@@ -28,7 +29,8 @@ class Signature:
 class Source:
     """A graph as a file holds it. ``wrote`` is the TensorFlow version if the file states it.
 
-    ``variable_names`` maps the graph's variables to their names in a SavedModel's object graph. ``init_ops`` lists the
+    ``variable_names`` maps the graph's variables to their names in a SavedModel's object graph, and ``keys`` to their
+    keys in the checkpoint, where the graph restores them. ``init_ops`` lists the
     nodes that TensorFlow runs when it loads a SavedModel. ``notes`` has whole sentences about damage and other contents
     of the file. ``tags`` are those of a SavedModel's graph, and ``others`` names the file's other graphs. ``chosen`` is
     the argument that chose this one, ``tag`` or ``graph``, and its value; None for the graph that porter takes itself.
@@ -41,6 +43,7 @@ class Source:
     wrote: str = ""
     signatures: tuple[Signature, ...] = ()
     variable_names: Mapping[str, str] = field(default_factory=dict)
+    keys: Mapping[str, str] = field(default_factory=dict)
     train_ops: tuple[str, ...] = ()
     init_ops: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -72,7 +75,8 @@ def meta_source(path: Path, meta: Any, kind: str) -> Source:
     names, train_ops = _object_names(meta), _collected(meta, "train_op")
     tags = tuple(meta.meta_info_def.tags)
     init_ops = tuple(_init_ops(meta))
-    return Source(path, kind, meta.graph_def, wrote, signatures, names, train_ops, init_ops, tags=tags)
+    keys = restored_keys(meta)
+    return Source(path, kind, meta.graph_def, wrote, signatures, names, keys, train_ops, init_ops, tags=tags)
 
 
 def _collected(meta: Any, name: str) -> tuple[str, ...]:

@@ -22,6 +22,8 @@ PASSING = frozenset(
     "Identity ReadVariableOp StopGradient PreventGradient CheckNumerics EnsureShape Snapshot Enter RefEnter".split()
 )
 """Ops that return their first input."""
+FLOATS = frozenset({1, 2, 14, 19})
+"""types.proto's float32, float64, bfloat16 and float16."""
 _LITERAL = 1
 """Constants of more values are a module's weights."""
 _FARTHEST = 64
@@ -67,20 +69,34 @@ class Context:
             raise Untranslated(f"its input {index} is not a constant number")
         return plain(value)
 
-    def origin(self, ref: Ref) -> Ref:
-        """Return the tensor whose values a chain of Identity nodes returns."""
+    def origin(self, ref: Ref, reshaped: bool = False) -> Ref:
+        """Return the tensor whose values a chain of Identity nodes returns; ``reshaped``: with other axes of size 1."""
         for _ in range(_FARTHEST):
             node = self.graph.nodes.get(ref.node)
-            if node is None or node.op not in PASSING or not node.inputs:
+            if node is None or not node.inputs or not (node.op in PASSING or (reshaped and self._only_shapes(node))):
                 break
             ref = node.inputs[0]
         return ref
 
+    def _only_shapes(self, node: Node) -> bool:
+        """Tell whether a node that does not depend on data has its input's values, in the same order."""
+        if node.op == "Cast" and node.name not in self.data.nodes:
+            return all(node.attr(key) is not None and node.attr(key).type in FLOATS for key in ("SrcT", "DstT"))
+        return self.data.only_reshapes(node)
+
     def weight(self, ref: Ref) -> str:
         """Return the variable or constant that ``ref`` reads, or '' where it is computed."""
-        ref = self.origin(ref)
-        node = self.graph.nodes.get(ref.node)
-        return ref.node if node is not None and node.op in ("Const", "Dequantize", *VARIABLE_OPS) else ""
+        return self._stands_for(self.origin(ref))
+
+    def vector(self, ref: Ref) -> str:
+        """Return likewise one with a value for each channel, the last axis of ``ref``, which a Reshape may add to."""
+        shape = self.shape(ref)
+        found = self._stands_for(self.origin(ref, reshaped=True))
+        return found if shape and all(size == 1 for size in shape[:-1]) else ""
+
+    def _stands_for(self, origin: Ref) -> str:
+        node = self.graph.nodes.get(origin.node)
+        return origin.node if node is not None and node.op in ("Const", "Dequantize", *VARIABLE_OPS) else ""
 
     def is_data(self, ref: Ref) -> bool:
         """Tell whether a tensor depends on the network's inputs, and not on their sizes alone."""

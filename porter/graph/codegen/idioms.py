@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+import numpy as np
+
 from porter.graph.analysis.folding.data_path import DataPath
 from porter.graph.analysis.idioms.find import DROPOUT, Found, find_idioms
-from porter.graph.analysis.idioms.table import RULES
+from porter.graph.analysis.idioms.table import NORMS, RULES
 from porter.graph.analysis.idioms.terms import Match, Term, match, op_of, parse, roots
 from porter.graph.codegen.context import Context, plain
+from porter.graph.codegen.ops.matrix import add_linear
 from porter.graph.codegen.ops.norm import add_batch_norm
 from porter.graph.codegen.step import Literal, Weight
 from porter.graph.codegen.tensor import Tensor
@@ -24,13 +27,6 @@ _SPREAD = {
     ),
 }  # fmt: skip
 """The epsilon of torch's norms stands under the root."""
-_NORMS = (
-    "Add(Mul(normalized, %gamma), %beta)",
-    "Add(Mul($x, scale), Sub(%beta, Mul(mean, scale)))",
-    "Sub(Mul($x, scale), Mul(mean, scale))",
-    "Mul(normalized, %gamma)",
-    "normalized",
-)
 _OF_BATCH = RULES | _SPREAD
 _MOVING = _OF_BATCH | {"mean": ("%mean",), "variance": ("%variance",)}
 _Step = Callable[[Context, Node, Match], bool]
@@ -42,7 +38,7 @@ def _moving_norm(c: Context, node: Node, fits: Match) -> bool:
     x = fits.tensors["$x"]
     channels = c.shape(x)[-1]
     for ref in refs:
-        if ref is not None and (not c.weight(ref) or c.shape(ref) != (channels,)):
+        if ref is not None and (not c.vector(ref) or c.shape(ref)[-1] != channels):
             return False
     add_batch_norm(c, node, x, refs, fits.numbers["epsilon"], nodes=unique(fits.nodes))
     return True
@@ -60,7 +56,6 @@ def _norm(c: Context, node: Node, fits: Match) -> bool:
     if weights is None:
         return False
     affine, epsilon = bool(weights), fits.numbers["epsilon"]
-    tensor = c.tensor(x)
     arguments: dict[str, Literal]
     if over == list(range(1, rank - 1)) and rank in (4, 5):
         module, arguments = f"nn.InstanceNorm{rank - 2}d", {"num_features": channels, "eps": epsilon, "affine": affine}
@@ -69,13 +64,12 @@ def _norm(c: Context, node: Node, fits: Match) -> bool:
             "nn.GroupNorm",
             {"num_groups": 1, "num_channels": channels, "eps": epsilon, "affine": affine},
         )
-    elif over == [rank - 1] and not tensor.first:
+    elif over == [rank - 1]:
         module = "nn.LayerNorm"
         arguments = {"normalized_shape": channels, "eps": epsilon, "elementwise_affine": affine}
     else:
         return False
-    if module != "nn.LayerNorm":
-        tensor = c.first(x)
+    tensor = c.last(x) if module == "nn.LayerNorm" else c.first(x)
     given = {weight.attribute for weight in weights}
     fills = {role: fill for role, fill in (("weight", 1.0), ("bias", 0.0)) if affine and role not in given}
     c.module(
@@ -91,11 +85,23 @@ def _affine(c: Context, fits: Match, channels: int) -> list[Weight] | None:
         ref = fits.tensors.get(role)
         if ref is None:
             continue
-        shape = c.shape(ref)
-        if not c.weight(ref) or not shape or shape[-1] != channels or any(size != 1 for size in shape[:-1]):
+        if not c.vector(ref) or c.shape(ref)[-1] != channels:
             return None
-        found.append(Weight(c.weight(ref), attribute, (), (channels,)))
+        found.append(Weight(c.vector(ref), attribute, (), (channels,)))
     return found
+
+
+def _dense(c: Context, node: Node, fits: Match) -> bool:
+    """A layer of Linear on the last axis, for which tf.tensordot joins all other axes and parts them again."""
+    x, order = fits.tensors["$x"], fits.tensors.get("&order")
+    kernel, shape = fits.tensors["%kernel"], c.shape(x)
+    axes = c.value(order) if order is not None else np.arange(len(shape))
+    before, after = ([run[ref] for run in c.facts.runs] for ref in (x, Ref(node.name)))
+    apart = any(a is None or b is None or a[:-1] != b[:-1] for a, b in zip(before, after, strict=True))
+    if len(shape) < 3 or axes is None or axes.tolist() != [*range(len(shape))] or apart:
+        return False
+    product = next(c.graph.nodes[name] for name in fits.nodes if c.graph.nodes[name].op == "MatMul")
+    return add_linear(c, product, c.last(x), node, kernel, unique(fits.nodes))
 
 
 def _activation(module: str, **numbers: str) -> _Step:
@@ -121,21 +127,27 @@ def _activation(module: str, **numbers: str) -> _Step:
 def _prelu(c: Context, node: Node, fits: Match) -> bool:
     """A slope for each channel; one for each pixel too stays as it is."""
     x, slope = fits.tensors["$x"], fits.tensors["%slope"]
-    channels, shape = c.shape(x)[-1], c.shape(slope)
-    if channels is None or len(c.shape(x)) < 2 or not c.weight(slope):
-        return False
-    if not shape or shape[-1] != channels or any(size != 1 for size in shape[:-1]):
+    channels = c.shape(x)[-1]
+    if channels is None or len(c.shape(x)) < 2 or not c.vector(slope) or c.shape(slope)[-1] != channels:
         return False
     tensor = c.first(x)
-    weights = [Weight(c.weight(slope), "weight", (), (channels,))]
+    weights = [Weight(c.vector(slope), "weight", (), (channels,))]
     arguments: dict[str, Literal] = {"num_parameters": channels}
     c.module(node, tensor, "nn.PReLU", arguments, weights, first=tensor.first, nodes=unique(fits.nodes), what="prelu")
     return True
 
 
 _TABLE: tuple[tuple[tuple[str, ...], _Step, dict[str, tuple[str, ...]]], ...] = (
-    (_NORMS, _moving_norm, _MOVING),
-    (_NORMS, _norm, _OF_BATCH),
+    (NORMS, _moving_norm, _MOVING),
+    (NORMS, _norm, _OF_BATCH),
+    (
+        (
+            "Reshape(MatMul(Reshape(Transpose($x, &order), ?), %kernel), ?)",
+            "Reshape(MatMul(Reshape($x, ?), %kernel), ?)",
+        ),
+        _dense,
+        RULES,
+    ),
     (
         ("Minimum(Maximum($x, #0), #6)", "Maximum(Minimum($x, #6), #0)", "Minimum(Relu($x), #6)"),
         _activation("nn.ReLU6"),
@@ -143,7 +155,7 @@ _TABLE: tuple[tuple[tuple[str, ...], _Step, dict[str, tuple[str, ...]]], ...] = 
     ),
     (("RealDiv(Mul($x, shifted($x)), #6)", "Mul($x, RealDiv(shifted($x), #6))"), _activation("nn.Hardswish"), RULES),
     (("RealDiv(shifted($x), #6)",), _activation("nn.Hardsigmoid"), RULES),
-    (("Mul($x, Sigmoid($x))",), _activation("nn.SiLU"), RULES),
+    (("Mul($x, Sigmoid($x))", "Mul($x, Sigmoid(Mul($x, #1)))"), _activation("nn.SiLU"), RULES),
     (("Maximum($x, Mul($x, &slope))",), _activation("nn.LeakyReLU", negative_slope="&slope"), RULES),
     (("Sub(Relu($x), Mul(Relu(Neg($x)), &slope))",), _activation("nn.LeakyReLU", negative_slope="&slope"), RULES),
     (("Mul($x, Tanh(Softplus($x)))",), _activation("nn.Mish"), RULES),

@@ -10,6 +10,8 @@ from porter.graph.analysis.paths import Paths
 from porter.graph.graph import VARIABLE_OPS, Node, Ref
 from porter.graph.shapes import Shape, Shapes
 
+_RESHAPES = ("Reshape", "ExpandDims", "Squeeze")
+
 
 class DataPath:
     """The part of the inference path that depends on the network's inputs.
@@ -69,6 +71,15 @@ class DataPath:
     def weights(self, node: Node) -> list[Ref]:
         """Return the inputs that do not depend on data: weights and other constants."""
         return [ref for ref in node.inputs if ref.node not in self.nodes]
+
+    def only_reshapes(self, node: Node) -> bool:
+        """Tell whether a node only adds or removes axes of size one of a tensor that does not depend on data."""
+        if node.op not in _RESHAPES or node.name in self.nodes or not node.inputs:
+            return False
+        before, after = self.shapes[node.inputs[0]], self.shapes[Ref(node.name)]
+        if before is None or after is None or None in before or None in after:
+            return False
+        return [size for size in before if size != 1] == [size for size in after if size != 1]
 
     def has_channel_vector(self, node: Node) -> bool:
         """Tell whether a node's other operand is one weight per channel, not a scalar."""

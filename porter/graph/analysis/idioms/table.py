@@ -54,6 +54,17 @@ RULES: dict[str, tuple[str, ...]] = {
     "random": ("RandomUniform(?)", "Add(Mul(RandomUniform(?), ?), ?)", "Mul(RandomUniform(?), ?)"),
 }  # fmt: skip
 
+NORMS = (
+    "Add(Mul(normalized, %gamma), %beta)",
+    "Add(Mul($x, scale), Sub(%beta, Mul(mean, scale)))",  # tf.nn.batch_normalization
+    "Add(Mul($x, scale), Add(%beta, Mul(Neg(mean), scale)))",  # Keras 3
+    "Sub(Mul($x, scale), Mul(mean, scale))",
+    "Add(Mul($x, scale), Mul(Neg(mean), scale))",
+    "Mul(normalized, %gamma)",
+    "normalized",
+)
+"""Norms of $x, under statistics of $x or moving averages, as the rules say."""
+
 
 class Idiom(NamedTuple):
     """One idiom. ``role`` is what it becomes: an activation, a norm, or a layer of its own.
@@ -104,6 +115,7 @@ IDIOMS = (
             "Mul(Mul($x, #0.5), Add(Erf(RealDiv($x, #1.414214)), #1))",
             "Mul(Mul($x, #0.5), Add(Erf(Mul($x, #0.707107)), #1))",
             "Mul($x, Mul(Add(Erf(RealDiv($x, #1.414214)), #1), #0.5))",
+            "Mul(Mul($x, #0.5), Erfc(Mul(Neg($x), #0.707107)))",  # TensorFlow since 2.16
             "Mul(Mul($x, #0.5), Add(Tanh(Mul(Add(Mul(Pow($x, #3), #0.044715), $x), #0.797885)), #1))",
             "Mul($x, Mul(Add(Tanh(Mul(Add(Mul(Pow($x, #3), #0.044715), $x), #0.797885)), #1), #0.5))",
         ),
@@ -111,14 +123,7 @@ IDIOMS = (
     Idiom(
         "norm",
         NORM,
-        (
-            "Add(Mul(normalized, %gamma), %beta)",
-            "Add(Mul($x, scale), Sub(%beta, Mul(mean, scale)))",  # tf.nn.batch_normalization
-            "Sub(Mul($x, scale), Mul(mean, scale))",
-            "Add(Mul($x, scale), Mul(Neg(mean), scale))",
-            "Mul(normalized, %gamma)",
-            "normalized",
-        ),
+        NORMS,
         "norm",
     ),
     # Keras' LayerNormalization of rank 2 and 3: a batch norm over a batch of one

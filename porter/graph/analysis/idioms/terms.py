@@ -174,11 +174,14 @@ def _all_match(data: DataPath, terms: Sequence[Term], refs: Sequence[Ref], so_fa
 
 
 def _origin(data: DataPath, ref: Ref) -> tuple[Ref, tuple[str, ...]]:
-    """Return the tensor whose values ``ref`` has, and the nodes of the network that only pass it on."""
+    """Return the tensor whose values ``ref`` has, and the nodes of the network that only pass it on.
+
+    Keras 3 reshapes the weights of its norms to the rank of their input.
+    """
     passed = []
     node = data.graph.nodes.get(ref.node)
     for _ in range(_FARTHEST):
-        if node is None or node.op not in PASSING or not node.inputs:
+        if node is None or not node.inputs or not (node.op in PASSING or data.only_reshapes(node)):
             break
         if ref.node in data.nodes:
             passed.append(ref.node)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from porter.graph.codegen.context import Context, Lowerings
 from porter.graph.codegen.operands import Operands
 from porter.graph.codegen.sizes import Size
+from porter.graph.codegen.step import Free
 from porter.graph.codegen.tensor import Tensor, Untranslated
 from porter.graph.graph import Node, Ref
 
@@ -41,11 +43,17 @@ def reshape(c: Context, node: Node) -> None:
         flatten(c, node, tensor)
         return
     text = o.last(tensor)
-    if len(shape) == 2 and shape[0] is None and shape[1] is not None and tensor.rank > 2 and tensor.shape[0] is None:
+    behind = tensor.shape[1:]
+    if len(shape) == 2 and tensor.rank > 2 and shape[0] is tensor.shape[0] is None and _product(behind) == shape[1]:
         flatten(c, node, c.last(ref))
         return
     sizes = reshaped_sizes(c, node, shape)
     c.expression(node, o, f"{text}.reshape({o.sizes(sizes)})", what="reshape")
+
+
+def _product(sizes: Free) -> int | None:
+    """Return the product of sizes, None if one is free."""
+    return None if None in sizes else math.prod(size or 0 for size in sizes)
 
 
 def flatten(c: Context, node: Node, tensor: Tensor) -> None:

@@ -41,7 +41,7 @@ def bias_behind(c: Context, node: Node, channels: int) -> tuple[Node, str] | Non
     if reader is None:
         return None
     others = [ref for ref in reader.inputs if ref.node != node.name]
-    name = c.weight(others[0]) if len(others) == 1 else ""
+    name = c.weight(others[0]) or c.vector(others[0]) if len(others) == 1 else ""
     if not name or c.is_data(others[0]):
         return None
     shape = c.shape(others[0])

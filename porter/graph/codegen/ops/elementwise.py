@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from porter.graph.codegen.context import Context, Lowerings
+from porter.graph.codegen.context import FLOATS, Context, Lowerings
 from porter.graph.codegen.operands import Operands
 from porter.graph.graph import Node, Ref
 
 LOWERINGS = Lowerings()
-_FLOATS = frozenset({1, 2, 14, 19})
 _OPERATORS = {
     "Add": "+", "AddV2": "+", "BiasAdd": "+", "Sub": "-", "Mul": "*", "RealDiv": "/", "Div": "/", "Pow": "**",
     "Greater": ">", "GreaterEqual": ">=", "Less": "<", "LessEqual": "<=", "Equal": "==", "NotEqual": "!=",
@@ -17,6 +16,7 @@ _UNARY = {
     "Abs": "{0}.abs()", "Neg": "-{0}", "Exp": "{0}.exp()", "Log": "{0}.log()", "Log1p": "{0}.log1p()",
     "Sqrt": "{0}.sqrt()", "Rsqrt": "{0}.rsqrt()", "Square": "{0}.square()", "Sign": "{0}.sign()",
     "Floor": "{0}.floor()", "Ceil": "{0}.ceil()", "Round": "{0}.round()", "Rint": "{0}.round()", "Erf": "{0}.erf()",
+    "Erfc": "{0}.erfc()",
     "Reciprocal": "{0}.reciprocal()", "Inv": "{0}.reciprocal()", "Sin": "{0}.sin()", "Cos": "{0}.cos()",
     "LogicalNot": "~{0}", "ZerosLike": "torch.zeros_like({0})", "OnesLike": "torch.ones_like({0})",
     "Atan": "{0}.atan()", "Expm1": "{0}.expm1()", "Sinh": "{0}.sinh()", "Cosh": "{0}.cosh()",
@@ -59,7 +59,7 @@ def operand(c: Context, o: Operands, ref: Ref, node: Node, first: bool, channel:
     text = c.scalar(o, ref)
     if text:
         return text
-    name = c.weight(ref)
+    name = c.weight(ref) or c.vector(ref)
     if not name:
         return o.aligned(c.tensor(ref), rank, first)
     shape = tuple(size or 0 for size in c.shape(ref))
@@ -106,11 +106,11 @@ def cast(c: Context, node: Node) -> None:
     tensor = c.tensor(node.inputs[0])
     source, target = (node.attr(key).type for key in ("SrcT", "DstT"))
     fed = node.inputs[0].node in c.fed
-    if (source in _FLOATS and target in _FLOATS) or (fed and target in _FLOATS):
+    if (source in FLOATS and target in FLOATS) or (fed and target in FLOATS):
         c.alias(node, tensor)
         return
     o = Operands(c.tensor)
-    if target in _FLOATS:
+    if target in FLOATS:
         text = f"{o(tensor)}.to(torch.get_default_dtype())"
     elif target == 10:
         text = f"{o(tensor)}.bool()"

@@ -2,33 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from porter.graph.codegen.context import Context, Lowerings
 from porter.graph.codegen.operands import Operands
 from porter.graph.codegen.ops.convolution import bias_behind
 from porter.graph.codegen.step import Literal, Weight
-from porter.graph.codegen.tensor import Untranslated
-from porter.graph.graph import Node
+from porter.graph.codegen.tensor import Tensor, Untranslated
+from porter.graph.graph import Node, Ref
 
 LOWERINGS = Lowerings()
 
 
 @LOWERINGS.of("MatMul")
 def matmul(c: Context, node: Node) -> None:
-    name = c.weight(node.inputs[1])
-    if not name or node.flag("transpose_a"):
+    if not add_linear(c, node, c.tensor(node.inputs[0]), node, node.inputs[1], (node.name,)):
         product(c, node)
-        return
-    shape = [size or 0 for size in c.shape(node.inputs[1])]
-    turned = node.flag("transpose_b")
+
+
+def add_linear(c: Context, product: Node, tensor: Tensor, end: Node, kernel: Ref, nodes: Sequence[str]) -> bool:
+    """Add a layer that multiplies the last axis of ``tensor`` by a ``kernel`` as the MatMul ``product`` does.
+
+    ``end`` is the last of its ``nodes``, before the bias. Returns False, and adds nothing, if the kernel is computed.
+    """
+    name = c.weight(kernel)
+    if not name or product.flag("transpose_a"):
+        return False
+    shape = [size or 0 for size in c.shape(kernel)]
+    turned = product.flag("transpose_b")
     inputs, outputs = shape[::-1] if turned else shape
     weights = [Weight(name, "weight", () if turned else (1, 0), (outputs, inputs))]
-    bias = bias_behind(c, node, outputs)
-    end, nodes = node, [node.name]
+    bias = bias_behind(c, end, outputs)
     if bias is not None:
-        end, nodes = bias[0], [node.name, bias[0].name]
+        end, nodes = bias[0], [*nodes, bias[0].name]
         weights.append(Weight(bias[1], "bias", (), (outputs,)))
     arguments: dict[str, Literal] = {"in_features": inputs, "out_features": outputs, "bias": bias is not None}
-    c.module(end, c.tensor(node.inputs[0]), "nn.Linear", arguments, weights, what="fc", nodes=nodes)
+    c.module(end, tensor, "nn.Linear", arguments, weights, what="fc", nodes=nodes)
+    return True
 
 
 @LOWERINGS.of("BatchMatMul BatchMatMulV2 BatchMatMulV3")

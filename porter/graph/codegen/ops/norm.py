@@ -40,7 +40,7 @@ def add_batch_norm(
         raise Untranslated("its number of channels is unknown, or it has more than five axes")
     weights, fills = [], {}
     for ref, (attribute, fill) in zip(refs, _ROLES, strict=False):
-        name = c.weight(ref) if ref is not None else ""
+        name = c.vector(ref) if ref is not None else ""
         if ref is not None and not name:
             raise Untranslated(f"its {attribute} is computed")
         if ref is None or (c.is_constant(name) and _filled(c, ref, fill)):
@@ -58,7 +58,7 @@ def add_batch_norm(
 
 def _filled(c: Context, ref: Ref, fill: float) -> bool:
     """Tell whether every value of a constant is ``fill``."""
-    values = c.constant(c.weight(ref))
+    values = c.constant(c.vector(ref))
     return values is not None and bool(np.all(values == fill))
 
 
