@@ -25,6 +25,8 @@ from porter.mapping.table import Table
 from porter.runners.runner import Runner, in_graph_order
 
 VERSION: str = tf.__version__
+_OFF = 2
+"""RewriterConfig.OFF (tensorflow/core/protobuf/rewriter_config.proto)."""
 
 
 def read_variables(prefix: str | Path, names: Iterable[str]) -> dict[str, np.ndarray]:
@@ -174,6 +176,8 @@ class TFRunner(Runner):
                     tf.graph_util.import_graph_def(definition, name="")
                 except ValueError as error:
                     raise FormatError(f"TensorFlow cannot import {self.path}: {_reason(error)}") from None
+                if _has_groups(imported):
+                    options.graph_options.rewrite_options.remapping = _OFF
                 self.sessions[precision] = tf.compat.v1.Session(graph=imported, config=options)
             self.batch = self._fixed_batch(imported)
         return self.sessions[precision]
@@ -189,6 +193,12 @@ class TFRunner(Runner):
         shapes = [output.shape for op in imported.get_operations() if op.name in fed for output in op.outputs]
         fixed = any(shape.rank and shape.rank > 1 and shape[0] == self.stated_batch for shape in shapes)
         return self.stated_batch if fixed else None
+
+
+def _has_groups(imported: Any) -> bool:
+    """Tell whether a convolution has groups: on a CPU TensorFlow runs it, but not fused with its bias."""
+    layers = [op.inputs for op in imported.get_operations() if op.type == "Conv2D"]
+    return any(x.shape.rank == 4 and x.shape[-1] not in (None, kernel.shape[2]) for x, kernel in layers)
 
 
 def _more(names: Sequence[str]) -> str:

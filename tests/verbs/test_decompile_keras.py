@@ -27,6 +27,8 @@ def part(keras: Any, name: str, channels: int) -> Any:
     inputs = keras.Input((None, None, channels))
     x = layers.Conv2D(4, 3, padding="same", name="conv")(inputs)
     x = layers.BatchNormalization(name="norm")(x)
+    x = layers.Conv2D(4, 3, groups=2, padding="same", name="groups")(x)
+    x = layers.MaxPooling2D(2, name="pool")(x)
     x = layers.Activation("silu", name="swish")(x)
     x = layers.LayerNormalization(epsilon=1e-5, name="layer")(x)
     x = layers.Dense(4, name="dense")(x)
@@ -59,4 +61,8 @@ def test_each_variable_gets_the_value_that_the_graph_restores(tf: Any, exported:
         ours = network(torch.from_numpy(images).permute(0, 3, 1, 2)).numpy()
     np.testing.assert_allclose(ours, next(iter(theirs.values())).numpy(), rtol=0, atol=2e-6)
     modules = [type(module).__name__ for module in network.modules()]
-    assert [modules.count(name) for name in ("Conv2d", "BatchNorm2d", "SiLU", "LayerNorm")] == [2, 2, 2, 2]
+    counted = [modules.count(name) for name in ("Conv2d", "BatchNorm2d", "SiLU", "LayerNorm", "Linear")]
+    assert counted == [4, 2, 2, 2, 3]
+    names = {name.rpartition(".")[2] for name, _ in network.named_modules()}
+    assert names >= {"conv", "norm_batchnorm"}
+    assert not [name for name in names if name.endswith("_1")]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from porter.graph.analysis.analysis import Analysis
 from porter.graph.codegen.names import Namer, class_name, common_name, without_numbers
-from porter.graph.codegen.parameters import Definition, define
+from porter.graph.codegen.parameters import OP_WORDS, Definition, define
 from porter.graph.codegen.regions import BLOCK, LAYER, SCOPE, Candidate, Region, build_regions, rebuilt
 from porter.graph.codegen.runs import SHORTEST
 from porter.graph.codegen.step import Program, Step
@@ -67,8 +67,8 @@ def _channels(program: Program) -> dict[str, int]:
 
 
 def _network_scope(root: Region) -> str:
-    """Return the scope that has most of the network, if it has a name."""
-    return root.scope.partition("/")[0]
+    """Return the scope that has most of the network, if it has a name, without the number of a second trace."""
+    return root.scope.partition("/")[0].removesuffix("_1")
 
 
 def _candidates(program: Program, analysis: Analysis) -> Iterator[Candidate]:
@@ -156,7 +156,7 @@ def _class_name(template: Template) -> str:
     """Return a class's name: from its scopes, or what it does where each has a name of its own."""
     tails = [without_numbers(region.name.rpartition("/")[2]) for region in template.regions]
     name = common_name(tails)
-    if template.kind == LAYER and tails.count(name) < len(tails):
+    if template.kind == LAYER and (tails.count(name) < len(tails) or name in OP_WORDS):
         return _by_steps(template)
     return class_name(name, "Layer" if template.kind == LAYER else "Block")
 

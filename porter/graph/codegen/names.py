@@ -53,6 +53,18 @@ def without_numbers(text: str) -> str:
     return re.sub(r"_?\d+[a-z]?(?=_|/|$)", "", text) or text
 
 
+def without_first_numbers(groups: Sequence[Sequence[str]]) -> Sequence[Sequence[str]]:
+    """Return groups of names without the _1 of their scopes, where most names have it.
+
+    Keras 3 exports the second trace of a model, whose layers are called so: conv_1, norm_1, dense_1.
+    """
+    names = {name for group in groups for name in group}
+    plain = {name: re.sub(r"_1(?=/|$)", "", name) for name in names}
+    numbered = sum(plain[name] != name for name in names)
+    apart = len(set(plain.values())) == len(names)
+    return [[plain[name] for name in group] for group in groups] if apart and 2 * numbered > len(names) > 1 else groups
+
+
 def common_name(names: Sequence[str]) -> str:
     """Return the name that stands for several: the one that most share, or what is left without their numbers."""
     ((most, count), *_) = Counter(names).most_common(1)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from porter.graph.codegen.names import Namer, common_name, identifier, words
+from porter.graph.codegen.names import Namer, common_name, identifier, without_first_numbers, words
 from porter.graph.codegen.regions import Region
 from porter.graph.codegen.step import DEFAULTS, Call, Literal, Step
 from porter.graph.codegen.templates import Slot, Template, Value
@@ -146,8 +146,10 @@ class _Definer:
     # ---- attributes
     def _attributes(self) -> None:
         namer = Namer()
-        for slot in self.template.slots:
-            keys = [self._key(use.key, use.item, region) for region, use in slot.uses.items()]
+        found = [
+            [self._key(use.key, use.item, region) for region, use in slot.uses.items()] for slot in self.template.slots
+        ]
+        for slot, keys in zip(self.template.slots, without_first_numbers(found), strict=True):
             what = slot.first.item.what if isinstance(slot.first.item, Step) else "block"
             self.found.attributes[id(slot)] = namer.new(identifier(common_name(keys), identifier(what)))
 
@@ -160,7 +162,7 @@ class _Definer:
             return key
         scope, _, leaf = key.rpartition("/")
         if not scope:
-            plain = leaf[:1].islower() and leaf.rstrip("_0123456789") not in _OP_WORDS
+            plain = leaf[:1].islower() and leaf.rstrip("_0123456789") not in OP_WORDS
             return leaf if plain else item.what or leaf
         alone = sum(other.startswith(f"{scope}/") for other in others) == 1
         return scope if alone else f"{scope}/{item.what or leaf}"
@@ -365,7 +367,7 @@ class _Definer:
         return [self.channels.get(tensor, 0) for tensor in tensors]
 
 
-_OP_WORDS = frozenset("add concat depthwise mul sub truediv batchnorm convolution separable_conv conv".split())
+OP_WORDS = frozenset("add concat depthwise mul sub truediv batchnorm convolution separable_conv conv".split())
 """Names of nodes that only repeat the op."""
 
 

@@ -17,6 +17,8 @@ from porter.graph.rewrite.wide_ops import Pieces, open_local_response_norm
 from porter.graph.rewrite.wide_resizing import open_area, open_bicubic, open_bilinear
 
 _FLOAT, _DOUBLE = 1, 2
+_FLOAT_BY_DEFAULT = frozenset({"HSVToRGB", "LeakyRelu", "MaxPool", "MaxPoolV2", "RGBToHSV"})
+"""Ops whose dtype is float32 where the node has none (tensorflow/core/ops/nn_ops.cc and image_ops.cc)."""
 _BATCH_NORMS = {"FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"}
 DIGITS = 6
 """C's FLT_DIG: float32 keeps every decimal of this many digits. A longer decimal was computed, not typed."""
@@ -96,6 +98,8 @@ def _keep_dequantize(wide: Any, node: Any, nodes: Mapping[str, Any], path: Path 
 
 
 def _widen_dtypes(node: Any) -> None:
+    if node.op in _FLOAT_BY_DEFAULT and "T" not in node.attr:  # a SavedModel leaves out what is the default
+        node.attr["T"].type = _FLOAT
     for attribute in node.attr.values():
         if attribute.type == _FLOAT:
             attribute.type = _DOUBLE
