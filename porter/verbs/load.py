@@ -70,11 +70,13 @@ def load(
         network = _filled(
             arch, framework, opened, num_classes=num_classes, dtype=dtype, in_channels=in_channels, **options
         )
+    if features_only:
+        network = feature_network(arch, framework, network, out_indices)
     if fused:
         from porter.nets.fuse_torch import fuse
 
         network = fuse(network)
-    return feature_network(arch, framework, network, out_indices) if features_only else network
+    return network
 
 
 def _refuse_contradictions(
