@@ -53,7 +53,7 @@ def fuse(network: nn.Module) -> fx.GraphModule:
     _fold_norms(network, graph)
     pass_blocks(network, graph, tracer.outputs)
     if isinstance(network, FeatureNetwork):
-        fused: fx.GraphModule = FeatureNetwork(network, graph, type(network).__name__)
+        fused: fx.GraphModule = FeatureNetwork(network, graph, "FeatureNetwork")
         fused.feature_info = network.feature_info
     else:
         fused = fx.GraphModule(network, graph, f"Fused{type(network).__name__}")
@@ -76,6 +76,13 @@ def _called_once(network: nn.Module, graph: fx.Graph) -> dict[fx.Node, nn.Module
     return {node: network.get_submodule(str(node.target)) for node in nodes if calls[node.target] == 1}
 
 
+def _input(node: fx.Node) -> fx.Node:
+    """Return the node whose output ``node`` reads first."""
+    found = node.args[0]
+    assert isinstance(found, fx.Node)
+    return found
+
+
 # ---- batch norms
 @torch.no_grad()
 def _fold_norms(network: nn.Module, graph: fx.Graph) -> None:
@@ -83,11 +90,11 @@ def _fold_norms(network: nn.Module, graph: fx.Graph) -> None:
     once = _called_once(network, graph)
     for node, norm in once.items():
         if isinstance(norm, nn.BatchNorm2d):
-            before = _joined(node.args[0])
-            convolutions = [once.get(each) for each in before if len(each.users) == 1]
-            if before and len(convolutions) == len(before) and all(isinstance(each, nn.Conv2d) for each in convolutions):
+            convolutions = [once.get(each) if len(each.users) == 1 else None for each in _joined(_input(node))]
+            if convolutions and all(isinstance(each, nn.Conv2d) for each in convolutions):
                 _fold(norm, convolutions)  # type: ignore[arg-type]
-                _put(network, str(node.target), Activated(norm.act) if isinstance(norm, BatchNormAct) else nn.Identity())
+                behind = Activated(norm.act) if isinstance(norm, BatchNormAct) else nn.Identity()
+                _put(network, str(node.target), behind)
 
 
 def _joined(node: fx.Node) -> Sequence[fx.Node]:
@@ -129,7 +136,7 @@ def _share_relus(network: fx.GraphModule) -> None:
     """Let ReLUs of the same map run once; the others' places pass on the result."""
     first: dict[fx.Node, fx.Node] = {}
     for node, module in list(_relus(network)):
-        found = first.setdefault(node.args[0], node)  # type: ignore[arg-type]
+        found = first.setdefault(_input(node), node)
         if found is node:
             continue
         if module is None:
@@ -143,18 +150,18 @@ def _share_relus(network: fx.GraphModule) -> None:
 def _work_in_place(network: fx.GraphModule) -> None:
     """Let activations and sums overwrite maps that nobody else reads."""
     once = _called_once(network, network.graph)
-    for node, module in _relus(network):
-        if _owned(node.args[0], once) and module is not None:
-            module.inplace = True
-        elif _owned(node.args[0], once):
+    for node, relu in _relus(network):
+        if _owned(_input(node), once) and relu is not None:
+            relu.inplace = True
+        elif _owned(_input(node), once):
             node.target, node.args, node.kwargs = torch.relu_, node.args[:1], {}
     for node, module in once.items():
-        if isinstance(module, Activated) and _owned(node.args[0], once):
+        if isinstance(module, Activated) and _owned(_input(node), once):
             module.act = IN_PLACE.get(module.act, module.act)
     for node in network.graph.nodes:
         if node.target is operator.add and all(isinstance(each, fx.Node) for each in node.args):
-            one, two = node.args if _owned(node.args[0], once) else node.args[::-1]
-            if _owned(one, once):
+            one, two = node.args if _owned(_input(node), once) else node.args[::-1]
+            if _owned(one, once):  # type: ignore[arg-type]
                 node.target, node.args = operator.iadd, (one, two)
 
 
@@ -167,7 +174,7 @@ def _owned(node: fx.Node, once: dict[fx.Node, nn.Module]) -> bool:
     if len(node.users) != 1:
         return False
     if isinstance(module, nn.Identity | Passed | DropPath):
-        return _owned(node.args[0], once)  # type: ignore[arg-type]
+        return _owned(_input(node), once)
     if isinstance(module, Conv2dSame) and module.groups > 1:
         return module.stride == (1, 1)
     return isinstance(module, nn.Conv2d | nn.BatchNorm2d) or node.target in (operator.add, operator.iadd)
