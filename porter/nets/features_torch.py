@@ -64,8 +64,13 @@ class Passed(nn.Module):
         return x
 
 
-def _pass_blocks(network: nn.Module, graph: fx.Graph, outputs: Mapping[str, Any]) -> dict[str, fx.Node]:
-    """Put a Passed in place of each module of ``network`` that was taken apart, and return each module's output."""
+def pass_blocks(network: nn.Module, graph: fx.Graph, outputs: Mapping[str, Any]) -> dict[str, fx.Node]:
+    """Put a Passed in place of each module of ``network`` that was taken apart, and return each module's output.
+
+    ``graph`` is that of ``network``, and ``outputs`` are its tracer's.
+    """
+    for node in graph.nodes:
+        node.type = None  # torch.fx does not pickle types that are text, as `from __future__ import annotations` makes
     nodes = {path: output.node for path, output in outputs.items() if isinstance(output, fx.Proxy) and path}
     now: dict[fx.Node, fx.Node] = {}
     for path in sorted(nodes, key=lambda path: path.count("."), reverse=True):  # a block's own blocks come first
@@ -92,9 +97,7 @@ def cut(
     """
     tracer = Tracer()
     graph = tracer.trace(network)
-    for node in graph.nodes:
-        node.type = None  # torch.fx does not pickle types that are text, as `from __future__ import annotations` makes
-    outputs = _pass_blocks(network, graph, tracer.outputs)
+    outputs = pass_blocks(network, graph, tracer.outputs)
     features = FeatureNetwork(network, graph, "FeatureNetwork")
     nodes = [outputs[place] for place in places]
     _return(features, nodes)

@@ -101,6 +101,7 @@ class Verification:
     candidates in headings, ``titles`` describe those that are not ports of porter's. ``images`` has an entry per image.
     ``logits`` holds both sides' logits, (images, classes), of the first images only (see porter.parity.per_image); the
     reference's key is ``""``. JSON leaves them out. ``digests`` are the SHA-256 of all files that were read.
+    ``peak_memory`` is the process's largest resident set in bytes, None where the system does not say.
     """
 
     model: str
@@ -114,6 +115,7 @@ class Verification:
     titles: Mapping[str, str] = field(default_factory=dict)
     logits: Mapping[str, np.ndarray] = field(default_factory=dict)
     digests: Mapping[Path, str] = field(default_factory=dict)
+    peak_memory: int | None = None
 
     def __bool__(self) -> bool:
         return bool(self.ports) and all(self.ports.values())
@@ -134,4 +136,5 @@ class Verification:
             "sides": dict(self.titles),
             "images": [image.as_dict() for image in self.images],
             "preprocessing": [str(own) for own in self.preprocessing],
+            "peak_memory": self.peak_memory,
         }

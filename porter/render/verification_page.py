@@ -45,6 +45,7 @@ def render(result: Verification, command: Sequence[str] = ()) -> str:
         when=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         machine=f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         versions=list(versions(PACKAGES).items()),
+        peak="unknown" if result.peak_memory is None else f"{result.peak_memory / 2**20:,.0f} MiB",
     )
 
 

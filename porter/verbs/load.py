@@ -50,8 +50,9 @@ def load(
     negative positions count from the end. ``network.feature_info`` has timm's methods: channels(), reduction() and
     module_name(). Parameter names stay. docs/guides/features.md lists the maps.
 
-    With ``fused`` a PyTorch network has its batch norms folded into its convolutions, in float64, and the layout
-    channels_last: it runs faster and cannot be trained. Some names of parameters go, those of layers stay.
+    With ``fused`` a PyTorch network is a torch.fx.GraphModule whose batch norms are folded into its convolutions, in
+    float64, in the layout channels_last: it runs faster and cannot be trained. Some names of parameters go, those of
+    layers stay. A forward hook must copy an output that it keeps, because later layers may overwrite it.
 
     Warns of weights that are not finite, and of negative variances. Raises PorterError where the weights are not the
     model's, the framework is not installed, or an argument contradicts ``features_only``.
@@ -70,11 +71,13 @@ def load(
         network = _filled(
             arch, framework, opened, num_classes=num_classes, dtype=dtype, in_channels=in_channels, **options
         )
+    if features_only:
+        network = feature_network(arch, framework, network, out_indices)
     if fused:
         from porter.nets.fuse_torch import fuse
 
         network = fuse(network)
-    return feature_network(arch, framework, network, out_indices) if features_only else network
+    return network
 
 
 def _refuse_contradictions(

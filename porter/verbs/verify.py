@@ -10,6 +10,7 @@ from porter.catalog.goldens import Recorded
 from porter.catalog.models import Arch, find_arch
 from porter.errors import PorterError
 from porter.files.installed import require_package
+from porter.files.memory import peak_memory
 from porter.files.progress import Track, untracked
 from porter.formats.checkpoint import Checkpoint
 from porter.formats.input_digests import Inputs
@@ -267,6 +268,7 @@ def _compared(
         {side.name: side.runner.label for side in candidates},
         {side.name: side.title for side in candidates if side.title},
         collected.logits,
+        peak_memory=peak_memory(),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 from pathlib import Path
 from typing import Any
@@ -144,3 +145,79 @@ def test_a_fused_network_pickles() -> None:
 def test_keras_has_no_fused_networks() -> None:
     with pytest.raises(PorterError, match="`fused` is for networks in torch, not in keras: leave it out"):
         load(MODEL, "keras", fused=True)
+
+
+class Reused(nn.Module):
+    """A convolution with a batch norm on one of its two paths (pytorch/pytorch#197539 and #104593)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.bn = nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([self.bn(self.conv(x)), self.conv(2 * x)], 1)
+
+
+class Mapped(nn.Module):
+    """Maps that ReLUs, sums and others read: only those without another reader may be overwritten."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.bn, self.relu = nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU()
+        self.again, self.alone = nn.ReLU(), nn.Conv2d(8, 8, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.bn(self.conv(x))
+        y = self.relu(x) + torch.nn.functional.relu(x) * self.again(x)
+        z = torch.relu(self.alone(y))
+        return torch.cat([x + y, z + x, y + z, torch.relu(z - 1)], 1)
+
+
+@pytest.mark.parametrize("kind", [Reused, Mapped])
+def test_a_fused_network_computes_the_same_and_leaves_its_input(kind: type[nn.Module]) -> None:
+    torch.manual_seed(0)
+    network = kind().eval()
+    network.bn.running_mean.fill_(0.5)
+    network.bn.running_var.fill_(2.0)
+    images = torch.randn(2, 3, 8, 8)
+    kept, want = images.clone(), network(images)
+    with torch.inference_mode():
+        torch.testing.assert_close(fuse(network)(images), want)
+    assert torch.equal(images, kept)
+
+
+def test_relus_of_one_map_run_once_and_every_place_stays() -> None:
+    network = Mapped().eval()
+    fused, seen = fuse(network), {}
+    for name, layer in fused.named_children():
+        layer.register_forward_hook(lambda *call, name=name: seen.update({name: call[2].clone()}))
+    fused(torch.randn(1, 3, 8, 8))
+    assert fused.code.count("relu(") == 2  # the shared one, and that of z - 1
+    assert fused.code.count("relu_(") == 1
+    assert torch.equal(seen["relu"], seen["again"])
+    assert seen.keys() == dict(Mapped().named_children()).keys()
+
+
+@torch.inference_mode()
+def test_no_layer_overwrites_a_feature_map() -> None:
+    """A later ReLU that works in place shows in what an extractor kept (meta-pytorch/captum#156)."""
+    torch.manual_seed(0)
+    network = load("nasnet_mobile", features_only=True)
+    torch.manual_seed(0)
+    fused = load("nasnet_mobile", features_only=True, fused=True)
+    images = torch.rand(1, 3, 65, 65)
+    for want, got in zip(network(images), fused(images), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+    assert fused.feature_info.channels() == network.feature_info.channels()
+    assert pickle.loads(pickle.dumps(fused)).feature_info.channels() == network.feature_info.channels()
+
+
+def test_a_fused_network_is_copied_and_exported() -> None:
+    network = load(MODEL, fused=True)
+    images = torch.rand(2, 3, 128, 128)
+    with torch.inference_mode():
+        want = network(images)
+        torch.testing.assert_close(copy.deepcopy(network)(images), want, rtol=0, atol=0)
+    exported = torch.export.export(network, (images,)).module()
+    torch.testing.assert_close(exported(images), want, rtol=1e-5, atol=1e-6)
+    assert exported.state_dict().keys() == network.state_dict().keys()

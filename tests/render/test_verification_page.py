@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -141,3 +142,15 @@ def test_a_report_that_cannot_be_written_is_refused_before_the_work(
         main(["verify", MODEL, "--report", str(tmp_path / "absent/parity.html")])
     assert ended.value.code == 2
     assert "does not exist: make it first" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("peak", "shown"), [(3 * 2**30, "3,072 MiB"), (None, "unknown")])
+def test_the_peak_memory_is_reported(good: Verification, peak: int | None, shown: str) -> None:
+    result = replace(good, peak_memory=peak)
+    assert result.as_dict()["peak_memory"] == peak
+    assert f"<dt>Peak memory</dt><dd>{shown}</dd>" in render(result)
+
+
+def test_verify_states_its_peak_memory(good: Verification) -> None:
+    assert good.peak_memory is not None
+    assert 2**26 < good.peak_memory < 2**40  # more than an interpreter with PyTorch takes, in bytes

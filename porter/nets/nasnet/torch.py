@@ -102,8 +102,7 @@ class EverySecond(nn.Module):
         self.offset = offset
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.pad(x, (0, self.offset, 0, self.offset))
-        return every(x[..., self.offset :, self.offset :], 2)
+        return every(F.pad(x, (-self.offset, self.offset) * 2) if self.offset else x, 2)
 
 
 def _path(offset: int, channels: int, filters: int, relu: bool) -> nn.Sequential:
