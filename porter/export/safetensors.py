@@ -10,6 +10,7 @@ import numpy as np
 
 from porter.errors import PorterError
 from porter.export.output import Output
+from porter.files.early_flush import open_early
 from porter.files.json import to_json
 from porter.files.seals import BLANK, SEAL, TENSORS, sealed
 from porter.formats.safetensors import BFLOAT16, DTYPES
@@ -34,7 +35,7 @@ def write_safetensors(path: Path, output: Output) -> dict[str, str]:
         shape = entries[name].shape
         begin, end = end, end + sizes[name] * int(np.prod(shape))
         header[name] = {"dtype": _stored_dtype(output, name), "shape": list(shape), "data_offsets": [begin, end]}
-    with path.open("wb") as file:
+    with open_early(path) as file:
         file.write(_header(header, output.room))
         for _, values in output.in_turn(names, digests):
             file.write(values.data)

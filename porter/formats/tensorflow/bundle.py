@@ -159,6 +159,7 @@ class _Shards:
         self.count = header.shards
         self.big_endian = header.big_endian
         self.name = self._name()
+        self._paths: dict[int, Path] = {}
         self.ends: dict[int, int] = {}
         """Where the last tensor of each data file ends, in bytes."""
 
@@ -184,7 +185,9 @@ class _Shards:
         return os.path.join(self.index.parent, self.name) if self.index.name == f"{self.name}.index" else None
 
     def path(self, shard: int) -> Path:
-        return self._named(self.name, shard)
+        if shard not in self._paths:  # each tensor asks
+            self._paths[shard] = self._named(self.name, shard)
+        return self._paths[shard]
 
     def size(self, shard: int) -> int:
         """Return the size of a data file in bytes."""
