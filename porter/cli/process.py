@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc: mallopt(3)
-_MOST = 1 << 25
-"""The largest threshold that glibc takes: larger tensors go back to the system when they are freed."""
+_REUSED = 1 << 23
+"""Bytes of the largest tensor whose memory is reused. Keeping that of larger ones would show in a port's peak."""
 _THREADS = "OPENBLAS_NUM_THREADS"
 
 
@@ -32,8 +32,8 @@ def reuse_memory() -> None:
     """
     with suppress(AttributeError, OSError, TypeError):  # another C library, or another system
         mallopt = ctypes.CDLL(None).mallopt
-        mallopt(_M_MMAP_THRESHOLD, _MOST)
-        mallopt(_M_TRIM_THRESHOLD, 2 * _MOST)
+        mallopt(_M_MMAP_THRESHOLD, _REUSED)
+        mallopt(_M_TRIM_THRESHOLD, 2 * _REUSED)
 
 
 @contextmanager

@@ -50,7 +50,7 @@ class _Header:
     big_endian: bool = False
 
 
-@dataclass
+@dataclass(slots=True)
 class _Record:
     """A BundleEntryProto: the dtype, shape, place and checksum of one tensor."""
 
@@ -71,11 +71,12 @@ def read_bundle(index: Path) -> Checkpoint:
     records: dict[str, _Record] = {}
     slices: dict[bytes, _Record] = {}
     try:
-        table = list(Table(index.read_bytes()))
-        if not table or table[0][0] != b"":
+        table = iter(Table(index.read_bytes()))
+        first, value = next(table, (None, b""))
+        if first != b"":
             raise FormatError("it has no header entry")
-        header = _header(table[0][1])
-        for raw, value in table[1:]:
+        header = _header(value)
+        for raw, value in table:
             if raw[0]:
                 records[raw.decode()] = _record(value)
             else:  # a slice of a partitioned variable
@@ -88,14 +89,12 @@ def read_bundle(index: Path) -> Checkpoint:
     entries: dict[str, Entry] = {}
     for key, record in records.items():
         name = names.get(key, key)
-        if record.dtype != VARIANT:
-            checks[name] = partial(_check, shards, key, record, slices)
-        if name in asides:
-            continue
-        if record.dtype == 0:
+        if record.dtype == 0 and name not in asides:
             raise unreadable(index, name, FormatError("it has the invalid dtype number 0"))
-        if record.dtype not in TYPES:
-            asides[name] = unread(dtype_name(record.dtype))
+        if name in asides or record.dtype not in TYPES:
+            asides.setdefault(name, unread(dtype_name(record.dtype)))
+            if record.dtype != VARIANT:
+                checks[name] = partial(_check, shards, key, record, slices)
         elif record.slices:
             entries[name] = _sliced(shards, key, record, slices)
         else:
@@ -112,7 +111,7 @@ def read_bundle(index: Path) -> Checkpoint:
         files,
         shards.opens_as,
         {name: key for key, name in names.items() if name in entries and name != key},
-        {name: check for name, check in checks.items() if name in asides},
+        checks,
         require_whole=shards.require_whole,
     )
 
