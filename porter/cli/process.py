@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc: mallopt(3)
-_REUSED = 1 << 23
+_REUSED = 1 << 22
 """Bytes of the largest tensor whose memory is reused. Keeping that of larger ones would show in a port's peak."""
 _THREADS = "OPENBLAS_NUM_THREADS"
 

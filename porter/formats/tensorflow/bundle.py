@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from io import BufferedReader
 from pathlib import Path
@@ -60,7 +60,7 @@ class _Record:
     offset: int = 0
     size: int = 0
     crc: int = 0
-    slices: list[Extents] = field(default_factory=list)
+    slices: tuple[Extents, ...] = ()
 
 
 def read_bundle(index: Path) -> Checkpoint:
@@ -143,7 +143,7 @@ def _record(message: Buffer) -> _Record:
             case 6:
                 record.crc = integer(value)
             case 7:
-                record.slices.append(read_extents(nested(value)))
+                record.slices += (read_extents(nested(value)),)
     return record
 
 
