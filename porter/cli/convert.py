@@ -27,6 +27,7 @@ from porter.cli.options import (
     rename_option,
     tag_option,
 )
+from porter.cli.process import reuse_memory
 from porter.cli.progress import track
 from porter.errors import plural, summary
 from porter.export.casting import DTYPES
@@ -88,6 +89,7 @@ def convert(as_json: bool, no_head: bool, num_classes: int | None, drop_backgrou
     from porter.mapping.head import Head
     from porter.verbs.port import port
 
+    reuse_memory()
     if is_decompiled(options["model"]):
         return convert_written(
             {"no_head": no_head, "num_classes": num_classes, "drop_background": drop_background, **options}, as_json

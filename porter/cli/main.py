@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import io
 import signal
 import sys
@@ -13,6 +12,7 @@ from typing import Any, cast
 
 import click
 
+from porter.cli.process import collect_seldom, one_blas_thread
 from porter.errors import PorterError
 from porter.files.called import as_called, called_as
 from porter.runners.tensorflow_settings import before_tensorflow
@@ -71,10 +71,11 @@ class ModelGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         ctx.meta["porter.args"] = list(args)
-        if args and args[0] not in self.commands and not args[0].startswith("-"):
-            self._require_model(args[0])
-            args = ["convert", *args]
-        return super().resolve_command(ctx, args)
+        with one_blas_thread():
+            if args and args[0] not in self.commands and not args[0].startswith("-"):
+                self._require_model(args[0])
+                args = ["convert", *args]
+            return super().resolve_command(ctx, args)
 
     def _require_model(self, name: str) -> None:
         """Raise PorterError unless ``name`` is a model's, with the command that was probably meant."""
@@ -142,8 +143,7 @@ def cli() -> None:
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line; an error is one sentence on standard error and exit status 2."""
     before_tensorflow()
-    # Frameworks and graphs keep millions of objects alive: collecting often takes up to a third of the time.
-    gc.set_threshold(100_000, 50, 50)
+    collect_seldom()
     if threading.current_thread() is threading.main_thread():
         for name in ("SIGTERM", "SIGHUP"):  # an exit removes half-written files, a signal does not
             if hasattr(signal, name):  # Windows has no SIGHUP

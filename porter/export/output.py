@@ -19,6 +19,7 @@ from porter.export.provenance import Facts
 from porter.files.ahead import ahead
 from porter.files.progress import Track, untracked
 from porter.formats.checkpoint import Checkpoint, Entry
+from porter.mapping.relayout import in_c_order
 
 GROUP = 1 << 20
 """Bytes that the reading thread hands over at once: hundreds of batch norms are not worth a handover each."""
@@ -67,22 +68,19 @@ class Output:
         values = self.entry(name).load()
         if self.is_bfloat16(name):
             values = bfloat16_bits(values)
-        return np.require(values.astype(values.dtype.newbyteorder("<"), copy=False), requirements=["C"])
+        return in_c_order(values.astype(values.dtype.newbyteorder("<"), copy=False))
 
     def in_turn(self, names: Sequence[str], digests: dict[str, str]) -> Iterator[tuple[str, np.ndarray]]:
         """Yield each of ``names`` with its tensor as files store it, in this order, and put its SHA-256 in ``digests``.
 
-        A second thread reads, checks, transposes and hashes the next tensors while the caller writes the last.
+        A second thread reads, checks and transposes the next tensors while the caller's hashes and writes the last.
         """
-        groups = ahead(lambda group: [self._digested(name) for name in group], self._groups(names))
+        groups = ahead(lambda group: [self.stored(name) for name in group], self._groups(names))
         made = (each for group in groups for each in group)
         for name in self.track(names, "writing"):
-            values, digests[name] = next(made)
+            values = next(made)
+            digests[name] = sha256(values.data).hexdigest()
             yield name, values
-
-    def _digested(self, name: str) -> tuple[np.ndarray, str]:
-        values = self.stored(name)
-        return values, sha256(values.data).hexdigest()
 
     def _groups(self, names: Sequence[str]) -> Iterator[list[str]]:
         """Yield ``names`` in groups of at most GROUP bytes and one tensor."""

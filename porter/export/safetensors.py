@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-import numpy as np
 
 from porter.errors import PorterError
 from porter.export.output import Output
+from porter.files.early_flush import open_early
 from porter.files.json import to_json
 from porter.files.seals import BLANK, SEAL, TENSORS, sealed
 from porter.formats.safetensors import BFLOAT16, DTYPES
@@ -23,22 +23,29 @@ def write_safetensors(path: Path, output: Output) -> dict[str, str]:
     The safetensors package's own writer needs all tensors in memory. Raises PorterError where the format has no such
     dtype. Source of the format: huggingface/safetensors, README.
     """
-    entries = {name: output.entry(name) for name in output.tensors}
-    sizes = {name: 2 if output.is_bfloat16(name) else entry.dtype.itemsize for name, entry in entries.items()}
+    sizes = {
+        name: 2 if output.is_bfloat16(name) else output.entry(name).dtype.itemsize for name in output.tensors
+    }
     # The package's own order, which aligns every dtype: the widest first, then by name.
-    names = sorted(entries, key=lambda name: (-sizes[name], name))
+    names = sorted(sizes, key=lambda name: (-sizes[name], name))
     digests = dict.fromkeys(names, BLANK)
-    header: dict[str, object] = {"__metadata__": {**output.facts.as_metadata(), TENSORS: to_json(digests), SEAL: BLANK}}
-    end = 0
-    for name in names:
-        shape = entries[name].shape
-        begin, end = end, end + sizes[name] * int(np.prod(shape))
-        header[name] = {"dtype": _stored_dtype(output, name), "shape": list(shape), "data_offsets": [begin, end]}
-    with path.open("wb") as file:
-        file.write(_header(header, output.room))
+    with open_early(path) as file:
+        file.write(_header(_fields(output, names, sizes), output.room))
         for _, values in output.in_turn(names, digests):
             file.write(values.data)
     return digests
+
+
+def _fields(output: Output, names: Sequence[str], sizes: Mapping[str, int]) -> dict[str, object]:
+    """Return the header's fields, its digests blank; ``sizes`` are those of one value, in bytes."""
+    digests = to_json(dict.fromkeys(names, BLANK))
+    fields: dict[str, object] = {"__metadata__": {**output.facts.as_metadata(), TENSORS: digests, SEAL: BLANK}}
+    end = 0
+    for name in names:
+        shape = output.tensors.entries[name].shape
+        begin, end = end, end + sizes[name] * math.prod(shape)
+        fields[name] = {"dtype": _stored_dtype(output, name), "shape": list(shape), "data_offsets": [begin, end]}
+    return fields
 
 
 def _stored_dtype(output: Output, name: str) -> str:

@@ -87,7 +87,7 @@ def _candidates(stored: Collection[str], wanted: Iterable[str], dialect: Dialect
         layer, separator, leaf = tail.rpartition(dialect.separator)
         for spelling in (leaf, *dialect.older_leaves.get(leaf, ())):
             spelled = layer + separator + spelling
-            for position, before in index.get(spelled, ()):
+            for position, before in index.find(spelled):
                 if (layer or not before) and (before + spelled).startswith(prefix):
                     found.setdefault(tail, []).append((position, before + spelled))
     ordered = {tail: sorted(names) for tail, names in found.items()}

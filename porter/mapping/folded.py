@@ -112,7 +112,7 @@ def _correspondence(
 def _prefix(ops: Collection[str], originals: Sequence[str]) -> str:
     """Return what stands before most of the original's ops in a graph."""
     index = tails(ops, "/")
-    found = Counter(prefix for original in originals for _, prefix in index.get(original, ()))
+    found = Counter(prefix for original in originals for _, prefix in index.find(original))
     return found.most_common(1)[0][0] if found else ""
 
 

@@ -77,7 +77,7 @@ def _row(
     A row that the file has whole may go on: with ``counted``, the model gets twice as many of these layers.
     """
     while True:
-        table = Table.of(arch)
+        table = Table.of(arch, keep=False)
         record = table.record(dialect)
         names = [next(iter(layer.tensors(record).values())).name for layer in table.layers if layer.id == row]
         stored = _stored(shapes, names, record)

@@ -78,7 +78,7 @@ def places(stored: Collection[str], names: Sequence[str], separator: str) -> dic
     wanted = dict.fromkeys(names)
     here: list[tuple[int, int, Place, str]] = []
     for name in wanted:
-        here += [(nth, len(prefix), Place(prefix, (), separator), name) for nth, prefix in index.get(name, ())]
+        here += [(nth, len(prefix), Place(prefix, (), separator), name) for nth, prefix in index.find(name)]
         tail = name.removeprefix(root + separator) if root else name
         if tail not in wanted:
             here += [(nth, at, place, name) for nth, at, place in _renamed(index, tail, root, separator)]
@@ -90,7 +90,7 @@ def places(stored: Collection[str], names: Sequence[str], separator: str) -> dic
 
 def _renamed(index: Tails, tail: str, root: str | None, separator: str) -> Iterator[tuple[int, int, Place]]:
     """Yield each place of ``tail`` in another scope than the table's ``root``, behind both positions."""
-    for nth, before in index.get(tail, ()):
+    for nth, before in index.find(tail):
         prefix, theirs = _split(before, separator)
         if root and theirs != root:
             yield nth, len(before), Place(prefix, ((theirs, root),), separator)

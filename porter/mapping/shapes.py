@@ -91,6 +91,7 @@ def axis_sizes(arch: Arch, table: Table, dialect: str) -> dict[str, dict[str, in
     original, record = table.record(ORIGINAL), table.record(dialect)
     sizes_of = _designed_sizes(arch, golden) if arch.sizes is not None else _recorded_sizes(arch, table, golden)
     found = {}
+    shared: dict[tuple[tuple[str, int], ...], dict[str, int]] = {}  # thousands of tensors have few different sizes
     for layer in table.layers:
         originals = layer.tensors(original)
         own = sizes_of(layer, originals)
@@ -98,7 +99,8 @@ def axis_sizes(arch: Arch, table: Table, dialect: str) -> dict[str, dict[str, in
         for role, named in layer.tensors(record).items():
             added = _letters(named.axes) - _letters(originals[role].axes) if role in originals else ()
             # A letter that the original lacks has size 1: a dense layer is a 1x1 convolution.
-            found[named.name] = {**layers, **dict.fromkeys(added, 1), **own.get(role, {})}
+            sizes = {**layers, **dict.fromkeys(added, 1), **own.get(role, {})}
+            found[named.name] = shared.setdefault(tuple(sizes.items()), sizes)
     return found
 
 

@@ -62,10 +62,15 @@ class Table:
         return _expanded(read_sources(path))
 
     @classmethod
-    def of(cls, arch: Arch) -> Table:
-        """Read the table of ``arch``, with the axes of its options where they decide which layers there are."""
+    def of(cls, arch: Arch, keep: bool = True) -> Table:
+        """Read the table of ``arch``, with the axes of its options where they decide which layers there are.
+
+        A table that is looked at once need not be kept.
+        """
         sources = read_sources(table_path(arch.table))
-        return _expanded((*sources, with_axes(sources[-1], arch.axes)) if arch.axes else sources)
+        if not arch.axes:
+            return _expanded(sources)
+        return (_expanded if keep else _expanded.__wrapped__)((*sources, with_axes(sources[-1], arch.axes)))
 
     @cached_property
     def tensors(self) -> Mapping[str, Sequence[tuple[Pair, str, str]]]:

@@ -5,13 +5,34 @@ A file is compared with all tables in all dialects, and large files have tens of
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Collection, Iterator
 from functools import lru_cache
 
 from porter.formats.roles import base_name
 
-Tails = Mapping[str, Sequence[tuple[int, str]]]
-"""For each tail the names that end with it: a name's position in the file, and what stands before the tail there."""
+
+class Tails:
+    """The names of a file that end with a tail: names written backwards, in order, so that equal ends are neighbours.
+
+    A dictionary of all tails would take ten times the memory.
+    """
+
+    def __init__(self, stored: Collection[str], separator: str) -> None:
+        self._backward = sorted((base_name(name)[::-1], position) for position, name in enumerate(stored))
+        self._end = separator[::-1]
+
+    def find(self, tail: str) -> list[tuple[int, str]]:
+        """Return each name's position in the file and what stands before ``tail`` there, in the file's order."""
+        backward, found = tail[::-1], []
+        for at in range(bisect_left(self._backward, (backward,)), len(self._backward)):
+            name, position = self._backward[at]
+            if not name.startswith(backward):
+                break
+            before = name[len(backward) :]
+            if not before or before.startswith(self._end):
+                found.append((position, before[::-1]))
+        return sorted(found)
 
 
 def tails(stored: Collection[str], separator: str) -> Tails:
@@ -24,11 +45,7 @@ def tails(stored: Collection[str], separator: str) -> Tails:
 
 @lru_cache(maxsize=4)
 def _index(stored: tuple[str, ...], separator: str) -> Tails:
-    found: dict[str, list[tuple[int, str]]] = {}
-    for position, name in enumerate(map(base_name, stored)):
-        for at in starts(name, separator):
-            found.setdefault(name[at:], []).append((position, name[:at]))
-    return found
+    return Tails(stored, separator)
 
 
 def starts(name: str, separator: str) -> Iterator[int]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from io import BufferedReader
 from pathlib import Path
@@ -50,7 +50,7 @@ class _Header:
     big_endian: bool = False
 
 
-@dataclass
+@dataclass(slots=True)
 class _Record:
     """A BundleEntryProto: the dtype, shape, place and checksum of one tensor."""
 
@@ -60,7 +60,7 @@ class _Record:
     offset: int = 0
     size: int = 0
     crc: int = 0
-    slices: list[Extents] = field(default_factory=list)
+    slices: tuple[Extents, ...] = ()
 
 
 def read_bundle(index: Path) -> Checkpoint:
@@ -71,11 +71,12 @@ def read_bundle(index: Path) -> Checkpoint:
     records: dict[str, _Record] = {}
     slices: dict[bytes, _Record] = {}
     try:
-        table = list(Table(index.read_bytes()))
-        if not table or table[0][0] != b"":
+        table = iter(Table(index.read_bytes()))
+        first, value = next(table, (None, b""))
+        if first != b"":
             raise FormatError("it has no header entry")
-        header = _header(table[0][1])
-        for raw, value in table[1:]:
+        header = _header(value)
+        for raw, value in table:
             if raw[0]:
                 records[raw.decode()] = _record(value)
             else:  # a slice of a partitioned variable
@@ -88,14 +89,12 @@ def read_bundle(index: Path) -> Checkpoint:
     entries: dict[str, Entry] = {}
     for key, record in records.items():
         name = names.get(key, key)
-        if record.dtype != VARIANT:
-            checks[name] = partial(_check, shards, key, record, slices)
-        if name in asides:
-            continue
-        if record.dtype == 0:
+        if record.dtype == 0 and name not in asides:
             raise unreadable(index, name, FormatError("it has the invalid dtype number 0"))
-        if record.dtype not in TYPES:
-            asides[name] = unread(dtype_name(record.dtype))
+        if name in asides or record.dtype not in TYPES:
+            asides.setdefault(name, unread(dtype_name(record.dtype)))
+            if record.dtype != VARIANT:
+                checks[name] = partial(_check, shards, key, record, slices)
         elif record.slices:
             entries[name] = _sliced(shards, key, record, slices)
         else:
@@ -113,7 +112,7 @@ def read_bundle(index: Path) -> Checkpoint:
         shards.opens_as,
         {name: key for key, name in names.items() if name in entries and name != key},
         {key: name for key, name in copies.items() if name in entries},
-        {name: check for name, check in checks.items() if name in asides},
+        checks,
         require_whole=shards.require_whole,
     )
 
@@ -145,7 +144,7 @@ def _record(message: Buffer) -> _Record:
             case 6:
                 record.crc = integer(value)
             case 7:
-                record.slices.append(read_extents(nested(value)))
+                record.slices += (read_extents(nested(value)),)
     return record
 
 
@@ -160,6 +159,7 @@ class _Shards:
         self.count = header.shards
         self.big_endian = header.big_endian
         self.name = self._name()
+        self._paths: dict[int, Path] = {}
         self.ends: dict[int, int] = {}
         """Where the last tensor of each data file ends, in bytes."""
 
@@ -185,7 +185,9 @@ class _Shards:
         return os.path.join(self.index.parent, self.name) if self.index.name == f"{self.name}.index" else None
 
     def path(self, shard: int) -> Path:
-        return self._named(self.name, shard)
+        if shard not in self._paths:  # each tensor asks
+            self._paths[shard] = self._named(self.name, shard)
+        return self._paths[shard]
 
     def size(self, shard: int) -> int:
         """Return the size of a data file in bytes."""

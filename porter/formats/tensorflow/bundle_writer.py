@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from porter.files.early_flush import open_early
 from porter.formats.tensorflow.crc import masked_crc32c
 from porter.formats.tensorflow.dtypes import BFLOAT16, TYPES
 from porter.formats.tensorflow.sstable import MAGIC
@@ -55,7 +56,7 @@ def write_bundle(data: Path, index: Path, tensors: Iterable[Stored]) -> None:
     """Write ``tensors``, which come `in_order`, to the paths ``data`` and ``index``, one at a time."""
     records = [(b"", _field(1, 1) + _message(3, _field(1, 1)))]  # one shard; version 1 of the format
     offset = 0
-    with data.open("wb") as file:
+    with open_early(data) as file:
         for tensor in tensors:
             raw = tensor.values.reshape(-1).view(np.uint8).data
             file.write(raw)
