@@ -74,7 +74,8 @@ class Endpoint(NamedTuple):
 
     ``logits`` marks the output of a classifier. ``scores`` marks the outputs of a detector's head: class scores of many
     boxes, not of the image. ``softmax`` names the endpoint whose softmax this is, for dialects that do not compute it.
-    ``part`` is the optional part that computes it.
+    ``part`` is the optional part that computes it. ``cropped`` is the original's node that reads crops of this map,
+    one for each box that a detector proposes; the recorded graph and the ports read the whole map there.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Endpoint(NamedTuple):
     softmax: str | None = None
     part: str | None = None
     scores: bool = False
+    cropped: str | None = None
 
     @property
     def of_head(self) -> bool:

@@ -140,9 +140,11 @@ def test_another_detector_is_refused_by_its_tensor(
 
 def test_a_frozen_graphs_anchors_are_no_weights(variables: Mapping[str, np.ndarray]) -> None:
     """The exporter's frozen graph has these constants beside the weights; one more of another scope is an error."""
-    anchors = {f"MultipleGridAnchorGenerator/Meshgrid/Const_{n}": np.zeros(4, np.float32) for n in range(3)}
+    anchors = {f"MultipleGridAnchorGenerator/Sqrt_{n}/x": np.zeros(6, np.float32) for n in range(3)}
+    anchors |= {"anchors": np.zeros((1917, 4), np.float32)}  # of export_tflite_ssd_graph.py
     found = ported({**variables, **anchors, "Postprocessor/Decode/Const": np.zeros(4, np.float32)})
-    assert (len(found.entries), len(found.ignored)) == (len(variables), 4)
+    assert (len(found.entries), found.ignored) == (len(variables), ())
+    assert (found.roles["anchor constant"], found.roles["post-processing constant"]) == (4, 1)
     assert sentence({**variables, **anchors}) == sentence(variables)
     with pytest.raises(PorterError, match="Other/Const"):
         ported({**variables, "Other/Const": np.zeros(4, np.float32)})
