@@ -102,8 +102,8 @@ def _endpoints(merged: Merged) -> Iterator[Endpoint]:
         softmax, cropped = (
             _fill([row[key]], values, merged.path)[0] if key in row else None for key in ("softmax", "cropped")
         )
-        logits, scores = row.get("logits", False), row.get("scores", False)
-        yield Endpoint(name, where, logits, softmax, row.get("part"), scores, cropped)
+        logits, scores, inner = (row.get(mark, False) for mark in ("logits", "scores", "inner"))
+        yield Endpoint(name, where, logits, softmax, row.get("part"), scores, cropped, inner)
 
 
 def _lines(merged: Merged, section: str) -> Iterator[tuple[Row, dict[str, int]]]:

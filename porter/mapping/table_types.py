@@ -32,6 +32,7 @@ ROW_KEYS = {
         "softmax": str,
         "part": str,
         "cropped": str,
+        "inner": bool,
     },
 }
 """The keys of a row besides the dialects', with their types."""

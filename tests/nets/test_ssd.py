@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Mapping
@@ -12,9 +13,11 @@ import pytest
 import torch
 
 from helpers.checkpoints import Saver, seeded_variables, training_checkpoint
+from helpers.places import TESTS
 from helpers.variants import as_checkpoint
-from porter import load, verify
+from porter import endpoints, load, verify
 from porter.catalog.models import find_arch
+from porter.catalog.seeded_weights import probe_indices
 from porter.errors import PorterError
 from porter.mapping.description import describe
 from porter.mapping.head import Head
@@ -24,7 +27,9 @@ from porter.mapping.shapes import expected_shapes
 from porter.mapping.table import Table
 from porter.mapping.translate import Options, Translation, translate
 from porter.nets.build import build
+from porter.nets.features import feature_maps
 from porter.nets.ssd.design import BOX_ENCODINGS, BOXES, CLASS_SCORES, DETECTORS
+from porter.runners.golden import golden_images
 
 NAME = "ssd_mobilenet_v1"
 ARCH = find_arch(NAME)
@@ -76,6 +81,39 @@ def test_the_network_returns_the_maps_by_the_originals_names_and_raw_outputs(det
     assert (boxes, scores) == (BOX_ENCODINGS, CLASS_SCORES)
     assert found[boxes].shape == (2, COUNT, 4)
     assert found[scores].shape == (2, COUNT, 91)
+
+
+RECORDED = TESTS / "outputs/ssd_mobilenet_v1_300.npz"
+"""float64 values of 49 tensors of object_detection 2.8.0.post1, recorded by another program than golden/record.py.
+
+``endpoint:KEY`` are those at probe_indices(KEY, ...) of each sample image; ``places`` has each key's tensor as JSON.
+"""
+
+
+@pytest.mark.slow
+def test_every_tensor_of_another_record_is_an_endpoint(variables: Mapping[str, np.ndarray]) -> None:
+    """That record has the extra layers' epsilon as its proto stores it, in 32 bits; the backbone has the decimal."""
+    network = build(ARCH, "torch", ported(variables).as_checkpoint(as_checkpoint(variables)), dtype="float64")
+    for layer in network.extras.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.eps = float(np.float32(layer.eps))
+    found = endpoints(NAME, network, golden_images(300).astype(np.float64))
+    names = {endpoint.where["tf"]: endpoint.name for endpoint in Table.of(ARCH).endpoints}
+    with np.load(RECORDED) as recorded:
+        places = json.loads(str(recorded["places"]))
+        wants = {key: recorded[f"endpoint:{key}"] for key in places}
+    assert len(places) == 49
+    for key, want in wants.items():
+        flat = found[names[places[key].removesuffix(":0")]].reshape(len(want), -1)
+        got = flat[:, probe_indices(key, flat.shape[1], want.shape[1])]
+        assert np.abs(got - want).max() <= 4e-14 * want.std(), key  # 2.0e-14 at Conv2d_6_depthwise
+
+
+@pytest.mark.parametrize("detector", DETECTORS)
+def test_feature_maps_are_no_predictions(detector: str) -> None:
+    maps = [endpoint.name for endpoint in feature_maps(find_arch(f"ssd_{detector}")).values()]
+    assert len(maps) == 7
+    assert not any("Predictor" in name or "_1x1_" in name for name in maps)
 
 
 def test_the_last_extra_layers_are_narrower_than_in_other_ports() -> None:
