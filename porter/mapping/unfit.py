@@ -74,6 +74,8 @@ def _near(best: Match, arch: Arch | None) -> str:
     lost = [f"lacks {len(best.missing)} tensors such as {best.missing[0]}"] if best.missing else []
     if best.differing:
         lost.append(f"has {len(best.differing)} tensors of another shape such as {best.differing[0]}")
+    if best.between:
+        lost.append(f"has {len(best.between)} tensors beside its head such as {best.between[0]}")
     return f"the file comes closest to {best.arch.title}, but {' and '.join(lost)}; {REMEDY}"
 
 

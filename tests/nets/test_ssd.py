@@ -188,6 +188,33 @@ def test_a_frozen_graphs_anchors_are_no_weights(variables: Mapping[str, np.ndarr
         ported({**variables, "Other/Const": np.zeros(4, np.float32)})
 
 
+def test_separable_box_predictors_are_another_detector(variables: Mapping[str, np.ndarray]) -> None:
+    """SSDLite's depthwise convolutions come before these predictors: to leave them out gives other boxes and scores."""
+    scopes = [
+        f"BoxPredictor_{n}/{what}_depthwise" for n in range(6) for what in ("BoxEncodingPredictor", "ClassPredictor")
+    ]
+    lite = {f"{scope}/depthwise_weights": np.zeros((3, 3, 8, 1), np.float32) for scope in scopes}
+    lite |= {f"{scope}/BatchNorm/beta": np.zeros(8, np.float32) for scope in scopes}
+    assert sentence({**variables, **lite}).startswith("contains MobileNet V1 1.0")
+    with pytest.raises(
+        PorterError, match="has 24 tensors beside its head that ssd_mobilenet_v1 does not have"
+    ) as raised:
+        ported({**variables, **lite})
+    assert "contains MobileNet V1 1.0" in str(raised.value)
+
+
+@pytest.mark.parametrize("average", ["auto", "ema"])
+def test_predictors_without_averages(variables: Mapping[str, np.ndarray], average: str) -> None:
+    """tensorflow/models#4407 and #5792: a detector whose box predictors were trained anew without averages."""
+    body = {f"{name}/ExponentialMovingAverage": x for name, x in variables.items() if not name.startswith("Box")}
+    given, options = as_checkpoint({**variables, **body}), Options(average=average)
+    if average == "ema":
+        with pytest.raises(PorterError, match="no moving average of 24 trainable variables"):
+            translate(given, ARCH, "tf", "torch", options)
+    else:
+        assert translate(given, ARCH, "tf", "torch", options).average == "raw"
+
+
 @pytest.mark.parametrize("classes", [2, 91])
 def test_the_originals_graph_has_the_files_classes(variables: Mapping[str, np.ndarray], classes: int) -> None:
     """tensorflow/models#5891 fine-tunes 38 classes: TensorFlow itself computes the scores of other classes too."""
