@@ -69,17 +69,23 @@ def listing(names: Iterable[str], limit: int = 10) -> str:
 
 
 def summary(names: Iterable[str], limit: int = 10) -> list[str]:
-    """Return the names of tensors; more than ``limit`` as counts of what they share: 192 x num_batches_tracked.
+    """Return the names of tensors; more than ``limit`` as counts of what they share: 36 x head/*.
 
-    They share the last part of their names or the first, ``head/*``, whichever gives fewer groups. Where even these are
-    more than ``limit``, all names come back. Text behind a space is no part of a name.
+    They share the first part of their names, the last one, or both, ``blocks.*.num_batches_tracked``: whichever gives
+    fewer groups, and of equals the one that says more. Where even these are more than ``limit``, all names come back.
+    Text behind a space is no part of a name.
     """
     names = list(names)
     if len(names) <= limit:
         return names
     parts = [_SEPARATORS.split(_REMARK.sub("", name)) for name in names]
+    scopes = [_scope(part, name) for part, name in zip(parts, names, strict=True)]
+    both = [
+        scope + scope[-2] + part[-1] if len(part) > 2 else name
+        for scope, part, name in zip(scopes, parts, names, strict=True)
+    ]
     found = []
-    for label in ([part[-1] for part in parts], [_scope(part, name) for part, name in zip(parts, names, strict=True)]):
+    for label in (both, scopes, [part[-1] for part in parts]):
         counts = Counter(label)
         alone = dict(zip(label, names, strict=True))
         found.append([f"{count} x {each}" if count > 1 else alone[each] for each, count in counts.most_common()])

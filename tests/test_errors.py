@@ -7,17 +7,19 @@ import pytest
 from porter.errors import first_of, listing, summary
 
 COUNTERS = [f"blocks.{number}.bn.num_batches_tracked" for number in range(192)]
+TIED = [f"MultipleGridAnchorGenerator/Sqrt_{number}/x" for number in range(18)]
 OTHER = [f"head/box_{number}/{leaf}" for number in range(9) for leaf in ("weights", "biases", "beta", "gamma")]
 
 
 @pytest.mark.parametrize(
     ("names", "shown"),
     [
-        (COUNTERS, ["192 x num_batches_tracked"]),
+        (COUNTERS, ["192 x blocks.*.num_batches_tracked"]),
         (OTHER, ["36 x head/*"]),
+        (TIED, ["18 x MultipleGridAnchorGenerator/*/x"]),
         ([*OTHER, "global_step"], ["36 x head/*", "global_step"]),
         ([f"{name} (3, 3)" for name in OTHER], ["36 x head/*"]),
-        ([f"{name}, which is there as int4" for name in COUNTERS], ["192 x num_batches_tracked"]),
+        ([f"{name}, which is there as int4" for name in COUNTERS], ["192 x blocks.*.num_batches_tracked"]),
         (COUNTERS[:10], COUNTERS[:10]),
         ([f"a{number}" for number in range(40)], [f"a{number}" for number in range(40)]),
     ],

@@ -83,7 +83,7 @@ FAULTS = [
         "the class scores' bias left out",
         "torch",
         "class_predictions_with_background",
-        "",
+        "constant offset",
         weights=change("box_predictor.classes.bias", np.zeros_like),
     ),
     Fault(

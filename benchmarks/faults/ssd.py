@@ -36,8 +36,8 @@ def _next_class(values: np.ndarray) -> np.ndarray:
 
 
 MODEL = "ssd_mobilenet_v1"
-BOXES, CLASSES = "box_encodings", "class_predictions_with_background"
-FIRST = "BoxPredictor_0/ClassPredictor"
+CLASSES, FIRST = "class_predictions_with_background", "BoxPredictor_0/ClassPredictor"
+BOXES = "BoxPredictor_{}/BoxEncodingPredictor"
 
 FAULTS = [
     Fault(
@@ -61,11 +61,13 @@ FAULTS = [
         "weights",
         weights=swap("extras.1.conv2.weight", "extras.2.conv2.weight"),
     ),
-    Fault("boxes column by column", "torch", BOXES, "", network=torch_forward("box_predictors", _columns_first)),
+    Fault(
+        "boxes column by column", "torch", BOXES.format(0), "", network=torch_forward("box_predictors", _columns_first)
+    ),
     Fault(
         "the box predictors of two maps swapped",
         "torch",
-        BOXES,
+        BOXES.format(3),
         "",
         weights=both(*(swap(f"box_predictors.3.{leaf}", f"box_predictors.4.{leaf}") for leaf in ("weight", "bias"))),
     ),

@@ -20,13 +20,13 @@ _ARGUMENT = re.compile(r"`([a-z_][a-z_0-9]*)(?:=([^`]*))?`( of\b)?")
 
 
 class Flags:
-    """The flag of each argument: of the command that ran if it has one, otherwise of the first other command."""
+    """The flag of each argument: of the command that ran if it has one, otherwise of another command that has it."""
 
     def __init__(self, commands: Iterable[click.Command], running: click.Command | None = None) -> None:
         self._parameters: dict[str, click.Parameter] = {}
         self._elsewhere: dict[str, str | None] = {}
-        # Errors that speak of another command's argument mostly speak of a port.
-        others = sorted(commands, key=lambda command: command.name != "convert")
+        # Errors that speak of another command's argument mostly speak of a port, or of its verification.
+        others = sorted(commands, key=lambda command: (command.name != "convert", command.name != "verify"))
         for command in (*([running] if running else []), *others):
             for parameter in (*command.params, *(command.numbers() if isinstance(command, Command) else ())):
                 if parameter.name not in self._parameters:

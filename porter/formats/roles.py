@@ -1,6 +1,7 @@
 """The roles of a checkpoint's entries: variables, their moving averages, and the state of training.
 
-A role follows from the name alone, by the suffixes that TensorFlow's own classes add.
+A role follows from the name alone, by the suffixes that TensorFlow's own classes add, and by the scopes in which a
+detector keeps numbers that nobody trained.
 """
 
 from __future__ import annotations
@@ -17,6 +18,10 @@ DEBIAS = "zero-debias slot"
 RANGE = "quantization range"
 METRIC = "metric"
 SETTING = "training setting"
+ANCHOR = "anchor constant"
+LIMIT = "post-processing constant"
+UNTRAINED = frozenset({ANCHOR, LIMIT})
+"""Roles of the constants that stand beside the weights in a detector's frozen graph."""
 
 SHADOW_SUFFIX = "/ExponentialMovingAverage"
 """tf.train.ExponentialMovingAverage's default name, which slim keeps."""
@@ -46,6 +51,11 @@ _DEBIAS = re.compile(r"(?P<scoped>.+)/(biased|local_step)")
 # The ranges that quantization-aware training learns for each FakeQuant's input, and the slots of their averages
 # (tensorflow/contrib/quantize/python/quant_ops.py).
 _RANGE = re.compile(r"(?P<scoped>.*_quant/(.*/)?)(min|max)(/(biased|local_step))?")
+
+# The scopes of TensorFlow's Object Detection API: name_scope() in object_detection/anchor_generators/, postprocess() in
+# object_detection/meta_architectures/, and the node that export_tflite_graph_lib.py adds.
+_ANCHOR = re.compile(r"(.*/)?(\w*GridAnchorGenerator(_\d+)?/.+|anchors)")
+_LIMIT = re.compile(r"(.*/)?((First|Second)Stage)?Postprocessor(_\d+)?/.+")
 
 # Where Keras keeps the state of training: beside the layers of a .keras or .weights.h5
 # (keras/src/saving/saving_lib.py), in optimizer_weights of a legacy .h5
@@ -85,6 +95,10 @@ def role_of(name: str, names: Collection[str]) -> str:
         return SLOT
     if _SETTING.fullmatch(name):
         return SETTING
+    if _ANCHOR.fullmatch(name):
+        return ANCHOR
+    if _LIMIT.fullmatch(name):
+        return LIMIT
     slot, debias = _SLOT.fullmatch(name), _DEBIAS.fullmatch(name)
     if slot and has_variable(slot["variable"], names):
         return SLOT

@@ -135,3 +135,22 @@ def by_scope(names: Sequence[str], known: Collection[str], separator: str) -> di
         scope = next((scope for scope in scopes if scope not in inside), name)
         found[scope] = found.get(scope, 0) + 1
     return found
+
+
+def beside_the_head(
+    heads: Collection[str], body: Collection[str], others: Sequence[str], separator: str
+) -> tuple[str, ...]:
+    """Return those of ``others`` whose layers stand in a scope that the head shares with the body, as BoxPredictor_0.
+
+    Such layers come before the head, or between it and the body: SSDLite's depthwise convolutions. All are names of
+    tensors. A scope that holds the whole network tells nothing.
+    """
+    around = [{_around(name, separator) for name in names} for names in (heads, body)]
+    shared = [f"{scope}{separator}" for scope in around[0] & around[1] if scope]
+    inside = tuple(scope for scope in shared if not all(name.startswith(scope) for name in body))
+    return tuple(name for name in others if name.startswith(inside))
+
+
+def _around(name: str, separator: str) -> str:
+    """Return the scope around the layer that has the tensor ``name``, empty at the top."""
+    return separator.join(name.split(separator)[:-2])

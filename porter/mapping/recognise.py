@@ -23,7 +23,7 @@ from porter.mapping.containers import find_container
 from porter.mapping.dialects import Dialect
 from porter.mapping.folded import bias_beside
 from porter.mapping.follow import following
-from porter.mapping.places import Place, places, spread_place
+from porter.mapping.places import Place, beside_the_head, places, spread_place
 from porter.mapping.relayout import parse_axes
 from porter.mapping.rows import Pair
 from porter.mapping.shapes import classes_of, expected_shapes, image_channels, with_free_axes
@@ -51,7 +51,7 @@ class Match:
     number of image channels. ``folded`` tells that all batch norms are missing, ``no_gamma`` that only their gammas
     are. ``missing`` and ``differing`` are the other tensors of the body that the file lacks, or has in another shape,
     under the file's names. ``named`` and ``fitting`` are shares of the body's tensors: there, and there with the right
-    shape. ``unknown`` are the file's other variables.
+    shape. ``unknown`` are the file's other variables, and ``between`` those of layers before the head.
     """
 
     arch: Arch
@@ -69,6 +69,7 @@ class Match:
     fitting: float
     unknown: tuple[str, ...]
     also: tuple[str, ...] = ()
+    between: tuple[str, ...] = ()
 
     @property
     def prefix(self) -> str:
@@ -77,8 +78,8 @@ class Match:
 
     @property
     def exact(self) -> bool:
-        """Whether the whole body is there, with the original's shapes."""
-        return not self.missing and not self.differing
+        """Whether the whole body is there, with the original's shapes, and no other layers between it and the head."""
+        return not self.missing and not self.differing and not self.between
 
     @property
     def rank(self) -> tuple[object, ...]:
@@ -249,6 +250,8 @@ def _judged(arch: Arch, found: _Found, shapes: Shapes) -> Match:
     known = {name for place in (found.place, *copies) for name in stored_names(shapes, names, record, place).values()}
     if folded:
         known |= {bias_beside(row.stored, record) for row in body if row.pair.kind != BATCH_NORM}
+    unknown = tuple(name for name in shapes if name not in known and not _ignored(found, name))
+    stored = [row.stored for row in body]
     return Match(
         arch,
         found.dialect,
@@ -263,8 +266,9 @@ def _judged(arch: Arch, found: _Found, shapes: Shapes) -> Match:
         tuple(row.stored for row in there if row.stored not in fitting),
         len(there) / len(body),
         len(fitting) / len(body),
-        tuple(name for name in shapes if name not in known and not _ignored(found, name)),
+        unknown,
         found.also,
+        beside_the_head([row.stored for row in heads], stored, unknown, record.separator) if unknown else (),
     )
 
 

@@ -74,7 +74,9 @@ class Endpoint(NamedTuple):
 
     ``logits`` marks the output of a classifier. ``scores`` marks the outputs of a detector's head: class scores of many
     boxes, not of the image. ``softmax`` names the endpoint whose softmax this is, for dialects that do not compute it.
-    ``part`` is the optional part that computes it.
+    ``part`` is the optional part that computes it. ``cropped`` is the original's node that reads crops of this map,
+    one for each box that a detector proposes; the recorded graph and the ports read the whole map there. ``inner``
+    marks a map inside of a block or head whose name does not say so: a feature network passes it over.
     """
 
     name: str
@@ -83,6 +85,8 @@ class Endpoint(NamedTuple):
     softmax: str | None = None
     part: str | None = None
     scores: bool = False
+    cropped: str | None = None
+    inner: bool = False
 
     @property
     def of_head(self) -> bool:

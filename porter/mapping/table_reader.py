@@ -99,10 +99,11 @@ def _endpoints(merged: Merged) -> Iterator[Endpoint]:
             if row["name"] in overlay.endpoints:
                 place = [overlay.endpoints[row["name"]]]
                 (where[dialect],) = _fill(place, _values(merged, line, overlay), overlay.path)
-        softmax = row.get("softmax")
-        if softmax is not None:
-            (softmax,) = _fill([softmax], values, merged.path)
-        yield Endpoint(name, where, row.get("logits", False), softmax, row.get("part"), row.get("scores", False))
+        softmax, cropped = (
+            _fill([row[key]], values, merged.path)[0] if key in row else None for key in ("softmax", "cropped")
+        )
+        logits, scores, inner = (row.get(mark, False) for mark in ("logits", "scores", "inner"))
+        yield Endpoint(name, where, logits, softmax, row.get("part"), scores, cropped, inner)
 
 
 def _lines(merged: Merged, section: str) -> Iterator[tuple[Row, dict[str, int]]]:

@@ -24,7 +24,16 @@ ROW_KEYS = {
         "sized": bool,
         "lacks": dict,
     },
-    "endpoint": {"name": str, "over": list, "logits": bool, "scores": bool, "softmax": str, "part": str},
+    "endpoint": {
+        "name": str,
+        "over": list,
+        "logits": bool,
+        "scores": bool,
+        "softmax": str,
+        "part": str,
+        "cropped": str,
+        "inner": bool,
+    },
 }
 """The keys of a row besides the dialects', with their types."""
 EMBED_KEYS: dict[str, type] = {"table": str, "without": list, "lacks": dict, "axis": dict, "after": str}

@@ -18,7 +18,7 @@ from porter.formats.suspicious import Findings, watch
 from porter.mapping import needed_parts
 from porter.mapping.absent_roles import check_fills, created
 from porter.mapping.averages import AVERAGES, Differences, check_average, choose_averages
-from porter.mapping.places import by_scope
+from porter.mapping.places import beside_the_head, by_scope
 from porter.mapping.relayout import relayout, relayout_shape
 from porter.mapping.shapes import (
     IMAGE_CHANNELS,
@@ -169,7 +169,7 @@ def translate(
     choice = choose_averages(checkpoint, wanted, located.names, job.options.average)
     num_classes, in_channels = _check_shapes(job, wanted, choice.taken)
     if left_over:  # after the shapes: with others it is another network, which the error then names
-        raise MappingError(_sentence_on_left_over(job, left_over))
+        raise _left_over(job, located, left_over)
     check_fills(job.table.lone(source, target, job.options.parts), choice.taken, checkpoint, target)
 
     suspicious, differences = Findings(), Differences(checkpoint, located.names.values())
@@ -256,10 +256,16 @@ def _left_out(
     return tuple(left_out), by_scope(outside, located.stored, separator), tuple(left_over)
 
 
-def _sentence_on_left_over(job: _Job, names: Sequence[str]) -> str:
-    entries = job.checkpoint.entries
+def _left_over(job: _Job, located: Located, names: Sequence[str]) -> MappingError:
+    """Return the error for variables of the file that are neither the model's nor ignored."""
+    entries, heads, body = job.checkpoint.entries, list[str](), list[str]()
+    for pair in job.wanted(job.source, job.source):
+        (heads if pair.head else body).append(located.names[pair.source])
+    if beside := beside_the_head(heads, body, names, job.table.record(job.source).separator):
+        layers = f"{plural(len(beside), 'tensor')} beside its head that {job.arch.name} does not have"
+        return unfit(job.checkpoint, job.arch, job.source, f"{job.checkpoint.path} has {layers}, such as {beside[0]}")
     shown = (f"{name} {entries[name if name in entries else name + SHADOW_SUFFIX].shape}" for name in names)
-    return (
+    return MappingError(
         f"{plural(len(names), 'variable')} in {job.checkpoint.path.name} {'is' if len(names) == 1 else 'are'} neither "
         f"mapped nor ignored:{listing(summary(shown))}\n"
         f'  leave them out with `ignore="PATTERN"`, take the body alone with `backbone=True`, or add a [[layer]] or '

@@ -26,8 +26,8 @@ def unfit(
     what the file is and, where another call takes it, that call. A call that ``loads`` takes one dialect alone.
     """
     shapes = original_shapes(variable_shapes(checkpoint.entries), checkpoint.convolutions)
-    size = size_in_name(checkpoint.path, {other.input_size for other in ARCHS.values()})
-    size = size or (arch.input_size if arch else None)
+    named = size_in_name(checkpoint.path, {other.input_size for other in ARCHS.values()})
+    size = named or (arch.input_size if arch else None)
     notes = "".join(f"; {note}" for note in checkpoint.notes)
     if not checkpoint.named:  # the note on it ends in the remedy
         return MappingError(f"{finding}{shown}{notes}")
@@ -38,6 +38,8 @@ def unfit(
         return MappingError(said + REMEDY)
     if not matches:
         return MappingError(said + _unknown(checkpoint, list(shapes)))
+    if arch and matches[0].arch.table != arch.table:  # the size of a detector is not that of a classifier
+        size = named
     best = alike(matches, size)[0]
     if not best.exact:
         return MappingError(said + _near(best, arch))
@@ -74,6 +76,8 @@ def _near(best: Match, arch: Arch | None) -> str:
     lost = [f"lacks {len(best.missing)} tensors such as {best.missing[0]}"] if best.missing else []
     if best.differing:
         lost.append(f"has {len(best.differing)} tensors of another shape such as {best.differing[0]}")
+    if best.between:
+        lost.append(f"has {len(best.between)} tensors beside its head such as {best.between[0]}")
     return f"the file comes closest to {best.arch.title}, but {' and '.join(lost)}; {REMEDY}"
 
 

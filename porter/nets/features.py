@@ -96,6 +96,7 @@ def feature_maps(arch: Arch) -> dict[int, Endpoint]:
     table = Table.of(arch)
     size, shapes = recorded(arch.golden).input_size, _endpoint_shapes(arch, table)
     maps, inner = {}, _inside_blocks([endpoint.name for endpoint in table.endpoints])
+    inner |= {endpoint.name for endpoint in table.endpoints if endpoint.inner}
     for endpoint in table.endpoints:
         shape = shapes.get(endpoint.name, ())
         is_map = endpoint.name not in inner and len(shape) == 3 and shape[0] > 1

@@ -110,8 +110,8 @@ def diagnose(
             or _other(sample, others or {})
             or _order(sample)
             or _border(sample)
-            or _small(sample)
             or _affine(sample, before)
+            or _small(sample)
             or _place(sample, before)
         )
 
@@ -199,6 +199,8 @@ def _affine(sample: Sample, before: tuple[int, ...] | None) -> str | None:
     flat, deviation = 1e-6 if sample.exact else 1e-3, float(sample.want.std())
     if np.abs(scale - 1).max() < flat * min(1.0, moved / deviation):
         return OFFSET
+    if rounded := _small(sample):  # rounding scales channels, but shifts none by the same amount everywhere
+        return rounded
     if np.ptp(scale) < flat * np.abs(scale - 1).max() and moved < flat * deviation:
         return (POOL_FACTOR if _pools(sample.shape, before) else FACTOR).format(factor=scale.mean())
     # Epsilon is added to every variance, so all factors are near 1, on one side of it.

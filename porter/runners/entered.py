@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from porter.catalog.models import ARCHS
-from porter.errors import MappingError
+from porter.errors import FormatError, MappingError
 from porter.graph.functions import build_graph
-from porter.graph.graph import Graph, Node
+from porter.graph.graph import Graph, Node, Ref
 from porter.graph.rewrite.alike import find_alike
 from porter.graph.rewrite.entry import entered, find_entry, find_stem, steps_before
 from porter.graph.rewrite.own_steps import OwnSteps, own_steps
+from porter.graph.rewrite.uncropped import uncropped
 from porter.graph.shape_inference import infer_shapes
 from porter.mapping.original_graph import original_graph
 from porter.mapping.translate import Translation
@@ -25,13 +26,15 @@ class Entered:
     """A graph whose network takes images from a placeholder.
 
     ``where`` maps endpoints to nodes, and ``lacking`` has the table's endpoints that the graph lost. ``own`` is what
-    the graph does to images before the network, None for nothing.
+    the graph does to images before the network, None for nothing. ``whole`` are the maps that its later stage reads
+    whole, though the graph crops them.
     """
 
     graph: Any
     where: Mapping[str, str]
     lacking: Sequence[str] = ()
     own: OwnSteps | None = None
+    whole: Sequence[str] = ()
 
 
 def find_endpoints(graph: Any, context: Context, prefix: str) -> dict[str, str]:
@@ -49,12 +52,14 @@ def enter(graph: Any, context: Context, prefix: str, translation: Translation | 
     """Return the user's ``graph`` with a placeholder at the network's entry, and its endpoints.
 
     Endpoints have the table's names behind ``prefix``; those whose names are gone are found by their place in the
-    recorded graph. A graph in which no first layer is found stays as it is.
+    recorded graph. A graph in which no first layer is found stays as it is. Where it crops a map between two stages,
+    the second stage reads the whole map, as in the recorded graph.
     Raises FormatError as porter.graph.rewrite.entry does, and MappingError where the shapes prove that the graph takes
     other images.
     """
     where = find_endpoints(graph, context, prefix)
     kernel = context.table.pairs("tf", "tf")[0].source
+    graph, whole = _without_crops(graph, context, prefix, path)
     built = build_graph(graph)
     names = {prefix + kernel, kernel}
     if translation is not None:
@@ -78,7 +83,28 @@ def enter(graph: Any, context: Context, prefix: str, translation: Translation | 
     cut = entered(graph, entry)
     if -1 in entry.nhwc[1:3] and context.table.judged in where:
         _check_size(build_graph(cut), where[context.table.judged], context, path)
-    return Entered(cut, where, lacking, own_steps(graph, entry, path))
+    return Entered(cut, where, lacking, own_steps(graph, entry, path), whole)
+
+
+def _without_crops(graph: Any, context: Context, prefix: str, path: Path) -> tuple[Any, list[str]]:
+    """Return ``graph`` with its maps read whole, and the endpoints that these are; see porter.graph.rewrite.uncropped.
+
+    Raises FormatError where the node that reads the crops of one has another name.
+    """
+    whole = []
+    for endpoint in context.table.endpoints:
+        if endpoint.cropped is None:
+            continue
+        built, map_node, reader = build_graph(graph), prefix + endpoint.where["tf"], prefix + endpoint.cropped
+        if map_node in built.nodes and reader not in built.nodes:
+            raise FormatError(
+                f"{path} has no node {reader}, which reads the crops of {endpoint.name} in a graph of "
+                f"{context.arch.name}: freeze the graph again, without a tool that renames its nodes"
+            )
+        if reader in built.nodes and Ref(map_node) not in built.nodes[reader].inputs:
+            graph = uncropped(graph, built, map_node, reader)
+            whole.append(endpoint.name)
+    return graph, whole
 
 
 def _check_size(graph: Graph, logits: str, context: Context, path: Path) -> None:

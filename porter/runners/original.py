@@ -109,7 +109,7 @@ def original_side(context: Context, path: Path | None = None, translation: Trans
         whose = "its own" if checkpoint.opens_as or (graph.golden and checkpoint.format == FORMAT) else "porter's"
         title = f"{graph.title}, filled by {whose} reader of {checkpoint.path.name}"
     runner = TFRunner(pruned, context.table, graph.path, where, context.trust_graph, judged)
-    runner.lacking = network.lacking
+    runner.lacking, runner.whole = network.lacking, network.whole
     runner.preprocessing = None if network.own is None else GraphPreprocessing(network.own, graph.path)
     return Side("tf", f"TensorFlow {VERSION} running {title}", runner, weights)
 

@@ -64,8 +64,8 @@ class TFRunner(Runner):
 
     ``graph`` is a GraphDef of the tensorboard package, and ``path`` names it in errors. ``where`` maps endpoints to
     their nodes, by default those that the table names. ``judged`` is the endpoint that must be there, the logits by
-    default; ``lacking`` are endpoints that the graph lost. The runner prunes the graph to what the endpoints need, and
-    checks these ops unless ``trust`` is set.
+    default; ``lacking`` are endpoints that the graph lost, and ``whole`` are maps that it reads whole, not cropped. The
+    runner prunes the graph to what the endpoints need, and checks these ops unless ``trust`` is set.
     NCHW ops compute in NHWC; inputs with a default keep it. Where the graph computes with a fixed batch, images are
     run in such batches, the last one filled up with its last image.
     Raises FormatError where the graph is not the table's network, or has ops that could do more than compute.
@@ -105,6 +105,7 @@ class TFRunner(Runner):
             placeholder.attr["shape"].shape.dim[0].size = -1
         self.defaults = [node.name for node in self.graph.node if node.op == "PlaceholderWithDefault"]
         self.lacking: Sequence[str] = ()
+        self.whole: Sequence[str] = ()
         self.sessions: dict[str, Any] = {}
         self.batch: int | None = None
 
@@ -126,6 +127,10 @@ class TFRunner(Runner):
         if self.lacking:
             count = sum("tf" in endpoint.where for endpoint in self.table.endpoints)
             notes.append(f"{name} lacks {len(self.lacking)} of {count} endpoints{_more(self.lacking)}")
+        for whole in self.whole:
+            notes.append(
+                f"{name} reads {whole} as one crop, as the port does: its proposals and crops are not compared"
+            )
         if options := [option for option in self.defaults if option != self.input]:
             notes.append(f"{name} runs with the defaults of inputs{_more(options)}")
         if rounded := rounded_constants(self.graph, self.path):

@@ -10,6 +10,7 @@ from porter.cli.main import cli
 CONVERT = [
     ("`batch` must be at least 1", "--batch of `port verify` must be at least 1"),
     ("the `batch` of verify", "the --batch of verify"),
+    ("set `trust_graph=True`", "set --trust-graph of `port verify`"),  # decompile has it too
     ('choose `average="auto"`', "choose --average auto"),
     ("`no_head=True` skips it", "--no-head skips it"),
     ("`num_classes=10` exceeds", "--num-classes 10 exceeds"),

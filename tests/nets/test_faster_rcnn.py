@@ -12,11 +12,16 @@ import pytest
 import torch
 
 from helpers.checkpoints import seeded_variables
-from helpers.variants import as_checkpoint
-from porter import inspect, load
+from helpers.graphs import renamed
+from helpers.variants import as_checkpoint, write
+from porter import inspect, load, verify
 from porter.catalog.goldens import recorded
 from porter.catalog.models import find_arch
-from porter.errors import PorterError
+from porter.errors import FormatError, PorterError
+from porter.formats.tensorflow.source import load_graph
+from porter.graph.rewrite.freeze import freeze
+from porter.graph.rewrite.prune import prune
+from porter.graph.rewrite.safety import check_ops
 from porter.mapping.description import describe
 from porter.mapping.follow import following
 from porter.mapping.head import Head
@@ -40,6 +45,9 @@ from porter.nets.nasnet import design as nasnet
 from porter.nets.nasnet.torch import NASNet
 from porter.nets.pnasnet import design as pnasnet
 from porter.nets.pnasnet.torch import PNASNet
+from porter.runners.context import Context
+from porter.runners.entered import enter
+from porter.runners.images import sample_paths
 from porter.verbs.seed import seed
 
 NAME, RELEASED = "faster_rcnn_nasnet_20_331", "faster_rcnn_nasnet"
@@ -252,3 +260,58 @@ def test_inspect_prints_the_command(tmp_path: Path, name: str) -> None:
     found = inspect(checkpoint).recognised
     assert found is not None
     assert f"port {name}_8_331 --from tf --to torch --checkpoint {checkpoint} --out" in str(found.command)
+
+
+# ---- the exporter's frozen graph, which crops the map for each box that it proposes
+
+
+def frozen(variables: Mapping[str, np.ndarray]) -> Any:
+    """Return the recorded graph with ``variables``, and between its stages the exporter's proposals and crops in short.
+
+    The real graph has 6,600 nodes there. In both, the second stage reads the crops through MaxPool2D/MaxPool.
+    """
+    graph = freeze(load_graph(recorded(NAME).graph), dict(variables))
+    boxes, crops, pool = "map/while/Enter", "CropAndResize/CropAndResize", "MaxPool2D/MaxPool"
+    graph.node.add(name=boxes, op="Enter", input=["Squeeze"])
+    graph.node.add(name=f"{crops}/kept", op="NonMaxSuppressionV5", input=[boxes])
+    graph.node.add(name=crops, op="CropAndResize", input=[MAP, boxes, f"{crops}/kept"])
+    graph.node.add(name=pool, op="MaxPool", input=[crops])
+    (reader,) = (node for node in graph.node if node.name == READER)
+    reader.input[1] = pool
+    return graph
+
+
+MAP, READER = "FirstStageFeatureExtractor/concat", "SecondStageFeatureExtractor/split"
+CONTEXT = Context(ARCH, Table.of(ARCH), ARCH.input_size)
+
+
+def test_the_second_stage_of_a_frozen_graph_reads_the_whole_map(variables: Mapping[str, np.ndarray]) -> None:
+    found = enter(frozen(variables), CONTEXT, "", None, Path("frozen.pb"))
+    assert (found.whole, found.lacking) == ([CROPPED], [])
+    kept = prune(found.graph, found.where.values(), "frozen.pb")
+    check_ops(kept, "frozen.pb")
+    inputs = {node.name: list(node.input) for node in kept.node}
+    original = freeze(load_graph(recorded(NAME).graph), dict(variables))
+    want = {node.name: [name.replace("input", "network_input") for name in node.input] for node in original.node}
+    assert {name: inputs[name] for name in want if name != "input"} == {n: i for n, i in want.items() if n != "input"}
+
+
+def test_a_graph_whose_reader_of_crops_has_another_name_is_refused(variables: Mapping[str, np.ndarray]) -> None:
+    graph = renamed(frozen(variables), lambda name: "Split_7" if name == READER else name)
+    with pytest.raises(FormatError, match=r"frozen.pb has no node SecondStageFeatureExtractor/split, which reads"):
+        enter(graph, CONTEXT, "", None, Path("frozen.pb"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moved", [0, 1])
+def test_a_frozen_graph_is_verified_at_every_output(
+    variables: Mapping[str, np.ndarray], tmp_path: Path, moved: int
+) -> None:
+    bias = "SecondStageBoxPredictor/BoxEncodingPredictor/biases"
+    path = write(tmp_path / "frozen.pb", frozen(variables))
+    graph = write(tmp_path / "graph.pb", frozen({**variables, bias: variables[bias] + np.float32(moved)}))
+    report = verify(NAME, path, images=sample_paths()[:1], graph=graph).ports["torch"]
+    assert bool(report) == (moved == 0), str(report)
+    assert report.first_divergence is None or report.first_divergence.endpoint == BOXES
+    assert {row.endpoint for row in report.rows} >= {CROPPED, RPN_BOXES, RPN_SCORES, BOX_FEATURES, BOXES, CLASS_SCORES}
+    assert any("its proposals and crops are not compared" in note for note in report.notes)

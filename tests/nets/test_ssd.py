@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Mapping
@@ -12,9 +13,11 @@ import pytest
 import torch
 
 from helpers.checkpoints import Saver, seeded_variables, training_checkpoint
+from helpers.places import TESTS
 from helpers.variants import as_checkpoint
-from porter import load, verify
+from porter import endpoints, load, verify
 from porter.catalog.models import find_arch
+from porter.catalog.seeded_weights import probe_indices
 from porter.errors import PorterError
 from porter.mapping.description import describe
 from porter.mapping.head import Head
@@ -24,7 +27,9 @@ from porter.mapping.shapes import expected_shapes
 from porter.mapping.table import Table
 from porter.mapping.translate import Options, Translation, translate
 from porter.nets.build import build
+from porter.nets.features import feature_maps
 from porter.nets.ssd.design import BOX_ENCODINGS, BOXES, CLASS_SCORES, DETECTORS
+from porter.runners.golden import golden_images
 
 NAME = "ssd_mobilenet_v1"
 ARCH = find_arch(NAME)
@@ -76,6 +81,39 @@ def test_the_network_returns_the_maps_by_the_originals_names_and_raw_outputs(det
     assert (boxes, scores) == (BOX_ENCODINGS, CLASS_SCORES)
     assert found[boxes].shape == (2, COUNT, 4)
     assert found[scores].shape == (2, COUNT, 91)
+
+
+RECORDED = TESTS / "outputs/ssd_mobilenet_v1_300.npz"
+"""float64 values of 49 tensors of object_detection 2.8.0.post1, recorded by another program than golden/record.py.
+
+``endpoint:KEY`` are those at probe_indices(KEY, ...) of each sample image; ``places`` has each key's tensor as JSON.
+"""
+
+
+@pytest.mark.slow
+def test_every_tensor_of_another_record_is_an_endpoint(variables: Mapping[str, np.ndarray]) -> None:
+    """That record has the extra layers' epsilon as its proto stores it, in 32 bits; the backbone has the decimal."""
+    network = build(ARCH, "torch", ported(variables).as_checkpoint(as_checkpoint(variables)), dtype="float64")
+    for layer in network.extras.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.eps = float(np.float32(layer.eps))
+    found = endpoints(NAME, network, golden_images(300).astype(np.float64))
+    names = {endpoint.where["tf"]: endpoint.name for endpoint in Table.of(ARCH).endpoints}
+    with np.load(RECORDED) as recorded:
+        places = json.loads(str(recorded["places"]))
+        wants = {key: recorded[f"endpoint:{key}"] for key in places}
+    assert len(places) == 49
+    for key, want in wants.items():
+        flat = found[names[places[key].removesuffix(":0")]].reshape(len(want), -1)
+        got = flat[:, probe_indices(key, flat.shape[1], want.shape[1])]
+        assert np.abs(got - want).max() <= 4e-14 * want.std(), key  # 2.0e-14 at Conv2d_6_depthwise
+
+
+@pytest.mark.parametrize("detector", DETECTORS)
+def test_feature_maps_are_no_predictions(detector: str) -> None:
+    maps = [endpoint.name for endpoint in feature_maps(find_arch(f"ssd_{detector}")).values()]
+    assert len(maps) == 7
+    assert not any("Predictor" in name or "_1x1_" in name for name in maps)
 
 
 def test_the_last_extra_layers_are_narrower_than_in_other_ports() -> None:
@@ -140,12 +178,41 @@ def test_another_detector_is_refused_by_its_tensor(
 
 def test_a_frozen_graphs_anchors_are_no_weights(variables: Mapping[str, np.ndarray]) -> None:
     """The exporter's frozen graph has these constants beside the weights; one more of another scope is an error."""
-    anchors = {f"MultipleGridAnchorGenerator/Meshgrid/Const_{n}": np.zeros(4, np.float32) for n in range(3)}
+    anchors = {f"MultipleGridAnchorGenerator/Sqrt_{n}/x": np.zeros(6, np.float32) for n in range(3)}
+    anchors |= {"anchors": np.zeros((1917, 4), np.float32)}  # of export_tflite_ssd_graph.py
     found = ported({**variables, **anchors, "Postprocessor/Decode/Const": np.zeros(4, np.float32)})
-    assert (len(found.entries), len(found.ignored)) == (len(variables), 4)
+    assert (len(found.entries), found.ignored) == (len(variables), ())
+    assert (found.roles["anchor constant"], found.roles["post-processing constant"]) == (4, 1)
     assert sentence({**variables, **anchors}) == sentence(variables)
     with pytest.raises(PorterError, match="Other/Const"):
         ported({**variables, "Other/Const": np.zeros(4, np.float32)})
+
+
+def test_separable_box_predictors_are_another_detector(variables: Mapping[str, np.ndarray]) -> None:
+    """SSDLite's depthwise convolutions come before these predictors: to leave them out gives other boxes and scores."""
+    scopes = [
+        f"BoxPredictor_{n}/{what}_depthwise" for n in range(6) for what in ("BoxEncodingPredictor", "ClassPredictor")
+    ]
+    lite = {f"{scope}/depthwise_weights": np.zeros((3, 3, 8, 1), np.float32) for scope in scopes}
+    lite |= {f"{scope}/BatchNorm/beta": np.zeros(8, np.float32) for scope in scopes}
+    assert sentence({**variables, **lite}).startswith("contains MobileNet V1 1.0")
+    with pytest.raises(
+        PorterError, match="has 24 tensors beside its head that ssd_mobilenet_v1 does not have"
+    ) as raised:
+        ported({**variables, **lite})
+    assert "contains MobileNet V1 1.0" in str(raised.value)
+
+
+@pytest.mark.parametrize("average", ["auto", "ema"])
+def test_predictors_without_averages(variables: Mapping[str, np.ndarray], average: str) -> None:
+    """tensorflow/models#4407 and #5792: a detector whose box predictors were trained anew without averages."""
+    body = {f"{name}/ExponentialMovingAverage": x for name, x in variables.items() if not name.startswith("Box")}
+    given, options = as_checkpoint({**variables, **body}), Options(average=average)
+    if average == "ema":
+        with pytest.raises(PorterError, match="no moving average of 24 trainable variables"):
+            translate(given, ARCH, "tf", "torch", options)
+    else:
+        assert translate(given, ARCH, "tf", "torch", options).average == "raw"
 
 
 @pytest.mark.parametrize("classes", [2, 91])

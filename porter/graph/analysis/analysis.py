@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from functools import cached_property
 from typing import Any
 
-from porter.formats.roles import VARIABLE, roles
+from porter.formats.roles import UNTRAINED, VARIABLE, roles
 from porter.formats.tensorflow.dtypes import TYPES
 from porter.formats.tensorflow.graph_source import Signature, Source
 from porter.graph.analysis.blocks import Group
@@ -107,7 +107,8 @@ class Analysis:
 
     @cached_property
     def layers(self) -> list[Layer]:
-        return fold_layers(self.view, self.shapes, self.paths, self.all_variables)
+        weights = {n: variable for n, variable in self.all_variables.items() if self.roles.get(n) not in UNTRAINED}
+        return fold_layers(self.view, self.shapes, self.paths, weights)
 
     @cached_property
     def groups(self) -> list[Group]:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from porter.formats.roles import VARIABLE, roles
+from porter.formats.roles import UNTRAINED, VARIABLE, roles
 from porter.graph.analysis.control.inference import View
 from porter.graph.analysis.ends import find_ends
 from porter.graph.graph import VARIABLE_OPS, Graph
@@ -109,7 +109,8 @@ def _purposes(view: View, weights: set[str], train_ops: Iterable[str]) -> dict[s
         purpose = _purpose(node.op, node.name)
         if purpose:
             found[node.name] = purpose
-    found |= {name: OPTIMIZER for name, role in roles(weights).items() if role != VARIABLE and name in graph.nodes}
+    trained = {name for name, role in roles(weights).items() if role != VARIABLE and role not in UNTRAINED}
+    found |= {name: OPTIMIZER for name in trained if name in graph.nodes}
     found |= {name: OPTIMIZER for name in train_ops if name in graph.nodes}
     for name in graph.reached(name for name, purpose in found.items() if purpose == LOSSES):
         found.setdefault(name, LOSSES)
