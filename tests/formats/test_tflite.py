@@ -111,6 +111,20 @@ def test_scales_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     (tmp_path / "m.tflite").write_bytes(lite.packed([x], [y]))
     with pytest.raises(FormatError, match="w has 3 scales for the shape"):
         open_checkpoint(tmp_path / "m.tflite")
+    lite.graph.tensors[weights].quantization.scale = [0.5] * 4
+    lite.graph.tensors[weights].quantization.quantizedDimension = 9  # an axis that the tensor lacks
+    (tmp_path / "n.tflite").write_bytes(lite.packed([x], [y]))
+    with pytest.raises(FormatError, match="w has 4 scales for the shape"):
+        open_checkpoint(tmp_path / "n.tflite")
+
+
+def test_a_depthwise_kernel_of_another_form_keeps_it(tmp_path: Path) -> None:
+    lite = Lite()
+    x, y = lite.tensor("x", (1, 8, 8, 4)), lite.tensor("y", (1, 8, 8, 4))
+    kernel = lite.constant("w", np.ones((2, 3, 3, 4), np.float32))  # a whole depthwise kernel begins with 1
+    lite.add("DEPTHWISE_CONV_2D", [x, kernel], [y], "DepthwiseConv2DOptions", strideW=1, strideH=1, depthMultiplier=1)
+    (tmp_path / "m.tflite").write_bytes(lite.packed([x], [y]))
+    assert open_checkpoint(tmp_path / "m.tflite")["w"].shape == (2, 3, 3, 4)
 
 
 @pytest.mark.slow

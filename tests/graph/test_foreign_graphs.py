@@ -131,7 +131,11 @@ def test_tfjs_layers(made: SimpleNamespace, tmp_path: Path) -> None:
 
 
 def test_the_overview_of_a_keras_file_has_its_network(made: SimpleNamespace) -> None:
+    import keras
+
+    assert open_graph(made.folder / "m.h5").source.writer == f"Keras {keras.__version__}"
     found = inspect(made.folder / "m.keras")
+    assert found.as_dict()["network"]["writer"] == f"Keras {keras.__version__}"
     assert found.parameters == made.model.count_params()
     assert found.as_dict()["network"]["multiply_adds"] == made.source.multiply_adds
     assert found.as_dict()["kind"] == "checkpoint"
@@ -266,6 +270,14 @@ def test_a_layer_that_porter_does_not_know_has_the_files_weights() -> None:
     assert analysis.layers[0].kind == "Mine"
 
 
+def test_a_config_of_other_weights_than_the_files_says_so() -> None:
+    conv = layer("Conv2D", "c", ["x", 0, 0], filters=4, kernel_size=3)
+    assert network(config(IMAGE, conv), c__kernel=(3, 3, 3, 4)).source.notes == ()
+    assert network(config(IMAGE, conv), c__kernel=(3, 3, 3, 5)).source.notes == (
+        "The config and the weights do not fit: by the config, c/kernel is 3x3x3x4, and the file's is 3x3x3x5.",
+    )
+
+
 def test_keras_3_histories_and_flat_outputs() -> None:
     tensor = {"class_name": "__keras_tensor__", "config": {"shape": [None, 8, 8, 3], "keras_history": ["x", 0, 0]}}
     conv = layer("Conv2D", "c", filters=2, kernel_size=[1, 1], use_bias=False, activation="silu")
@@ -278,6 +290,7 @@ def test_keras_3_histories_and_flat_outputs() -> None:
 
 @pytest.mark.parametrize("made", [
     config(IMAGE, layer("ReLU", "a", ["b", 0, 0]), layer("ReLU", "b", ["a", 0, 0])),
+    config(IMAGE, layer("ReLU", "a") | {"inbound_nodes": [{"args": [{"class_name": "__teras_tensor__"}]}]}),
     config(IMAGE, layer("ReLU", "a", ["gone", 0, 0])),
     config(IMAGE, layer("Conv2D", "a", ["x", 0, 0], filters="many", kernel_size=3)),
     {"class_name": "Mine", "config": {"name": "mine", "units": 3}},

@@ -279,7 +279,7 @@ class Layout:
     def __init__(self, tensor: Tensor, kind: str = "", outputs: int | None = None) -> None:
         self.axes: tuple[int, ...] = ()
         self.shape = tensor.shape
-        if kind == "depthwise" and len(tensor.shape) == 4 and None not in tensor.shape:
+        if kind == "depthwise" and len(tensor.shape) == 4 and tensor.shape[0] == 1 and None not in tensor.shape:
             _, height, width, channels = (size or 0 for size in tensor.shape)
             inputs = outputs if outputs and channels % outputs == 0 else channels
             self.shape = (height, width, inputs, channels // max(inputs, 1))

@@ -19,7 +19,7 @@ from porter.formats.tensorflow.graph_source import Signature, Source
 from porter.graph.foreign.builder import FLOAT
 from porter.graph.foreign.keras_call import Call, ShapedBuilder
 from porter.graph.foreign.keras_layers import LAYERS, write_layer
-from porter.graph.shapes import Shape
+from porter.graph.shapes import Shape, shape_text
 
 _MODELS = ("Functional", "Model", "Sequential")
 _INPUT = "InputLayer"
@@ -162,6 +162,21 @@ class _Wiring:
         if self.unknown:
             kinds = ", ".join(dict.fromkeys(self.unknown.values()))
             yield f"porter does not know what {first_of('layer', tuple(self.unknown))} of class {kinds} computes."
+        for name, own in self._unlike():
+            yield (
+                f"The config and the weights do not fit: by the config, {name} is {shape_text(own)}, and the file's is "
+                f"{shape_text(self.stored[name])}."
+            )
+            return
+
+    def _unlike(self) -> Iterator[tuple[str, tuple[int | None, ...]]]:
+        """Yield the weights that have another shape in the file, with the shape by the config."""
+        shapes = {node.name: node.attr["shape"].shape for node in self.builder.graph.node if node.op == "VariableV2"}
+        for name, node in self.weights.items():
+            own = tuple(dim.size if dim.size >= 0 else None for dim in shapes[node].dim)
+            file = self.stored.get(name, own)
+            if len(own) != len(file) or any(a not in (None, b) for a, b in zip(own, file, strict=True)):
+                yield name, own
 
 
 def _count_layers(config: Any) -> int:
@@ -191,7 +206,10 @@ def _inbound(node: Any) -> list[_Tensor]:
     [layer, call, output, keywords], or a single one.
     """
     if isinstance(node, Mapping):
-        return list(_histories(node))
+        found = list(_histories(node))
+        if not found:
+            raise ValueError("a layer is called without a tensor")
+        return found
     return _references(node)
 
 
