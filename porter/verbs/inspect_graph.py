@@ -25,7 +25,8 @@ def inspect_graph(analysis: Analysis, depth: int | None = None) -> GraphInspecti
     shapes = {name: variable.shape for name, variable in analysis.variables.items()}
     rows = analysis.scopes(depth or scope_depth(shapes))
     scopes = [Scope(name, *row) for name, row in sorted(rows.items(), key=lambda item: natural(item[0]))]
-    known = recognised(shapes, analysis.source.path, _input_size(analysis), analysis)
+    stored = {analysis.stored_name(name): shape for name, shape in shapes.items()}
+    known = recognised(stored, analysis.source.path, _input_size(analysis), analysis)
     training = find_training(analysis)
     remedy = remedy_for(training, known, analysis) if training else ""
     return GraphInspection(analysis.source.path, analysis, tuple(scopes), known, training, remedy)

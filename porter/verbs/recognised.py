@@ -88,7 +88,9 @@ def _head(best: Match, analysis: Analysis | None) -> str:
     if not best.unknown:
         return ""
     unknown = set(best.unknown)
-    layers = [layer for layer in analysis.layers if unknown & set(layer.variables)] if analysis is not None else []
+    stored = analysis.stored_name if analysis is not None else str
+    layers = analysis.layers if analysis is not None else []
+    layers = [layer for layer in layers if unknown.intersection(map(stored, layer.variables))]
     if not layers:
         return f", and {plural(len(unknown), 'variable')} that it does not have"
     source = layers[0].inputs[0] if layers[0].inputs else None

@@ -158,9 +158,13 @@ class Analysis:
 
     def object_name(self, variable: str) -> str:
         """Return a variable's name in the SavedModel's object graph, or ''."""
+        return self.source.variable_names.get(self.stored_name(variable), "")
+
+    def stored_name(self, variable: str) -> str:
+        """Return a variable's name in the checkpoint: a SavedModel's graph may number it."""
         names = self.source.variable_names
         stem, _, number = variable.rpartition("_")
-        return names.get(variable) or (names.get(stem, "") if number.isdigit() else "")
+        return stem if variable not in names and number.isdigit() and stem in names else variable
 
     def scopes(self, depth: int) -> dict[str, tuple[int, int, int, int | None]]:
         """Return tensors, parameters, bytes and multiply-adds of each variable scope, cut to ``depth`` names.

@@ -25,7 +25,7 @@ _MODELS = ("Functional", "Model", "Sequential")
 _INPUT = "InputLayer"
 _CALLS, _ROOM = 16, 1000
 """How often an average layer may be called, and the layers that any network may have."""
-_MALFORMED = (LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
+_MALFORMED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
 _DTYPES = {"float16": 19, "float32": FLOAT, "float64": 2, "uint8": 4, "int32": 3, "int64": 9, "bool": 10, "string": 7}
 """TensorFlow's numbers of the dtypes of inputs."""
 

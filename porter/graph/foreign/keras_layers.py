@@ -346,7 +346,11 @@ _PASSING = (
     "Identity"
 ).split()
 """Layers that compute nothing outside of training."""
-_SAME = ("LayerNormalization", "GroupNormalization", "UnitNormalization", "ThresholdedReLU")
+_SAME = (
+    "LayerNormalization", "GroupNormalization", "UnitNormalization", "RMSNormalization",
+    "ThresholdedReLU", "LayerScale",
+)  # fmt: skip
+"""Layers whose output has the shape of their input."""
 
 LAYERS: dict[str, Callable[[Call], str]] = {
     "Conv2D": _conv, "Conv3D": _conv, "Convolution2D": _conv, "DepthwiseConv2D": _depthwise,

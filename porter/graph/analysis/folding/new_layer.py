@@ -74,6 +74,13 @@ def _activation(data: DataPath, layer: Layer, node: Node) -> None:
     layer.numbers |= slope(node)
 
 
+def _product(data: DataPath, layer: Layer, node: Node) -> None:
+    """Read a product with a matrix of weights, which is a dense layer over any leading axes."""
+    if len(node.inputs) == 2 and node.inputs[1] in data.weights(node):
+        layer.kind = "dense"
+        _window(data, layer, node)
+
+
 def _norm(data: DataPath, layer: Layer, node: Node) -> None:
     layer.norm, layer.epsilon = BATCH_NORM, epsilon(node)
     layer.activation = ACTIVATION_OPS.get(node.text("activation_mode"), "")
@@ -168,6 +175,7 @@ _DETAILS: Mapping[str, _Detail] = (
     dict.fromkeys(ACTIVATION_OPS, _activation)
     | dict.fromkeys(NORM_OPS, _norm)
     | dict.fromkeys((*CONVOLUTION_OPS, *POOL_OPS), _window)
+    | dict.fromkeys(("BatchMatMul", "BatchMatMulV2", "BatchMatMulV3"), _product)
     | dict.fromkeys(("Mul", "Add", "AddV2", "Sub", "RealDiv"), _arithmetic)
     | dict.fromkeys(("Pad", "PadV2", "MirrorPad"), _pad)
     | {"Mean": _mean, "SpaceToBatchND": _space_to_batch}
