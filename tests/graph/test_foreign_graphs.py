@@ -17,6 +17,7 @@ from porter.errors import FormatError, PorterError
 from porter.formats.checkpoint import Checkpoint
 from porter.formats.tensorflow.graph_source import graph_source
 from porter.graph.analysis.analysis import Analysis
+from porter.graph.analysis.describe import describe
 from porter.graph.foreign.keras import keras_source
 from porter.graph.foreign.open import read_source
 from porter.verbs.inspect import inspect, open_graph
@@ -320,12 +321,88 @@ def test_models_that_call_each_other_without_end_are_refused() -> None:
     ("Conv2D", [9, 9, 2], {"kernel_size": 3, "dilation_rate": 2, "filters": 4}, 5 * 5 * 4 * 9 * 2),
     # pytorch-OpCounter#37: 128 channels of one row
     ("Conv2D", [1, 128, 128], {"kernel_size": 3, "padding": "same", "filters": 128}, 128 * 128 * 9 * 128),
+    # keras-flops#18: recurrent layers, at each step
+    ("LSTM", [10, 8], {"units": 16}, 10 * 4 * 16 * (8 + 16)),
+    ("GRU", [10, 8], {"units": 16, "return_sequences": True}, 10 * 3 * 16 * (8 + 16)),
+    ("Bidirectional", [10, 8], {"layer": {"class_name": "SimpleRNN", "config": {"units": 5}}}, 2 * 10 * 5 * (8 + 5)),
+    # keras-flops#15: projections, scores, and the sum that these weigh
+    ("MultiHeadAttention", [10, 16], {"num_heads": 3, "key_dim": 2}, 4 * 10 * 16 * 6 + 2 * 10 * 10 * 6),
+    # Tensorflow-Keras-Model-Profiler#2: one axis
+    ("Conv1D", [600, 10], {"kernel_size": 3, "filters": 4}, 598 * 3 * 10 * 4),
+    ("Conv1D", [9, 2], {"kernel_size": 3, "filters": 4, "padding": "causal", "dilation_rate": 2}, 9 * 3 * 2 * 4),
+    ("SeparableConv1D", [9, 2], {"kernel_size": 3, "filters": 4}, 7 * (3 * 2 + 2 * 4)),
+    # tensorflow#30673
+    ("Conv3D", [5, 32, 32, 3], {"kernel_size": [3, 3, 3], "filters": 6}, 3 * 30 * 30 * 6 * 81),
+    # Tensorflow-Keras-Model-Profiler#6: ConvNeXt's dense layers over images
+    ("Dense", [7, 7, 96], {"units": 384}, 49 * 96 * 384),
 ])  # fmt: skip
 def test_products_that_other_counters_got_wrong(
     kind: str, shape: list[int], settings: dict[str, Any], products: int
 ) -> None:
     image = layer("InputLayer", "x", batch_input_shape=[None, *shape])
     assert network(config(image, layer(kind, "one", ["x", 0, 0], **settings))).multiply_adds == products
+
+
+def sequence_model(keras: Any) -> Any:
+    k = keras.layers
+    x = audio = keras.Input((24, 4), name="audio")
+    x = k.Conv1D(8, 5, strides=2, padding="same", activation="relu", name="conv")(x)
+    x = k.SeparableConv1D(8, 3, name="sep")(x)
+    x = k.MaxPooling1D(2, name="pool")(x)
+    x = k.MultiHeadAttention(2, 3, name="mha")(x, x)
+    x = k.Bidirectional(k.GRU(3, return_sequences=True, name="gru"), name="both")(x)
+    x = k.UpSampling1D(2, name="up")(x)
+    x = k.Cropping1D((1, 2), name="crop")(x)
+    x = k.LSTM(5, name="lstm")(x)
+    return keras.Model(audio, k.Dense(2, name="fc")(x), name="net")
+
+
+@pytest.mark.slow
+def test_layers_of_sequences_agree_with_tensorflows_graph_of_them(tf: Any, tmp_path: Path) -> None:
+    """Loops of TensorFlow's graph count their steps, and so do the layers of the config."""
+    import keras
+    from tensorboard.compat.proto.graph_pb2 import GraphDef
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    model = sequence_model(keras)
+    model.save(tmp_path / "m.keras")
+    concrete = tf.function(lambda x: model(x, training=False)).get_concrete_function(tf.TensorSpec((1, 24, 4)))
+    frozen = convert_variables_to_constants_v2(concrete).graph.as_graph_def()
+    source = Analysis(graph_source(tmp_path / "m.pb", GraphDef.FromString(frozen.SerializeToString())))
+    analysis = open_graph(tmp_path / "m.keras")
+    assert facts(analysis) == facts(source)
+    assert facts(analysis)[0] == model.count_params()
+    for layer_ in model.layers:
+        assert analysis.shapes.of(layer_.name) == (1, *layer_.output.shape[1:]), layer_.name
+    kinds = [layer.kind for layer in analysis.layers if layer.kind not in ("pool", "slice")]
+    assert kinds[:2] == ["conv", "separable"]
+    assert analysis.layers[0].kernel == source.layers[0].kernel == (5,)
+
+
+def test_an_einsum_counts_a_product_for_each_combination_of_its_indices() -> None:
+    """flops-counter.pytorch#105; with an ellipsis the work is unknown."""
+    from helpers.graphs import Maker, analysed
+
+    for equation, products in (("abc,cd->abd", 5 * 7 * 8 * 3), ("...c,cd->...d", None)):
+        make = Maker()
+        x = make.placeholder("x", 5, 7, 8)
+        make("Einsum", "e", x, make.weights("w", 8, 3), equation=equation)
+        assert analysed(make.graph).multiply_adds == products
+
+
+def test_a_recurrent_op_of_tensorflow_lite_counts_each_step(tmp_path: Path) -> None:
+    lite = Lite()
+    x, y = lite.tensor("x", (1, 10, 8)), lite.tensor("y", (1, 10, 16))
+    weights = [lite.constant(f"w{at}", np.zeros((16, 8), np.float32)) for at in range(4)]
+    weights += [lite.constant(f"r{at}", np.zeros((16, 16), np.float32)) for at in range(4)]
+    bias = [lite.constant(f"b{at}", np.zeros(16, np.float32)) for at in range(4)]
+    states = [lite.tensor("h", (1, 16)), lite.tensor("c", (1, 16))]
+    inputs = [x, *weights, -1, -1, -1, *bias, -1, -1, *states]
+    lite.add("UNIDIRECTIONAL_SEQUENCE_LSTM", inputs, [y], "UnidirectionalSequenceLSTMOptions")
+    (tmp_path / "m.tflite").write_bytes(lite.packed([x], [y]))
+    analysis = open_graph(tmp_path / "m.tflite")
+    assert analysis.multiply_adds == 10 * 4 * 16 * (8 + 16)
+    assert [describe(layer) for layer in analysis.layers] == ["rnn (LSTM cell, 10 steps)"]
 
 
 def test_weights_alone_have_no_network(tmp_path: Path) -> None:

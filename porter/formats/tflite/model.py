@@ -165,7 +165,9 @@ class _Reader:
         quantized = table.table(4)
         if quantized is not None:
             tensor.scales, tensor.zeros = quantized.array(2, "<f4"), quantized.array(3, "<i8")
-            tensor.axis, tensor.blockwise = quantized.number(6, "i"), quantized.number(4, "B") > 0
+            # Converters give biases the axis of their kernel.
+            tensor.axis = quantized.number(6, "i") if len(shape) != 1 else 0
+            tensor.blockwise = quantized.number(4, "B") > 0
         return tensor
 
     def _free(self, stored: str, scope: str, number: int) -> str:

@@ -74,6 +74,13 @@ class Call:
         shape = self.shape
         return shape[1 if self.channels_first else -1] if shape and len(shape) > 1 else None
 
+    @property
+    def space(self) -> Sequence[int | None]:
+        """The height and width of the first input. Raises TypeError if its shape is unknown."""
+        if self.shape is None:
+            raise TypeError("an input has no known shape")
+        return self.shape[2:] if self.channels_first else self.shape[1:-1]
+
     def sides(self, key: str, rank: int = 2, default: int = 1) -> tuple[int, ...]:
         """Return a setting of one integer, or of one for each axis. Raises TypeError, ValueError for anything else."""
         value = self.settings.get(key) or default
@@ -102,9 +109,12 @@ class Call:
 
     def opaque(self, shape: Shape = None, op: str = "") -> str:
         """Add an op without a shape rule, with all weights that the file has for the layer."""
+        return self.add_alike(op or self.kind, [*self.inputs, *self.stored_weights()], shape)
+
+    def stored_weights(self) -> list[str]:
+        """Return the graph's names of all weights that the file has for the layer."""
         own = [name for name in self.stored if name.startswith(f"{self.path}/")]
-        weights = [self.weight(name.removeprefix(f"{self.path}/"), self.stored[name]) for name in own]
-        return self.add_alike(op or self.kind, [*self.inputs, *weights], shape)
+        return [self.weight(name.removeprefix(f"{self.path}/"), self.stored[name]) for name in own]
 
     def add_alike(self, op: str, inputs: Sequence[str], shape: Shape) -> str:
         """Add an op without a shape rule, whose output has this ``shape``."""
