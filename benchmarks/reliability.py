@@ -192,7 +192,7 @@ def read_with_porter(path: Path, dialect: str = "tf") -> dict[str, Any]:
 
 
 def read_wiring_with_porter(path: Path) -> dict[str, Any]:
-    """Read the overview of the network that a config describes; porter's notes report what is odd about it."""
+    """Read the overview of the network that a config describes; porter's notes report faults in it."""
     from porter.verbs.inspect import inspect
     from porter.verbs.inspection import Inspection
 

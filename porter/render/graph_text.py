@@ -37,7 +37,7 @@ def show_graph(out: Console, result: GraphInspection, scopes: bool = False) -> N
         out.print()
         show_scopes(out, result.scopes, work=True)
     show_command(out, result.recognised)
-    _show_scope_command(out, result)
+    show_scope_command(out, analysis)
 
 
 def show_network(out: Console, analysis: Analysis) -> None:
@@ -58,17 +58,16 @@ def _show_analysis(out: Console, analysis: Analysis, known: Recognised | None = 
         _show_blocks(out, analysis)
 
 
-def _show_scope_command(out: Console, result: GraphInspection) -> None:
+def show_scope_command(out: Console, analysis: Analysis) -> None:
     """Print the command that shows the layers of the costliest block that repeats."""
-    groups = result.analysis.groups
-    repeated = [group for group in groups if group.times > 1 and len(group.layers) > 3 * group.times]
+    repeated = [group for group in analysis.groups if group.times > 1 and len(group.layers) > 3 * group.times]
     if repeated:
         # The second repeat, because a stage often starts with an unusual one.
         scope = max(repeated, key=lambda group: cost(group)[1] or 0).repeats()[1].name
         out.print()
-        chosen = result.analysis.source.chosen
+        chosen = analysis.source.chosen
         option = f" --{chosen[0]} {shell(chosen[1])}" if chosen else ""
-        command = f"port inspect {shell(str(result.path))}{option} --scope {shell(scope)}"
+        command = f"port inspect {shell(str(analysis.source.path))}{option} --scope {shell(scope)}"
         print_line(out, f"one block, layer by layer:  {as_called(printable(command))}")
 
 

@@ -65,12 +65,17 @@ def _fitting_size(sizes: set[int], analysis: Analysis) -> int | None:
     return found[0] if len(found) == 1 else None
 
 
-def of_checkpoint(checkpoint: Checkpoint, shapes: Mapping[str, tuple[int, ...]]) -> Recognised | None:
-    """Return the network that ``checkpoint`` is by its ``shapes``, or, without one, by what porter wrote about it."""
+def of_checkpoint(
+    checkpoint: Checkpoint, shapes: Mapping[str, tuple[int, ...]], size: int | None = None
+) -> Recognised | None:
+    """Return the network that ``checkpoint`` is by its ``shapes``, or, without one, by what porter wrote about it.
+
+    ``size`` is the height and width of its images, if the file has its network.
+    """
     facts = facts_of(checkpoint.place)
     name = str(facts.get("model"))
     arch = find_arch(name) if is_model(name) else None
-    found = recognised(shapes, checkpoint.path, arch.input_size if arch else None, None)
+    found = recognised(shapes, checkpoint.path, arch.input_size if arch else size, None)
     if found is not None:
         wrote = ", as porter wrote it" if arch is not None and arch.name in found.models else ""
         return replace(found, sentence=found.sentence + wrote)

@@ -85,7 +85,13 @@ def test_the_source_is_what_keras_counts(made: SimpleNamespace) -> None:
 
 @pytest.mark.parametrize("name", ["m.tflite", "m.keras", "m.h5"])
 def test_a_file_agrees_with_its_source(made: SimpleNamespace, name: str) -> None:
-    assert facts(open_graph(made.folder / name)) == facts(made.source)
+    analysis = open_graph(made.folder / name)
+    assert facts(analysis) == facts(made.source)
+    assert [analysis.dtype(end) for end in (*analysis.paths.inputs, *analysis.paths.outputs)] == ["float32"] * 2
+
+
+def test_a_tflite_file_says_which_tensorflow_converted_it(tf: Any, made: SimpleNamespace) -> None:
+    assert open_graph(made.folder / "m.tflite").source.writer == f"the converter of TensorFlow {tf.__version__}"
 
 
 def test_variables_without_values_count(made: SimpleNamespace) -> None:
@@ -120,7 +126,7 @@ def test_tfjs_graphs(made: SimpleNamespace, tmp_path: Path, dtype: str) -> None:
     path = write_tfjs_graph(tmp_path / "js", made.graph, signature, dtype, 1000)
     analysis = open_graph(path)
     assert facts(analysis) == facts(made.source)
-    assert analysis.source.writer == "1.15.0, converted by TensorFlow.js Converter v4.22.0"
+    assert analysis.source.writer == "TensorFlow 1.15.0, converted by TensorFlow.js Converter v4.22.0"
     assert analysis.paths.stated
     assert facts(open_graph(tmp_path / "js")) == facts(made.source)  # the folder
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from porter.formats.tflite.schema import CUSTOM, DTYPES, OPS
 _MOST = 400_000
 """Tensors and operators of the largest model that porter reads, as for TensorFlow's graphs."""
 _MOST_PARTS = 8
+_VERSION = re.compile(r"[\w.+-]{1,40}")
 _SLOT = re.compile(r":\d+$")
 _SEPARATORS = re.compile(r"[\s:^]+")
 
@@ -124,7 +126,22 @@ class _Reader:
             raise FormatError("it has no operators")
         _take_initial_values(subgraphs)
         calls = [self._call(table, subgraphs) for table in self.root.tables(7)]
-        return Model(self.path, self.data, subgraphs, calls, self.root.text(3).strip())
+        return Model(self.path, self.data, subgraphs, calls, self._converter() or self.root.text(3).strip())
+
+    def _converter(self) -> str:
+        """Return the TensorFlow whose converter wrote the file, '' if its metadata do not say so.
+
+        Source: tensorflow/compiler/mlir/lite/schema/conversion_metadata.fbs.
+        """
+        for entry in self.root.tables(6):
+            buffer = entry.number(1, "I")
+            if entry.text(0) == "CONVERSION_METADATA" and buffer < len(self.buffers):
+                start, size = self.buffers[buffer]
+                with suppress(FormatError):
+                    environment = Flatbuffer(self.data[start : start + size]).root().table(0)
+                    version = environment.text(0) if environment else ""
+                    return f"the converter of TensorFlow {version}" if _VERSION.fullmatch(version) else ""
+        return ""
 
     def _place(self, buffer: Table) -> tuple[int, int]:
         """Return where a buffer's bytes are: in the flatbuffer, or behind it in a large file."""

@@ -98,7 +98,10 @@ class Analysis:
     @cached_property
     def paths(self) -> Paths:
         outputs = self.signature.outputs.values() if self.signature else ()
-        return split_paths(self.view, self.shapes, self.all_variables.values(), outputs, self.source.train_ops)
+        rest = (signature for signature in self.source.signatures if signature is not self.signature)
+        others = [tensor for signature in rest for tensor in signature.outputs.values()]
+        variables = self.all_variables.values()
+        return split_paths(self.view, self.shapes, variables, outputs, self.source.train_ops, others)
 
     @cached_property
     def view(self) -> View:

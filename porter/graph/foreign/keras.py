@@ -16,8 +16,7 @@ from porter.errors import FormatError, PorterError, first_of
 from porter.formats.checkpoint import Checkpoint
 from porter.formats.open import open_checkpoint
 from porter.formats.tensorflow.graph_source import Signature, Source
-from porter.graph.foreign.builder import FLOAT
-from porter.graph.foreign.keras_call import Call, ShapedBuilder
+from porter.graph.foreign.keras_call import Call, ShapedBuilder, dtype_of
 from porter.graph.foreign.keras_layers import LAYERS, write_layer
 from porter.graph.shapes import Shape, shape_text
 
@@ -26,8 +25,6 @@ _INPUT = "InputLayer"
 _CALLS, _ROOM = 16, 1000
 """How often an average layer may be called, and the layers that any network may have."""
 _MALFORMED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
-_DTYPES = {"float16": 19, "float32": FLOAT, "float64": 2, "uint8": 4, "int32": 3, "int64": 9, "bool": 10, "string": 7}
-"""TensorFlow's numbers of the dtypes of inputs."""
 
 
 def read_keras_graph(path: Path) -> Source:
@@ -129,8 +126,7 @@ class _Wiring:
         if given is None and layer.settings.get("input_shape"):
             given = [None, *layer.settings["input_shape"]]
         shape = built if given is None else tuple(None if side is None else int(side) for side in given)
-        dtype = layer.settings.get("dtype")
-        return self.builder.placeholder(name, shape, _DTYPES.get(dtype, FLOAT) if isinstance(dtype, str) else FLOAT)
+        return self.builder.placeholder(name, shape, dtype_of(layer.settings))
 
     def _call(self, layer: _Layer, call: int, path: str, tensors: dict[_Tensor, str]) -> None:
         """Add one call of a layer, unless its output was given from outside."""
