@@ -8,7 +8,7 @@ from rich.console import Console
 
 from porter.files.called import as_called
 from porter.graph.analysis.analysis import Analysis
-from porter.graph.analysis.blocks import Group, cost, widths
+from porter.graph.analysis.blocks import FEW, Group, cost, widths
 from porter.graph.analysis.compare_repeats import list_layers
 from porter.graph.analysis.describe import describe
 from porter.graph.analysis.joins import JOINS
@@ -20,8 +20,6 @@ from porter.verbs.inspect import GraphInspection, shell
 from porter.verbs.inspection import Recognised
 
 MOST_BLOCKS = 60
-LISTED = 4
-"""A block with at most this many layers is shown as a list of them."""
 
 
 def show_graph(out: Console, result: GraphInspection, scopes: bool = False) -> None:
@@ -91,7 +89,7 @@ def _what(group: Group) -> str:
     """Return the layers of a small block, the number of a large block's, or how often a block repeats."""
     if group.times == 1:
         layers = group.blocks[0].layers
-        if len(layers) > LISTED:
+        if len(layers) > FEW:
             return f"{len(layers)} layers"
         return printable(_one(layers[0]) if len(layers) == 1 else list_layers(layers))
     channels = ", ".join(str(width) for width in widths(group) if width is not None)

@@ -169,6 +169,26 @@ def test_numbers_in_names_hide_no_layer_that_does_not_repeat() -> None:
     assert not any("3x3 …" in name for name, _ in kernels)
 
 
+def test_a_block_that_does_not_repeat_says_what_it_is_made_of() -> None:
+    """SPADE's residual block has three norms, each of convolutions of the segmentation map."""
+    make = Maker()
+    image = make.placeholder("x", 1, 16, 16, 4)
+    stem = x = make.conv("stem", image, 7, 7, 4, 4)
+    ends = []
+    for at in (1, 2, 3):
+        scope = f"resblock/spade_{at}"
+        shared = make("Relu", f"{scope}/relu", make.conv(f"{scope}/shared", image, 5, 5, 4, 4))
+        gamma, beta = (make.conv(f"{scope}/{name}", shared, 5, 5, 4, 4) for name in ("gamma", "beta"))
+        ends.append(make("AddV2", f"{scope}/add", make("Mul", f"{scope}/mul", stem, gamma), beta))
+    x = make.conv("resblock/conv", make("AddN", "resblock/sum", *ends), 3, 3, 4, 4)
+    for at, side in enumerate((1, 2, 4, 6, 7, 8, 9, 10, 11)):  # the block is no whole network
+        x = make.conv(f"tail_{'abcdefghi'[at]}", x, side, side, 4, 4)
+    (group,) = [group for group in analysed(make.graph).groups if group.name == "resblock"]
+    assert group.differences == [
+        "made of 3 blocks like spade_1 (conv 5x5 relu, 2 conv 5x5, multiply, add), add, conv 3x3",
+    ]
+
+
 def test_a_frozen_five_piece_batch_norm_is_folded_with_its_epsilon() -> None:
     make = Maker()
     x = make.conv("conv", make.placeholder("input", -1, 8, 8, 3), 3, 3, 3, 4, stride=2)

@@ -10,14 +10,12 @@ import itertools
 from collections import Counter
 from collections.abc import Sequence
 
-from porter.graph.analysis.blocks import Block, Group
-from porter.graph.analysis.compare_repeats import compare_repeats
+from porter.graph.analysis.blocks import FEW, Block, Group
+from porter.graph.analysis.compare_repeats import compare_repeats, describe_block, similar
 from porter.graph.analysis.joins import joins
 from porter.graph.analysis.layers import Layer
 from porter.graph.analysis.numbered_names import numbered
 
-SIMILAR = 0.6
-"""Two blocks count as repeats if they share this part of their layers, counted as multisets."""
 _MOSTLY = 0.6
 """The repeats inside a block replace it if they are this part of its layers."""
 _NETWORK = 0.7
@@ -61,8 +59,16 @@ def find_blocks(layers: Sequence[Layer]) -> list[Group]:
     inner = _inside(_scope_tree(layers))
     groups = _groups(inner) if inner.children else [Group([inner])] if inner.layers else []
     for group in groups:
+        if group.times == 1 and len(group.layers) > FEW:
+            group.differences.append(_parts(group.blocks[0]))
         group.differences += joins(group)
     return groups
+
+
+def _parts(block: Block) -> str:
+    """Return a remark on the layers of a block that does not repeat."""
+    kind, colon, layers = describe_block(block).rpartition(": ")
+    return f"{kind}, made of {layers}" if colon else f"made of {layers}"
 
 
 def _inside(block: Block) -> Block:
@@ -206,19 +212,11 @@ def _classes(blocks: list[Block]) -> list[int]:
         labels = block.labels
         key = tuple(sorted(labels.items()))
         if key not in known:
-            known[key] = next((at for at, other in enumerate(kinds) if _similar(labels, other)), len(kinds))
+            known[key] = next((at for at, other in enumerate(kinds) if similar(labels, other)), len(kinds))
             if known[key] == len(kinds):
                 kinds.append(labels)
         found.append(known[key])
     return found
-
-
-def _similar(labels: Counter[str], other: Counter[str]) -> bool:
-    size, other_size = labels.total(), other.total()
-    if size <= 2 or other_size <= 2:
-        return False
-    shared = (labels & other).total()
-    return shared >= SIMILAR * (size + other_size - shared)
 
 
 def _best_period(classes: list[int], at: int, flat: bool) -> tuple[int, int]:
