@@ -154,7 +154,7 @@ def test_numbers_in_names_make_blocks_where_there_are_no_scopes() -> None:
 
 
 def test_numbers_in_names_hide_no_layer_that_does_not_repeat() -> None:
-    """PSPNet's pyramid stands in the last of its numbered scopes; a kernel's size is no number of a block."""
+    """PSPNet's pyramid stands in the last of its numbered scopes; a kernel's size does not number a block."""
     body = [
         f"{layer}:conv5_{at}{name}"
         for at in (1, 2, 3)

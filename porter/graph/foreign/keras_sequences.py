@@ -41,8 +41,8 @@ def _written(call: Call, kind: str, settings: Mapping[str, Any], ways: int, wide
         for leaf, rows in (("kernel", shape[-1] if shape else None), ("recurrent_kernel", units)):
             weights.append(cell.weight(leaf, (rows, GATES[kind] * units)))
         if settings.get("use_bias", True):
-            rows = (2,) if kind == "GRU" and settings.get("reset_after", True) else ()
-            weights.append(cell.weight("bias", (*rows, GATES[kind] * units)))
+            twice = (2,) if kind == "GRU" and settings.get("reset_after", True) else ()
+            weights.append(cell.weight("bias", (*twice, GATES[kind] * units)))
     each = ways * GATES[kind] * units * ((shape[-1] or 0) + units) if shape else 0
     found = call.add(kind, [call.inputs[0], *weights], each=each, ways=ways)
     call.builder.record(result)

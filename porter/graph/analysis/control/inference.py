@@ -51,7 +51,7 @@ class View:
 
 _PASSES = "IdentityN"
 _VIEWED = ("Enter", "RefEnter", "Merge", "RefMerge", _PASSES)
-"""The ops without one of which inference runs the file's own graph."""
+"""Inference runs the own graph of a file that has none of these ops."""
 
 
 def inference_view(graph: Graph, shapes: Shapes) -> View:
