@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import io
 import json
 import os
 import random
@@ -29,6 +30,7 @@ import select
 import subprocess
 import sys
 import tempfile
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -162,6 +164,16 @@ def write_tfjs(folder: Path) -> Path:
     return folder / "model.json"
 
 
+def saved_by_keras(name: str) -> Callable[[Path], Path]:
+    def write(folder: Path) -> Path:
+        from porter.verbs.load import load
+
+        load(MODEL, "keras").save(folder / name)
+        return folder / name
+
+    return write
+
+
 # Readers: each returns tensors, or bytes, by name.
 
 SUSPICIOUS: list[str] = []
@@ -177,6 +189,17 @@ def read_with_porter(path: Path, dialect: str = "tf") -> dict[str, Any]:
     found = {name: entry.load() for name, entry in translation.entries.items()}
     SUSPICIOUS.extend(translation.suspicious.values())
     return found
+
+
+def read_wiring_with_porter(path: Path) -> dict[str, Any]:
+    """Read the overview of the network that a config describes; porter's notes report faults in it."""
+    from porter.verbs.inspect import inspect
+    from porter.verbs.inspection import Inspection
+
+    found = inspect(path)
+    assert isinstance(found, Inspection)
+    SUSPICIOUS.extend([*found.notes, *(found.network.source.notes if found.network else ())])
+    return {"network": json.dumps(found.as_dict()["network"] | {"path": ""} if found.network else None)}
 
 
 def read_events_with_porter(path: Path) -> dict[str, Any]:
@@ -262,6 +285,13 @@ def read_with_keras(path: Path) -> dict[str, Any]:
     return {variable.path: variable.numpy() for variable in model.weights}
 
 
+def read_wiring_with_keras(path: Path) -> dict[str, Any]:
+    import keras
+
+    model = keras.models.load_model(path, compile=False)
+    return {"model": model.to_json(), "outputs": repr([(layer.name, layer.output.shape) for layer in model.layers])}
+
+
 def read_events_with_tensorboard(path: Path) -> dict[str, Any]:
     from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
@@ -273,6 +303,7 @@ READERS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "porter from torch": lambda path: read_with_porter(path, "torch"),
     "porter from keras": lambda path: read_with_porter(path, "keras"),
     "porter's events": read_events_with_porter,
+    "porter's overview": read_wiring_with_porter,
     "TensorFlow": read_with_tensorflow,
     "torch.load, weights only": read_with_torch,
     "numpy": read_with_numpy,
@@ -281,6 +312,7 @@ READERS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "TensorFlow's interpreter": read_with_interpreter,
     "numpy, as TensorFlow.js": read_shard_with_numpy,
     "Keras": read_with_keras,
+    "Keras' load_model": read_wiring_with_keras,
     "tensorboard": read_events_with_tensorboard,
 }
 
@@ -288,7 +320,8 @@ READERS: dict[str, Callable[[Path], dict[str, Any]]] = {
 class Form(NamedTuple):
     """A format: its writer, its readers, and the file to damage.
 
-    ``checked`` formats have checksums. ``forged`` damage has a checksum that fits, as malice would write it.
+    ``checked`` formats have checksums. ``forge`` flips a bit of one part, with checksums that fit, as malice would
+    write it; such a form is not cut.
     """
 
     name: str
@@ -297,7 +330,7 @@ class Form(NamedTuple):
     peer: str
     checked: bool = True
     damaged: Callable[[Path], Path] = lambda path: path
-    forged: bool = False
+    forge: Callable[[bytes, int], bytes] | None = None
 
 
 def _index(prefix: Path) -> Path:
@@ -312,9 +345,48 @@ def _shard_js(model: Path) -> Path:
     return model.with_name("group1-shard1of1.bin")
 
 
+def forge_index(whole: bytes, bit: int) -> bytes:
+    """Return an index with one bit flipped in its only block of entries, and with a checksum that fits."""
+    from porter.formats.tensorflow.crc import masked_crc32c
+    from porter.formats.tensorflow.sstable import FOOTER, Table
+
+    table = Table(whole)
+    ((offset, size),) = [block for _, block in table._blocks]
+    damaged = bytearray(_flipped(whole, 8 * offset + bit % (8 * size)))
+    end = offset + size + 1  # the checksum covers the byte that states the compression too
+    damaged[end : end + 4] = masked_crc32c(bytes(damaged[offset:end])).to_bytes(4, "little")
+    return bytes(damaged[: len(whole) - FOOTER]) + whole[-FOOTER:]
+
+
+def forge_archive(whole: bytes, bit: int) -> bytes:
+    """Return a .keras archive with one bit of its config flipped, and with a checksum that fits."""
+    forged = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(whole)) as archive, zipfile.ZipFile(forged, "w") as written:
+        for name in archive.namelist():
+            raw = archive.read(name)
+            written.writestr(name, _flipped(raw, bit % (8 * len(raw))) if name == "config.json" else raw)
+    return forged.getvalue()
+
+
+def flip_config(whole: bytes, bit: int) -> bytes:
+    """Return an .h5 file with one bit of its config flipped; HDF5 has no checksum of attributes."""
+    import h5py
+
+    with h5py.File(io.BytesIO(whole)) as file:
+        config = str(file.attrs["model_config"]).encode()
+    return _flipped(whole, 8 * whole.index(config) + bit % (8 * len(config)))
+
+
+def _flipped(raw: bytes, bit: int) -> bytes:
+    found = bytearray(raw)
+    found[bit // 8] ^= 1 << bit % 8
+    return bytes(found)
+
+
+WIRING = ("porter's overview", "Keras' load_model")
 FORMS = (
     Form("V2 index", write_v2, "porter", "TensorFlow", damaged=_index),
-    Form("V2 index, checksum forged", write_v2, "porter", "TensorFlow", damaged=_index, forged=True),
+    Form("V2 index, checksum forged", write_v2, "porter", "TensorFlow", damaged=_index, forge=forge_index),
     Form("V2 data", write_v2, "porter", "TensorFlow", damaged=_shard),
     Form("V1", write_v1, "porter", "TensorFlow"),
     Form("event file", write_events, "porter's events", "tensorboard"),
@@ -322,8 +394,10 @@ FORMS = (
     Form(".npz", write_npz, "porter", "numpy"),
     Form(".npz of tensornets", write_tensornets, "porter", "numpy"),
     Form(".keras", ported("keras", "model.keras"), "porter from keras", "Keras"),
+    Form(".keras, config", saved_by_keras("model.keras"), *WIRING, checked=False, forge=forge_archive),
     Form(".weights.h5", ported("keras", "model.weights.h5"), "porter from keras", "Keras", checked=False),
     Form(".h5", ported("keras", "model.h5"), "porter from keras", "Keras", checked=False),
+    Form(".h5, config", saved_by_keras("model.h5"), *WIRING, checked=False, forge=flip_config),
     Form(".safetensors", ported("torch", "model.safetensors"), "porter from torch", "safetensors", checked=False),
     Form("frozen graph", write_frozen, "porter", "TensorFlow's GraphDef", checked=False),
     Form(".tflite", write_tflite, "porter", "TensorFlow's interpreter", checked=False),
@@ -332,31 +406,14 @@ FORMS = (
 )
 
 
-def forge(whole: bytes, bit: int) -> bytes:
-    """Return an index with one bit flipped in its only block of entries, and with a checksum that fits."""
-    from porter.formats.tensorflow.crc import masked_crc32c
-    from porter.formats.tensorflow.sstable import FOOTER, Table
-
-    table = Table(whole)
-    ((offset, size),) = [block for _, block in table._blocks]
-    damaged = bytearray(whole)
-    damaged[offset + bit // 8 % size] ^= 1 << bit % 8
-    end = offset + size + 1  # the checksum covers the byte that states the compression too
-    damaged[end : end + 4] = masked_crc32c(bytes(damaged[offset:end])).to_bytes(4, "little")
-    return bytes(damaged[: len(whole) - FOOTER]) + whole[-FOOTER:]
-
-
-def damages(whole: bytes, flips: int, cuts: int, forged: bool = False) -> Iterator[tuple[str, bytes]]:
+def damages(
+    whole: bytes, flips: int, cuts: int, forge: Callable[[bytes, int], bytes] | None = None
+) -> Iterator[tuple[str, bytes]]:
     """Yield each damage, as ``bit N`` or ``cut at N``, with the damaged bytes."""
     noise = random.Random(SEED)
     for bit in noise.sample(range(8 * len(whole)), flips):
-        if forged:
-            yield f"bit {bit}", forge(whole, bit)
-            continue
-        damaged = bytearray(whole)
-        damaged[bit // 8] ^= 1 << bit % 8
-        yield f"bit {bit}", bytes(damaged)
-    if not forged:
+        yield f"bit {bit}", (forge or _flipped)(whole, bit)
+    if forge is None:
         for size in noise.sample(range(len(whole)), cuts):
             yield f"cut at {size}", whole[:size]
 
@@ -434,7 +491,7 @@ def drill(form: Form, reader: str, folder: Path, flips: int, cuts: int) -> tuple
         honest = one.read(opened)
         if not honest.startswith("read"):
             raise RuntimeError(f"{reader} does not read a whole {form.name}: {honest}")
-        for what, damaged in damages(whole, flips, cuts, form.forged):
+        for what, damaged in damages(whole, flips, cuts, form.forge):
             path.unlink()  # the reader may still map the older file into memory
             path.write_bytes(damaged)
             answer = one.read(opened)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 
 from porter.errors import plural
-from porter.render.graph_text import show_network
+from porter.render.graph_text import show_network, show_scope_command
 from porter.render.overview_text import show_command, show_recognised, show_scopes
 from porter.render.text import fact, print_line, printable
 from porter.verbs.inspect import Inspection
@@ -28,3 +28,5 @@ def show_checkpoint(out: Console, result: Inspection, scopes: bool = False) -> N
     if result.network is not None:
         show_network(out, result.network)
     show_command(out, result.recognised)
+    if result.network is not None:
+        show_scope_command(out, result.network)

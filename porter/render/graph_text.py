@@ -8,7 +8,7 @@ from rich.console import Console
 
 from porter.files.called import as_called
 from porter.graph.analysis.analysis import Analysis
-from porter.graph.analysis.blocks import Group, cost, widths
+from porter.graph.analysis.blocks import FEW, Group, cost, widths
 from porter.graph.analysis.compare_repeats import list_layers
 from porter.graph.analysis.describe import describe
 from porter.graph.analysis.joins import JOINS
@@ -20,8 +20,6 @@ from porter.verbs.inspect import GraphInspection, shell
 from porter.verbs.inspection import Recognised
 
 MOST_BLOCKS = 60
-LISTED = 4
-"""A block with at most this many layers is shown as a list of them."""
 
 
 def show_graph(out: Console, result: GraphInspection, scopes: bool = False) -> None:
@@ -37,7 +35,7 @@ def show_graph(out: Console, result: GraphInspection, scopes: bool = False) -> N
         out.print()
         show_scopes(out, result.scopes, work=True)
     show_command(out, result.recognised)
-    _show_scope_command(out, result)
+    show_scope_command(out, analysis)
 
 
 def show_network(out: Console, analysis: Analysis) -> None:
@@ -58,17 +56,16 @@ def _show_analysis(out: Console, analysis: Analysis, known: Recognised | None = 
         _show_blocks(out, analysis)
 
 
-def _show_scope_command(out: Console, result: GraphInspection) -> None:
+def show_scope_command(out: Console, analysis: Analysis) -> None:
     """Print the command that shows the layers of the costliest block that repeats."""
-    groups = result.analysis.groups
-    repeated = [group for group in groups if group.times > 1 and len(group.layers) > 3 * group.times]
+    repeated = [group for group in analysis.groups if group.times > 1 and len(group.layers) > 3 * group.times]
     if repeated:
         # The second repeat, because a stage often starts with an unusual one.
         scope = max(repeated, key=lambda group: cost(group)[1] or 0).repeats()[1].name
         out.print()
-        chosen = result.analysis.source.chosen
+        chosen = analysis.source.chosen
         option = f" --{chosen[0]} {shell(chosen[1])}" if chosen else ""
-        command = f"port inspect {shell(str(result.path))}{option} --scope {shell(scope)}"
+        command = f"port inspect {shell(str(analysis.source.path))}{option} --scope {shell(scope)}"
         print_line(out, f"one block, layer by layer:  {as_called(printable(command))}")
 
 
@@ -92,7 +89,7 @@ def _what(group: Group) -> str:
     """Return the layers of a small block, the number of a large block's, or how often a block repeats."""
     if group.times == 1:
         layers = group.blocks[0].layers
-        if len(layers) > LISTED:
+        if len(layers) > FEW:
             return f"{len(layers)} layers"
         return printable(_one(layers[0]) if len(layers) == 1 else list_layers(layers))
     channels = ", ".join(str(width) for width in widths(group) if width is not None)

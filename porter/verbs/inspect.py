@@ -127,7 +127,7 @@ def draft(path: str | Path, *, tag: str | None = None, graph: int | None = None)
     logits = None
     if identify(path).kind.holds in ("graph", "events"):
         analysis = open_graph(path, tag=tag, graph=graph)
-        shapes: dict[str, Any] = {name: variable.shape for name, variable in analysis.variables.items()}
+        shapes: dict[str, Any] = {analysis.stored_name(n): variable.shape for n, variable in analysis.variables.items()}
         heads, logits = _classifier(analysis)
     else:
         _refuse_choices(path, tag=tag, graph=graph)
@@ -144,4 +144,4 @@ def _classifier(analysis: Analysis) -> tuple[list[str], str | None]:
     last = next((layer for layer in reversed(analysis.layers) if layer.variables), None)
     if last is None:
         return [], next(iter(analysis.paths.outputs), None)
-    return last.variables, nodes[softmax[-1]].inputs[0].node if softmax else last.end
+    return list(map(analysis.stored_name, last.variables)), nodes[softmax[-1]].inputs[0].node if softmax else last.end

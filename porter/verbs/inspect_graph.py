@@ -12,7 +12,7 @@ from porter.formats.checkpoint import Checkpoint
 from porter.graph.shapes import Shape, shape_text
 from porter.verbs.inspect_checkpoint import natural, scope_depth
 from porter.verbs.inspection import GraphInspection, Inspection, LogsInspection, Scope
-from porter.verbs.recognised import recognised, remedy_for
+from porter.verbs.recognised import of_checkpoint, recognised, remedy_for
 
 if TYPE_CHECKING:
     from porter.graph.analysis.analysis import Analysis
@@ -25,7 +25,8 @@ def inspect_graph(analysis: Analysis, depth: int | None = None) -> GraphInspecti
     shapes = {name: variable.shape for name, variable in analysis.variables.items()}
     rows = analysis.scopes(depth or scope_depth(shapes))
     scopes = [Scope(name, *row) for name, row in sorted(rows.items(), key=lambda item: natural(item[0]))]
-    known = recognised(shapes, analysis.source.path, _input_size(analysis), analysis)
+    stored = {analysis.stored_name(name): shape for name, shape in shapes.items()}
+    known = recognised(stored, analysis.source.path, _input_size(analysis), analysis)
     training = find_training(analysis)
     remedy = remedy_for(training, known, analysis) if training else ""
     return GraphInspection(analysis.source.path, analysis, tuple(scopes), known, training, remedy)
@@ -46,7 +47,9 @@ def with_network(result: Inspection, checkpoint: Checkpoint, size: int | None) -
     except FormatError as error:
         said = str(error).removeprefix(f"{checkpoint.path} ")
         return replace(result, notes=(*result.notes, f"the config {said.partition(': name ')[0]}"))
-    return replace(result, network=sized(Analysis(source, size)))
+    network = sized(Analysis(source, size))
+    known = of_checkpoint(checkpoint, result.shapes, _input_size(network))
+    return replace(result, network=network, recognised=known)
 
 
 def inspect_logs(path: Path, depth: int | None, size: int | None, graph: int | None = None) -> LogsInspection:

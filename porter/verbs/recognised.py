@@ -65,12 +65,17 @@ def _fitting_size(sizes: set[int], analysis: Analysis) -> int | None:
     return found[0] if len(found) == 1 else None
 
 
-def of_checkpoint(checkpoint: Checkpoint, shapes: Mapping[str, tuple[int, ...]]) -> Recognised | None:
-    """Return the network that ``checkpoint`` is by its ``shapes``, or, without one, by what porter wrote about it."""
+def of_checkpoint(
+    checkpoint: Checkpoint, shapes: Mapping[str, tuple[int, ...]], size: int | None = None
+) -> Recognised | None:
+    """Return the network that ``checkpoint`` is by its ``shapes``, or, without one, by what porter wrote about it.
+
+    ``size`` is the height and width of its images, if the file has its network.
+    """
     facts = facts_of(checkpoint.place)
     name = str(facts.get("model"))
     arch = find_arch(name) if is_model(name) else None
-    found = recognised(shapes, checkpoint.path, arch.input_size if arch else None, None)
+    found = recognised(shapes, checkpoint.path, arch.input_size if arch else size, None)
     if found is not None:
         wrote = ", as porter wrote it" if arch is not None and arch.name in found.models else ""
         return replace(found, sentence=found.sentence + wrote)
@@ -88,7 +93,9 @@ def _head(best: Match, analysis: Analysis | None) -> str:
     if not best.unknown:
         return ""
     unknown = set(best.unknown)
-    layers = [layer for layer in analysis.layers if unknown & set(layer.variables)] if analysis is not None else []
+    stored = analysis.stored_name if analysis is not None else str
+    layers = analysis.layers if analysis is not None else []
+    layers = [layer for layer in layers if unknown.intersection(map(stored, layer.variables))]
     if not layers:
         return f", and {plural(len(unknown), 'variable')} that it does not have"
     source = layers[0].inputs[0] if layers[0].inputs else None

@@ -42,7 +42,7 @@ def test_300_flips_and_50_cuts_are_refused_or_harmless(tf: Any, tmp_path: Path, 
     found, told = drill(name, tmp_path, 300, 50)
     bad = [line for line in told if line.split()[0] not in ("refused", "identical")]
     assert not bad
-    assert found.total() == (300 if FORMS[name].forged else 350)
+    assert found.total() == (300 if FORMS[name].forge else 350)
     assert found["refused"] > 200
 
 
@@ -68,7 +68,7 @@ def test_the_pages_table_is_the_drills() -> None:
     for name, reader, tries, *counts in rows:
         form = FORMS[name]
         refused, identical, told, silent, crash, hang = map(int, counts)
-        assert refused + identical + told + silent + crash + hang == int(tries) == (300 if form.forged else 350)
+        assert refused + identical + told + silent + crash + hang == int(tries) == (300 if form.forge else 350)
         if reader == "porter":
             assert crash + hang == 0
             assert not form.checked or told + silent == 0

@@ -76,3 +76,12 @@ def test_no_file_outside_the_folder_is_read(tmp_path: Path, name: str) -> None:
 def test_a_folder_of_shards_is_its_manifest(tmp_path: Path) -> None:
     manifest(tmp_path)
     assert open_checkpoint(tmp_path)["conv1/bias"].shape == (4,)
+
+
+def test_a_number_that_no_attribute_can_hold_is_refused(tmp_path: Path) -> None:
+    """Python reads Infinity as a number of JSON, and protobuf raises OverflowError for it."""
+    node = {"name": "x", "op": "Placeholder", "attr": {"n": {"i": "@"}}}
+    text = json.dumps({"modelTopology": {"node": [node]}, "weightsManifest": write_shards(tmp_path, WEIGHTS)})
+    (tmp_path / "model.json").write_text(text.replace('"@"', "Infinity"))
+    with pytest.raises(FormatError, match="holds no whole graph"):
+        open_checkpoint(tmp_path / "model.json")

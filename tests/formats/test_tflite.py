@@ -111,6 +111,31 @@ def test_scales_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     (tmp_path / "m.tflite").write_bytes(lite.packed([x], [y]))
     with pytest.raises(FormatError, match="w has 3 scales for the shape"):
         open_checkpoint(tmp_path / "m.tflite")
+    lite.graph.tensors[weights].shape = [1, 4]
+    lite.graph.tensors[weights].quantization.scale = [0.5] * 4
+    lite.graph.tensors[weights].quantization.quantizedDimension = 9  # an axis that the tensor lacks
+    (tmp_path / "n.tflite").write_bytes(lite.packed([x], [y]))
+    with pytest.raises(FormatError, match="w has 4 scales for the shape"):
+        open_checkpoint(tmp_path / "n.tflite")
+
+
+def test_scales_of_a_vector_belong_to_its_only_axis(tmp_path: Path) -> None:
+    """tflite-micro#2680: a converter gave biases the quantized dimension of their kernels, 3."""
+    lite = Lite()
+    x, y = lite.tensor("x", (1, 3)), lite.tensor("y", (1, 3))
+    bias = lite.scaled("b", np.array([2, 2, 2], np.int32), [0.5, 1, 2], [0, 0, 0], axis=3)
+    lite.add("ADD", [x, bias], [y], "AddOptions")
+    (tmp_path / "m.tflite").write_bytes(lite.packed([x], [y]))
+    assert open_checkpoint(tmp_path / "m.tflite")["b"].tolist() == [1, 2, 4]
+
+
+def test_a_depthwise_kernel_of_another_form_keeps_it(tmp_path: Path) -> None:
+    lite = Lite()
+    x, y = lite.tensor("x", (1, 8, 8, 4)), lite.tensor("y", (1, 8, 8, 4))
+    kernel = lite.constant("w", np.ones((2, 3, 3, 4), np.float32))  # a whole depthwise kernel begins with 1
+    lite.add("DEPTHWISE_CONV_2D", [x, kernel], [y], "DepthwiseConv2DOptions", strideW=1, strideH=1, depthMultiplier=1)
+    (tmp_path / "m.tflite").write_bytes(lite.packed([x], [y]))
+    assert open_checkpoint(tmp_path / "m.tflite")["w"].shape == (2, 3, 3, 4)
 
 
 @pytest.mark.slow

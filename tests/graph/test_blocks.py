@@ -113,6 +113,82 @@ def test_flat_names_like_those_of_keras_are_separated() -> None:
 
 
 # ---- layers
+def flat(*layers: str) -> list[tuple[str, int]]:
+    """Return the blocks of a chain without scopes: `c3:name` is a 3x3 convolution, `+:name` adds the third last."""
+    make = Maker()
+    found = [make.placeholder("x", 1, 32, 32, 4)] * 3
+    for layer in layers:
+        op, _, name = layer.partition(":")
+        if op == "+":
+            found.append(make("AddV2", name, found[-1], found[-3]))
+        elif op == "p":
+            found.append(make("MaxPool", name, found[-1], ksize=[1, 2, 2, 1], strides=[1, 1, 1, 1], padding="SAME"))
+        else:
+            side = int(op[1:])
+            kernel = make.weights(f"{name}/weights", side, side, 4, 4)
+            found.append(make("Conv2D", name, found[-1], kernel, strides=[1] * 4, padding="SAME"))
+    return blocks(analysed(make.graph))
+
+
+def test_numbers_in_names_make_blocks_where_there_are_no_scopes() -> None:
+    """Keras' MobileNet V2, of whose blocks some add and some do not, its ResNet with stages, and its VGG."""
+    mobile = [[f"c1:block_{at}_expand", f"c3:block_{at}_depthwise", f"c1:block_{at}_project"] for at in range(1, 7)]
+    for at in (2, 5, 6):
+        mobile[at - 1].append(f"+:block_{at}_add")
+    layers = [layer for block in mobile for layer in block]
+    assert flat("c7:stem", *layers, "c1:head") == [("stem", 1), ("block_1 … block_6", 6), ("head", 1)]
+    resnet = [
+        f"{layer}:conv{stage}_block{at}_{name}"
+        for stage in (2, 3)
+        for at in (1, 2, 3)
+        for layer, name in (*((("c5", "0_conv"),) if at == 1 else ()), ("c1", "1_conv"), ("c3", "2_conv"), ("+", "add"))
+    ]
+    found = flat("c7:conv1_conv", "p:pool1_pool", *resnet)
+    assert found[2:] == [("conv2_block1 … conv2_block3", 3), ("conv3_block1 … conv3_block3", 3)]
+    vgg = [
+        f"{layer}:block{stage}_{name}"
+        for stage in (1, 2, 3)
+        for layer, name in (("c3", "conv1"), ("c3", "conv2"), ("c3", "conv3"), ("p", "pool"))
+    ]
+    assert flat(*vgg, "c1:head") == [("block1 … block3", 3), ("head", 1)]
+
+
+def test_numbers_in_names_hide_no_layer_that_does_not_repeat() -> None:
+    """PSPNet's pyramid stands in the last of its numbered scopes; a kernel's size does not number a block."""
+    body = [
+        f"{layer}:conv5_{at}{name}"
+        for at in (1, 2, 3)
+        for layer, name in (("c1", "_reduce"), ("c3", "_3x3"), ("+", ""))
+    ]
+    pyramid = [f"{layer}:conv5_3_pool{at}{name}" for at in (1, 2) for layer, name in (("p", ""), ("c1", "_conv"))]
+    found = flat(*body, *pyramid, "c3:conv5_4", "c1:conv6")
+    assert found[0][1] == 3
+    assert found[-2:] == [("conv5_4", 1), ("conv6", 1)]
+    assert len(found) > 3
+    kernels = flat("c3:bn_sep_3x3_1", "c3:bn_sep_3x3_2", "c5:bn_sep_5x5_1", "c5:bn_sep_5x5_2")
+    assert not any("3x3 …" in name for name, _ in kernels)
+
+
+def test_a_block_that_does_not_repeat_says_what_it_is_made_of() -> None:
+    """SPADE's residual block has three norms, each of convolutions of the segmentation map."""
+    make = Maker()
+    image = make.placeholder("x", 1, 16, 16, 4)
+    stem = x = make.conv("stem", image, 7, 7, 4, 4)
+    ends = []
+    for at in (1, 2, 3):
+        scope = f"resblock/spade_{at}"
+        shared = make("Relu", f"{scope}/relu", make.conv(f"{scope}/shared", image, 5, 5, 4, 4))
+        gamma, beta = (make.conv(f"{scope}/{name}", shared, 5, 5, 4, 4) for name in ("gamma", "beta"))
+        ends.append(make("AddV2", f"{scope}/add", make("Mul", f"{scope}/mul", stem, gamma), beta))
+    x = make.conv("resblock/conv", make("AddN", "resblock/sum", *ends), 3, 3, 4, 4)
+    for at, side in enumerate((1, 2, 4, 6, 7, 8, 9, 10, 11)):  # the block is no whole network
+        x = make.conv(f"tail_{'abcdefghi'[at]}", x, side, side, 4, 4)
+    (group,) = [group for group in analysed(make.graph).groups if group.name == "resblock"]
+    assert group.differences == [
+        "made of 3 blocks like spade_1 (conv 5x5 relu, 2 conv 5x5, multiply, add), add, conv 3x3",
+    ]
+
+
 def test_a_frozen_five_piece_batch_norm_is_folded_with_its_epsilon() -> None:
     make = Maker()
     x = make.conv("conv", make.placeholder("input", -1, 8, 8, 3), 3, 3, 3, 4, stride=2)

@@ -46,6 +46,8 @@ F = np.float32
      "in [0, 1], which the graph takes to [-1, 1]: it subtracts 0.5, multiplies by 2"),
     ([("Sub", MEANS)],
      "in [0, 255], which the graph takes to [-123.68, 151.06]: it subtracts 123.68, 116.78, 103.94"),
+    ([("Mul", F(1 / 255)), ("AddV2", F(0))],
+     "in [0, 255], which the graph takes to [0, 1]: it multiplies by 0.00392157"),
     ([("Sub", F([0.485, 0.456, 0.406])), ("RealDiv", STD)],
      "in [0, 1], which the graph takes to [-2.12, 2.64]: it subtracts 0.485, 0.456, 0.406, divides by 0.229, 0.224, "
      "0.225"),
@@ -54,6 +56,18 @@ F = np.float32
 ])  # fmt: skip
 def test_the_range_follows_from_the_steps(steps: Steps, said: str) -> None:
     assert read(steps).sentence == said
+
+
+def test_a_divisor_may_be_the_root_of_a_variance() -> None:
+    """Keras' Normalization stores variances."""
+    builder = GraphBuilder()
+    centred = builder.add("sub", "Sub", [builder.placeholder("image", (1, 8, 8, 3)), builder.constant("mean", MEANS)])
+    root = builder.add("root", "Sqrt", [builder.constant("variance", (255 * STD) ** 2)])
+    at = builder.add("div", "RealDiv", [centred, root])
+    builder.add("conv", "Conv2D", [at, builder.variable("w", (3, 3, 3, 4))], strides=[1] * 4, padding="SAME")
+    found = first_steps(Analysis(graph_source(Path("m.pb"), builder.graph)))
+    assert found is not None
+    assert found.gives == pytest.approx((-2.12, 2.64), abs=0.01)
 
 
 def test_integers_are_pixels() -> None:

@@ -17,6 +17,7 @@ from porter.errors import FormatError, PorterError
 from porter.formats.checkpoint import Checkpoint
 from porter.formats.tensorflow.graph_source import graph_source
 from porter.graph.analysis.analysis import Analysis
+from porter.graph.analysis.describe import describe
 from porter.graph.foreign.keras import keras_source
 from porter.graph.foreign.open import read_source
 from porter.verbs.inspect import inspect, open_graph
@@ -84,7 +85,13 @@ def test_the_source_is_what_keras_counts(made: SimpleNamespace) -> None:
 
 @pytest.mark.parametrize("name", ["m.tflite", "m.keras", "m.h5"])
 def test_a_file_agrees_with_its_source(made: SimpleNamespace, name: str) -> None:
-    assert facts(open_graph(made.folder / name)) == facts(made.source)
+    analysis = open_graph(made.folder / name)
+    assert facts(analysis) == facts(made.source)
+    assert [analysis.dtype(end) for end in (*analysis.paths.inputs, *analysis.paths.outputs)] == ["float32"] * 2
+
+
+def test_a_tflite_file_says_which_tensorflow_converted_it(tf: Any, made: SimpleNamespace) -> None:
+    assert open_graph(made.folder / "m.tflite").source.writer == f"the converter of TensorFlow {tf.__version__}"
 
 
 def test_variables_without_values_count(made: SimpleNamespace) -> None:
@@ -119,7 +126,7 @@ def test_tfjs_graphs(made: SimpleNamespace, tmp_path: Path, dtype: str) -> None:
     path = write_tfjs_graph(tmp_path / "js", made.graph, signature, dtype, 1000)
     analysis = open_graph(path)
     assert facts(analysis) == facts(made.source)
-    assert analysis.source.writer == "1.15.0, converted by TensorFlow.js Converter v4.22.0"
+    assert analysis.source.writer == "TensorFlow 1.15.0, converted by TensorFlow.js Converter v4.22.0"
     assert analysis.paths.stated
     assert facts(open_graph(tmp_path / "js")) == facts(made.source)  # the folder
 
@@ -131,7 +138,11 @@ def test_tfjs_layers(made: SimpleNamespace, tmp_path: Path) -> None:
 
 
 def test_the_overview_of_a_keras_file_has_its_network(made: SimpleNamespace) -> None:
+    import keras
+
+    assert open_graph(made.folder / "m.h5").source.writer == f"Keras {keras.__version__}"
     found = inspect(made.folder / "m.keras")
+    assert found.as_dict()["network"]["writer"] == f"Keras {keras.__version__}"
     assert found.parameters == made.model.count_params()
     assert found.as_dict()["network"]["multiply_adds"] == made.source.multiply_adds
     assert found.as_dict()["kind"] == "checkpoint"
@@ -266,6 +277,14 @@ def test_a_layer_that_porter_does_not_know_has_the_files_weights() -> None:
     assert analysis.layers[0].kind == "Mine"
 
 
+def test_a_config_of_other_weights_than_the_files_says_so() -> None:
+    conv = layer("Conv2D", "c", ["x", 0, 0], filters=4, kernel_size=3)
+    assert network(config(IMAGE, conv), c__kernel=(3, 3, 3, 4)).source.notes == ()
+    assert network(config(IMAGE, conv), c__kernel=(3, 3, 3, 5)).source.notes == (
+        "The config and the weights do not fit: by the config, c/kernel is 3x3x3x4, and the file's is 3x3x3x5.",
+    )
+
+
 def test_keras_3_histories_and_flat_outputs() -> None:
     tensor = {"class_name": "__keras_tensor__", "config": {"shape": [None, 8, 8, 3], "keras_history": ["x", 0, 0]}}
     conv = layer("Conv2D", "c", filters=2, kernel_size=[1, 1], use_bias=False, activation="silu")
@@ -278,6 +297,7 @@ def test_keras_3_histories_and_flat_outputs() -> None:
 
 @pytest.mark.parametrize("made", [
     config(IMAGE, layer("ReLU", "a", ["b", 0, 0]), layer("ReLU", "b", ["a", 0, 0])),
+    config(IMAGE, layer("ReLU", "a") | {"inbound_nodes": [{"args": [{"class_name": "__teras_tensor__"}]}]}),
     config(IMAGE, layer("ReLU", "a", ["gone", 0, 0])),
     config(IMAGE, layer("Conv2D", "a", ["x", 0, 0], filters="many", kernel_size=3)),
     {"class_name": "Mine", "config": {"name": "mine", "units": 3}},
@@ -307,12 +327,88 @@ def test_models_that_call_each_other_without_end_are_refused() -> None:
     ("Conv2D", [9, 9, 2], {"kernel_size": 3, "dilation_rate": 2, "filters": 4}, 5 * 5 * 4 * 9 * 2),
     # pytorch-OpCounter#37: 128 channels of one row
     ("Conv2D", [1, 128, 128], {"kernel_size": 3, "padding": "same", "filters": 128}, 128 * 128 * 9 * 128),
+    # keras-flops#18: recurrent layers, at each step
+    ("LSTM", [10, 8], {"units": 16}, 10 * 4 * 16 * (8 + 16)),
+    ("GRU", [10, 8], {"units": 16, "return_sequences": True}, 10 * 3 * 16 * (8 + 16)),
+    ("Bidirectional", [10, 8], {"layer": {"class_name": "SimpleRNN", "config": {"units": 5}}}, 2 * 10 * 5 * (8 + 5)),
+    # keras-flops#15: projections, scores, and the sum that these weigh
+    ("MultiHeadAttention", [10, 16], {"num_heads": 3, "key_dim": 2}, 4 * 10 * 16 * 6 + 2 * 10 * 10 * 6),
+    # Tensorflow-Keras-Model-Profiler#2: one axis
+    ("Conv1D", [600, 10], {"kernel_size": 3, "filters": 4}, 598 * 3 * 10 * 4),
+    ("Conv1D", [9, 2], {"kernel_size": 3, "filters": 4, "padding": "causal", "dilation_rate": 2}, 9 * 3 * 2 * 4),
+    ("SeparableConv1D", [9, 2], {"kernel_size": 3, "filters": 4}, 7 * (3 * 2 + 2 * 4)),
+    # tensorflow#30673
+    ("Conv3D", [5, 32, 32, 3], {"kernel_size": [3, 3, 3], "filters": 6}, 3 * 30 * 30 * 6 * 81),
+    # Tensorflow-Keras-Model-Profiler#6: ConvNeXt's dense layers over images
+    ("Dense", [7, 7, 96], {"units": 384}, 49 * 96 * 384),
 ])  # fmt: skip
 def test_products_that_other_counters_got_wrong(
     kind: str, shape: list[int], settings: dict[str, Any], products: int
 ) -> None:
     image = layer("InputLayer", "x", batch_input_shape=[None, *shape])
     assert network(config(image, layer(kind, "one", ["x", 0, 0], **settings))).multiply_adds == products
+
+
+def sequence_model(keras: Any) -> Any:
+    k = keras.layers
+    x = audio = keras.Input((24, 4), name="audio")
+    x = k.Conv1D(8, 5, strides=2, padding="same", activation="relu", name="conv")(x)
+    x = k.SeparableConv1D(8, 3, name="sep")(x)
+    x = k.MaxPooling1D(2, name="pool")(x)
+    x = k.MultiHeadAttention(2, 3, name="mha")(x, x)
+    x = k.Bidirectional(k.GRU(3, return_sequences=True, name="gru"), name="both")(x)
+    x = k.UpSampling1D(2, name="up")(x)
+    x = k.Cropping1D((1, 2), name="crop")(x)
+    x = k.LSTM(5, name="lstm")(x)
+    return keras.Model(audio, k.Dense(2, name="fc")(x), name="net")
+
+
+@pytest.mark.slow
+def test_layers_of_sequences_agree_with_tensorflows_graph_of_them(tf: Any, tmp_path: Path) -> None:
+    """Loops of TensorFlow's graph count their steps, and so do the layers of the config."""
+    import keras
+    from tensorboard.compat.proto.graph_pb2 import GraphDef
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    model = sequence_model(keras)
+    model.save(tmp_path / "m.keras")
+    concrete = tf.function(lambda x: model(x, training=False)).get_concrete_function(tf.TensorSpec((1, 24, 4)))
+    frozen = convert_variables_to_constants_v2(concrete).graph.as_graph_def()
+    source = Analysis(graph_source(tmp_path / "m.pb", GraphDef.FromString(frozen.SerializeToString())))
+    analysis = open_graph(tmp_path / "m.keras")
+    assert facts(analysis) == facts(source)
+    assert facts(analysis)[0] == model.count_params()
+    for layer_ in model.layers:
+        assert analysis.shapes.of(layer_.name) == (1, *layer_.output.shape[1:]), layer_.name
+    kinds = [layer.kind for layer in analysis.layers if layer.kind not in ("pool", "slice")]
+    assert kinds[:2] == ["conv", "separable"]
+    assert analysis.layers[0].kernel == source.layers[0].kernel == (5,)
+
+
+def test_an_einsum_counts_a_product_for_each_combination_of_its_indices() -> None:
+    """flops-counter.pytorch#105; with an ellipsis the work is unknown."""
+    from helpers.graphs import Maker, analysed
+
+    for equation, products in (("abc,cd->abd", 5 * 7 * 8 * 3), ("...c,cd->...d", None)):
+        make = Maker()
+        x = make.placeholder("x", 5, 7, 8)
+        make("Einsum", "e", x, make.weights("w", 8, 3), equation=equation)
+        assert analysed(make.graph).multiply_adds == products
+
+
+def test_a_recurrent_op_of_tensorflow_lite_counts_each_step(tmp_path: Path) -> None:
+    lite = Lite()
+    x, y = lite.tensor("x", (1, 10, 8)), lite.tensor("y", (1, 10, 16))
+    weights = [lite.constant(f"w{at}", np.zeros((16, 8), np.float32)) for at in range(4)]
+    weights += [lite.constant(f"r{at}", np.zeros((16, 16), np.float32)) for at in range(4)]
+    bias = [lite.constant(f"b{at}", np.zeros(16, np.float32)) for at in range(4)]
+    states = [lite.tensor("h", (1, 16)), lite.tensor("c", (1, 16))]
+    inputs = [x, *weights, -1, -1, -1, *bias, -1, -1, *states]
+    lite.add("UNIDIRECTIONAL_SEQUENCE_LSTM", inputs, [y], "UnidirectionalSequenceLSTMOptions")
+    (tmp_path / "m.tflite").write_bytes(lite.packed([x], [y]))
+    analysis = open_graph(tmp_path / "m.tflite")
+    assert analysis.multiply_adds == 10 * 4 * 16 * (8 + 16)
+    assert [describe(layer) for layer in analysis.layers] == ["rnn (LSTM cell, 10 steps)"]
 
 
 def test_weights_alone_have_no_network(tmp_path: Path) -> None:

@@ -45,6 +45,11 @@ def _squeeze_excite(tf: Any, x: Any, hard: bool) -> Any:
     return x * (tf.nn.relu6(outer + 3) * (1 / 6) if hard else tf.sigmoid(outer))
 
 
+def _passed(tf: Any, *tensors: Any) -> Any:
+    """Stand IdentityN around tensors as tf.custom_gradient does, twice."""
+    return tf.raw_ops.IdentityN(input=tf.raw_ops.IdentityN(input=tensors))[0]
+
+
 def _dropout_by_hand(tf: Any, x: Any) -> Any:  # tf.nn.dropout of TensorFlow 1.12
     keep = tf.constant(0.8)
     return x / keep * tf.floor(keep + tf.random.uniform(tf.shape(x)))
@@ -57,6 +62,8 @@ ACTIVATIONS: dict[str, tuple[Build, str]] = {
     "relu6 by minimum": (lambda tf, x: tf.minimum(tf.maximum(x, 0.0), 6.0), "relu6"),
     "relu6 by relu": (lambda tf, x: tf.minimum(tf.nn.relu(x), 6.0), "relu6"),
     "swish": (lambda tf, x: x * tf.sigmoid(x), "swish"),
+    "swish of one": (lambda tf, x: x * tf.sigmoid(np.float32(1) * x), "swish"),  # tf.nn.silu
+    "swish with a gradient of its own": (lambda tf, x: _passed(tf, x * tf.sigmoid(x), x), "swish"),
     "hard swish": (lambda tf, x: x * tf.nn.relu6(x + 3) / 6, "hard swish"),
     "hard swish of parts": (lambda tf, x: x * (tf.minimum(tf.maximum(x + 3, 0.0), 6.0) * 0.16667), "hard swish"),
     "hard sigmoid": (lambda tf, x: tf.nn.relu6(x + 3) / 6, "hard sigmoid"),
@@ -138,6 +145,43 @@ def test_an_idiom_whose_inside_others_read_stays_in_parts(built: Any) -> None:
         return tf.concat([tf.maximum(scaled, x), scaled], 3)
 
     assert [layer.kind for layer in built(case).layers] == ["conv", "multiply", "maximum", "concat"]
+
+
+def test_what_only_passes_tensors_on_belongs_to_the_layer_in_front(built: Any) -> None:
+    analysis = built(lambda tf, x: tf.nn.relu(_passed(tf, x * tf.sigmoid(x), x)))
+    assert [layer.label for layer in analysis.layers] == ["conv 3x3 swish", "relu"]
+    assert not any("IdentityN" in name for name in analysis.paths.aside)
+    assert sum(name.startswith("IdentityN") for name in analysis.layers[0].nodes) == 2
+
+
+def test_a_gate_whose_kernel_is_a_vector_is_no_squeeze_excite() -> None:
+    make = Maker()
+    x = make.placeholder("x", 1, 8, 8, 3)
+    pooled = make("Mean", "pool", x, make.ints("axes", 1, 2), keep_dims=True)
+    inner = make("Relu", "relu", make("MatMul", "first", pooled, make.weights("w", 3)))
+    make("Mul", "out", x, make("Sigmoid", "gate", make("MatMul", "second", inner, make.weights("v", 3))))
+    assert "squeeze-excite" not in [layer.kind for layer in analysed(make.graph).layers]
+
+
+def test_nodes_that_pass_on_each_other_end() -> None:
+    make = Maker()
+    make.placeholder("x", 1, 8, 8, 3)
+    make("IdentityN", "a", "b")
+    make("IdentityN", "b", "a")
+    make("Add", "sum", "x", "a")
+    assert [layer.kind for layer in analysed(make.graph).layers] != []
+
+
+@pytest.mark.parametrize("shape", [(1,), (1, 1, 1, 1)])
+def test_the_bias_of_one_channel_is_a_bias(shape: tuple[int, ...]) -> None:
+    """Keras 3 adds a bias as a map of one value; a heat map has one channel, and a scalar is arithmetic."""
+    make = Maker()
+    conv = make.conv("heat", make.placeholder("x", 1, 8, 8, 3), 3, 3, 3, 1)
+    make("Sigmoid", "heat/Sigmoid", make("AddV2", "heat/add", conv, make.weights("heat/bias", *shape)))
+    assert [describe(layer) for layer in analysed(make.graph).layers] == ["conv 3x3 3->1 + bias + sigmoid"]
+    make.graph.node[3].attr["value"].tensor.tensor_shape.Clear()
+    assert make.graph.node[3].name == "heat/bias"
+    assert [layer.kind for layer in analysed(make.graph).layers] == ["conv", "add"]
 
 
 def test_every_pattern_is_a_term_of_the_table() -> None:

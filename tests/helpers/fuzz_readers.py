@@ -256,8 +256,39 @@ def overview(path: Path) -> None:
     overview_dict(open_graph(path))
 
 
+SEQUENCE = {
+    "class_name": "Sequential",
+    "config": {
+        "name": "net",
+        "layers": [
+            {"class_name": "InputLayer", "config": {"name": "x", "batch_shape": [None, 16, 4], "dtype": "float32"}},
+            {"class_name": "Conv1D", "config": {"name": "c", "filters": 8, "kernel_size": [3], "padding": "causal"}},
+            {"class_name": "Bidirectional", "config": {"name": "b", "merge_mode": "concat", "layer": {
+             "class_name": "GRU", "config": {"name": "g", "units": 4, "return_sequences": True}}}},
+            {"class_name": "MultiHeadAttention", "config": {"name": "a", "num_heads": 2, "key_dim": 3}},
+            {"class_name": "MaxPooling1D", "config": {"name": "p", "pool_size": [2]}},
+            {"class_name": "Cropping1D", "config": {"name": "r", "cropping": [1, 0]}},
+            {"class_name": "LSTM", "config": {"name": "l", "units": 4}},
+            {"class_name": "Dense", "config": {"name": "d", "units": 2, "activation": "swish"}},
+        ],
+    },
+}  # fmt: skip
+
+
+def wiring_seeds() -> list[bytes]:
+    return [json.dumps(config).encode() for config in (WIRED, SEQUENCE)]
+
+
 def read_wiring(_: Path, raw: bytes) -> None:
     overview(write("m.keras", zip_of(**{"config.json": raw, "model.weights.h5": h5_seeds()[0]})))
+
+
+def read_wiring_of_h5(_: Path, raw: bytes) -> None:
+    import h5py
+
+    with h5py.File(write("m.h5", h5_seeds()[1]), "a") as file:
+        file.attrs["model_config"] = np.bytes_(raw)
+    overview(folder() / "m.h5")
 
 
 def lite_seeds() -> list[bytes]:
@@ -381,6 +412,37 @@ def graph_seeds() -> list[bytes]:
     return [graph.SerializeToString(), raw, tables.number(1, 1) + tables.message(2, raw)]
 
 
+def saved_seeds() -> list[bytes]:
+    """Return a SavedModel whose signature names its output, and one with two graphs and two signatures."""
+    from tensorboard.compat.proto.meta_graph_pb2 import MetaGraphDef
+
+    meta = MetaGraphDef(graph_def=graph_of())
+    meta.meta_info_def.tags.append("serve")
+    meta.meta_info_def.tensorflow_version = "2.15.0"
+    for name, end in (("serving_default", "call"), ("features", "add")):
+        signature = meta.signature_def[name]
+        signature.inputs["x"].name, signature.outputs["contour"].name = "image:0", f"{end}:0"
+    one = tables.message(2, meta.SerializeToString())
+    meta.meta_info_def.tags.append("train")
+    return [tables.number(1, 1) + one, tables.number(1, 1) + one + tables.message(2, meta.SerializeToString())]
+
+
+def in_a_folder(*marks: str) -> Callable[[Path, bytes], object]:
+    """Return a reader of a SavedModel's folder with these files beside it."""
+
+    def read(_: Path, raw: bytes) -> None:
+        import porter
+
+        name = "-".join(["saved", *marks])
+        (folder() / name).mkdir(exist_ok=True)
+        for mark in marks:
+            (folder() / name / mark).write_bytes(b"\x08\x03")
+        write(f"{name}/saved_model.pb", raw)
+        porter.inspect(folder() / name).as_dict()
+
+    return read
+
+
 def loop_seeds() -> list[bytes]:
     """Return a graph whose While runs three steps, and whose If a placeholder decides."""
     graph = graph_of()
@@ -499,7 +561,8 @@ TARGETS = {
     "pickle": Target(pickle_seeds, read_pickle),
     "h5": Target(h5_seeds, as_file("m.h5")),
     "keras config": Target(lambda: [CONFIG], read_keras_config),
-    "keras wiring": Target(lambda: [json.dumps(WIRED).encode()], read_wiring),
+    "keras wiring": Target(wiring_seeds, read_wiring),
+    "keras wiring in h5": Target(wiring_seeds, read_wiring_of_h5),
     "tflite": Target(lite_seeds, read_lite),
     "tfjs": Target(tfjs_seeds, read_tfjs),
     "safetensors": Target(safetensors_seeds, as_file("m.safetensors")),
@@ -507,6 +570,8 @@ TARGETS = {
     "digests under their seal": Target(lambda: [sealed_header()], read_sealed_header),
     "record under its seal": Target(lambda: [sealed_record()], read_sealed_record),
     "graph": Target(graph_seeds, read_graph),
+    "saved model": Target(saved_seeds, in_a_folder()),
+    "hub module": Target(saved_seeds, in_a_folder("tfhub_module.pb")),
     "loops and conditions": Target(loop_seeds, read_graph),
     "graph as text": Target(text_seeds, read_text),
     "events": Target(event_seeds, read_events),

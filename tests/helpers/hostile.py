@@ -190,6 +190,38 @@ def keras(config: str) -> Callable[[Path], None]:
     return write
 
 
+def models_in_models() -> str:
+    """Return a config of forty models that call each other twice: a trillion layers."""
+    image = {"class_name": "InputLayer", "name": "x", "config": {"name": "x", "batch_input_shape": [None, 8, 8, 3]}}
+    made: dict[str, Any] = {"class_name": "ReLU", "config": {"name": "m"}}
+    for _ in range(40):
+        calls = [[["x", 0, 0, {}]], [["m", 0, 0, {}]]]
+        layers = [image | {"inbound_nodes": []}, made | {"name": "m", "inbound_nodes": calls}]
+        ends = {"input_layers": [["x", 0, 0]], "output_layers": [["m", 1, 0]]}
+        made = {"class_name": "Functional", "config": {"name": "m", "layers": layers, **ends}}
+    return json.dumps(made)
+
+
+def h5_models(path: Path) -> None:
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        file.attrs["model_config"] = models_in_models().encode()
+        file.attrs["layer_names"] = [b"m"]
+        file.create_group("m").attrs["weight_names"] = []
+
+
+def hub_module(write: Callable[[Path], None]) -> Callable[[Path], None]:
+    """Return a writer of a TF-Hub module's folder with the graph that ``write`` writes."""
+
+    def module(path: Path) -> None:
+        path.mkdir()
+        (path / "tfhub_module.pb").write_bytes(b"\x08\x03")
+        write(path / "saved_model.pb")
+
+    return module
+
+
 def h5_lambda(path: Path) -> None:
     import h5py
 
@@ -441,6 +473,10 @@ CORPUS = (
     Hostile("lambda.keras", keras(json.dumps(LAMBDA)), "its layer run is a Lambda"),
     Hostile("nested.keras", keras("[" * 200_000), "is not a whole .keras file"),
     Hostile("lambda.h5", h5_lambda, "its layer run is a Lambda"),
+    Hostile("calls.keras", keras(models_in_models()), "its models are called too often in each other", "network"),
+    Hostile("calls.h5", h5_models, "its models are called too often in each other", "network"),
+    Hostile("calls.json", lambda p: tfjs(tfjs_weight(), json.loads(models_in_models()))(p),
+            "its models are called too often in each other", "network"),
     Hostile("external-link.h5", h5(h5_external_link), "which porter does not follow"),
     Hostile("external-storage.h5", h5(h5_external_storage), "its values lie in another file"),
     Hostile("virtual.h5", h5(h5_virtual), "is a virtual dataset"),
@@ -452,6 +488,8 @@ CORPUS = (
     Hostile("pyfunc.pb", graph_on_the_way("PyFunc"), "PyFunc at payload", "verify"),
     Hostile("main-op", saved_model, "the nodes that payload needs, which TensorFlow runs when it loads", "verify"),
     Hostile("nested.pb", lambda p: p.write_bytes(nested(20_000)), "is not a whole TensorFlow graph"),
+    Hostile("nested-module", hub_module(lambda p: p.write_bytes(nested(20_000)) and None),
+            "is not a whole TensorFlow graph", "inspect"),
     Hostile("nested.pbtxt", raw(b"node { name: 'a' op: 'B' attr { value " + b"{ list { func { attr { value " * 5000),
             "is not a whole graph in protobuf's text format", "inspect"),
     Hostile("splat.pb", splat, "leaves out 8589934590 of its values", "read"),
@@ -526,11 +564,13 @@ def verbs(path: Path, out: Path) -> dict[str, Callable[[], object]]:
     from porter.formats.tensorflow.events import newest_graph
     from porter.parity.compare_runs import Settings
     from porter.runners.images import sample_paths
+    from porter.verbs.inspect import open_graph
 
     quick: dict[str, Any] = {"images": sample_paths()[:1], "settings": Settings(precision="float32")}
     return {
         "port": lambda: porter.port(MODEL, "tf", "torch", checkpoint=path, out=out / "out.safetensors"),
         "read": lambda: dict(open_checkpoint(path)),
+        "network": lambda: open_graph(path).multiply_adds,
         "inspect": lambda: json.dumps(porter.inspect(path).as_dict(), default=str),
         "verify": lambda: porter.verify(MODEL, graph=path, **quick),
         "logs": lambda: newest_graph(path),

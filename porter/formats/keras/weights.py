@@ -30,11 +30,13 @@ def read_keras(path: Path) -> Checkpoint:
     """Read a ``.keras`` archive: its config names the layers, its HDF5 file holds the weights. Raises FormatError."""
     with open_archive(path, ".keras file", _LARGEST_RATIO) as archive, whole(path, ".keras file"):
         config = json.loads(archive.read("config.json"))
+        facts = json.loads(archive.read("metadata.json")) if "metadata.json" in archive.namelist() else None
         weights = archive.read("model.weights.h5")
     check_config(config, path)
     with _well_formed(path):
         model = read_layer(config)
-        return _checkpoint(read_numbered(H5(path, weights), model), "Keras archive", model, config)
+        version = facts.get("keras_version") if isinstance(facts, dict) else None
+        return _checkpoint(read_numbered(H5(path, weights), model), "Keras archive", model, _dated(config, version))
 
 
 def read_h5(path: Path) -> Checkpoint:
@@ -46,7 +48,14 @@ def read_h5(path: Path) -> Checkpoint:
         text = file.text(file.root, "model_config")
         config = None if text is None else json.loads(text)
         check_config(config, path)
-        return _checkpoint(read_legacy(file), "Keras legacy HDF5", read_layer(config) if config else None, config)
+        model = read_layer(config) if config else None
+        config = _dated(config, file.text(file.root, "keras_version"))
+        return _checkpoint(read_legacy(file), "Keras legacy HDF5", model, config)
+
+
+def _dated(config: Any, version: Any) -> Any:
+    """Return a model's config with the version of the Keras that wrote the file, where TensorFlow.js has it too."""
+    return {"keras_version": version, **config} if isinstance(config, dict) and isinstance(version, str) else config
 
 
 def _checkpoint(contents: Contents, kind: str, model: Layer | None, config: Any) -> Checkpoint:

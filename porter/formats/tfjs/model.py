@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -92,6 +93,8 @@ def _model(path: Path, content: Any) -> Model:
     user = facts.get("userDefinedMetadata")
     signature = facts.get("signature") or (user.get("signature") if isinstance(user, dict) else None)
     by = [facts.get("generatedBy"), facts.get("convertedBy")]
+    if isinstance(by[0], str) and re.fullmatch(r"[0-9]+(\.[0-9]+)+", by[0]):  # of a graph, TensorFlow's version alone
+        by[0] = f"TensorFlow {by[0]}"
     writer = ", converted by ".join(text for text in by if isinstance(text, str) and text)
     groups = tuple(_group(path, group) for group in manifest)
     return Model(path, facts.get("modelTopology"), groups, signature, writer)

@@ -65,7 +65,7 @@ def topology_graph(model: Model) -> Any:
     """Return the GraphDef of a graph-model, whose constants have no values. Raises FormatError."""
     try:
         return json_format.ParseDict(model.topology, GraphDef(), ignore_unknown_fields=True)
-    except (json_format.ParseError, ValueError, TypeError, AttributeError, RecursionError) as error:
+    except (json_format.ParseError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         why = str(error).splitlines()[0]
         raise FormatError(f"{model.path} holds no whole graph ({why}); copy or download it again") from None
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from porter.formats.tflite.schema import CUSTOM, DTYPES, OPS
 _MOST = 400_000
 """Tensors and operators of the largest model that porter reads, as for TensorFlow's graphs."""
 _MOST_PARTS = 8
+_VERSION = re.compile(r"[\w.+-]{1,40}")
 _SLOT = re.compile(r":\d+$")
 _SEPARATORS = re.compile(r"[\s:^]+")
 
@@ -124,7 +126,22 @@ class _Reader:
             raise FormatError("it has no operators")
         _take_initial_values(subgraphs)
         calls = [self._call(table, subgraphs) for table in self.root.tables(7)]
-        return Model(self.path, self.data, subgraphs, calls, self.root.text(3).strip())
+        return Model(self.path, self.data, subgraphs, calls, self._converter() or self.root.text(3).strip())
+
+    def _converter(self) -> str:
+        """Return the TensorFlow whose converter wrote the file, '' if its metadata do not say so.
+
+        Source: tensorflow/compiler/mlir/lite/schema/conversion_metadata.fbs.
+        """
+        for entry in self.root.tables(6):
+            buffer = entry.number(1, "I")
+            if entry.text(0) == "CONVERSION_METADATA" and buffer < len(self.buffers):
+                start, size = self.buffers[buffer]
+                with suppress(FormatError):
+                    environment = Flatbuffer(self.data[start : start + size]).root().table(0)
+                    version = environment.text(0) if environment else ""
+                    return f"the converter of TensorFlow {version}" if _VERSION.fullmatch(version) else ""
+        return ""
 
     def _place(self, buffer: Table) -> tuple[int, int]:
         """Return where a buffer's bytes are: in the flatbuffer, or behind it in a large file."""
@@ -165,7 +182,9 @@ class _Reader:
         quantized = table.table(4)
         if quantized is not None:
             tensor.scales, tensor.zeros = quantized.array(2, "<f4"), quantized.array(3, "<i8")
-            tensor.axis, tensor.blockwise = quantized.number(6, "i"), quantized.number(4, "B") > 0
+            # Converters give biases the axis of their kernel.
+            tensor.axis = quantized.number(6, "i") if len(shape) != 1 else 0
+            tensor.blockwise = quantized.number(4, "B") > 0
         return tensor
 
     def _free(self, stored: str, scope: str, number: int) -> str:
@@ -279,7 +298,7 @@ class Layout:
     def __init__(self, tensor: Tensor, kind: str = "", outputs: int | None = None) -> None:
         self.axes: tuple[int, ...] = ()
         self.shape = tensor.shape
-        if kind == "depthwise" and len(tensor.shape) == 4 and None not in tensor.shape:
+        if kind == "depthwise" and len(tensor.shape) == 4 and tensor.shape[0] == 1 and None not in tensor.shape:
             _, height, width, channels = (size or 0 for size in tensor.shape)
             inputs = outputs if outputs and channels % outputs == 0 else channels
             self.shape = (height, width, inputs, channels // max(inputs, 1))

@@ -54,8 +54,7 @@ def check_size(tensor: Tensor) -> None:
     elif count * kind.itemsize > max(_RATIO * tensor.size, _ROOM):
         raise FormatError(f"claims {count * kind.itemsize} bytes, but the file stores {tensor.size}")
     if is_scaled(tensor):
-        axis = tensor.axis if 0 <= tensor.axis < len(tensor.shape) else 0
-        sizes = {1, tensor.shape[axis] if tensor.shape else 1}
+        sizes = {1, tensor.shape[tensor.axis] if 0 <= tensor.axis < len(tensor.shape) else 1}
         if len(tensor.scales) not in sizes or len(tensor.zeros) not in {0, 1, len(tensor.scales)}:
             raise FormatError(f"has {len(tensor.scales)} scales for the shape {tensor.shape}")
 

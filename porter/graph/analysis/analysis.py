@@ -98,7 +98,10 @@ class Analysis:
     @cached_property
     def paths(self) -> Paths:
         outputs = self.signature.outputs.values() if self.signature else ()
-        return split_paths(self.view, self.shapes, self.all_variables.values(), outputs, self.source.train_ops)
+        rest = (signature for signature in self.source.signatures if signature is not self.signature)
+        others = [tensor for signature in rest for tensor in signature.outputs.values()]
+        variables = self.all_variables.values()
+        return split_paths(self.view, self.shapes, variables, outputs, self.source.train_ops, others)
 
     @cached_property
     def view(self) -> View:
@@ -159,9 +162,13 @@ class Analysis:
 
     def object_name(self, variable: str) -> str:
         """Return a variable's name in the SavedModel's object graph, or ''."""
+        return self.source.variable_names.get(self.stored_name(variable), "")
+
+    def stored_name(self, variable: str) -> str:
+        """Return a variable's name in the checkpoint: a SavedModel's graph may number it."""
         names = self.source.variable_names
         stem, _, number = variable.rpartition("_")
-        return names.get(variable) or (names.get(stem, "") if number.isdigit() else "")
+        return stem if variable not in names and number.isdigit() and stem in names else variable
 
     def scopes(self, depth: int) -> dict[str, tuple[int, int, int, int | None]]:
         """Return tensors, parameters, bytes and multiply-adds of each variable scope, cut to ``depth`` names.

@@ -19,6 +19,7 @@ def overview_dict(analysis: Analysis) -> dict[str, Any]:
         "producer": graph.producer,
         "written": producer_text(graph.producer),
         "tensorflow_version": source.wrote,
+        "writer": source.writer,
         "notes": list(source.notes),
         "tags": list(source.tags),
         "other_graphs": list(source.others),

@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from porter.graph.analysis.layers import CONVOLUTIONS, Layer, total
 from porter.graph.shapes import Shape
 
+FEW = 4
+"""A block with at most this many layers is shown as a list of them."""
+
 
 @dataclass(eq=False)
 class Block:
@@ -95,7 +98,8 @@ class Group:
         if len(set(names)) < len(names):  # conv_dw_1 and conv_pw_1 share only conv, as all other pairs do
             names = [_ends(run) for run in runs]
         layers = [[layer for block in run for layer in block.layers] for run in runs]
-        return [Block(name, part) for name, part in zip(names, layers, strict=True)]
+        inside = [{name: child for block in run for name, child in block.children.items()} for run in runs]
+        return [Block(name, part, children) for name, part, children in zip(names, layers, inside, strict=True)]
 
     @property
     def name(self) -> str:

@@ -17,6 +17,8 @@ _SLIDES: dict[str, Callable[[Layer], tuple[int, ...]]] = {
 LISTED = 8
 """A block with at most this many layers is described in their order; of others, each kind of layer is counted."""
 _KINDS = 6
+_FEWEST = 3
+"""A scope inside a block with at most this many layers is no block of its own."""
 _CANDIDATES = 16
 """Of more structures that are equally frequent, the first ones are compared."""
 
@@ -60,14 +62,42 @@ def list_layers(layers: Sequence[Layer]) -> str:
 
 def describe_block(block: Block) -> str:
     """Return a block's layers in words, in their order, or counted where there are many, those with weights first."""
-    if len(block.layers) <= LISTED:
-        text = list_layers(block.layers)
-    else:
-        weighted = {layer.label for layer in block.layers if layer.parameters}
-        counts = sorted(block.labels.most_common(), key=lambda item: item[0] not in weighted)
-        rest = sum(count for _, count in counts[_KINDS:])
-        text = _counted(Counter(dict(counts[:_KINDS]))) + (f", and {rest} more layers" if rest else "")
+    text = list_layers(block.layers) if len(block.layers) <= LISTED else _nested(block) or _summed(block)
     return f"residual: {text}" if _is_residual(block) else text
+
+
+def _summed(block: Block) -> str:
+    """Return the most frequent layers of a block with their counts, those with weights first."""
+    weighted = {layer.label for layer in block.layers if layer.parameters}
+    counts = sorted(block.labels.most_common(), key=lambda item: item[0] not in weighted)
+    rest = sum(count for _, count in counts[_KINDS:])
+    return _counted(Counter(dict(counts[:_KINDS]))) + (f", and {rest} more layers" if rest else "")
+
+
+def _nested(block: Block) -> str:
+    """Return a block of few parts as the scope inside that repeats, and the layers around; '' where none does."""
+    inner = [child for child in block.children.values() if _FEWEST < len(child.layers) <= LISTED]
+    usual = max(inner, key=lambda child: sum(similar(child.labels, other.labels) for other in inner), default=None)
+    alike = [child for child in inner if usual is not None and similar(usual.labels, child.labels)]
+    inside = {id(layer) for child in alike for layer in child.layers}
+    around = [layer for layer in block.layers if id(layer) not in inside]
+    if usual is None or len(alike) < 2 or len(around) > LISTED:
+        return ""
+    said = f"{len(alike)} blocks like {usual.name.rpartition('/')[2]} ({list_layers(usual.layers)})"
+    return f"{said}, {list_layers(around)}" if around else said
+
+
+SIMILAR = 0.6
+"""Two blocks count as repeats if they share this part of their layers, counted as multisets."""
+
+
+def similar(labels: Counter[str], other: Counter[str]) -> bool:
+    """Tell whether two blocks with these labels, of more than two layers each, share most of them."""
+    size, other_size = labels.total(), other.total()
+    if size <= 2 or other_size <= 2:
+        return False
+    shared = (labels & other).total()
+    return shared >= SIMILAR * (size + other_size - shared)
 
 
 def _is_residual(block: Block) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from porter.graph.graph import Node
+from porter.graph.graph import VARIABLE_OPS, Node
 from porter.graph.shape_inference import RULES
 from porter.graph.shapes import Shape, Shapes
 
@@ -54,11 +54,59 @@ def _matrix(node: Node, shapes: Shapes) -> int | None:
     return _product(shapes.of(node.name), inner)
 
 
+def _einsum(node: Node, shapes: Shapes) -> int | None:
+    """Return a product for each combination of indices; an equation with an ellipsis leaves them open."""
+    terms = node.text("equation").partition("->")[0].split(",")
+    sizes: dict[str, int | None] = {}
+    for index, term in enumerate(terms):
+        shape = _input(node, shapes, index)
+        if shape is None or len(shape) != len(term) or "." in term:
+            return None
+        sizes |= dict(zip(term, shape, strict=True))
+    return _product(tuple(sizes.values())) if len(terms) > 1 else 0
+
+
+def _recurrent(node: Node, shapes: Shapes) -> int | None:
+    """Return the products of a whole recurrent layer: each of its matrices meets each step.
+
+    A Keras config tells the products ``each`` step has; a bias of two rows is no matrix.
+    """
+    steps = _product((_input(node, shapes, 0) or (None,))[:-1])
+    if steps is None or node.integer("each"):
+        return None if steps is None else steps * node.integer("each")
+    each = [_product(shape) for shape in _weights(node, shapes) if shape is None or len(shape) == 2]
+    return None if None in each else steps * sum(count or 0 for count in each)
+
+
+def _attention(node: Node, shapes: Shapes) -> int | None:
+    """Return the products of a Keras MultiHeadAttention: its projections, its scores, and the sum that these weigh."""
+    query, value = _input(node, shapes, 0), _input(node, shapes, 1)
+    if query is None or value is None or len(query) != 3 or query != value:
+        return None
+    each = [_product(query[:-1], shape) for shape in _weights(node, shapes) if shape is None or len(shape) == 3]
+    scores = _product((query[0], query[1], query[1], node.integer("heads"), node.integer("each")))
+    return None if None in each or scores is None else sum(count or 0 for count in each) + scores
+
+
+def _weights(node: Node, shapes: Shapes) -> list[Shape]:
+    nodes = shapes.graph.nodes
+    return [shapes[ref] for ref in node.inputs if ref.node in nodes and nodes[ref.node].op in _STORED]
+
+
+_STORED = VARIABLE_OPS | {"Const"}
+RECURRENT = frozenset(
+    "LSTM GRU SimpleRNN UNIDIRECTIONAL_SEQUENCE_LSTM BIDIRECTIONAL_SEQUENCE_LSTM UNIDIRECTIONAL_SEQUENCE_RNN "
+    "BIDIRECTIONAL_SEQUENCE_RNN RNN".split()
+)
+"""Whole recurrent layers: those of Keras and TensorFlow Lite."""
 _COUNTERS = {
     "Conv2D Conv3D _FusedConv2D FusedConv2D": _convolution,
     "DepthwiseConv2dNative FusedDepthwiseConv2dNative _FusedDepthwiseConv2dNative": _depthwise,
     "Conv2DBackpropInput": _transposed,
     "MatMul BatchMatMul BatchMatMulV2 BatchMatMulV3 _FusedMatMul FusedMatMul": _matrix,
+    "Einsum": _einsum,
+    " ".join(RECURRENT): _recurrent,
+    "MultiHeadAttention": _attention,
 }
 COUNTED = {op: counter for ops, counter in _COUNTERS.items() for op in ops.split()}
 """How the products of each op are counted. Optimizers write _Fused ops; TensorFlow.js writes them without the _."""

@@ -6,16 +6,16 @@ Two blocks are the same if their layers and the wiring between these are.
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 
-from porter.graph.analysis.blocks import Block, Group
-from porter.graph.analysis.compare_repeats import compare_repeats
+from porter.graph.analysis.blocks import FEW, Block, Group
+from porter.graph.analysis.compare_repeats import compare_repeats, describe_block, similar
 from porter.graph.analysis.joins import joins
 from porter.graph.analysis.layers import Layer
+from porter.graph.analysis.numbered_names import numbered
 
-SIMILAR = 0.6
-"""Two blocks count as repeats if they share this part of their layers, counted as multisets."""
 _MOSTLY = 0.6
 """The repeats inside a block replace it if they are this part of its layers."""
 _NETWORK = 0.7
@@ -23,8 +23,12 @@ _NETWORK = 0.7
 _WEIGHTS = 0.9
 """So is one with a larger part of the parameters: other scopes only prepare its input and read its output."""
 _LONGEST_PERIOD = 1500
+_SMALL = 8
+"""Layers of the largest child of a scope whose children are grouped by the numbers in their names."""
 _DEEPEST = 60
 """Deeper scopes count as one name. Networks do not nest that deep."""
+_Inner = dict[int, "list[Group] | None"]
+"""The groups inside blocks, by their id; None for a block that stays whole."""
 
 
 def _scope_tree(layers: Sequence[Layer]) -> Block:
@@ -55,8 +59,16 @@ def find_blocks(layers: Sequence[Layer]) -> list[Group]:
     inner = _inside(_scope_tree(layers))
     groups = _groups(inner) if inner.children else [Group([inner])] if inner.layers else []
     for group in groups:
+        if group.times == 1 and len(group.layers) > FEW:
+            group.differences.append(_parts(group.blocks[0]))
         group.differences += joins(group)
     return groups
+
+
+def _parts(block: Block) -> str:
+    """Return a remark on the layers of a block that does not repeat."""
+    kind, colon, layers = describe_block(block).rpartition(": ")
+    return f"{kind}, made of {layers}" if colon else f"made of {layers}"
 
 
 def _inside(block: Block) -> Block:
@@ -67,16 +79,56 @@ def _inside(block: Block) -> Block:
 
 
 def _groups(block: Block) -> list[Group]:
-    """Return a scope's blocks as groups; the groups inside a child replace it if it mostly repeats."""
+    """Return a scope's blocks as groups. Where names have numbers, they may tell more than scopes."""
+    children = list(block.children.values())
+    groups = _grouped(block, children, {})
+    if len(groups) == 1 or any(len(child.layers) > _SMALL for child in children):
+        return groups
+    joined = numbered(block)
+    there = set(map(id, children))
+    new = [one for one in joined if id(one) not in there]
+    if not new:
+        return groups
+    inner = {id(one): _expanded(one, block) for one in new}
+    repeating = _that_repeat(joined)
+    for one in new:
+        if id(one) in repeating and not _has_blocks(inner[id(one)]):
+            inner[id(one)] = None  # VGG's convolutions repeat in a block, and the block does
+    kept = {id(one) for one in new if id(one) in repeating or inner[id(one)] is not None}
+    apart = [one.children.values() if id(one) in inner and id(one) not in kept else [one] for one in joined]
+    others = _grouped(block, [one for part in apart for one in part], inner)
+    return others if len(others) < len(groups) and _repeated(others) >= _repeated(groups) else groups
+
+
+def _that_repeat(blocks: list[Block]) -> set[int]:
+    """Return the ids of the blocks that repeat a neighbour."""
+    pairs = zip(itertools.pairwise(_classes(blocks)), itertools.pairwise(blocks), strict=True)
+    return {id(block) for (a, b), pair in pairs if a == b for block in pair}
+
+
+def _has_blocks(groups: list[Group] | None) -> bool:
+    """Tell whether blocks of several layers repeat."""
+    return any(group.times > 1 and len(group.layers) > group.times for group in groups or ())
+
+
+def _repeated(groups: Sequence[Group]) -> int:
+    """Return the number of layers in blocks that repeat."""
+    return sum(len(group.layers) for group in groups if group.times > 1 and group.in_series)
+
+
+def _grouped(block: Block, children: list[Block], known: _Inner) -> list[Group]:
+    """Return ``children`` of a scope as groups; the groups inside a child replace it if it mostly repeats.
+
+    ``known`` has the groups inside some of the children.
+    """
     groups: list[Group] = []
     siblings: list[Block] = []
-    weight = _weight(block)
-    for child in _apart(block):
+    for child in _apart(block, children):
         if isinstance(child, list):
             groups += [*_repeats(siblings), *_repeats(child)]
             siblings = []
             continue
-        inner = _expanded(child, len(block.layers), weight)
+        inner = known[id(child)] if id(child) in known else _expanded(child, block)
         if inner is None:
             siblings.append(child)
             continue
@@ -85,12 +137,11 @@ def _groups(block: Block) -> list[Group]:
     return groups + _repeats(siblings)
 
 
-def _apart(block: Block) -> list[Block | list[Block]]:
-    """Return a scope's children; two that read each other are no blocks, and become their layers in order.
+def _apart(block: Block, children: list[Block]) -> list[Block | list[Block]]:
+    """Return a scope's ``children``; two that read each other are no blocks, and become their layers in order.
 
     TF1 code often keeps all convolutions in one scope and all additions in another.
     """
-    children = list(block.children.values())
     home = {id(layer): at for at, child in enumerate(children) for layer in child.layers}
     reads = {
         (home[id(layer)], home[id(source)])
@@ -107,18 +158,14 @@ def _apart(block: Block) -> list[Block | list[Block]]:
     return found
 
 
-def _expanded(child: Block, whole: int, weight: int) -> list[Group] | None:
-    """Return the groups that should replace ``child`` in the list, or None if it should stay whole.
-
-    ``whole`` and ``weight`` are the layers and parameters of the scope that holds it.
-    """
+def _expanded(child: Block, parent: Block) -> list[Group] | None:
+    """Return the groups that should replace ``child`` of ``parent`` in the list, or None if it should stay whole."""
     inner = _inside(child)
-    network = len(child.layers) > _NETWORK * whole or _weight(child) > _WEIGHTS * weight
+    network = len(child.layers) > _NETWORK * len(parent.layers) or _weight(child) > _WEIGHTS * _weight(parent)
     if len(inner.children) < 2 or (len(inner.children) < 3 and not network):
         return None
     groups = _groups(inner)
-    repeated = sum(len(group.layers) for group in groups if group.times > 1 and group.in_series)
-    return groups if network or repeated >= _MOSTLY * len(child.layers) else None
+    return groups if network or _repeated(groups) >= _MOSTLY * len(child.layers) else None
 
 
 def _weight(block: Block) -> int:
@@ -165,19 +212,11 @@ def _classes(blocks: list[Block]) -> list[int]:
         labels = block.labels
         key = tuple(sorted(labels.items()))
         if key not in known:
-            known[key] = next((at for at, other in enumerate(kinds) if _similar(labels, other)), len(kinds))
+            known[key] = next((at for at, other in enumerate(kinds) if similar(labels, other)), len(kinds))
             if known[key] == len(kinds):
                 kinds.append(labels)
         found.append(known[key])
     return found
-
-
-def _similar(labels: Counter[str], other: Counter[str]) -> bool:
-    size, other_size = labels.total(), other.total()
-    if size <= 2 or other_size <= 2:
-        return False
-    shared = (labels & other).total()
-    return shared >= SIMILAR * (size + other_size - shared)
 
 
 def _best_period(classes: list[int], at: int, flat: bool) -> tuple[int, int]:

@@ -124,8 +124,10 @@ class _Walk:
                 return False
             turned = node.inputs[0].node != before  # constant - x
             said, change = _ARITHMETIC[node.op]
-            self.scale, self.shift = change(self.scale, self.shift, operand, turned)
-            self.steps.append(f"{said} {_numbers(operand)}")
+            was = self.scale, self.shift
+            self.scale, self.shift = change(*was, operand, turned)
+            if not (np.array_equal(self.scale, was[0]) and np.array_equal(self.shift, was[1])):
+                self.steps.append(f"{said} {_numbers(operand)}")
         elif node.op in _NAMED:
             if _NAMED[node.op] not in self.steps:
                 self.steps.append(_NAMED[node.op])

@@ -9,6 +9,8 @@ from porter.graph.shapes import Shape, size_text
 
 CONVOLUTIONS = frozenset({"conv", "depthwise", "separable", "dense", "transposed conv"})
 
+ROW = "expand dims"
+"""The kind of a layer that makes an image of one row, for a convolution of one axis."""
 RNN, LOOP = "rnn", "while loop"
 LOOPS = frozenset({RNN, LOOP})
 """The kinds of a loop with a recurrent cell, and of any other, which is the op of a whole loop's node too."""

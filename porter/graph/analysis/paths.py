@@ -22,6 +22,7 @@ INITIAL, SUMMARIES, PIPELINE = "initial values and reads of variables", "summari
 LOSSES, CHECKS, OTHER = "losses and metrics", "checks", "not on the way to an output"
 TRAINING = "training's side of a condition"
 UNREAD = "constants that nothing reads"
+SIGNATURES = "of other signatures"
 
 _SAVE_OPS = frozenset(
     "SaveV2 RestoreV2 Save Restore SaveSlices RestoreSlice ShardedFilename MergeV2Checkpoints".split()
@@ -64,8 +65,12 @@ def split_paths(
     variables: Iterable[Variable],
     outputs: Iterable[str] = (),
     train_ops: Iterable[str] = (),
+    others: Iterable[str] = (),
 ) -> Paths:
-    """Return the inference path to ``outputs``, the tensors that the file names, or to the outputs that this finds."""
+    """Return the inference path to ``outputs``, the tensors that the file names, or to the outputs that this finds.
+
+    ``others`` are the outputs of other ways to call the file.
+    """
     graph = view.graph
     weights = {variable.name for variable in variables}
     purposes = _purposes(view, weights, train_ops)
@@ -85,19 +90,23 @@ def split_paths(
         tuple(inputs),
         tuple(view.exit(name) for name in found),
         frozenset(member for name in path for member in view.members(name)),
-        _aside(view, path, purposes),
+        _aside(view, path, purposes, others),
         bool(stated),
         frozenset(path),
     )
 
 
-def _aside(view: View, path: Collection[str], purposes: Mapping[str, str]) -> dict[str, str]:
+def _aside(view: View, path: Collection[str], purposes: Mapping[str, str], others: Iterable[str]) -> dict[str, str]:
     """Return the purpose of each node of the file that is not on the path."""
     graph = view.graph
+    called = graph.needed(view.name(graph.resolve(tensor).node) for tensor in others)
     training = graph.needed(choice.training.node for choice in view.choices.values())
     training |= graph.needed(choice.condition.node for choice in view.choices.values())
     names = [name for name in graph.nodes if name not in path]
-    found = {name: purposes.get(name, TRAINING if name in training else OTHER) for name in names}
+    found = {
+        name: purposes.get(name, TRAINING if name in training else SIGNATURES if name in called else OTHER)
+        for name in names
+    }
     return {member: purpose for name, purpose in found.items() for member in view.members(name)}
 
 

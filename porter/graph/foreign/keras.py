@@ -16,18 +16,15 @@ from porter.errors import FormatError, PorterError, first_of
 from porter.formats.checkpoint import Checkpoint
 from porter.formats.open import open_checkpoint
 from porter.formats.tensorflow.graph_source import Signature, Source
-from porter.graph.foreign.builder import FLOAT
-from porter.graph.foreign.keras_call import Call, ShapedBuilder
+from porter.graph.foreign.keras_call import Call, ShapedBuilder, dtype_of
 from porter.graph.foreign.keras_layers import LAYERS, write_layer
-from porter.graph.shapes import Shape
+from porter.graph.shapes import Shape, shape_text
 
 _MODELS = ("Functional", "Model", "Sequential")
 _INPUT = "InputLayer"
 _CALLS, _ROOM = 16, 1000
 """How often an average layer may be called, and the layers that any network may have."""
-_MALFORMED = (LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
-_DTYPES = {"float16": 19, "float32": FLOAT, "float64": 2, "uint8": 4, "int32": 3, "int64": 9, "bool": 10, "string": 7}
-"""TensorFlow's numbers of the dtypes of inputs."""
+_MALFORMED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
 
 
 def read_keras_graph(path: Path) -> Source:
@@ -129,8 +126,7 @@ class _Wiring:
         if given is None and layer.settings.get("input_shape"):
             given = [None, *layer.settings["input_shape"]]
         shape = built if given is None else tuple(None if side is None else int(side) for side in given)
-        dtype = layer.settings.get("dtype")
-        return self.builder.placeholder(name, shape, _DTYPES.get(dtype, FLOAT) if isinstance(dtype, str) else FLOAT)
+        return self.builder.placeholder(name, shape, dtype_of(layer.settings))
 
     def _call(self, layer: _Layer, call: int, path: str, tensors: dict[_Tensor, str]) -> None:
         """Add one call of a layer, unless its output was given from outside."""
@@ -162,6 +158,21 @@ class _Wiring:
         if self.unknown:
             kinds = ", ".join(dict.fromkeys(self.unknown.values()))
             yield f"porter does not know what {first_of('layer', tuple(self.unknown))} of class {kinds} computes."
+        for name, own in self._unlike():
+            yield (
+                f"The config and the weights do not fit: by the config, {name} is {shape_text(own)}, and the file's is "
+                f"{shape_text(self.stored[name])}."
+            )
+            return
+
+    def _unlike(self) -> Iterator[tuple[str, tuple[int | None, ...]]]:
+        """Yield the weights that have another shape in the file, with the shape by the config."""
+        shapes = {node.name: node.attr["shape"].shape for node in self.builder.graph.node if node.op == "VariableV2"}
+        for name, node in self.weights.items():
+            own = tuple(dim.size if dim.size >= 0 else None for dim in shapes[node].dim)
+            file = self.stored.get(name, own)
+            if len(own) != len(file) or any(a not in (None, b) for a, b in zip(own, file, strict=True)):
+                yield name, own
 
 
 def _count_layers(config: Any) -> int:
@@ -191,7 +202,10 @@ def _inbound(node: Any) -> list[_Tensor]:
     [layer, call, output, keywords], or a single one.
     """
     if isinstance(node, Mapping):
-        return list(_histories(node))
+        found = list(_histories(node))
+        if not found:
+            raise ValueError("a layer is called without a tensor")
+        return found
     return _references(node)
 
 

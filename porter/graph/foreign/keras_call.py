@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from porter.graph.foreign.builder import GraphBuilder, Sides
+from porter.graph.foreign.builder import FLOAT, GraphBuilder, Sides, Type
 from porter.graph.graph import Graph, Node, parse_ref
 from porter.graph.shape_inference import infer_node
 from porter.graph.shapes import Shape, Shapes
@@ -37,6 +37,21 @@ class ShapedBuilder(GraphBuilder):
 
     def shape(self, tensor: str) -> Shape:
         return self._shapes[parse_ref(tensor)]
+
+
+_DTYPES = {
+    "float16": 19, "float32": FLOAT, "float64": 2, "bfloat16": 14, "uint8": 4, "int32": 3, "int64": 9, "bool": 10,
+    "string": 7, "mixed_float16": 19, "mixed_bfloat16": 14,
+}  # fmt: skip
+"""TensorFlow's numbers of the dtypes in which layers compute."""
+
+
+def dtype_of(settings: Mapping[str, Any]) -> int:
+    """Return TensorFlow's number of a layer's dtype, which Keras 3 states as a policy; by default, float32."""
+    dtype = settings.get("dtype")
+    policy = dtype.get("config") if isinstance(dtype, Mapping) else None
+    name = policy.get("name") if isinstance(policy, Mapping) else dtype
+    return _DTYPES.get(name, FLOAT) if isinstance(name, str) else FLOAT
 
 
 @dataclass(frozen=True)
@@ -74,6 +89,13 @@ class Call:
         shape = self.shape
         return shape[1 if self.channels_first else -1] if shape and len(shape) > 1 else None
 
+    @property
+    def space(self) -> Sequence[int | None]:
+        """The height and width of the first input. Raises TypeError if its shape is unknown."""
+        if self.shape is None:
+            raise TypeError("an input has no known shape")
+        return self.shape[2:] if self.channels_first else self.shape[1:-1]
+
     def sides(self, key: str, rank: int = 2, default: int = 1) -> tuple[int, ...]:
         """Return a setting of one integer, or of one for each axis. Raises TypeError, ValueError for anything else."""
         value = self.settings.get(key) or default
@@ -95,16 +117,21 @@ class Call:
 
     def add(self, op: str, inputs: Sequence[str], last: bool = True, **attributes: Any) -> str:
         """Add a node; the ``last`` one of the layer has its name, any other stands in its scope."""
-        return self.builder.add(self.name if last else f"{self.name}/{op}", op, inputs, **attributes)
+        return self.builder.add(
+            self.name if last else f"{self.name}/{op}", op, inputs, T=Type(dtype_of(self.settings)), **attributes
+        )
 
     def constant(self, name: str, values: Any) -> str:
         return self.builder.constant(f"{self.name}/{name}", values)
 
     def opaque(self, shape: Shape = None, op: str = "") -> str:
         """Add an op without a shape rule, with all weights that the file has for the layer."""
+        return self.add_alike(op or self.kind, [*self.inputs, *self.stored_weights()], shape)
+
+    def stored_weights(self) -> list[str]:
+        """Return the graph's names of all weights that the file has for the layer."""
         own = [name for name in self.stored if name.startswith(f"{self.path}/")]
-        weights = [self.weight(name.removeprefix(f"{self.path}/"), self.stored[name]) for name in own]
-        return self.add_alike(op or self.kind, [*self.inputs, *weights], shape)
+        return [self.weight(name.removeprefix(f"{self.path}/"), self.stored[name]) for name in own]
 
     def add_alike(self, op: str, inputs: Sequence[str], shape: Shape) -> str:
         """Add an op without a shape rule, whose output has this ``shape``."""

@@ -7,10 +7,13 @@ becomes one op of that name. Source: keras/src/layers/.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from porter.graph.foreign.keras_activations import activated, activation_of
 from porter.graph.foreign.keras_call import Call
+from porter.graph.foreign.keras_sequences import GATES, attention, both_ways, recurrent
+from porter.graph.foreign.keras_windows import conv, depthwise, finished, plain, pool, separable, transposed
 
 
 def write_layer(call: Call) -> str:
@@ -19,94 +22,12 @@ def write_layer(call: Call) -> str:
     return write(call) if write is not None and call.inputs else call.opaque()
 
 
-# ---- convolutions and products
-def _conv(call: Call) -> str:
-    rank = int(call.kind.removeprefix("SeparableConv").removeprefix("Convolution").removeprefix("Conv")[0])
-    kernel = call.sides("kernel_size", rank)
-    groups, filters = int(call.settings.get("groups") or 1), int(call.settings["filters"])
-    inputs = None if call.channels is None else call.channels // groups
-    weight = call.weight("kernel", (*kernel, inputs, filters))
-    return _convolved(call, {2: "Conv2D", 3: "Conv3D"}.get(rank, ""), rank, weight, filters)
-
-
-def _convolved(call: Call, op: str, rank: int, kernel: str, filters: int | None) -> str:
-    """Add a convolution with the settings' strides, padding, bias and activation."""
-    if not op:
-        return call.opaque()
-    window = _window(call, rank, "strides", 1)
-    dilations = call.over_space(call.sides("dilation_rate", rank))
-    found = call.add(op, [call.inputs[0], kernel], last=_plain(call), dilations=dilations, **window)
-    return _finished(call, found, filters)
-
-
-def _window(call: Call, rank: int, strides: str, default: int) -> dict[str, Any]:
-    padding = str(call.settings.get("padding") or call.settings.get("border_mode") or "valid").upper()
-    return {
-        "strides": call.over_space(call.sides(strides, rank, default)),
-        "padding": padding,
-        "data_format": call.format,
-    }
-
-
-def _plain(call: Call) -> bool:
-    return not call.settings.get("use_bias", True) and not _activation_of(call)
-
-
-def _finished(call: Call, found: str, filters: int | None) -> str:
-    """Add a layer's bias and activation."""
-    activation = _activation_of(call)
-    if call.settings.get("use_bias", True):
-        bias = call.weight("bias", (filters,))
-        found = call.add("BiasAdd", [found, bias], last=not activation, data_format=call.format)
-    return activated(call, found, activation) if activation else found
-
-
-def _depthwise(call: Call) -> str:
-    multiplier = int(call.settings.get("depth_multiplier") or 1)
-    channels, kernel = call.channels, call.sides("kernel_size")
-    weight = call.weight(("kernel", "depthwise_kernel"), (*kernel, channels, multiplier))
-    filters = None if channels is None else channels * multiplier
-    return _convolved(call, "DepthwiseConv2dNative", 2, weight, filters)
-
-
-def _separable(call: Call) -> str:
-    multiplier, filters = int(call.settings.get("depth_multiplier") or 1), int(call.settings["filters"])
-    channels, kernel = call.channels, call.sides("kernel_size")
-    depthwise = call.weight("depthwise_kernel", (*kernel, channels, multiplier))
-    pointwise = call.weight("pointwise_kernel", (1, 1, None if channels is None else channels * multiplier, filters))
-    window, dilations = _window(call, 2, "strides", 1), call.over_space(call.sides("dilation_rate"))
-    middle = call.add("DepthwiseConv2dNative", [call.inputs[0], depthwise], last=False, dilations=dilations, **window)
-    one = {"strides": [1] * 4, "padding": "VALID", "data_format": call.format}
-    return _finished(call, call.add("Conv2D", [middle, pointwise], last=_plain(call), **one), filters)
-
-
-def _transposed(call: Call) -> str:
-    kernel, strides, filters = call.sides("kernel_size"), call.sides("strides"), int(call.settings["filters"])
-    weight = call.weight("kernel", (*kernel, filters, call.channels))
-    same = str(call.settings.get("padding")).upper() == "SAME"
-    space = _space(call)
-    grown = [
-        -1 if side is None else side * stride + (0 if same else max(size - stride, 0))
-        for side, stride, size in zip(space, strides, kernel, strict=True)
-    ]
-    sizes = [1, filters, *grown] if call.channels_first else [1, *grown, filters]
-    inputs = [call.constant("sizes", sizes), weight, call.inputs[0]]
-    found = call.add("Conv2DBackpropInput", inputs, last=_plain(call), **_window(call, 2, "strides", 1))
-    return _finished(call, found, filters)
-
-
-def _space(call: Call) -> Sequence[int | None]:
-    shape = call.shape
-    if shape is None:
-        raise TypeError("an input has no known shape")
-    return shape[2:] if call.channels_first else shape[1:-1]
-
-
+# ---- products and norms
 def _dense(call: Call) -> str:
     units, shape = int(call.settings.get("units") or call.settings["output_dim"]), call.shape
     weight = call.weight("kernel", (shape[-1] if shape else None, units))
     op = "MatMul" if shape is None or len(shape) == 2 else "BatchMatMulV2"  # which takes any leading axes
-    return _finished(call, call.add(op, [call.inputs[0], weight], last=_plain(call)), units)
+    return finished(call, call.add(op, [call.inputs[0], weight], last=plain(call)), units)
 
 
 def _embedding(call: Call) -> str:
@@ -132,48 +53,8 @@ def _batch_norm(call: Call) -> str:
 
 
 # ---- activations
-_ACTIVATIONS = {
-    "relu": "Relu", "relu6": "Relu6", "elu": "Elu", "selu": "Selu", "sigmoid": "Sigmoid", "tanh": "Tanh",
-    "softplus": "Softplus", "softsign": "Softsign", "softmax": "Softmax", "exponential": "Exp",
-    "leaky_relu": "LeakyRelu", "log_softmax": "LogSoftmax",
-}  # fmt: skip
-_SWISH, _HARD_SWISH = ("swish", "silu"), ("hard_swish", "hard_silu")
-
-
-def _activation_of(call: Call) -> str:
-    """Return the name of a layer's activation, '' for none. A setting of another form is a class and its settings."""
-    given = call.settings.get("activation")
-    if isinstance(given, Mapping):
-        settings = given.get("config")
-        named = settings.get("name") if isinstance(settings, Mapping) else settings
-        given = named if isinstance(named, str) else given.get("class_name")
-    name = str(given or "").rpartition(">")[2]
-    return "" if name == "linear" else name
-
-
-def activated(call: Call, tensor: str, name: str) -> str:
-    """Add an activation by its name in Keras; one that porter has no op for becomes an op of that name."""
-    if name.lower() in _SWISH:
-        return call.add("Mul", [tensor, call.add("Sigmoid", [tensor], last=False)])
-    if name.lower() in _HARD_SWISH:
-        return call.add("Mul", [tensor, _hard_gate(call, tensor, last=False)])
-    if name.lower() == "hard_sigmoid":
-        return _hard_gate(call, tensor, last=True)
-    op = _ACTIVATIONS.get(name.lower())
-    if op:
-        return call.add(op, [tensor])
-    return call.add_alike(name, [tensor], call.builder.shape(tensor))
-
-
-def _hard_gate(call: Call, tensor: str, last: bool) -> str:
-    """relu6(x + 3) / 6, Keras' hard sigmoid."""
-    gate = call.add("AddV2", [tensor, call.constant("three", 3.0)], last=False)
-    gate = call.add("Relu6", [gate], last=False)
-    return call.add("Mul", [gate, call.constant("sixth", 1 / 6)], last=last)
-
-
 def _activation(call: Call) -> str:
-    name = _activation_of(call)
+    name = activation_of(call)
     return activated(call, call.inputs[0], name) if name else _passed(call)
 
 
@@ -202,15 +83,6 @@ def _prelu(call: Call) -> str:
 
 
 # ---- pools
-def _pool(call: Call) -> str:
-    rank = 3 if call.kind.endswith("3D") else 2
-    op = {"M": "MaxPool", "A": "AvgPool"}[call.kind[0]] + ("3D" if rank == 3 else "")
-    sides = call.sides("pool_size", rank, 2)
-    strides = call.sides("strides", rank) if call.settings.get("strides") else sides
-    window = _window(call, rank, "strides", 1) | {"strides": call.over_space(strides)}
-    return call.add(op, call.inputs[:1], ksize=call.over_space(sides), **window)
-
-
 def _global_pool(call: Call) -> str:
     rank = len(call.shape) if call.shape else 4
     axes = call.constant("axes", list(range(2, rank) if call.channels_first else range(1, rank - 1)))
@@ -232,12 +104,15 @@ def _padded(call: Call) -> str:
 
 
 def _cropped(call: Call) -> str:
-    crops = call.settings.get("cropping", 0)
-    pairs = [[crops, crops]] * 2 if isinstance(crops, int) else [[c, c] if isinstance(c, int) else c for c in crops]
+    rank, crops = int(call.kind[-2]), call.settings.get("cropping", 0)
+    pairs: list[Any] = [crops] * rank if isinstance(crops, int) else list(crops)
+    pairs = [[pair, pair] if isinstance(pair, int) else list(pair) for pair in pairs]
+    if rank == 1 and len(pairs) == 2:
+        pairs = [[pairs[0][0], pairs[1][0]]]
     begins = [int(before) for before, _ in pairs]
     sizes = [
         -1 if side is None else side - int(before) - int(after)
-        for side, (before, after) in zip(_space(call), pairs, strict=True)
+        for side, (before, after) in zip(call.space, pairs, strict=True)
     ]
     first = [0, 0] if call.channels_first else [0]
     begin = [*first, *begins] if call.channels_first else [*first, *begins, 0]
@@ -246,11 +121,11 @@ def _cropped(call: Call) -> str:
 
 
 def _upsampled(call: Call) -> str:
-    factors = call.sides("size", 2, 2)
-    space = _space(call)
-    grown = [None if side is None else side * factor for side, factor in zip(space, factors, strict=True)]
+    rank = int(call.kind[-2])
+    factors = call.sides("size", rank, 2)
+    grown = [None if side is None else side * factor for side, factor in zip(call.space, factors, strict=True)]
     op = "ResizeNearestNeighbor" if call.settings.get("interpolation", "nearest") == "nearest" else "ResizeBilinear"
-    if None in grown or call.channels_first:
+    if None in grown or call.channels_first or rank != 2:
         shape = call.shape or ()
         return call.opaque((*shape[:2], *grown) if call.channels_first else (shape[0], *grown, shape[-1]), op)
     return call.add(op, [call.inputs[0], call.constant("size", grown)])
@@ -338,7 +213,7 @@ _MERGES = {
     "Add": "AddV2", "Multiply": "Mul", "Subtract": "Sub", "Maximum": "Maximum", "Minimum": "Minimum",
     "TrueDivide": "RealDiv", "Divide": "RealDiv", "Power": "Pow",
 }  # fmt: skip
-_POOLS = [f"{kind}Pooling{rank}D" for kind in ("Max", "Average") for rank in (2, 3)]
+_POOLS = [f"{kind}Pooling{rank}D" for kind in ("Max", "Average") for rank in (1, 2, 3)]
 _GLOBAL = [f"Global{kind}Pooling{rank}D" for kind in ("Max", "Average") for rank in (1, 2, 3)]
 _PASSING = (
     "Dropout SpatialDropout1D SpatialDropout2D SpatialDropout3D GaussianNoise GaussianDropout AlphaDropout Masking "
@@ -346,19 +221,27 @@ _PASSING = (
     "Identity"
 ).split()
 """Layers that compute nothing outside of training."""
-_SAME = ("LayerNormalization", "GroupNormalization", "UnitNormalization", "ThresholdedReLU")
+_SAME = (
+    "LayerNormalization", "GroupNormalization", "UnitNormalization", "RMSNormalization",
+    "ThresholdedReLU", "LayerScale",
+)  # fmt: skip
+"""Layers whose output has the shape of their input."""
 
 LAYERS: dict[str, Callable[[Call], str]] = {
-    "Conv2D": _conv, "Conv3D": _conv, "Convolution2D": _conv, "DepthwiseConv2D": _depthwise,
-    "SeparableConv2D": _separable, "Conv2DTranspose": _transposed, "Dense": _dense, "Embedding": _embedding,
-    "BatchNormalization": _batch_norm, "Activation": _activation, "ReLU": _relu, "LeakyReLU": _leaky, "PReLU": _prelu,
+    **dict.fromkeys(("Conv1D", "Conv2D", "Conv3D", "Convolution2D"), conv),
+    **dict.fromkeys(("DepthwiseConv1D", "DepthwiseConv2D"), depthwise),
+    **dict.fromkeys(("SeparableConv1D", "SeparableConv2D"), separable),
+    "Conv2DTranspose": transposed, "Dense": _dense, "Embedding": _embedding, "BatchNormalization": _batch_norm,
+    "Activation": _activation, "ReLU": _relu, "LeakyReLU": _leaky, "PReLU": _prelu,
     "Softmax": lambda call: activated(call, call.inputs[0], "softmax"),
     "ELU": lambda call: activated(call, call.inputs[0], "elu"),
-    **dict.fromkeys(_POOLS, _pool), **dict.fromkeys(_GLOBAL, _global_pool),
+    **dict.fromkeys(_POOLS, pool), **dict.fromkeys(_GLOBAL, _global_pool),
     **dict.fromkeys(("ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D"), _padded),
-    "Cropping2D": _cropped, "UpSampling2D": _upsampled, "Resizing": _resized, "Flatten": _flattened,
-    "Reshape": _reshaped, "Permute": _permuted, **dict.fromkeys(_MERGES, _merged), "Average": _averaged,
-    "Concatenate": _concatenated, "Rescaling": _rescaled, "Normalization": _normalized,
-    **dict.fromkeys(_PASSING, _passed), **dict.fromkeys(_SAME, _same),
+    **dict.fromkeys(("Cropping1D", "Cropping2D", "Cropping3D"), _cropped),
+    **dict.fromkeys(("UpSampling1D", "UpSampling2D", "UpSampling3D"), _upsampled),
+    **dict.fromkeys(GATES, recurrent), "Bidirectional": both_ways, "MultiHeadAttention": attention,
+    "Resizing": _resized, "Flatten": _flattened, "Reshape": _reshaped, "Permute": _permuted,
+    **dict.fromkeys(_MERGES, _merged), "Average": _averaged, "Concatenate": _concatenated, "Rescaling": _rescaled,
+    "Normalization": _normalized, **dict.fromkeys(_PASSING, _passed), **dict.fromkeys(_SAME, _same),
 }  # fmt: skip
 """The layers that porter knows, by class."""

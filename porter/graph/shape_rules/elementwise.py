@@ -19,9 +19,10 @@ _ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
     "Maximum": np.maximum, "Minimum": np.minimum, "FloorMod": np.mod, "RealDiv": np.true_divide, "Pow": np.power,
 }  # fmt: skip
 _FUNCTIONS: dict[str, Callable[[Any], Any]] = {
-    "Floor": np.floor, "Ceil": np.ceil, "Round": np.round, "Rint": np.round, "Neg": np.negative,
+    "Floor": np.floor, "Ceil": np.ceil, "Round": np.round, "Rint": np.round, "Neg": np.negative, "Sqrt": np.sqrt,
+    "Rsqrt": lambda value: 1 / np.sqrt(value),
 }  # fmt: skip
-"""What graphs compute sizes with, such as those of a resized map."""
+"""What graphs compute sizes with, such as those of a resized map, and what they divide images by."""
 
 
 @RULES.of(
@@ -40,8 +41,9 @@ def same_shape(s: Shapes, node: Node) -> None:
     if value is not None and node.op in _KEEP_VALUES:
         whole = node.op == "Cast" and _to_integer(node) and value.dtype.kind == "f"
         s.values[Ref(node.name)] = value.astype(np.int64) if whole else value
-    elif value is not None and node.op in _FUNCTIONS:
-        s.values[Ref(node.name)] = np.asarray(_FUNCTIONS[node.op](value))
+    elif value is not None and value.dtype != object and node.op in _FUNCTIONS:
+        with np.errstate(all="ignore"):
+            s.values[Ref(node.name)] = np.asarray(_FUNCTIONS[node.op](value))
 
 
 def _to_integer(node: Node) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from porter.graph.analysis.folding.data_path import DataPath
 from porter.graph.analysis.folding.names import shared_scopes
 from porter.graph.analysis.folding.new_layer import ACTIVATION_OPS, BATCH_NORM, NORM_OPS, epsilon, slope
-from porter.graph.analysis.layers import CONVOLUTIONS, Layer
+from porter.graph.analysis.layers import CONVOLUTIONS, ROW, Layer
 from porter.graph.graph import Node
 
 _SCALED = "scaled"
@@ -18,6 +18,8 @@ def append(data: DataPath, layer: Layer, node: Node) -> bool:
         return False
     if node.op in ACTIVATION_OPS:
         return _activation(data, layer, node)
+    if _row(layer, node):
+        return True
     steps = (_fused_norm, _bias, _scale, _shift, _batch_to_space)
     return layer.kind in CONVOLUTIONS and any(step(data, layer, node) for step in steps)
 
@@ -97,3 +99,19 @@ def _batch_to_space(data: DataPath, layer: Layer, node: Node) -> bool:
         return False
     source = layer.inputs[0]
     return isinstance(source, Layer) and source.kind == "SpaceToBatchND"
+
+
+def _row(layer: Layer, node: Node) -> bool:
+    """Fold the end of a convolution or pool of one axis, which runs over an image of one row."""
+    if node.op != "Squeeze" or layer.norm or layer.bias:
+        return False
+    chain: list[Layer] = []
+    at: Layer | str | None = layer
+    while isinstance(at, Layer) and len(at.kernel) == 2 and len(at.inputs) == 1:
+        chain.append(at)
+        at = at.inputs[0]
+    if not chain or not isinstance(at, Layer) or at.kind != ROW or any(one.kernel[0] != 1 for one in chain):
+        return False
+    for one in chain:
+        one.kernel, one.strides, one.dilation = one.kernel[1:], one.strides[1:], one.dilation[1:]
+    return True

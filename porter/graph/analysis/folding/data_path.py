@@ -84,7 +84,10 @@ class DataPath:
     def has_channel_vector(self, node: Node) -> bool:
         """Tell whether a node's other operand is one weight per channel, not a scalar."""
         others = self.weights(node)
-        return len(others) == 1 and len([size for size in self.shapes[others[0]] or () if size != 1]) == 1
+        shape = self.shapes[others[0]] if len(others) == 1 else None
+        several = sum(size != 1 for size in shape or ())
+        # Of one channel, a vector or a map of one value is that weight, unlike a scalar.
+        return several == 1 or bool(shape and not several and (self.shapes.of(node.name) or ())[-1:] == (1,))
 
     def has_weight_of_one(self, node: Node) -> bool:
         """Tell whether a node's other operand is one value that training sets, such as SRCNN's last bias."""

@@ -37,6 +37,8 @@ def fold_layers(view: View, shapes: Shapes, paths: Paths, variables: Mapping[str
     assign_weights(layers, data, variables)
     for layer in layers:
         describe_loop(layer, data)
+        if view.stands:
+            layer.nodes = [member for node in layer.nodes for member in view.members(node)]
     name_layers(layers)
     return layers
 

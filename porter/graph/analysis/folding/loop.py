@@ -34,7 +34,6 @@ def describe_loop(layer: Layer, data: DataPath) -> None:
     loop = next((data.view.loops[name] for name in layer.nodes if name in data.view.loops), None)
     if loop is None:
         return
-    layer.nodes = [name for node in layer.nodes for name in data.view.members(node)]
     steps = "steps unknown" if loop.steps is None else f"{loop.steps:,} step{'' if loop.steps == 1 else 's'}"
     cell, kind = _cell(loop, data)
     layer.kind = kind

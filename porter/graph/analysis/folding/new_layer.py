@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
+from porter.graph.analysis.costs import RECURRENT
 from porter.graph.analysis.folding.data_path import DataPath
-from porter.graph.analysis.layers import Layer
+from porter.graph.analysis.layers import RNN, ROW, Layer
 from porter.graph.graph import Node
 
 CONVOLUTION_OPS = {
@@ -30,7 +32,7 @@ _OTHER_OPS = {
     "GatherV2": "gather", "Gather": "gather", "ResourceGather": "gather", "Fill": "fill", "Maximum": "maximum",
     "Minimum": "minimum", "DepthToSpace": "depth to space", "SpaceToDepth": "space to depth", "Pack": "stack",
     "ResizeBicubic": "resize bicubic", "LRN": "local response norm", "Split": "split", "SplitV": "split",
-    "Cast": "cast", "ExpandDims": "expand dims",
+    "Cast": "cast", "ExpandDims": ROW,
 }  # fmt: skip
 _KINDS = (
     _OTHER_OPS
@@ -72,6 +74,26 @@ def slope(node: Node) -> dict[str, float]:
 def _activation(data: DataPath, layer: Layer, node: Node) -> None:
     layer.activation = ACTIVATION_OPS[node.op]
     layer.numbers |= slope(node)
+
+
+def _product(data: DataPath, layer: Layer, node: Node) -> None:
+    """Read a product with a matrix of weights, which is a dense layer over any leading axes."""
+    if len(node.inputs) == 2 and node.inputs[1] in data.weights(node):
+        layer.kind = "dense"
+        _window(data, layer, node)
+
+
+def _recurrent(data: DataPath, layer: Layer, node: Node) -> None:
+    """Read the cell and the steps of a whole recurrent layer."""
+    cell = next((name for name in ("LSTM", "GRU") if name in node.op), "simple RNN")
+    read = data.input_shape(node, 0) or (None,)
+    sizes = [size for size in read[:-1] if size is not None]
+    steps = math.prod(sizes) if len(sizes) == len(read) - 1 else 0
+    both = ", both ways" if node.integer("ways") == 2 or node.op.startswith("BIDIRECTIONAL") else ""
+    layer.kind = RNN
+    layer.detail = f"({cell} cell{both}, {f'{steps:,} steps' if steps else 'steps unknown'})"
+    if steps:
+        layer.numbers["steps"] = float(steps)
 
 
 def _norm(data: DataPath, layer: Layer, node: Node) -> None:
@@ -168,6 +190,8 @@ _DETAILS: Mapping[str, _Detail] = (
     dict.fromkeys(ACTIVATION_OPS, _activation)
     | dict.fromkeys(NORM_OPS, _norm)
     | dict.fromkeys((*CONVOLUTION_OPS, *POOL_OPS), _window)
+    | dict.fromkeys(RECURRENT, _recurrent)
+    | dict.fromkeys(("BatchMatMul", "BatchMatMulV2", "BatchMatMulV3"), _product)
     | dict.fromkeys(("Mul", "Add", "AddV2", "Sub", "RealDiv"), _arithmetic)
     | dict.fromkeys(("Pad", "PadV2", "MirrorPad"), _pad)
     | {"Mean": _mean, "SpaceToBatchND": _space_to_batch}

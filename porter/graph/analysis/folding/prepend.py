@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from porter.graph.analysis.layers import CONVOLUTIONS, Layer
+from porter.graph.analysis.layers import CONVOLUTIONS, ROW, Layer
 
 _SPACE = re.compile(r"\d+\+\d+(, \d+\+\d+)*")
 """The detail of a pad of height and width alone."""
@@ -45,6 +45,8 @@ def _prepend(layer: Layer, into: Layer) -> bool:
     if layer.kind == "pad" and into.padding == "VALID" and _SPACE.fullmatch(layer.detail):
         into.padding = f"explicit {layer.detail}"
         return True
+    if layer.kind == ROW and len(into.kernel) == 1:
+        return True
     if layer.kind == "SpaceToBatchND" and into.kind in CONVOLUTIONS and layer.dilation:
         into.dilation, into.padding = layer.dilation, _atrous_padding(layer, into)
         return True
@@ -67,7 +69,7 @@ def _atrous_padding(layer: Layer, into: Layer) -> str:
 
 def _separable(layer: Layer, into: Layer) -> bool:
     plain = not (layer.norm or layer.bias or layer.activation)
-    pointwise = into.kind == "conv" and into.kernel == (1, 1) and into.strides in ((1, 1), ()) and not into.before
+    pointwise = into.kind == "conv" and set(into.kernel) == {1} and set(into.strides) <= {1} and not into.before
     if layer.kind != "depthwise" or not plain or not pointwise:
         return False
     into.kind, into.kernel, into.strides = "separable", layer.kernel, layer.strides

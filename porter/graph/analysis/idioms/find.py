@@ -134,7 +134,12 @@ def _squeeze_excite(data: DataPath, found: Found, fits: Match) -> Found | None:
     """Read the channels of both layers, and refuse a pool over anything but space."""
     first, second = (data.shapes[fits.tensors[name]] for name in ("%kernel_1", "%kernel_2"))
     axes = data.shapes.values.get(fits.tensors["%axes"]) if "%axes" in fits.tensors else None
-    if not first or not second or (axes is not None and sorted(axes.reshape(-1).tolist()) not in ([1, 2], [2, 3])):
+    if (
+        not first
+        or len(first) < 2
+        or not second
+        or (axes is not None and sorted(axes.reshape(-1).tolist()) not in ([1, 2], [2, 3]))
+    ):
         return None
     ways = dict(way.split("=") for way in fits.ways)
     words = [ways["middle"].replace("_", " ").lower(), ways["gate"].replace("_", " ").lower()]

@@ -17,7 +17,7 @@ RULES: dict[str, tuple[str, ...]] = {
         "Minimum(Maximum(Add(Mul(@, #0.2), #0.5), #0), #1)", "ClipByValue(Add(Mul(@, #0.2), #0.5), #0, #1)",
     ),
     "hard_swish": ("Mul(@, hard_sigmoid(@))", "Mul(Mul(@, shifted(@)), #0.1666667)", "RealDiv(Mul(@, shifted(@)), #6)"),
-    "swish": ("Mul(@, Sigmoid(@))",),
+    "swish": ("Mul(@, Sigmoid(@))", "Mul(@, Sigmoid(Mul(@, #1)))"),  # the second is tf.nn.silu
     # ---- statistics of $x over %axes; tf.nn.moments squeezes them, and hand-written code does not
     "statistic": (
         "Mean(@, %axes)", "Squeeze(Mean(@, %axes))", "Reshape(Mean(@, %axes), ?)",
