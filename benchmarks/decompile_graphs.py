@@ -6,7 +6,7 @@
 
 It downloads nothing. Each step of each graph is a process of its own, within limits of time and memory.
 build/decompile/ keeps the results, so that an interrupted run goes on; delete NAME.json there to measure a graph again.
---write writes the tables of docs/decompile.md from all kept results.
+--write writes the kept results into the tables of docs/decompile.md; other graphs keep the rows that they have there.
 """
 
 from __future__ import annotations
@@ -97,6 +97,10 @@ class Measured:
         self.found[name] = result
         self.file.write_text(json.dumps(self.found, indent=1), encoding="utf-8")
 
+    def has(self, step: str) -> bool:
+        """Tell whether a step has a result, of a graph that has none of its own too: nothing came after its inputs."""
+        return step in self.found or "done" in self.found
+
     def row(self) -> list[str]:
         """Return the cells of porter's table."""
         inputs, got = self.found["inputs"], self.found.get("porter", {})
@@ -159,17 +163,23 @@ def table(head: str, rows: list[list[str]]) -> list[str]:
     return [f"| {head} |", f"| --- |{' --: |' * (len(columns) - 1)}", *(f"| {' | '.join(row)} |" for row in rows), ""]
 
 
-def tables(measured: list[Measured]) -> list[str]:
-    """Return both tables, and what they depend on."""
+def tables(measured: list[Measured], before: list[str]) -> list[str]:
+    """Return both tables, and what they depend on; a graph without new results has its rows of ``before``."""
     where = ", ".join(f"{key} {value}" for key, value in machine().items())
     head = "graph | image | lines | compared | verdict | float64 | float32 | time | MiB | verification"
     peers = "graph | porter: error | onnx2tf: lines | error | CPU s | GiB | onnx2torch: error | CPU s | GiB"
-    return [
-        f"{where}.",
-        "",
-        *table(head, [each.row() for each in measured]),
-        *table(peers, [each.peers_row() for each in measured]),
-    ]
+    old = {(row[0], len(row)): row for line in before if len(row := cells(line)) > 1}
+    widths = [len(columns.split(" | ")) for columns in (head, peers)]
+    own, others = ([old.get((each.name, width), []) for each in measured] for width in widths)
+    for at, each in enumerate(measured):
+        own[at] = each.row() if each.has("porter") else own[at]
+        others[at] = each.peers_row() if each.has("tf2onnx") or not others[at] and each.has("run") else others[at]
+    return [f"{where}.", "", *table(head, list(filter(None, own))), *table(peers, list(filter(None, others)))]
+
+
+def cells(line: str) -> list[str]:
+    """Return the cells of a table's row."""
+    return [cell.strip() for cell in line.strip("|").split("|")]
 
 
 def main() -> None:
@@ -187,9 +197,9 @@ def main() -> None:
             each.run(side, source, not given.alone)
             print(*(" | ".join(row) for row in (each.row(), each.peers_row())), sep="\n", flush=True)
     every = [Measured(name) for name, _, _ in graphs(Path())]
-    lines = tables([each for each in every if "porter" in each.found or "done" in each.found])
     if given.write:
-        pages.write("decompile.md", "decompile_graphs.py", lines)
+        page, script = "decompile.md", "decompile_graphs.py"
+        pages.write(page, script, tables(every, pages.written(page, script)))
 
 
 if __name__ == "__main__":

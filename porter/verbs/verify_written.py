@@ -52,14 +52,14 @@ def verify_written(
     places = {name for name, _ in module.named_modules()}  # a source that its owner changed may lack some
     stop_dropout(module, places.intersection(network.running))
     masked = {step.node: step.masked for step in program.steps if step.masked}
-    graph = joined(values.frozen(masked), {port.tensor: sizes for port, sizes in given.items()})
+    sizes_of = {port.tensor: sizes for port, sizes in given.items()}
     ends = _followed(program)
 
     def compared(everything: Sequence[Output], images: np.ndarray) -> Report:
         outputs = [output for output in everything if output.path in places]
         tensors = [*dict.fromkeys(output.tensor for output in outputs if output.tensor not in ends), *ends]
         ours = DecompiledRunner(module, given, outputs, program.outputs)
-        theirs = graph_runner(graph, tensors, path, trust)
+        theirs = graph_runner(joined(values.frozen(masked), sizes_of), tensors, path, trust)
         return _report(ours, theirs, images, _softmaxes(program, tensors), ends[-1], track)
 
     report = compared(network.blocks, images)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -100,6 +101,7 @@ def test_resizing(tf: Any, size: Any, new: Any, rule: Any) -> None:
         return [
             tf.raw_ops.ResizeBilinear(images=x, size=new, **options),
             tf.raw_ops.ResizeNearestNeighbor(images=x, size=new, **options),
+            tf.raw_ops.ResizeArea(images=x, size=new, align_corners=align),
         ]
 
     compare(tf, analysis_of(tf, build, (None, *size, 3)))
@@ -181,6 +183,21 @@ def test_slices_and_gathers(tf: Any, begin: int, length: int, step: int, open_si
         ]
 
     compare(tf, analysis_of(tf, build, (None, None if open_sides else 7, 6, 3)), side=7)
+
+
+@few
+@given(st.sampled_from([(1, 1), (1, 2), (1, 3), (2, 2), (2, 3)]), st.sampled_from([(), (3,), (2, 3), (700,)]))
+def test_a_gather_by_constants_may_differ_along_the_first_axes(
+    tf: Any, place: tuple[int, int], picks: tuple[int, ...]
+) -> None:
+    dims, axis = place
+
+    def build(x: Any) -> Any:
+        y = tf.transpose(tf.nn.relu6(tf.nn.conv2d(x, variable(tf, 1, 1, 3, 4), 1, "SAME")), [2, 1, 0, 3])
+        index = np.random.default_rng(axis).integers(0, [6, 5, 1, 4][axis], (*(6, 5)[:dims], *picks))
+        return tf.gather(y, index, axis=axis, batch_dims=dims) * 2.0
+
+    compare(tf, analysis_of(tf, build, (None, 5, 6, 3)))
 
 
 def test_reshapes_keep_the_original_order(tf: Any) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.steps import analysis_of, compare, run_tensorflow, variable
+from helpers.steps import analysis_of, compare, frozen_graph, images_of, run_steps, run_tensorflow, variable
 from helpers.written import built, values_of, write_files, written_graph
 from porter.graph.analysis.analysis import Analysis
 from porter.graph.codegen.lower import lower
@@ -148,6 +148,46 @@ def test_a_gather_may_differ_from_image_to_image(tf: Any, dims: int, axis: int) 
     compare(tf, analysis_of(tf, build, (None, 5, 6, 3)))
 
 
+def test_a_gather_by_constants_that_are_repeated_for_each_image(tf: Any) -> None:
+    def build(x: Any) -> Any:
+        y = tf.nn.relu6(tf.nn.conv2d(x, variable(tf, 1, 1, 3, 4), 1, "SAME"))
+        count = tf.shape(y)[0]
+        tiled = tf.tile([[3, 1, 0]], [count, 1])
+        counted = tf.tile(tf.range(tf.shape(y)[1])[None], [count, 1])
+        filled = tf.zeros([count, 2], tf.int32) + [1, 2]
+        return [tf.gather(y, index, axis=1, batch_dims=1) * 2.0 for index in (tiled, counted, filled)]
+
+    compare(tf, analysis_of(tf, build, (None, 5, None, 3)), side=6)
+
+
+def test_constants_that_are_not_floating_are_buffers_of_their_dtype(tf: Any, tmp_path: Path) -> None:
+    def build(x: Any) -> Any:
+        y = tf.nn.relu6(tf.nn.conv2d(x, variable(tf, 1, 1, 3, 4), 1, "SAME"))
+        y = tf.gather(tf.reshape(y, [-1, 120]), np.arange(1200) * 7 % 120, axis=1)
+        return tf.where(tf.constant(np.arange(1200) % 3 == 0), y, -y) * 2.0
+
+    analysis = analysis_of(tf, build, (None, 5, 6, 3))
+    compare(tf, analysis)
+    module = built(write_files(tmp_path, written_graph(analysis)[1], values_of(analysis)))
+    assert {str(buffer.dtype) for buffer in module.buffers()} == {"torch.int64", "torch.bool"}
+    images = torch.randn(2, 3, 5, 6)
+    assert torch.equal(module.train()(images), module.eval()(images))
+
+
+def test_a_gather_of_a_batch_of_one_picks_from_every_image(tf: Any) -> None:
+    def build(x: Any) -> Any:
+        y = tf.nn.relu6(tf.nn.conv2d(x, variable(tf, 1, 1, 3, 4), 1, "SAME"))
+        return tf.gather(y, [[3, 1, 0]], axis=1, batch_dims=1) * 2.0
+
+    analysis = analysis_of(tf, build, (1, 5, 6, 3))
+    program, graph = lower(analysis), frozen_graph(analysis)
+    images = images_of(program)
+    got = run_steps(program, graph, images)[program.outputs[0].source]
+    for at in range(len(got)):
+        (want,) = run_tensorflow(tf, graph, {"x0": images["x0"][at : at + 1]}, ["out0"]).values()
+        assert np.abs(got[at : at + 1] - want).max() < 1e-13
+
+
 def test_a_gather_along_the_last_axis_has_its_shape(tf: Any) -> None:
     program = compare(tf, analysis_of(tf, lambda x: tf.gather(x, [1, 0], axis=-1) * 2.0, (None, 5, 6, 3)))
     assert program.outputs[0].shape == (None, 5, 6, 2)
@@ -156,7 +196,7 @@ def test_a_gather_along_the_last_axis_has_its_shape(tf: Any) -> None:
 @pytest.mark.parametrize("new", [(2, 3), (5, 6), (3, 4), (9, 13), (1, 1)])
 def test_resizing_by_area(tf: Any, new: tuple[int, int]) -> None:
     def build(x: Any) -> Any:
-        return tf.raw_ops.ResizeArea(images=x, size=new) * 2.0
+        return [tf.raw_ops.ResizeArea(images=x, size=new, align_corners=align) * 2.0 for align in (False, True)]
 
     analysis = analysis_of(tf, build, (None, 5, 6, 3))
     compare(tf, analysis)
@@ -193,14 +233,6 @@ def test_what_moves_space_exports_at_every_size(tf: Any, tmp_path: Path) -> None
     for height, width in ((10, 12), (14, 8), (26, 30)):
         images = torch.randn(3, 3, height, width)
         assert torch.equal(exported(images), module(images))
-
-
-def test_areas_between_aligned_corners_are_refused(tf: Any) -> None:
-    def build(x: Any) -> Any:
-        return tf.raw_ops.ResizeArea(images=x, size=[2, 2], align_corners=True) * 2.0
-
-    (problem,) = lower(analysis_of(tf, build, (None, 5, 6, 3))).problems
-    assert problem.op == "ResizeArea"
 
 
 def test_areas_between_aligned_corners_are_the_same_in_both_precisions(tf: Any) -> None:

@@ -347,6 +347,8 @@ def _weight_name(attribute: str, weight: Weight) -> str:
 def _kept_weight(attribute: str, weight: Weight, arguments: Mapping[str, Argument]) -> list[str]:
     shape = argument_text(arguments[f"{weight.attribute}_shape"])
     name = _weight_name(attribute, weight)
+    if weight.dtype:
+        return [f'        self.register_buffer("{name}", torch.zeros({shape}, dtype={weight.dtype}))']
     if weight.buffer:
         return [f'        self.register_buffer("{name}", torch.zeros({shape}))']
     return [f"        self.{name} = nn.Parameter(torch.zeros({shape}))"]

@@ -166,6 +166,7 @@ def cumulative_sum(x: Tensor, axis: int, exclusive: bool, reverse: bool) -> Tens
 def batch_gather(x: Tensor, index: Tensor, axis: int, dims: int) -> Tensor:
     """Pick along an axis, for each place of the first ``dims`` axes by an index of its own."""
     places = index.ndim - dims
+    index = index.expand(*x.shape[:dims], *index.shape[dims:])
     x = x.movedim(axis, dims)
     rows = x.flatten(0, dims - 1)
     row = torch.arange(rows.shape[0], device=x.device).reshape(-1, *[1] * places)
@@ -236,13 +237,14 @@ def resize_cubic(x: Tensor, size: Sequence[int], align: bool, half: bool) -> Ten
     return x
 
 
-def resize_area(x: Tensor, size: Sequence[int]) -> Tensor:
-    """Resize to means over the area that each new pixel covers."""
+def resize_area(x: Tensor, size: Sequence[int], align: bool = False) -> Tensor:
+    """Resize to means over the area that each new pixel covers; with ``align`` the last begins at the last line."""
     for axis, new in zip((2, 3), size, strict=True):
         old = x.shape[axis]
-        begin = (torch.arange(new, device=x.device, dtype=x.dtype) * (old / new))[:, None]
+        step = (old - 1) / (new - 1) if align and new > 1 else old / new
+        begin = (torch.arange(new, device=x.device, dtype=x.dtype) * step)[:, None]
         line = torch.arange(old, device=x.device, dtype=x.dtype)
-        parts = (torch.minimum(begin + old / new, line + 1) - torch.maximum(begin, line)).clamp(min=0)
+        parts = (torch.minimum(begin + step, line + 1) - torch.maximum(begin, line)).clamp(min=0)
         x = torch.tensordot(x, parts / parts.sum(1, keepdim=True), ([axis], [1])).movedim(-1, axis)
     return x
 

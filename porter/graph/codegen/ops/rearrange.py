@@ -101,13 +101,15 @@ def gather(c: Context, node: Node) -> None:
 
 
 def _batch_gather(c: Context, node: Node, tensor: Tensor, axis: int) -> None:
-    """Add a gather whose index differs from image to image."""
-    if not c.is_data(node.inputs[1]):
-        raise Untranslated("its index for each image is a constant")
+    """Add a gather whose index differs along the first axes, such as from image to image."""
     o = Operands(c.tensor)
-    index = c.tensor(node.inputs[1])
-    dims = node.integer("batch_dims") % (index.rank + 1)
-    text = f"batch_gather({o.last(tensor)}, {o.last(index)}, {axis}, {dims})"
+    x, constant = o.last(tensor), c.value(node.inputs[1])
+    if constant is None:
+        index = o.last(c.tensor(node.inputs[1]))
+    else:
+        index = f"torch.tensor({constant.tolist()}, device={o(tensor)}.device)"
+    dims = node.integer("batch_dims") % (len(c.shape(node.inputs[1])) + 1)
+    text = f"batch_gather({x}, {index}, {axis}, {dims})"
     c.expression(node, o, text, what="gather", helpers={"batch_gather"})
 
 
@@ -195,7 +197,21 @@ def fill(c: Context, node: Node) -> None:
     sizes: list[Any] = sizes_of(c, node, 0)
     if not any(isinstance(size, Size) for size in sizes):
         raise Untranslated("it fills a shape that no input has")
-    text = f"torch.full(({o.sizes(sizes)},), {c.number(node, 1)!r})"
+    value = c.number(node, 1)
+    text = f"torch.full(({o.sizes(sizes)},), {value!r})"
     if o.names:
-        text = text[:-1] + ", device={0}.device, dtype={0}.dtype)"
+        dtype = ", dtype={0}.dtype" if isinstance(value, float) else ""
+        text = f"{text[:-1]}, device={{0}}.device{dtype})"
+    c.expression(node, o, text)
+
+
+@LOWERINGS.of("Range")
+def count(c: Context, node: Node) -> None:
+    o = Operands(c.tensor)
+    numbers = [size for at in range(3) for size in sizes_of(c, node, at)]
+    if any(isinstance(number, float) for number in numbers):
+        raise Untranslated("it counts in fractions")
+    text = f"torch.arange({o.sizes(numbers)})"
+    if o.names:
+        text = text[:-1] + ", device={0}.device)"
     c.expression(node, o, text)
