@@ -173,7 +173,8 @@ def tables(measured: list[Measured], before: list[str]) -> list[str]:
     own, others = ([old.get((each.name, width), []) for each in measured] for width in widths)
     for at, each in enumerate(measured):
         own[at] = each.row() if each.has("porter") else own[at]
-        others[at] = each.peers_row() if each.has("tf2onnx") or not others[at] and each.has("run") else others[at]
+        if each.has("tf2onnx") or (each.has("run") and not others[at]):
+            others[at] = each.peers_row()
     return [f"{where}.", "", *table(head, list(filter(None, own))), *table(peers, list(filter(None, others)))]
 
 

@@ -154,7 +154,7 @@ def test_a_gather_by_constants_that_are_repeated_for_each_image(tf: Any) -> None
         count = tf.shape(y)[0]
         tiled = tf.tile([[3, 1, 0]], [count, 1])
         counted = tf.tile(tf.range(tf.shape(y)[1])[None], [count, 1])
-        filled = tf.zeros([count, 2], tf.int32) + [1, 2]
+        filled = tf.constant([1, 2]) + tf.zeros([count, 2], tf.int32)
         return [tf.gather(y, index, axis=1, batch_dims=1) * 2.0 for index in (tiled, counted, filled)]
 
     compare(tf, analysis_of(tf, build, (None, 5, None, 3)), side=6)
