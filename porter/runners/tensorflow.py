@@ -153,7 +153,8 @@ class TFRunner(Runner):
                 f"TensorFlow cannot run {self.path} on images of {'x'.join(map(str, images.shape[1:]))}: "
                 f"{_reason(error)}; name the model, and the image size, that the graph was built for"
             ) from None
-        return in_graph_order({name: np.concatenate([run[name] for run in runs]) for name in fetches}, self.table)
+        whole = {name: np.concatenate([run[name] for run in runs]) for name in fetches} if len(runs) > 1 else runs[0]
+        return in_graph_order(whole, self.table)
 
     def _run(
         self, session: Any, fetches: Mapping[str, str], images: np.ndarray, weights: Mapping[str, np.ndarray], step: int
