@@ -78,11 +78,15 @@ def _report(
 ) -> Report:
     sums = ErrorAccumulator(judged, softmaxes=softmaxes)
     for at in track(range(len(images)), "verifying"):
-        batch = images[at : at + 1]
-        want, got = run_all(theirs, batch), run_all(ours, batch)
-        order = list(want["float64"])
-        sums.add({p: {name: run[name] for name in order if name in run} for p, run in got.items()}, want)
+        _add(sums, ours, theirs, images[at : at + 1])
     return sums.report()
+
+
+def _add(sums: ErrorAccumulator, ours: Runner, theirs: Runner, batch: np.ndarray) -> None:
+    """Run both sides on a batch and add them; all outputs of a large image take gigabytes, and end here."""
+    want, got = run_all(theirs, batch), run_all(ours, batch)
+    order = list(want["float64"])
+    sums.add({p: {name: run[name] for name in order if name in run} for p, run in got.items()}, want)
 
 
 def _followed(program: Program) -> list[str]:

@@ -25,6 +25,7 @@ from porter.runners.softmax import softmax
 LIMITS = {
     "mobilenet_v1_1.0_224": 120,
     "mobilenet_v2_1.0_224": 150,
+    "mobilenet_v3_small_1.0_224": 230,
     "inception_v1": 170,
     "resnet_v2_50": 150,
     "vgg_16": 60,
