@@ -2,7 +2,7 @@
 
     pip download --no-deps ai-benchmark==0.1.2    # 22 MB, Apache 2.0; a wheel is a zip file
     python benchmarks/contenders/make_environments.py tf2onnx onnx2tf onnx2torch
-    python benchmarks/decompile_graphs.py [--graphs ai_benchmark/models] [--alone] [--write] [NAME ...]
+    python benchmarks/decompile_graphs.py [--graphs ai_benchmark/models] [--alone | --others] [--write] [NAME ...]
 
 It downloads nothing. Each step of each graph is a process of its own, within limits of time and memory.
 build/decompile/ keeps the results, so that an interrupted run goes on; delete NAME.json there to measure a graph again.
@@ -59,8 +59,8 @@ class Measured:
         self.name, self.folder, self.file = name, WORK / name, WORK / f"{name}.json"
         self.found: Found = json.loads(self.file.read_text(encoding="utf-8")) if self.file.exists() else {}
 
-    def run(self, side: int, source: list[str], peers: bool) -> None:
-        """Take the steps that have no result yet, those of the ``peers`` last and only if asked."""
+    def run(self, side: int, source: list[str], own: bool, peers: bool) -> None:
+        """Take the steps that have no result yet: porter's ``own`` and, last, those of the ``peers``."""
         if "done" in self.found:
             return
         if not (self.folder / "double.npy").exists():
@@ -69,16 +69,21 @@ class Measured:
             self.found = {}
         inputs = self._step("inputs", OWN, "decompile_inputs.py", str(self.folder), str(side), *source)["answer"]
         if inputs is not None:
-            given = [inputs["graph"], str(self.folder / "net"), str(side), *filter(None, [inputs["checkpoint"]])]
-            self._step("import", OWN, "import_of.py", "tensorflow")
-            self._step("porter", OWN, "decompile_cost.py", *given)
-            if (self.folder / "net").exists():
-                self._step("run", OWN, "porter_network.py", str(self.folder))
-            if not peers:
+            if own:
+                self._own(side, inputs)
+            if peers:
+                self._peers(inputs["ends"])
+            if not (own and peers):
                 return
-            self._peers(inputs["ends"])
         self._keep("done", True)
         shutil.rmtree(self.folder)
+
+    def _own(self, side: int, inputs: Found) -> None:
+        given = [inputs["graph"], str(self.folder / "net"), str(side), *filter(None, [inputs["checkpoint"]])]
+        self._step("import", OWN, "import_of.py", "tensorflow")
+        self._step("porter", OWN, "decompile_cost.py", *given)
+        if (self.folder / "net").exists():
+            self._step("run", OWN, "porter_network.py", str(self.folder))
 
     def _peers(self, ends: list[str]) -> None:
         given = (str(self.folder / "frozen.pb"), *ends, str(self.folder / "network.onnx"))
@@ -131,10 +136,10 @@ class Measured:
             return f"not verified: {short(failure)}"
         return "the same function" if answer["verdict"] else short(answer["said"])
 
-    def peers_row(self) -> list[str]:
-        """Return the cells of the peers' table."""
+    def peers_row(self, before: str = "") -> list[str]:
+        """Return the cells of the peers' table, with porter's error ``before`` where it has no new one."""
         own = (self.found.get("run") or {}).get("answer") or {}
-        error = f"{own['error']:.1e}" if "error" in own else ""
+        error = f"{own['error']:.1e}" if "error" in own else before
         return [self.name, error, *self._peer("onnx2tf", True), *self._peer("onnx2torch", False)]
 
     def _peer(self, peer: str, writes: bool) -> list[str]:
@@ -175,7 +180,7 @@ def tables(measured: list[Measured], before: list[str]) -> list[str]:
     for at, each in enumerate(measured):
         own[at] = each.row() if each.has("porter") else own[at]
         if each.has("tf2onnx") or (each.has("run") and not others[at]):
-            others[at] = each.peers_row()
+            others[at] = each.peers_row(*others[at][1:2])
     return [f"{where}.", "", *table(head, list(filter(None, own))), *table(peers, list(filter(None, others)))]
 
 
@@ -189,15 +194,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help="some of the graphs")
     parser.add_argument("--graphs", type=Path, help="ai-benchmark's folder models")
-    parser.add_argument("--alone", action="store_true", help="leave the other converters to a later run")
+    one_side = parser.add_mutually_exclusive_group()
+    one_side.add_argument("--alone", action="store_true", help="leave the other converters to a later run")
+    one_side.add_argument("--others", action="store_true", help="run the other converters alone")
     parser.add_argument("--write", action="store_true", help="write docs/decompile.md")
     given = parser.parse_args()
     WORK.mkdir(parents=True, exist_ok=True)
     for name, side, source in graphs(given.graphs):
         if not given.names or name in given.names:
             each = Measured(name)
-            each.run(side, source, not given.alone)
-            print(*(" | ".join(row) for row in (each.row(), each.peers_row())), sep="\n", flush=True)
+            each.run(side, source, own=not given.others, peers=not given.alone)
+            rows = [each.row()] * each.has("porter") + [each.peers_row()]
+            print(*(" | ".join(row) for row in rows), sep="\n", flush=True)
     every = [Measured(name) for name, _, _ in graphs(Path())]
     if given.write:
         page, script = "decompile.md", "decompile_graphs.py"
