@@ -21,8 +21,11 @@ corners = st.sampled_from([(False, False), (True, False), (False, True)])
 
 
 @few
-@given(sizes, st.tuples(sides, sides), st.integers(1, 3), st.integers(1, 2), st.sampled_from(["SAME", "VALID"]))
-def test_convolutions(tf: Any, size: Any, kernel: Any, stride: int, dilation: int, padding: str) -> None:
+@given(
+    sizes, st.tuples(sides, sides), st.permutations([1, 2, 3]), st.integers(1, 2), st.sampled_from(["SAME", "VALID"])
+)
+def test_convolutions(tf: Any, size: Any, kernel: Any, steps: Any, dilation: int, padding: str) -> None:
+    stride, other = steps[:2]
     dilation = 1 if stride > 1 else dilation
 
     def build(x: Any) -> Any:
@@ -30,7 +33,7 @@ def test_convolutions(tf: Any, size: Any, kernel: Any, stride: int, dilation: in
         y = tf.nn.bias_add(y, variable(tf, 6, name="bias"))
         strides = [1, stride, stride, 1]
         z = tf.nn.depthwise_conv2d(x, variable(tf, *kernel, 4, 2, name="d"), strides, padding, dilations=[dilation] * 2)
-        grouped = tf.nn.conv2d(x, variable(tf, *kernel, 2, 6, name="g"), stride, padding, name="b")
+        grouped = tf.nn.conv2d(x, variable(tf, *kernel, 2, 6, name="g"), [stride, other], padding, name="b")
         return [y, z + variable(tf, 8, name="other"), grouped]
 
     if padding == "VALID" and any((k - 1) * dilation >= side for k, side in zip(kernel, size, strict=True)):
@@ -196,6 +199,17 @@ def test_a_gather_by_constants_may_differ_along_the_first_axes(
         y = tf.transpose(tf.nn.relu6(tf.nn.conv2d(x, variable(tf, 1, 1, 3, 4), 1, "SAME")), [2, 1, 0, 3])
         index = np.random.default_rng(axis).integers(0, [6, 5, 1, 4][axis], (*(6, 5)[:dims], *picks))
         return tf.gather(y, index, axis=axis, batch_dims=dims) * 2.0
+
+    compare(tf, analysis_of(tf, build, (None, 5, 6, 3)))
+
+
+@few
+@given(st.sampled_from([0, 1, 2, 3, -1]), st.sampled_from([2, 4, 6]))
+def test_one_hot_and_a_division_by_zero(tf: Any, axis: int, depth: int) -> None:
+    def build(x: Any) -> Any:
+        y = tf.nn.relu6(tf.nn.conv2d(x, variable(tf, 1, 1, 3, 4), 1, "SAME"))
+        safe = tf.math.divide_no_nan(y, tf.nn.relu(y - 0.5))
+        return [tf.one_hot(tf.argmax(y, -1), depth, 2.0, -1.0, axis) * 2.0, safe * 2.0]
 
     compare(tf, analysis_of(tf, build, (None, 5, 6, 3)))
 

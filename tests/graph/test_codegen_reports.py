@@ -44,6 +44,8 @@ def _dilated_nchw(tf: Any, x: Any) -> Any:
     return tf.batch_to_space(y + 1.0, [1, 2, 3], [[0, 0], [0, 1], [1, 0]]) * 3.0
 
 
+_MEANS, _SPREADS = [0.5, -1.0, 0.25, 2.0], [0.001, 0.5, 1.0, 2.0]
+"""Of a batch norm. A small variance shows its epsilon."""
 REPORTS: dict[str, Build] = {
     # tensornets#25, tensorflow-onnx#1028, onnx2torch#52: SAME pads more at the end, and by the size
     "taehoonlee/tensornets#25": lambda tf, x: [
@@ -101,6 +103,30 @@ REPORTS: dict[str, Build] = {
     "tensorflow/tensorflow#53291": lambda tf, x: [
         tf.nn.space_to_depth(x[:, :4], 2) * 2.0, tf.nn.depth_to_space(tf.concat([x] * 3, -1)[..., :8], 2) * 2.0
     ],
+    # a slope that float32 rounds is the decimal that its author typed
+    "microsoft/onnxconverter-common#117": lambda tf, x: [
+        tf.nn.leaky_relu(x - 3.0, slope) * 2.0 for slope in (0.2, 0.01, 0.3)
+    ],
+    # newer TensorFlow writes GELU with erfc
+    "onnx/tensorflow-onnx#2463": lambda tf, x: [
+        tf.nn.gelu(x - 2.0) * 2.0, tf.nn.gelu(x - 2.0, approximate=True) * 2.0
+    ],
+    # -1 is what the other parts leave
+    "onnx/tensorflow-onnx#891": lambda tf, x: [
+        part * 2.0
+        for sizes, axis in (([3, -1], -1), ([-1, 2], 1), ([1, -1, 2], 2))
+        for part in tf.split(x, sizes, axis)
+    ],
+    # windows as channels
+    "onnx/tensorflow-onnx#436": lambda tf, x: [
+        tf.image.extract_patches(x, [1, *kernel, 1], [1, *stride, 1], [1, *rate, 1], padding) * 2.0
+        for kernel, stride, rate, padding in (
+            ((3, 3), (1, 1), (1, 1), "SAME"), ((2, 3), (2, 1), (1, 2), "SAME"), ((3, 2), (2, 3), (2, 1), "SAME"),
+            ((2, 2), (2, 2), (1, 1), "VALID"), ((2, 1), (1, 2), (2, 2), "VALID"),
+        )
+    ],
+    # the maximum of a pool whose places nothing reads
+    "PINTO0309/onnx2tf#397": lambda tf, x: tf.nn.max_pool_with_argmax(x, 3, 2, "SAME")[0] * 2.0,
     # matrices of pixels, whose reshapes keep the original order
     "onnx/onnx-tensorflow#289": _reshaped_like_attention,
 }  # fmt: skip
@@ -112,6 +138,46 @@ def test_a_reported_graph_computes_what_tensorflow_computes(tf: Any, report: str
         return REPORTS[report](tf, tf.nn.relu6(tf.nn.conv2d(x, variable(tf, 1, 1, 3, 4, name="k"), 1, "SAME")))
 
     compare(tf, analysis_of(tf, build, (None, 5, 6, 3)))
+
+
+def test_a_graph_without_its_default_attributes_has_the_ops_defaults(tf: Any) -> None:
+    """SavedModel's builder strips them on request, so that older versions read the graph."""
+    from tensorflow.python.framework import op_def_registry
+
+    def build(x: Any) -> Any:
+        y = tf.nn.conv2d(x, variable(tf, 3, 3, 3, 4), 1, "SAME")
+        weights = [variable(tf, 4, name=name) for name in ("gamma", "beta")]
+        stated = [*weights, *(tf.constant(values, name=f"stated_{at}") for at, values in enumerate((_MEANS, _SPREADS)))]
+        return [
+            tf.raw_ops.FusedBatchNormV3(
+                x=y, scale=weights[0], offset=weights[1], mean=[], variance=[], epsilon=1e-4, is_training=True
+            ).y * 2.0,
+            tf.raw_ops.FusedBatchNorm(
+                x=y, scale=stated[0], offset=stated[1], mean=stated[2], variance=stated[3], epsilon=1e-4,
+                is_training=False,
+            ).y * 2.0,
+            tf.raw_ops.LRN(input=y) * 2.0,
+            tf.raw_ops.LeakyRelu(features=y) * 2.0,
+            tf.raw_ops.ResizeBilinear(images=y, size=[7, 9]) * 2.0,
+            tf.raw_ops.SpaceToDepth(input=y[:, :4], block_size=2) * 2.0,
+            tf.raw_ops.DepthwiseConv2dNative(
+                input=y, filter=variable(tf, 3, 3, 4, 2, name="d"), strides=[1, 1, 1, 1], padding="SAME"
+            ) * 2.0,
+            tf.raw_ops.Cumsum(x=y, axis=1) * 2.0,
+            tf.one_hot(tf.argmax(y, -1), 4) * 2.0,
+            tf.squeeze(tf.reduce_mean(y, [1, 2], keepdims=True)) * 2.0,
+        ]  # fmt: skip
+
+    analysis = analysis_of(tf, build, (None, 5, 6, 3))
+    stripped: set[str] = set()
+    for node in analysis.source.graph.node:
+        for attribute in op_def_registry.get(node.op).attr:
+            default = attribute.default_value.SerializeToString()
+            if default and attribute.name in node.attr and node.attr[attribute.name].SerializeToString() == default:
+                del node.attr[attribute.name]
+                stripped.add(attribute.name)
+    assert stripped >= {"epsilon", "alpha", "beta", "bias", "depth_radius", "is_training", "axis"}
+    compare(tf, analysis)
 
 
 def with_prelu(analysis: Analysis) -> Analysis:

@@ -130,6 +130,20 @@ def space_to_depth(x: Tensor, block: int) -> Tensor:
     return x.permute(0, 4, 5, 1, 2, 3).flatten(1, 3)
 
 
+def image_patches(
+    x: Tensor, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int], same: bool
+) -> Tensor:
+    """Move each window's pixels to the channels: TensorFlow's channels count the places of a window first."""
+    reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
+    x = same_pad(x, reach, stride) if same else x
+    height, width = ((size - r) // s + 1 for size, r, s in zip(x.shape[2:], reach, stride, strict=True))
+    rows = F.unfold(x, kernel, dilation, stride=stride).unflatten(1, (x.shape[1], -1))
+    return rows.transpose(1, 2).flatten(1, 2).unflatten(2, (height, width))
+
+
+torch.fx.wrap("image_patches")
+
+
 def space_to_batch(x: Tensor, block: Sequence[int], pads: Sequence[int]) -> Tensor:
     """Move the places of each block to the batch, after padding as F.pad does: the last axis first."""
     x = F.pad(x, pads)

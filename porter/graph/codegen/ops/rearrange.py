@@ -23,14 +23,22 @@ def split(c: Context, node: Node) -> None:
     place = tensor.axis(c.ints(node, axis)[0])
     count = node.integer("num_split")
     o = Operands(c.tensor)
-    sizes = c.ints(node, 1) if node.op == "SplitV" else []
-    parts = f"split({sizes}, {place})" if sizes else f"chunk({count}, {place})"
+    parts = f"split([{_parts(c, o, node, tensor, place)}], {place})" if data == 0 else f"chunk({count}, {place})"
     if count == 1:
         c.alias(node, tensor)
         return
     step = Step(node.name, [node.name], [], expression=f"{o(tensor)}.{parts}", what="split")
     step.inputs = o.names
     c.add(step, *(Ref(node.name, slot) for slot in range(count)), first=tensor.first)
+
+
+def _parts(c: Context, o: Operands, node: Node, tensor: Tensor, place: int) -> str:
+    """Return the sizes of a split's parts; -1 is what the others leave."""
+    sizes = c.ints(node, 1)
+    whole = tensor.stored(list(tensor.shape))[place]
+    others = sum(size for size in sizes if size >= 0)
+    rest = f"{o(tensor)}.shape[{place}] - {others}" if whole is None else str(whole - others)
+    return ", ".join(rest if size < 0 else str(size) for size in sizes)
 
 
 @LOWERINGS.of("Unpack")
@@ -203,6 +211,19 @@ def fill(c: Context, node: Node) -> None:
         dtype = ", dtype={0}.dtype" if isinstance(value, float) else ""
         text = f"{text[:-1]}, device={{0}}.device{dtype})"
     c.expression(node, o, text)
+
+
+@LOWERINGS.of("OneHot")
+def one_hot(c: Context, node: Node) -> None:
+    o = Operands(c.tensor)
+    (depth,) = c.ints(node, 1)
+    rank = len(c.shape(Ref(node.name)))
+    axis = node.integer("axis", -1) % rank
+    index = f"{o.last(c.tensor(node.inputs[0]))}.unsqueeze({axis})"
+    behind = ", 1" * (rank - 1 - axis)
+    places = f"torch.arange({depth}, device={{0}}.device){f'.reshape(-1{behind})' if behind else ''}"
+    on, off = (c.number(node, at) for at in (2, 3))
+    c.expression(node, o, f"torch.where({index} == {places}, {on!r}, {off!r})", what="one hot")
 
 
 @LOWERINGS.of("Range")
