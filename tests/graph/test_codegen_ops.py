@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -201,6 +202,42 @@ def test_a_gather_by_constants_may_differ_along_the_first_axes(
         return tf.gather(y, index, axis=axis, batch_dims=dims) * 2.0
 
     compare(tf, analysis_of(tf, build, (None, 5, 6, 3)))
+
+
+def test_what_follows_a_layer_follows_in_the_graphs_order(tf: Any) -> None:
+    """A bias behind an activation is no bias of the layer, nor is a norm behind one the layer's."""
+
+    def build(x: Any) -> list[Any]:
+        results = []
+        for at, order in enumerate(itertools.permutations(["bias", "relu", "norm"])):
+            y = tf.nn.conv2d(x, variable(tf, 3, 3, 3, 4, name=f"conv_{at}"), 1, "SAME")
+            z = tf.matmul(tf.reduce_mean(x, [1, 2]), variable(tf, 3, 4, name=f"matrix_{at}"))
+            for step in order:
+                weights = [variable(tf, 4, name=f"{step}_{at}_{part}") for part in range(2)]
+                if step == "bias":
+                    y, z = y + weights[0], tf.nn.bias_add(z, weights[0])
+                elif step == "relu":
+                    y, z = tf.nn.relu(y), tf.nn.relu(z)
+                else:
+                    statistics = [tf.constant([0.1, -0.2, 0.3, 0.0]), tf.constant([0.5, 1.0, 2.0, 0.25])]
+                    y = tf.compat.v1.nn.fused_batch_norm(y, *weights, *statistics, 1e-3, is_training=False)[0]
+            results += [y * 2.0, z * 2.0]
+        return results
+
+    compare(tf, analysis_of(tf, build, (None, 5, 6, 3)))
+
+
+@few
+@given(st.permutations([1, 2, 3]), st.sampled_from(["SAME", "VALID"]), st.booleans())
+def test_convolutions_with_computed_kernels(tf: Any, steps: Any, padding: str, dilated: bool) -> None:
+    def build(x: Any) -> list[Any]:
+        kernel = variable(tf, 3, 2, 4, 6)
+        kernel = (kernel - tf.reduce_mean(kernel, [0, 1, 2])) / tf.math.reduce_std(kernel, [0, 1, 2])
+        options = {"strides": 1, "dilations": steps[:2]} if dilated else {"strides": steps[:2]}
+        y = tf.nn.conv2d(x, kernel, padding=padding, **options)
+        return [y * 2.0, tf.nn.depthwise_conv2d(x, kernel[..., :2], [1, steps[2], steps[2], 1], padding) * 2.0]
+
+    compare(tf, analysis_of(tf, build, (None, 8, 9, 4)))
 
 
 @few
