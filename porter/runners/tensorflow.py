@@ -20,6 +20,7 @@ from porter.graph.graph import Ref
 from porter.graph.rewrite.channels_last import channels_last
 from porter.graph.rewrite.prune import prune
 from porter.graph.rewrite.safety import check_ops
+from porter.graph.rewrite.weights_apart import weights_apart
 from porter.graph.rewrite.widen import rounded_constants, widen
 from porter.mapping.table import Table
 from porter.runners.runner import Runner, in_graph_order
@@ -95,24 +96,25 @@ class TFRunner(Runner):
         pruned = prune(graph, self.where.values(), path)
         if not trust:
             check_ops(pruned, path)
-        self.graph, self.channels_first = channels_last(pruned, path)
-        placeholder = self._placeholder()
+        whole, self.channels_first = channels_last(pruned, path)
+        placeholder = self._placeholder(whole)
         self.input = placeholder.name
         sizes = [dim.size for dim in placeholder.attr["shape"].shape.dim]
         self.stated_batch = sizes[0] if sizes else -1
         self.sides = tuple(sizes[1:3])
         if sizes:
             placeholder.attr["shape"].shape.dim[0].size = -1
+        self.graph, self.weights = weights_apart(whole, path)
         self.defaults = [node.name for node in self.graph.node if node.op == "PlaceholderWithDefault"]
         self.lacking: Sequence[str] = ()
         self.whole: Sequence[str] = ()
         self.sessions: dict[str, Any] = {}
         self.batch: int | None = None
 
-    def _placeholder(self) -> Any:
+    def _placeholder(self, graph: Any) -> Any:
         """Return the node that images are fed to. Raises FormatError where it is not the only input without a value."""
-        inputs = [node for node in self.graph.node if node.op in ("Placeholder", "PlaceholderV2")]
-        inputs = inputs or [node for node in self.graph.node if node.op == "PlaceholderWithDefault"]
+        inputs = [node for node in graph.node if node.op in ("Placeholder", "PlaceholderV2")]
+        inputs = inputs or [node for node in graph.node if node.op == "PlaceholderWithDefault"]
         if len(inputs) != 1:
             found = ", ".join(node.name for node in inputs) or "none"
             raise FormatError(
@@ -150,19 +152,23 @@ class TFRunner(Runner):
         fetches = {name: f"{node}:0" for name, node in self.where.items()}
         step = self.batch or len(images)
         parts = [images[at : at + step] for at in range(0, len(images), step)]
+        weights = {f"{name}:0": values.astype(images.dtype, copy=False) for name, values in self.weights.items()}
         try:
-            runs = [self._run(session, fetches, part, step) for part in parts]
+            runs = [self._run(session, fetches, part, weights, step) for part in parts]
         except (tf.errors.OpError, ValueError) as error:
             raise FormatError(
                 f"TensorFlow cannot run {self.path} on images of {'x'.join(map(str, images.shape[1:]))}: "
                 f"{_reason(error)}; name the model, and the image size, that the graph was built for"
             ) from None
-        return in_graph_order({name: np.concatenate([run[name] for run in runs]) for name in fetches}, self.table)
+        whole = {name: np.concatenate([run[name] for run in runs]) for name in fetches} if len(runs) > 1 else runs[0]
+        return in_graph_order(whole, self.table)
 
-    def _run(self, session: Any, fetches: Mapping[str, str], images: np.ndarray, step: int) -> dict[str, np.ndarray]:
+    def _run(
+        self, session: Any, fetches: Mapping[str, str], images: np.ndarray, weights: Mapping[str, np.ndarray], step: int
+    ) -> dict[str, np.ndarray]:
         """Run a batch, filled up to ``step`` images, and return the endpoints of ``images``, channels last."""
         spare = np.repeat(images[-1:], step - len(images), axis=0)
-        values = session.run(fetches, {f"{self.input}:0": np.concatenate([images, spare])})
+        values = session.run(fetches, {f"{self.input}:0": np.concatenate([images, spare]), **weights})
         outputs, flat = {}, {e.name for e in self.table.endpoints if e.logits or e.softmax}
         for name, found in values.items():
             turned = found.ndim == 4 and self.where[name] in self.channels_first
@@ -173,7 +179,7 @@ class TFRunner(Runner):
     def _session(self, precision: str) -> Any:
         if precision not in self.sessions:
             wide, options = precision == "float64", tf.compat.v1.ConfigProto()
-            # The optimizer copies every constant several times. float32 keeps it: its rounding is the original's.
+            # Only float32 keeps the optimizer: its rounding is the original's.
             options.graph_options.rewrite_options.disable_meta_optimizer = wide
             with tf.Graph().as_default() as imported:
                 definition = tf.compat.v1.GraphDef.FromString(self._serialized(wide))

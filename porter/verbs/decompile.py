@@ -124,7 +124,7 @@ def decompile(
     analysis = cut_graph(_plain(open_graph(path, size, tag=tag)), inputs, outputs)
     known = recognised({name: each.shape for name, each in analysis.variables.items()}, path, size, analysis)
     keeps = dropout == DROPOUT[0]
-    program, network = written_network(analysis, analysis.source.path.name.partition(".")[0], keeps)
+    program, network = written_network(analysis, _stem(analysis), keeps)
     notes = tuple(_notes(program))
     if place is None or network is None:
         return Decompiled(path, tuple(program.problems), network, known, notes)
@@ -137,6 +137,11 @@ def decompile(
     report = _write(place, analysis, program, network, values, notes, dropout, trust_graph, read.digests, track)
     written = place if report else None
     return Decompiled(path, (), network, known, notes, report, written, values.average, read.digests)
+
+
+def _stem(analysis: Analysis) -> str:
+    """Return the name of a network whose scopes have none: that of its file."""
+    return analysis.source.path.name.partition(".")[0]
 
 
 def _plain(analysis: Analysis) -> Analysis:
@@ -224,7 +229,8 @@ def _write(
         if report:
             missing = [f"mapping.toml lacks {name}, whose axes fit no kind of layer" for name in unfit]
             facts = _facts(network, values, [*notes, *missing], digests, report, inputs)
-            facts |= {"outputs": list(analysis.paths.outputs), "size": analysis.size, "dropout": dropout}
+            facts |= {"stem": _stem(analysis), "outputs": list(analysis.paths.outputs)}
+            facts |= {"size": analysis.size, "dropout": dropout}
             folder.write_record_and_card(draft, facts)
         else:
             discard(draft)

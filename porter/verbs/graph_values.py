@@ -14,6 +14,7 @@ from porter.formats.checkpoint import Checkpoint
 from porter.formats.input_digests import Inputs
 from porter.formats.roles import SHADOW_SUFFIX, VARIABLE
 from porter.formats.tensorflow.source import graph_file, saved_variables
+from porter.graph.graph import VARIABLE_OPS
 
 if TYPE_CHECKING:
     from porter.graph.analysis.analysis import Analysis
@@ -46,13 +47,13 @@ def graph_values(
     from porter.formats.tensorflow.tensorproto import tensor_values
     from porter.graph.rewrite.freeze import freeze, variables
     from porter.graph.rewrite.inference import inference_graph
-    from porter.graph.rewrite.inline import inlined
+    from porter.graph.rewrite.inline import flat
     from porter.graph.rewrite.prune import prune
 
     path = analysis.source.path
-    pruned = prune(inlined(analysis.source.graph), analysis.paths.outputs, path)
-    nodes = analysis.graph.nodes  # those in functions too
-    needed = variables(pruned)
+    graph, nodes = analysis.source.graph, analysis.graph.nodes  # those in functions too
+    pruned = prune(flat(analysis.graph, graph) if analysis.graph.inlined else graph, analysis.paths.outputs, path)
+    needed = _variables(analysis)
     weights = {placed.weight.name for placed in network.weights}
     own = frozenset(weights & set(analysis.all_variables))
     entries: dict[str, str] = {}
@@ -80,6 +81,13 @@ def graph_values(
         return freeze(graph, {name: load(name) for name in variables(graph)})
 
     return GraphValues(load, own, pruned, frozen, average)
+
+
+def _variables(analysis: Analysis) -> list[str]:
+    """Return the variables that inference reads, those in the branches of its conditions too."""
+    graph = analysis.view.graph
+    needed = graph.needed(analysis.paths.outputs)
+    return [name for name, node in graph.nodes.items() if name in needed and node.op in VARIABLE_OPS]
 
 
 def _with_variables(graph: Any, names: dict[str, str]) -> Any:

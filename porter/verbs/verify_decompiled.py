@@ -76,7 +76,7 @@ def verify_decompiled(
     facts = read_json(folder / RECORD)
     analysis = cut_graph(open_graph(folder / GRAPH, facts.get("size")), (), facts.get("outputs", ()))
     keeps = facts.get("dropout", DROPOUT[0]) == DROPOUT[0]
-    program, network = written_network(analysis, str(facts["model"]), keeps)
+    program, network = written_network(analysis, str(facts.get("stem", facts["model"])), keeps)
     if network is None:
         raise PorterError(f"{folder / GRAPH} has ops without a translation: list them with `port decompile`")
     source = (folder / SOURCE).read_bytes()

@@ -52,14 +52,14 @@ def verify_written(
     places = {name for name, _ in module.named_modules()}  # a source that its owner changed may lack some
     stop_dropout(module, places.intersection(network.running))
     masked = {step.node: step.masked for step in program.steps if step.masked}
-    graph = joined(values.frozen(masked), {port.tensor: sizes for port, sizes in given.items()})
+    sizes_of = {port.tensor: sizes for port, sizes in given.items()}
     ends = _followed(program)
 
     def compared(everything: Sequence[Output], images: np.ndarray) -> Report:
         outputs = [output for output in everything if output.path in places]
         tensors = [*dict.fromkeys(output.tensor for output in outputs if output.tensor not in ends), *ends]
         ours = DecompiledRunner(module, given, outputs, program.outputs)
-        theirs = graph_runner(graph, tensors, path, trust)
+        theirs = graph_runner(joined(values.frozen(masked), sizes_of), tensors, path, trust)
         return _report(ours, theirs, images, _softmaxes(program, tensors), ends[-1], track)
 
     report = compared(network.blocks, images)
@@ -78,11 +78,15 @@ def _report(
 ) -> Report:
     sums = ErrorAccumulator(judged, softmaxes=softmaxes)
     for at in track(range(len(images)), "verifying"):
-        batch = images[at : at + 1]
-        want, got = run_all(theirs, batch), run_all(ours, batch)
-        order = list(want["float64"])
-        sums.add({p: {name: run[name] for name in order if name in run} for p, run in got.items()}, want)
+        _add(sums, ours, theirs, images[at : at + 1])
     return sums.report()
+
+
+def _add(sums: ErrorAccumulator, ours: Runner, theirs: Runner, batch: np.ndarray) -> None:
+    """Run both sides on a batch and add them; all outputs of a large image take gigabytes, and end here."""
+    want, got = run_all(theirs, batch), run_all(ours, batch)
+    order = list(want["float64"])
+    sums.add({p: {name: run[name] for name in order if name in run} for p, run in got.items()}, want)
 
 
 def _followed(program: Program) -> list[str]:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from helpers.steps import analysis_of, compare, program_of, variable
+from helpers.steps import analysis_of, compare, frozen_graph, program_of, run_steps, run_tensorflow, variable
 from porter.graph.analysis.analysis import Analysis
 from porter.graph.codegen.lower import lower
 
@@ -223,3 +223,15 @@ def test_elementwise_math(tf: Any) -> None:
         ]
 
     compare(tf, analysis_of(tf, build, (None, 5)))
+
+
+@pytest.mark.parametrize("rate", [0.25, 0.8])
+def test_running_dropout_scales_what_it_keeps_as_the_graph_does(tf: Any, rate: float) -> None:
+    analysis = analysis_of(tf, lambda x: tf.nn.dropout(tf.nn.relu(x), rate=rate) * 2.0, (None, 50, 60, 3))
+    program, graph = program_of(analysis), frozen_graph(analysis)
+    images = {"x0": np.ones((2, 50, 60, 3))}
+    ours = run_steps(program, graph, images)[program.outputs[0].source]
+    theirs = run_tensorflow(tf, graph, images, ["out0"])["out0"]
+    for values in (ours, theirs):
+        assert np.unique(values) == pytest.approx([0, 2 / (1 - rate)], rel=1e-7)
+        assert np.mean(values == 0) == pytest.approx(rate, abs=0.02)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -20,8 +22,11 @@ corners = st.sampled_from([(False, False), (True, False), (False, True)])
 
 
 @few
-@given(sizes, st.tuples(sides, sides), st.integers(1, 3), st.integers(1, 2), st.sampled_from(["SAME", "VALID"]))
-def test_convolutions(tf: Any, size: Any, kernel: Any, stride: int, dilation: int, padding: str) -> None:
+@given(
+    sizes, st.tuples(sides, sides), st.permutations([1, 2, 3]), st.integers(1, 2), st.sampled_from(["SAME", "VALID"])
+)
+def test_convolutions(tf: Any, size: Any, kernel: Any, steps: Any, dilation: int, padding: str) -> None:
+    stride, other = steps[:2]
     dilation = 1 if stride > 1 else dilation
 
     def build(x: Any) -> Any:
@@ -29,7 +34,7 @@ def test_convolutions(tf: Any, size: Any, kernel: Any, stride: int, dilation: in
         y = tf.nn.bias_add(y, variable(tf, 6, name="bias"))
         strides = [1, stride, stride, 1]
         z = tf.nn.depthwise_conv2d(x, variable(tf, *kernel, 4, 2, name="d"), strides, padding, dilations=[dilation] * 2)
-        grouped = tf.nn.conv2d(x, variable(tf, *kernel, 2, 6, name="g"), stride, padding, name="b")
+        grouped = tf.nn.conv2d(x, variable(tf, *kernel, 2, 6, name="g"), [stride, other], padding, name="b")
         return [y, z + variable(tf, 8, name="other"), grouped]
 
     if padding == "VALID" and any((k - 1) * dilation >= side for k, side in zip(kernel, size, strict=True)):
@@ -100,6 +105,7 @@ def test_resizing(tf: Any, size: Any, new: Any, rule: Any) -> None:
         return [
             tf.raw_ops.ResizeBilinear(images=x, size=new, **options),
             tf.raw_ops.ResizeNearestNeighbor(images=x, size=new, **options),
+            tf.raw_ops.ResizeArea(images=x, size=new, align_corners=align),
         ]
 
     compare(tf, analysis_of(tf, build, (None, *size, 3)))
@@ -181,6 +187,68 @@ def test_slices_and_gathers(tf: Any, begin: int, length: int, step: int, open_si
         ]
 
     compare(tf, analysis_of(tf, build, (None, None if open_sides else 7, 6, 3)), side=7)
+
+
+@few
+@given(st.sampled_from([(1, 1), (1, 2), (1, 3), (2, 2), (2, 3)]), st.sampled_from([(), (3,), (2, 3), (700,)]))
+def test_a_gather_by_constants_may_differ_along_the_first_axes(
+    tf: Any, place: tuple[int, int], picks: tuple[int, ...]
+) -> None:
+    dims, axis = place
+
+    def build(x: Any) -> Any:
+        y = tf.transpose(tf.nn.relu6(tf.nn.conv2d(x, variable(tf, 1, 1, 3, 4), 1, "SAME")), [2, 1, 0, 3])
+        index = np.random.default_rng(axis).integers(0, [6, 5, 1, 4][axis], (*(6, 5)[:dims], *picks))
+        return tf.gather(y, index, axis=axis, batch_dims=dims) * 2.0
+
+    compare(tf, analysis_of(tf, build, (None, 5, 6, 3)))
+
+
+def test_what_follows_a_layer_follows_in_the_graphs_order(tf: Any) -> None:
+    """A bias behind an activation is no bias of the layer, nor is a norm behind one the layer's."""
+
+    def build(x: Any) -> list[Any]:
+        results = []
+        for at, order in enumerate(itertools.permutations(["bias", "relu", "norm"])):
+            y = tf.nn.conv2d(x, variable(tf, 3, 3, 3, 4, name=f"conv_{at}"), 1, "SAME")
+            z = tf.matmul(tf.reduce_mean(x, [1, 2]), variable(tf, 3, 4, name=f"matrix_{at}"))
+            for step in order:
+                weights = [variable(tf, 4, name=f"{step}_{at}_{part}") for part in range(2)]
+                if step == "bias":
+                    y, z = y + weights[0], tf.nn.bias_add(z, weights[0])
+                elif step == "relu":
+                    y, z = tf.nn.relu(y), tf.nn.relu(z)
+                else:
+                    statistics = [tf.constant([0.1, -0.2, 0.3, 0.0]), tf.constant([0.5, 1.0, 2.0, 0.25])]
+                    y = tf.compat.v1.nn.fused_batch_norm(y, *weights, *statistics, 1e-3, is_training=False)[0]
+            results += [y * 2.0, z * 2.0]
+        return results
+
+    compare(tf, analysis_of(tf, build, (None, 5, 6, 3)))
+
+
+@few
+@given(st.permutations([1, 2, 3]), st.sampled_from(["SAME", "VALID"]), st.booleans())
+def test_convolutions_with_computed_kernels(tf: Any, steps: Any, padding: str, dilated: bool) -> None:
+    def build(x: Any) -> list[Any]:
+        kernel = variable(tf, 3, 2, 4, 6)
+        kernel = (kernel - tf.reduce_mean(kernel, [0, 1, 2])) / tf.math.reduce_std(kernel, [0, 1, 2])
+        options = {"strides": 1, "dilations": steps[:2]} if dilated else {"strides": steps[:2]}
+        y = tf.nn.conv2d(x, kernel, padding=padding, **options)
+        return [y * 2.0, tf.nn.depthwise_conv2d(x, kernel[..., :2], [1, steps[2], steps[2], 1], padding) * 2.0]
+
+    compare(tf, analysis_of(tf, build, (None, 8, 9, 4)))
+
+
+@few
+@given(st.sampled_from([0, 1, 2, 3, -1]), st.sampled_from([2, 4, 6]))
+def test_one_hot_and_a_division_by_zero(tf: Any, axis: int, depth: int) -> None:
+    def build(x: Any) -> Any:
+        y = tf.nn.relu6(tf.nn.conv2d(x, variable(tf, 1, 1, 3, 4), 1, "SAME"))
+        safe = tf.math.divide_no_nan(y, tf.nn.relu(y - 0.5))
+        return [tf.one_hot(tf.argmax(y, -1), depth, 2.0, -1.0, axis) * 2.0, safe * 2.0]
+
+    compare(tf, analysis_of(tf, build, (None, 5, 6, 3)))
 
 
 def test_reshapes_keep_the_original_order(tf: Any) -> None:
@@ -268,16 +336,14 @@ def test_a_matrix_product_is_a_linear_layer(tf: Any) -> None:
 
 def test_all_that_has_no_translation_is_listed(tf: Any) -> None:
     def build(x: Any) -> Any:
-        y = tf.raw_ops.ExtractImagePatches(
-            images=x, ksizes=[1, 2, 2, 1], strides=[1, 1, 1, 1], rates=[1, 1, 1, 1], padding="SAME"
-        )
+        y = tf.roll(x, [1], [1])
         return tf.raw_ops.Dilation2D(
-            input=y, filter=variable(tf, 2, 2, 12), strides=[1] * 4, rates=[1] * 4, padding="SAME"
+            input=y, filter=variable(tf, 2, 2, 3), strides=[1] * 4, rates=[1] * 4, padding="SAME"
         )
 
     problems = lower(analysis_of(tf, build, (None, 6, 6, 3))).problems
     assert [(problem.op, problem.shapes[0]) for problem in problems] == [
-        ("ExtractImagePatches", (None, 6, 6, 3)),
+        ("Roll", (None, 6, 6, 3)),
         ("Dilation2D", None),
     ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -67,7 +68,9 @@ def resize(tf: Any, x: Any, draw: Draw, name: str) -> Any:
     kernel = draw(st.sampled_from(["ResizeBilinear", "ResizeNearestNeighbor", "ResizeBicubic", "ResizeArea"]))
     rules = {"align_corners": False, "half_pixel_centers": False}
     rule = draw(st.sampled_from(["", *rules]))
-    options = {} if kernel == "ResizeArea" else rules | ({rule: True} if rule else {})
+    options = rules | ({rule: True} if rule else {})
+    if kernel == "ResizeArea":
+        del options["half_pixel_centers"]
     return getattr(tf.raw_ops, kernel)(images=x, size=_pair(draw, 1, 17), **options)
 
 
@@ -95,13 +98,17 @@ def sliced(tf: Any, x: Any, draw: Draw, name: str) -> Any:
 def rearranged(tf: Any, x: Any, draw: Draw, name: str) -> Any:
     axis = draw(st.integers(-4, 3))
     kind = draw(
-        st.sampled_from(["transpose", "concat", "split", "stack", "gather", "flip", "tile", "expand", "cumsum"])
+        st.sampled_from(["transpose", "concat", "split", "stack", "gather", "pick", "flip", "tile", "expand", "cumsum"])
     )
     if kind == "transpose":
         return tf.transpose(x, draw(st.permutations(range(4))))
     if kind == "split":
         sizes = [1, int(x.shape[axis]) - 1] if axis % 4 else []
         return tf.concat(tf.split(x, sizes, axis)[::-1], axis) if sizes else tf.concat([x, x], 0)
+    if kind == "pick":
+        dims = draw(st.integers(0, 2))
+        index = np.random.default_rng(dims).integers(0, CHANNELS, (*x.shape[1 : dims + 1], 2))
+        return tf.gather(tf.transpose(x, [1, 2, 0, 3]), index, axis=3, batch_dims=dims)
     if kind == "cumsum":
         return tf.cumsum(x, axis, draw(st.booleans()), draw(st.booleans()))
     return {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import keyword
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ import torch
 from torch import nn
 
 from helpers.graphs import Maker, analysed, renamed
-from helpers.places import TESTS
+from helpers.places import ROOT, TESTS
 from helpers.written import built, complaints, imported, values_of, write_files, written_golden, written_graph
+from porter.graph.codegen.helper_text import helper_names, helper_text
 from porter.graph.codegen.names import RESERVED, identifier
 from porter.mapping.table import Table
 from porter.mapping.written_table import written_table
@@ -25,6 +27,7 @@ from porter.runners.softmax import softmax
 LIMITS = {
     "mobilenet_v1_1.0_224": 120,
     "mobilenet_v2_1.0_224": 150,
+    "mobilenet_v3_small_1.0_224": 230,
     "inception_v1": 170,
     "resnet_v2_50": 150,
     "vgg_16": 60,
@@ -75,6 +78,15 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
     parts = written_golden(SMALL)
     golden, analysis, _, network = parts
     return parts, write_files(tmp_path_factory.mktemp("written"), network, values_of(analysis, golden))
+
+
+def test_each_definition_that_reads_sizes_is_wrapped_by_itself() -> None:
+    source = (ROOT / "porter/graph/codegen/helpers.py").read_text(encoding="utf-8")
+    for name in helper_names():
+        text = "\n".join(helper_text([name]))
+        wrapped = set(re.findall(r'torch\.fx\.wrap\("(\w+)"\)', text))
+        assert wrapped <= set(re.findall(r"^def (\w+)", text, re.MULTILINE)), name
+        assert (name in wrapped) is (f'torch.fx.wrap("{name}")' in source)
 
 
 def test_a_source_needs_torch_and_safetensors_alone(small: tuple[Any, Path]) -> None:

@@ -134,7 +134,7 @@ def _run(space: dict[str, Any], step: Step, inputs: list[Any], weight: Any, dtyp
         value = weight(kept.name)
         value = value.transpose(kept.order) if kept.order else value
         value = value.reshape(kept.shape) if kept.shape is not None else value
-        tensors[kept.attribute] = torch.from_numpy(np.array(value)).to(dtype)
+        tensors[kept.attribute] = torch.from_numpy(np.array(value)).to(eval(kept.dtype, space) if kept.dtype else dtype)
     if not step.module:
         names = {f"x{at}": value for at, value in enumerate(inputs)}
         text = step.expression.format(*names, **{name: f"w_{name}" for name in tensors}, **_literals(step))

@@ -14,6 +14,7 @@ from porter.catalog.goldens import recorded
 from porter.errors import FormatError
 from porter.formats.tensorflow.graphdef import parse_graph
 from porter.formats.tensorflow.source import load_graph
+from porter.graph.rewrite import weights_apart
 from porter.graph.rewrite.freeze import freeze
 from porter.graph.rewrite.prune import prune
 from porter.graph.rewrite.safety import check_ops
@@ -43,6 +44,28 @@ def test_the_recorded_graph_frozen_and_widened_gives_the_golden(tf: Any, golden:
     assert report, str(report)
     assert len(report.rows) == 30
     assert max(row.exact for row in report.rows) < 1e-13
+
+
+def test_large_weights_are_fed_and_change_nothing(tf: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = golden_images(128)[:1]
+    fed = TFRunner(frozen(), TABLE, "frozen.pb")
+    assert all(values.size >= weights_apart.MANY for values in fed.weights.values())
+    assert sum(values.size for values in fed.weights.values()) > 450_000  # of 470,000
+    monkeypatch.setattr(weights_apart, "MANY", 1 << 30)
+    constant = TFRunner(frozen(), TABLE, "frozen.pb")
+    assert not constant.weights
+    assert fed.graph.ByteSize() < constant.graph.ByteSize() / 10
+    got, want = (run_all(runner, images) for runner in (fed, constant))
+    assert all(np.array_equal(got["float64"][name], value) for name, value in want["float64"].items())
+    assert compare(got, want, TABLE.logits)
+
+
+def test_a_large_constant_of_a_branch_is_not_fed(tf: Any) -> None:
+    """A fed tensor comes from outside of every loop and condition."""
+    graph = frozen()
+    waiting = next(node for node in graph.node if node.name.endswith("Conv2d_2_pointwise/weights"))
+    waiting.input.append(f"^{next(node.name for node in graph.node if node.op == 'Placeholder')}")
+    assert waiting.name not in TFRunner(graph, TABLE, "frozen.pb").weights
 
 
 def test_an_op_with_a_list_of_types_is_widened_too(tf: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from helpers.written import built
 from porter.cli.main import main
 from porter.errors import FormatError, PorterError
 from porter.formats.open import open_checkpoint
+from porter.formats.tensorflow.source import load_graph
 from porter.verbs.decompile import decompile
 from porter.verbs.verify_decompiled import verify_decompiled
 
@@ -124,6 +126,45 @@ def test_training_conditions_run_as_in_inference(tf: Any, tmp_path: Path, functi
     assert decompile(graph, out=tmp_path / "net")
     assert "running_mean" in " ".join(built(tmp_path / "net/model.py").state_dict())
     assert verify_decompiled(tmp_path / "net")
+
+
+@pytest.mark.parametrize("functional", [False, True])
+def test_weights_within_a_branch_follow_the_checkpoint(tf: Any, tmp_path: Path, functional: bool) -> None:
+    """The kept graph has no weights in its conditions, so that another checkpoint replaces all of them."""
+
+    def build(x: Any) -> Any:
+        training = tf.compat.v1.placeholder(tf.bool, (), "is_training")
+        y = tf.nn.relu(tf.nn.conv2d(x, variable(tf, 3, 3, 3, 6, name="first"), 1, "SAME"))
+        y = tf.compat.v1.cond(
+            training,
+            lambda: tf.nn.conv2d(y, variable(tf, 5, 5, 6, 8, name="other"), 1, "SAME"),
+            lambda: tf.nn.conv2d(y, variable(tf, 3, 3, 6, 8, name="inner"), 1, "SAME"),
+        )
+        return tf.reduce_mean(y, [1, 2])
+
+    switch = tf.compat.v1.enable_control_flow_v2 if functional else tf.compat.v1.disable_control_flow_v2
+    switch()
+    try:
+        graph = save(tf, tmp_path / "v3_smallNet.pb", build, (None, 9, 9, 3))
+    finally:
+        tf.compat.v1.enable_control_flow_v2()
+    net, inner = tmp_path / "net", "inner" if functional else "cond/inner"
+    assert decompile(graph, out=net)
+    shapes = {"first": (3, 3, 3, 6), inner: (3, 3, 6, 8)}
+    table = tomllib.loads((net / "mapping.toml").read_text(encoding="utf-8"))
+    assert {row["tf"] for row in table["layer"]} == set(shapes)
+    nodes = load_graph(net / "graph.pb.gz").node
+    assert [node.op for node in nodes if node.name in shapes] == ["VariableV2"] * 2
+    assert verify_decompiled(net)
+    other = {name: np.random.default_rng(3).normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    np.savez(tmp_path / "other.npz", **other)
+    assert verify_decompiled(net, tmp_path / "other.npz")
+    assert decompile(graph, checkpoint=tmp_path / "other.npz", out=tmp_path / "again")
+    np.savez(tmp_path / "part.npz", first=other["first"])
+    with pytest.raises(
+        PorterError, match=f"(?s)part.npz has no value for 1 variable of .*: name the graph's own.*{inner}"
+    ):
+        decompile(graph, checkpoint=tmp_path / "part.npz", out=tmp_path / "none")
 
 
 def test_loops_and_conditions_of_data_are_refused_by_name(

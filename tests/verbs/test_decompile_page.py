@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import json
+from pathlib import Path
 
 import pytest
 
@@ -17,7 +19,7 @@ TIME = 3.0
 def rows() -> list[list[str]]:
     """The cells of porter's table."""
     lines = decompile_graphs.pages.written("decompile.md", "decompile_graphs.py")
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    cells = [decompile_graphs.cells(line) for line in lines]
     whole = [row for row in cells if len(row) == 10 and not row[0].startswith(("graph", "---"))]
     assert len(whole) > 20
     return whole
@@ -39,3 +41,19 @@ def test_writing_takes_no_more_time_and_memory_than_promised(rows: list[list[str
         used, _, allowed = memory.partition(" of ")
         assert float(time) <= TIME, name
         assert float(used) <= float(allowed), name
+
+
+def test_a_graph_without_new_results_keeps_its_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decompile_graphs, "WORK", tmp_path)
+    before = decompile_graphs.pages.written("decompile.md", "decompile_graphs.py")
+    names = [name for name, _, _ in decompile_graphs.graphs(Path())]
+    first = next(name for name in names if any(line.startswith(f"| {name} |") for line in before))
+    failed = {"answer": None, "failure": "does not open"}
+    (tmp_path / f"{first}.json").write_text(json.dumps({"inputs": failed, "done": True}), encoding="utf-8")
+    after = decompile_graphs.tables([decompile_graphs.Measured(name) for name in names], before)
+    changed = [line for line in before if line not in after]
+    assert [line for line in changed if line.startswith("|")] == [
+        line for line in before if line.startswith(f"| {first} |")
+    ]
+    assert sum(line.startswith(f"| {first} |") for line in after) == 2
+    assert "in TensorFlow alone does not open" in "".join(after)

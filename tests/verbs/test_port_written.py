@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from helpers.written import built, values_of, written_golden
+from helpers.written import built, imported, values_of, written_golden
 from porter.cli.main import main
 from porter.errors import PorterError
 from porter.export.written_network import RECORD, SOURCE, TABLE, network_state, write_record_and_card, write_state
@@ -18,6 +21,7 @@ from porter.formats.facts import is_decompiled
 from porter.formats.open import open_checkpoint
 from porter.formats.roles import SHADOW_SUFFIX
 from porter.graph.codegen.network import WEIGHTS
+from porter.mapping.table import Table
 from porter.mapping.written_table import written_table
 from porter.verbs.port_written import port_written
 from porter.verbs.seed import seed
@@ -101,3 +105,39 @@ def test_an_ordinary_folder_is_no_decompiled_network(net: Path, tmp_path: Path) 
     assert not is_decompiled(tmp_path)
     (tmp_path / RECORD).write_text("{}", encoding="utf-8")
     assert not is_decompiled(tmp_path)
+
+
+def test_the_table_becomes_that_of_a_family(net: Path, trained: Path, tmp_path: Path) -> None:
+    """Steps 2 and 3 of the walk in docs/decompile.md: other module names, ids, a column, and kinds of layers."""
+    family = shutil.copytree(net, tmp_path / "family")
+    own = Table.read(net / TABLE).pairs("tf", "torch")
+    for file in (SOURCE, TABLE):
+        text = (family / file).read_text(encoding="utf-8")
+        (family / file).write_text(_short(text), encoding="utf-8")
+    state = dict(open_checkpoint(net / WEIGHTS))
+    write_state(family / WEIGHTS, {_short(name): values for name, values in state.items()}, {})
+    port_written(family, checkpoint=trained, out=tmp_path / "other.safetensors", average="raw")
+    kernel = (
+        imported(family / SOURCE).load(tmp_path / "other.safetensors").state_dict()["convs.conv2d_1.dw.conv.weight"]
+    )
+    assert np.array_equal(kernel.numpy(), open_checkpoint(trained)[KERNEL].transpose(2, 3, 0, 1))
+    table = (family / TABLE).read_text(encoding="utf-8").replace('"torch"]', '"torch", "keras"]')
+    kinds = (("depthwise filter", "depthwise", "/depthwise_weights"), ("filter", "conv", "/weights"))
+    for single, kind, leaf in kinds:
+        table = re.sub(
+            rf'kind = "{single}", tf = "(\S+){leaf}", torch = "(\S+)\.weight"',
+            rf'kind = "{kind}", tf = "\1", torch = "\2"',
+            table,
+        )
+    rows = (f'id = "row_{at}", keras = "layer_{at}", kind =' for at in itertools.count())
+    table = re.sub(r"\bkind =", lambda _: next(rows), table)
+    (family / TABLE).write_text(table, encoding="utf-8")
+    pairs = Table.read(family / TABLE).pairs("tf", "torch")
+    assert {(pair.source, pair.source_axes, pair.target, pair.target_axes) for pair in pairs} == {
+        (pair.source, pair.source_axes, _short(pair.target), pair.target_axes) for pair in own
+    }
+    assert len(Table.read(family / TABLE).pairs("tf", "keras")) == len(own)
+
+
+def _short(name: str) -> str:
+    return name.replace("conv_depthwise", "dw").replace("conv_pointwise", "pw")

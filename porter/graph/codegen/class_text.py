@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from porter.graph.codegen.layout import assigned, call, docstring, literal
+from porter.graph.codegen.layout import INDENT, assigned, call, docstring, literal
 from porter.graph.codegen.names import Namer, identifier
 from porter.graph.codegen.parameters import ANY, CASE, Argument, Choice, Definition, Parameter, defaults_of
 from porter.graph.codegen.regions import Region
@@ -15,8 +15,8 @@ from porter.graph.codegen.templates import Slot, Value
 
 _LONG = 12
 """A network of so many layers in a row needs no forward of its own."""
-POSITIONAL = frozenset("in_channels out_channels kernel_size num_features in_features out_features".split())
-"""Arguments that people write without their names."""
+POSITIONAL = frozenset("kernel_size num_features output_size".split())
+"""Arguments that people write without their names, beside the channels."""
 
 
 def constructor(
@@ -25,12 +25,13 @@ def constructor(
     """Return the name of what an option builds, and its arguments as source, without those equal to defaults."""
     definition = known.get(option)
     if definition is not None:
-        parts = []
+        parts, named = [], False
         for parameter in definition.parameters:
             argument = arguments[parameter.name]
-            if parameter.default is ANY:
+            named = named or not _positional(parameter.name)
+            if parameter.default is ANY and not named:
                 parts.append(argument_text(argument))
-            elif argument.parameter is not None or argument.literal != parameter.default:
+            elif parameter.default is ANY or argument.parameter is not None or argument.literal != parameter.default:
                 parts.append(f"{parameter.name}={argument_text(argument)}")
         return definition.name, parts
     defaults = defaults_of(option)
@@ -39,8 +40,12 @@ def constructor(
         if argument.parameter is None and name in defaults and defaults[name] == argument.literal:
             continue
         text = argument_text(argument)
-        parts.append(text if name in POSITIONAL else f"{name}={text}")
+        parts.append(text if _positional(name) else f"{name}={text}")
     return option, parts
+
+
+def _positional(name: str) -> bool:
+    return name in POSITIONAL or name.endswith(("channels", "features"))
 
 
 def argument_text(argument: Argument) -> str:
@@ -101,17 +106,17 @@ class ClassText:
     def _built(self, slot: Slot) -> list[str]:
         attribute = self.definition.attributes[id(slot)]
         flag, case = self.definition.flags.get(id(slot)), self.definition.cases.get(id(slot))
-        texts = [self._constructed(slot, number, attribute) for number in range(len(slot.cases))]
         if case is not None:
-            return self._cases(slot, case, texts)
-        (whole,) = texts
+            within = [self._constructed(slot, number, attribute, 3) for number in range(len(slot.cases))]
+            return self._cases(slot, case, within)
+        whole = self._constructed(slot, 0, attribute, 2)
         if not whole or flag is None:
             return whole
         if not self.chain and len(whole) == 1 and self._identity(slot) is not None:
             short = f"{whole[0]} if {flag.name} else nn.Identity()"
             target, _, text = short.strip().partition(" = ")
             return assigned(2, target, text.split(f" if {flag.name} else ")[0], (flag.name, "nn.Identity()"))
-        return [f"        if {flag.name}:", *(f"    {line}" for line in whole)]
+        return [f"        if {flag.name}:", *self._constructed(slot, 0, attribute, 3)]
 
     def _cases(self, slot: Slot, case: Parameter, texts: Sequence[Sequence[str]]) -> list[str]:
         lines: list[str] = []
@@ -121,22 +126,23 @@ class ClassText:
             number = next(slot.case_of[region] for region in slot.uses if case.values[region] == label)
             last = at == len(labels) - 1 and not lacking
             test = "else:" if last and at else f"{'el' if at else ''}if {case.name} == {literal(label)}:"
-            lines += [f"        {test}", *(f"    {line}" for line in texts[number])]
+            lines += [f"        {test}", *texts[number]]
         if lacking and not self.chain and self._identity(slot) is not None:
             lines += ["        else:", f"            self.{self.definition.attributes[id(slot)]} = nn.Identity()"]
         return lines
 
-    def _constructed(self, slot: Slot, case: int, attribute: str) -> list[str]:
+    def _constructed(self, slot: Slot, case: int, attribute: str, depth: int) -> list[str]:
+        """Return the lines, as many indents deep, that build what a slot has in a case."""
         option, arguments = self.definition.options[id(slot), case], self.definition.arguments[id(slot), case]
         use = next(use for region, use in slot.uses.items() if slot.case_of[region] == case)
         if option.startswith("="):
             assert isinstance(use.item, Step)
             self.helpers |= use.item.helpers if not use.item.module else set()
-            return [line for weight in use.item.weights for line in _kept_weight(attribute, weight, arguments)]
+            return [INDENT * depth + _kept_weight(attribute, weight, arguments) for weight in use.item.weights]
         if isinstance(use.item, Step) and option not in self.known and not option.startswith("nn."):
             self.helpers.add(option)
         name, parts = constructor(option, arguments, self.known)
-        return call(2, f"self.{attribute} = {name}(", parts)
+        return call(depth, f"self.{attribute} = {name}(", parts)
 
     def _is_module(self, slot: Slot) -> bool:
         return all(not self.definition.options[id(slot), case].startswith("=") for case in range(len(slot.cases)))
@@ -344,12 +350,14 @@ def _weight_name(attribute: str, weight: Weight) -> str:
     return f"{attribute}_{identifier(weight.attribute)}"
 
 
-def _kept_weight(attribute: str, weight: Weight, arguments: Mapping[str, Argument]) -> list[str]:
+def _kept_weight(attribute: str, weight: Weight, arguments: Mapping[str, Argument]) -> str:
     shape = argument_text(arguments[f"{weight.attribute}_shape"])
     name = _weight_name(attribute, weight)
+    if weight.dtype:
+        return f'self.register_buffer("{name}", torch.zeros({shape}, dtype={weight.dtype}))'
     if weight.buffer:
-        return [f'        self.register_buffer("{name}", torch.zeros({shape}))']
-    return [f"        self.{name} = nn.Parameter(torch.zeros({shape}))"]
+        return f'self.register_buffer("{name}", torch.zeros({shape}))'
+    return f"self.{name} = nn.Parameter(torch.zeros({shape}))"
 
 
 def weight_path(attribute: str, weight: Weight, option: str) -> str:

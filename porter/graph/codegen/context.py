@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from porter.formats.tensorflow.dtypes import TYPES
 from porter.formats.tensorflow.tensorproto import tensor_values
 from porter.graph.analysis.folding.data_path import DataPath
 from porter.graph.codegen.facts import Facts
@@ -149,6 +151,12 @@ class Context:
         reads = (self.graph.nodes[other] for other in self.graph.consumers.get(name, ()))
         return node.op == "Const" and not any(other.op == "Identity" for other in reads)
 
+    def _dtype(self, name: str) -> str:
+        """Return PyTorch's dtype of a weight whose values are not floating, else ''."""
+        dtype = self.graph.nodes[name].attr("dtype")
+        kind = TYPES[dtype.type].loaded.kind if dtype is not None and dtype.type in TYPES else ""
+        return {"i": "torch.long", "u": "torch.long", "b": "torch.bool"}.get(kind, "")
+
     def scalar(self, operands: Operands, ref: Ref) -> str:
         """Return the text of a constant number or of a size; '' for any other tensor."""
         value = self.value(ref)
@@ -195,7 +203,8 @@ class Context:
         """Add a step that evaluates ``text``, whose output is that of ``node``."""
         ref = Ref(node.name, slot)
         step = Step(ref.tensor, [*nodes] or [node.name], operands.names, expression=text)
-        step.weights, step.arguments = operands.weights, operands.arguments
+        step.weights = [replace(weight, dtype=self._dtype(weight.name)) for weight in operands.weights]
+        step.arguments = operands.arguments
         step.helpers, step.what = frozenset(helpers), what or node.op.lower()
         self.add(step, ref, first=first)
 

@@ -20,7 +20,7 @@ class _Definition(NamedTuple):
 
 @cache
 def _definitions() -> dict[str, _Definition]:
-    """Return the definitions by name, in the file's order; a call such as torch.fx.wrap belongs to the one before."""
+    """Return the definitions by name, in the file's order; a call of torch.fx.wrap belongs to the one that it names."""
     source = _FILE.read_text(encoding="utf-8")
     found: dict[str, _Definition] = {}
     for node in ast.parse(source).body:
@@ -29,8 +29,8 @@ def _definitions() -> dict[str, _Definition]:
             lines = [*(f"@{ast.unparse(line)}" for line in node.decorator_list), text]
             used = {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)}
             found[node.name] = _Definition("\n".join(lines), frozenset(used))
-        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and found:
-            name = next(reversed(found))
+        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+            name = ast.literal_eval(node.value.args[0])
             found[name] = found[name]._replace(text=f"{found[name].text}\n\n\n{text}")
     return found
 

@@ -130,6 +130,20 @@ def space_to_depth(x: Tensor, block: int) -> Tensor:
     return x.permute(0, 4, 5, 1, 2, 3).flatten(1, 3)
 
 
+def image_patches(
+    x: Tensor, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int], same: bool
+) -> Tensor:
+    """Move each window's pixels to the channels: TensorFlow's channels count the places of a window first."""
+    reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
+    x = same_pad(x, reach, stride) if same else x
+    height, width = ((size - r) // s + 1 for size, r, s in zip(x.shape[2:], reach, stride, strict=True))
+    rows = F.unfold(x, kernel, dilation, stride=stride).unflatten(1, (x.shape[1], -1))
+    return rows.transpose(1, 2).flatten(1, 2).unflatten(2, (height, width))
+
+
+torch.fx.wrap("image_patches")
+
+
 def space_to_batch(x: Tensor, block: Sequence[int], pads: Sequence[int]) -> Tensor:
     """Move the places of each block to the batch, after padding as F.pad does: the last axis first."""
     x = F.pad(x, pads)
@@ -166,6 +180,7 @@ def cumulative_sum(x: Tensor, axis: int, exclusive: bool, reverse: bool) -> Tens
 def batch_gather(x: Tensor, index: Tensor, axis: int, dims: int) -> Tensor:
     """Pick along an axis, for each place of the first ``dims`` axes by an index of its own."""
     places = index.ndim - dims
+    index = index.expand(*x.shape[:dims], *index.shape[dims:])
     x = x.movedim(axis, dims)
     rows = x.flatten(0, dims - 1)
     row = torch.arange(rows.shape[0], device=x.device).reshape(-1, *[1] * places)
@@ -236,13 +251,14 @@ def resize_cubic(x: Tensor, size: Sequence[int], align: bool, half: bool) -> Ten
     return x
 
 
-def resize_area(x: Tensor, size: Sequence[int]) -> Tensor:
-    """Resize to means over the area that each new pixel covers."""
+def resize_area(x: Tensor, size: Sequence[int], align: bool = False) -> Tensor:
+    """Resize to means over the area that each new pixel covers; with ``align`` the last begins at the last line."""
     for axis, new in zip((2, 3), size, strict=True):
         old = x.shape[axis]
-        begin = (torch.arange(new, device=x.device, dtype=x.dtype) * (old / new))[:, None]
+        step = (old - 1) / (new - 1) if align and new > 1 else old / new
+        begin = (torch.arange(new, device=x.device, dtype=x.dtype) * step)[:, None]
         line = torch.arange(old, device=x.device, dtype=x.dtype)
-        parts = (torch.minimum(begin + old / new, line + 1) - torch.maximum(begin, line)).clamp(min=0)
+        parts = (torch.minimum(begin + step, line + 1) - torch.maximum(begin, line)).clamp(min=0)
         x = torch.tensordot(x, parts / parts.sum(1, keepdim=True), ([axis], [1])).movedim(-1, axis)
     return x
 

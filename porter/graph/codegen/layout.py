@@ -69,7 +69,7 @@ def docstring(depth: int, text: str, more: str = "") -> list[str]:
     indent = INDENT * depth
     if not more and len(indent) + len(text) + 6 <= WIDTH:
         return [f'{indent}"""{text}"""']
-    first, *rest = textwrap.wrap(text, WIDTH - len(indent) - 3, break_long_words=True)
+    first, *rest = textwrap.wrap(text, WIDTH - len(indent) - 6, break_long_words=True)  # one line has both quotes
     paragraph = textwrap.wrap(more, WIDTH - len(indent), break_long_words=True)
     lines = [f'"""{first}', *rest, *(["", *paragraph] if paragraph else []), '"""']
     return [f"{indent}{line}" if line else "" for line in lines]

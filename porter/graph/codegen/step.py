@@ -27,6 +27,7 @@ class Weight:
     """A tensor of the graph that a module keeps: a variable, or a constant of more than a few values.
 
     ``order`` transposes the original's axes into the module's; ``shape``, if any, is the module's after the transpose.
+    ``dtype`` is PyTorch's of values that are not floating, such as torch.long; no training changes these.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Weight:
     order: tuple[int, ...] = ()
     shape: tuple[int, ...] | None = None
     buffer: bool = False
+    dtype: str = ""
 
 
 @dataclass(frozen=True)

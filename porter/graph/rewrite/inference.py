@@ -10,6 +10,7 @@ from tensorboard.compat.proto.node_def_pb2 import NodeDef
 
 from porter.formats.tensorflow.graphdef import node_of
 from porter.graph.analysis.control.inference import View
+from porter.graph.graph import VARIABLE_OPS
 from porter.graph.rewrite.inline import flat, inlined
 
 _FLOAT = 1
@@ -22,7 +23,8 @@ def inference_graph(graph: Any, view: View, masked: Mapping[str, str]) -> Any:
 
     The nodes ``masked`` end a dropout: each returns the node that it names, whose values the dropout masks.
     """
-    found = flat(view.graph, graph) if view.choices and not view.loops else inlined(graph)
+    changed = view.choices or view.graph.inlined
+    found = flat(view.graph, graph) if changed and not view.loops else inlined(graph)
     nodes = {node.name: node for node in found.node}
     decided = GraphDef(versions=found.versions, library=found.library)
     for node in found.node:
@@ -32,8 +34,8 @@ def inference_graph(graph: Any, view: View, masked: Mapping[str, str]) -> Any:
             decided.node.append(_passing(node, node.input[0], nodes))  # it may be what is left of a Merge or Switch
         else:
             decided.node.append(node)
-            if node.op == "Const":
-                del decided.node[-1].input[:]  # a branch's constants wait for its condition
+            if node.op in ("Const", *VARIABLE_OPS):
+                del decided.node[-1].input[:]  # those of a branch wait for its condition
     return decided
 
 

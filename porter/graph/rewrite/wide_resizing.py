@@ -118,8 +118,9 @@ def _places(add: Pieces, node: Any, old: str, new: str) -> tuple[str, str]:
     one = add.integer(1)
     line = add("Range", add.integer(0), new, one, T=None, Tidx=_INT32)
     line = add("Cast", line, T=None, SrcT=_INT32, DstT=_DOUBLE)
-    if node.attr["align_corners"].b:  # a single line stands on the first
-        old, new = add("Sub", old, one, T=_INT32), add("Maximum", add("Sub", new, one, T=_INT32), one, T=_INT32)
+    if node.attr["align_corners"].b:  # which has no meaning for a single line
+        less = add("Minimum", add("Sub", new, one, T=_INT32), one, T=_INT32)
+        old, new = (add("Sub", size, less, T=_INT32) for size in (old, new))
     sizes = [add("Cast", size, T=None, SrcT=_INT32, DstT=_DOUBLE) for size in (old, new)]
     step = add("RealDiv", *sizes)
     if not node.attr["half_pixel_centers"].b:

@@ -150,9 +150,21 @@ def split(s: Shapes, node: Node) -> None:
     shape = list(s.known(node, data_at))
     axis = s.ints(node, axis_at)[0] % len(shape)
     count = min(node.attr("num_split").i, MOST_OUTPUTS)
-    sizes = s.ints(node, 1) if node.op == "SplitV" else [(shape[axis] or 0) // count] * count
+    sizes: list[int | None] = [(shape[axis] or 0) // count] * count
+    if node.op == "SplitV":
+        stated, whole = s.ints(node, 1), shape[axis]
+        rest = None if whole is None else whole - sum(size for size in stated if size >= 0)
+        sizes = [size if size >= 0 else rest for size in stated]
     for index, part in enumerate(sizes):
         s.set(node, [part if at == axis else whole for at, whole in enumerate(shape)], index)
+
+
+@RULES.of("OneHot")
+def one_hot(s: Shapes, node: Node) -> None:
+    shape = list(s.known(node))
+    axis = node.integer("axis", -1)
+    shape.insert(axis if axis >= 0 else len(shape), s.ints(node, 1)[0])
+    s.set(node, shape)
 
 
 @RULES.of("GatherV2 Gather")

@@ -64,6 +64,14 @@ def pool(s: Shapes, node: Node) -> None:
     s.set(node, shape)
 
 
+@RULES.of("ExtractImagePatches")
+def patches(s: Shapes, node: Node) -> None:
+    batch, *space, channels = s.known(node)
+    kernel, strides, rates = (node.ints(key) for key in ("ksizes", "strides", "rates"))
+    sides = [_slid(node, size, kernel[at], strides[at], rates[at], at) for at, size in enumerate(space, start=1)]
+    s.set(node, (batch, *sides, None if channels is None else channels * kernel[1] * kernel[2]))
+
+
 @RULES.of("FusedBatchNorm FusedBatchNormV2 FusedBatchNormV3 _FusedBatchNormEx BatchNormWithGlobalNormalization")
 def batch_norm(s: Shapes, node: Node) -> None:
     s.set(node, s.input(node))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from porter.graph.codegen.context import Context, Lowerings
 from porter.graph.codegen.tensor import Untranslated
 from porter.graph.graph import Node
+from porter.graph.rewrite.widen import shortest
 
 LOWERINGS = Lowerings()
 _MODULES = {
@@ -29,7 +30,7 @@ def activation(c: Context, node: Node) -> None:
 @LOWERINGS.of("LeakyRelu")
 def leaky_relu(c: Context, node: Node) -> None:
     alpha = node.attr("alpha")
-    _leaky(c, node, 0.2 if alpha is None else float(alpha.f))
+    _leaky(c, node, 0.2 if alpha is None else shortest(alpha.f))
 
 
 def _leaky(c: Context, node: Node, slope: float) -> None:

@@ -16,10 +16,11 @@ _UNARY = {
     "Abs": "{0}.abs()", "Neg": "-{0}", "Exp": "{0}.exp()", "Log": "{0}.log()", "Log1p": "{0}.log1p()",
     "Sqrt": "{0}.sqrt()", "Rsqrt": "{0}.rsqrt()", "Square": "{0}.square()", "Sign": "{0}.sign()",
     "Floor": "{0}.floor()", "Ceil": "{0}.ceil()", "Round": "{0}.round()", "Rint": "{0}.round()", "Erf": "{0}.erf()",
-    "Erfc": "{0}.erfc()",
     "Reciprocal": "{0}.reciprocal()", "Inv": "{0}.reciprocal()", "Sin": "{0}.sin()", "Cos": "{0}.cos()",
     "LogicalNot": "~{0}", "ZerosLike": "torch.zeros_like({0})", "OnesLike": "torch.ones_like({0})",
-    "Atan": "{0}.atan()", "Expm1": "{0}.expm1()", "Sinh": "{0}.sinh()", "Cosh": "{0}.cosh()",
+    "Expm1": "{0}.expm1()", "Erfc": "{0}.erfc()", "Tan": "{0}.tan()", "Sinh": "{0}.sinh()", "Cosh": "{0}.cosh()",
+    "Asin": "{0}.asin()", "Acos": "{0}.acos()", "Atan": "{0}.atan()", "Asinh": "{0}.asinh()", "Acosh": "{0}.acosh()",
+    "Atanh": "{0}.atanh()",
 }  # fmt: skip
 
 
@@ -83,6 +84,14 @@ def function(c: Context, node: Node) -> None:
         c.expression(node, o, f"{other}.clamp({bound}={numbers[0]})", first=first, what="clamp")
     else:
         c.expression(node, o, f"torch.{node.op.lower()}({texts[0]}, {texts[1]})", first=first)
+
+
+@LOWERINGS.of("DivNoNan")
+def divide_or_zero(c: Context, node: Node) -> None:
+    o = Operands(c.tensor)
+    first = binary_layout(c, node)
+    a, b = (operand(c, o, ref, node, first) for ref in node.inputs)
+    c.expression(node, o, f"torch.where({b} == 0, 0.0, {a} / {b})", first=first, what="divide")
 
 
 @LOWERINGS.of(*_UNARY)

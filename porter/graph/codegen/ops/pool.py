@@ -11,7 +11,7 @@ from porter.graph.graph import Node
 LOWERINGS = Lowerings()
 
 
-@LOWERINGS.of("MaxPool MaxPoolV2 MaxPool3D AvgPool AvgPool3D")
+@LOWERINGS.of("MaxPool MaxPoolV2 MaxPoolWithArgmax MaxPool3D AvgPool AvgPool3D")
 def pool(c: Context, node: Node) -> None:
     tensor = pictures(c, node)
     space = tensor.rank - 2

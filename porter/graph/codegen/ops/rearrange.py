@@ -23,14 +23,22 @@ def split(c: Context, node: Node) -> None:
     place = tensor.axis(c.ints(node, axis)[0])
     count = node.integer("num_split")
     o = Operands(c.tensor)
-    sizes = c.ints(node, 1) if node.op == "SplitV" else []
-    parts = f"split({sizes}, {place})" if sizes else f"chunk({count}, {place})"
+    parts = f"split([{_parts(c, o, node, tensor, place)}], {place})" if data == 0 else f"chunk({count}, {place})"
     if count == 1:
         c.alias(node, tensor)
         return
     step = Step(node.name, [node.name], [], expression=f"{o(tensor)}.{parts}", what="split")
     step.inputs = o.names
     c.add(step, *(Ref(node.name, slot) for slot in range(count)), first=tensor.first)
+
+
+def _parts(c: Context, o: Operands, node: Node, tensor: Tensor, place: int) -> str:
+    """Return the sizes of a split's parts; -1 is what the others leave."""
+    sizes = c.ints(node, 1)
+    whole = tensor.stored(list(tensor.shape))[place]
+    others = sum(size for size in sizes if size >= 0)
+    rest = f"{o(tensor)}.shape[{place}] - {others}" if whole is None else str(whole - others)
+    return ", ".join(rest if size < 0 else str(size) for size in sizes)
 
 
 @LOWERINGS.of("Unpack")
@@ -101,13 +109,15 @@ def gather(c: Context, node: Node) -> None:
 
 
 def _batch_gather(c: Context, node: Node, tensor: Tensor, axis: int) -> None:
-    """Add a gather whose index differs from image to image."""
-    if not c.is_data(node.inputs[1]):
-        raise Untranslated("its index for each image is a constant")
+    """Add a gather whose index differs along the first axes, such as from image to image."""
     o = Operands(c.tensor)
-    index = c.tensor(node.inputs[1])
-    dims = node.integer("batch_dims") % (index.rank + 1)
-    text = f"batch_gather({o.last(tensor)}, {o.last(index)}, {axis}, {dims})"
+    x, constant = o.last(tensor), c.value(node.inputs[1])
+    if constant is None:
+        index = o.last(c.tensor(node.inputs[1]))
+    else:
+        index = f"torch.tensor({constant.tolist()}, device={o(tensor)}.device)"
+    dims = node.integer("batch_dims") % (len(c.shape(node.inputs[1])) + 1)
+    text = f"batch_gather({x}, {index}, {axis}, {dims})"
     c.expression(node, o, text, what="gather", helpers={"batch_gather"})
 
 
@@ -195,7 +205,34 @@ def fill(c: Context, node: Node) -> None:
     sizes: list[Any] = sizes_of(c, node, 0)
     if not any(isinstance(size, Size) for size in sizes):
         raise Untranslated("it fills a shape that no input has")
-    text = f"torch.full(({o.sizes(sizes)},), {c.number(node, 1)!r})"
+    value = c.number(node, 1)
+    text = f"torch.full(({o.sizes(sizes)},), {value!r})"
     if o.names:
-        text = text[:-1] + ", device={0}.device, dtype={0}.dtype)"
+        dtype = ", dtype={0}.dtype" if isinstance(value, float) else ""
+        text = f"{text[:-1]}, device={{0}}.device{dtype})"
+    c.expression(node, o, text)
+
+
+@LOWERINGS.of("OneHot")
+def one_hot(c: Context, node: Node) -> None:
+    o = Operands(c.tensor)
+    (depth,) = c.ints(node, 1)
+    rank = len(c.shape(Ref(node.name)))
+    axis = node.integer("axis", -1) % rank
+    index = f"{o.last(c.tensor(node.inputs[0]))}.unsqueeze({axis})"
+    behind = ", 1" * (rank - 1 - axis)
+    places = f"torch.arange({depth}, device={{0}}.device){f'.reshape(-1{behind})' if behind else ''}"
+    on, off = (c.number(node, at) for at in (2, 3))
+    c.expression(node, o, f"torch.where({index} == {places}, {on!r}, {off!r})", what="one hot")
+
+
+@LOWERINGS.of("Range")
+def count(c: Context, node: Node) -> None:
+    o = Operands(c.tensor)
+    numbers = [size for at in range(3) for size in sizes_of(c, node, at)]
+    if any(isinstance(number, float) for number in numbers):
+        raise Untranslated("it counts in fractions")
+    text = f"torch.arange({o.sizes(numbers)})"
+    if o.names:
+        text = text[:-1] + ", device={0}.device)"
     c.expression(node, o, text)

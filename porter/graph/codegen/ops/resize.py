@@ -32,9 +32,7 @@ def resize(c: Context, node: Node) -> None:
         kind = 'nearest-exact"' if half else 'nearest"'
         mode, helper = ("", f"resize_nearest({x}, {pair})") if align else (kind, "")
     elif node.op == "ResizeArea":
-        if align:
-            raise Untranslated("it averages areas between aligned corners")
-        helper = f"resize_area({x}, {pair})"
+        helper = f"resize_area({x}, {pair}{', align=True' if align else ''})"
     else:
         helper = f"resize_cubic({x}, {pair}, align={align}, half={half})"
     text = helper or f'F.interpolate({x}, {size}, mode="{mode})'

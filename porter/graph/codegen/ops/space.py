@@ -21,6 +21,16 @@ def exchange(c: Context, node: Node) -> None:
     c.expression(node, o, text, first=not node.channels_first, what=helper.replace("_", " "), helpers={helper})
 
 
+@LOWERINGS.of("ExtractImagePatches")
+def image_patches(c: Context, node: Node) -> None:
+    tensor = c.first(node.inputs[0])
+    o = Operands(c.tensor)
+    kernel, stride, dilation = (node.ints(key)[1:3] for key in ("ksizes", "strides", "rates"))
+    same = node.text("padding") == "SAME"
+    text = f"image_patches({o(tensor)}, {kernel}, {stride}, {dilation}, same={same})"
+    c.expression(node, o, text, first=True, what="patches", helpers={"image_patches"})
+
+
 @LOWERINGS.of("SpaceToBatchND")
 def space_to_batch(c: Context, node: Node) -> None:
     if _atrous(c, node):
