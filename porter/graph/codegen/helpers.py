@@ -137,8 +137,10 @@ def image_patches(
     reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
     x = same_pad(x, reach, stride) if same else x
     height, width = ((size - r) // s + 1 for size, r, s in zip(x.shape[2:], reach, stride, strict=True))
-    rows = F.unfold(x, kernel, dilation, stride=stride).unflatten(1, (x.shape[1], -1))
-    return rows.transpose(1, 2).flatten(1, 2).unflatten(2, (height, width))
+    rows = F.unfold(x, tuple(kernel), tuple(dilation), stride=tuple(stride))
+    channels, pixels = x.shape[1], rows.shape[1] // x.shape[1]
+    rows = rows.reshape(-1, channels, pixels, height, width)
+    return rows.transpose(1, 2).flatten(1, 2)
 
 
 torch.fx.wrap("image_patches")
