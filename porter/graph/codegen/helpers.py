@@ -137,8 +137,9 @@ def image_patches(
     reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
     x = same_pad(x, reach, stride) if same else x
     height, width = ((size - r) // s + 1 for size, r, s in zip(x.shape[2:], reach, stride, strict=True))
-    rows = F.unfold(x, kernel, dilation, stride=stride).unflatten(1, (x.shape[1], -1))
-    return rows.transpose(1, 2).flatten(1, 2).unflatten(2, (height, width))
+    rows: Tensor = F.unfold(x, tuple(kernel), tuple(dilation), stride=tuple(stride))
+    rows = rows.unflatten(1, (x.shape[1], -1)).transpose(1, 2).flatten(1, 2)  # type: ignore[no-untyped-call]
+    return rows.unflatten(2, (height, width))  # type: ignore[no-any-return, no-untyped-call]
 
 
 torch.fx.wrap("image_patches")

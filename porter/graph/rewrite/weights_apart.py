@@ -39,4 +39,4 @@ def weights_apart(graph: Any, path: Path | str) -> tuple[Any, dict[str, np.ndarr
 def _is_large(node: Any) -> bool:
     if node.op != "Const" or node.input or node.attr["dtype"].type != _FLOAT:
         return False
-    return math.prod(dim.size for dim in node.attr["value"].tensor.tensor_shape.dim) >= MANY
+    return bool(math.prod(dim.size for dim in node.attr["value"].tensor.tensor_shape.dim) >= MANY)
