@@ -298,6 +298,7 @@ def test_keras_3_histories_and_flat_outputs() -> None:
 @pytest.mark.parametrize("made", [
     config(IMAGE, layer("ReLU", "a", ["b", 0, 0]), layer("ReLU", "b", ["a", 0, 0])),
     config(IMAGE, layer("ReLU", "a") | {"inbound_nodes": [{"args": [{"class_name": "__teras_tensor__"}]}]}),
+    config(IMAGE, layer("Conv2D", "a", ["x", 0, 0], filters=4, kernel_size=3, groups=0.5)),
     config(IMAGE, layer("ReLU", "a", ["gone", 0, 0])),
     config(IMAGE, layer("Conv2D", "a", ["x", 0, 0], filters="many", kernel_size=3)),
     {"class_name": "Mine", "config": {"name": "mine", "units": 3}},
