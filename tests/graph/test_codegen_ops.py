@@ -227,6 +227,15 @@ def test_what_follows_a_layer_follows_in_the_graphs_order(tf: Any) -> None:
     compare(tf, analysis_of(tf, build, (None, 5, 6, 3)))
 
 
+def test_a_sum_over_rows_is_no_bias_and_layouts_meet_in_a_concat(tf: Any) -> None:
+    def build(x: Any) -> list[Any]:
+        y = tf.nn.relu(tf.nn.conv2d(x, variable(tf, 3, 3, 3, 4), 1, "SAME") + variable(tf, 4, 1, 1, name="rows"))
+        last = tf.reshape(tf.matmul(tf.reshape(y, [-1, 96]), variable(tf, 96, 96, name="m")), [-1, 4, 6, 4])
+        return [tf.concat(parts, axis) * 2.0 for parts in ([last, y], [y, last]) for axis in (1, 2, 3, -1)]
+
+    compare(tf, analysis_of(tf, build, (None, 4, 6, 3)))
+
+
 @few
 @given(st.permutations([1, 2, 3]), st.sampled_from(["SAME", "VALID"]), st.booleans())
 def test_convolutions_with_computed_kernels(tf: Any, steps: Any, padding: str, dilated: bool) -> None:
