@@ -13,7 +13,7 @@ from porter.verbs.decompile import decompile
 
 
 def varied(keras: Any, model: Any) -> Any:
-    """Return ``model`` with weights of which no two are alike."""
+    """Return ``model`` with weights that all differ."""
     random = np.random.default_rng(3)
     for weight in model.weights:
         low, high = (0.5, 1.5) if weight.path.endswith(("gamma", "variance")) else (-0.3, 0.3)
