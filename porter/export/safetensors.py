@@ -23,9 +23,7 @@ def write_safetensors(path: Path, output: Output) -> dict[str, str]:
     The safetensors package's own writer needs all tensors in memory. Raises PorterError where the format has no such
     dtype. Source of the format: huggingface/safetensors, README.
     """
-    sizes = {
-        name: 2 if output.is_bfloat16(name) else output.entry(name).dtype.itemsize for name in output.tensors
-    }
+    sizes = {name: 2 if output.is_bfloat16(name) else output.entry(name).dtype.itemsize for name in output.tensors}
     # The package's own order, which aligns every dtype: the widest first, then by name.
     names = sorted(sizes, key=lambda name: (-sizes[name], name))
     digests = dict.fromkeys(names, BLANK)
