@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import ctypes
 import gc
 import os
 from collections.abc import Iterator
@@ -30,6 +29,8 @@ def reuse_memory() -> None:
 
     glibc gives the memory of large tensors back to the system, which clears each page anew: 0.15 s of a port of 356 MB.
     """
+    import ctypes  # takes a tenth of the time of `port --help`
+
     with suppress(AttributeError, OSError, TypeError):  # another C library, or another system
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_M_MMAP_THRESHOLD, _REUSED)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from porter.errors import MappingError
-from porter.mapping.relayout import relayout
+from porter.mapping.relayout import SLAB, in_c_order, relayout
 
 
 @pytest.mark.parametrize(
@@ -70,3 +70,12 @@ def test_a_merged_axis_is_split_when_one_size_is_given() -> None:
 def test_what_does_not_fit_is_refused(source: str, target: str, shape: tuple[int, ...], complaint: str) -> None:
     with pytest.raises(MappingError, match=complaint.replace("(", r"\(").replace(")", r"\)")):
         relayout(np.zeros(shape), source, target, {"M": 1} if "(" in source else None)
+
+
+@pytest.mark.parametrize("shape", [(3, 3, 256, 300), (1, 1, 700, 512), (700, 512), (7, 7, 64, 1), (5,), (2, 0, 3)])
+def test_slabs_copy_every_value(shape: tuple[int, ...]) -> None:
+    view = np.arange(np.prod(shape), dtype=np.float32).reshape(shape).T
+    made = in_c_order(view)
+    assert made.flags.c_contiguous
+    assert np.array_equal(made, np.ascontiguousarray(view))
+    assert in_c_order(made) is made

@@ -5,6 +5,7 @@ A set of steps is a region if nothing that it computes leaves it and comes back:
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -79,6 +80,12 @@ class _Builder:
         self.at = {tensor: place for place, step in enumerate(self.steps) for tensor in step.computes}
         self.place = {id(step): place for place, step in enumerate(self.steps)}
         self.reads = [{tensor for tensor in step.inputs if tensor in self.at} for step in steps]
+        self.readers: dict[str, set[int]] = {}
+        self.of_node: dict[str, list[int]] = {}
+        for place, step in enumerate(self.steps):
+            self.of_node.setdefault(step.node, []).append(id(step))
+            for tensor in self.reads[place]:
+                self.readers.setdefault(tensor, set()).add(place)
         self.below, self.above = self._reached()
 
     def _reached(self) -> tuple[list[int], list[int]]:
@@ -96,15 +103,16 @@ class _Builder:
 
     def build(self, candidates: Iterable[Candidate]) -> Region:
         accepted: list[tuple[str, str, frozenset[int]]] = []
+        holders: dict[int, list[int]] = {}  # of each step, the accepted sets that have it
         for candidate in candidates:
-            members = frozenset(id(step) for step in self.steps if step.node in candidate.nodes)
-            if 2 <= len(members) < len(self.steps) and self._fits(members, accepted):
+            members = frozenset(member for node in candidate.nodes for member in self.of_node.get(node, ()))
+            met = {number for member in members for number in holders.get(member, ())}
+            nested = all(members < accepted[number][2] or accepted[number][2] < members for number in met)
+            if 2 <= len(members) < len(self.steps) and nested and self._whole(members):
+                for member in members:
+                    holders.setdefault(member, []).append(len(accepted))
                 accepted.append((candidate.name, candidate.kind, members))
         return self.tree(accepted)
-
-    def _fits(self, members: frozenset[int], accepted: Iterable[tuple[str, str, frozenset[int]]]) -> bool:
-        nested = all(members < other or other < members or not members & other for _, _, other in accepted)
-        return nested and self._whole(members)
 
     def _whole(self, members: frozenset[int]) -> bool:
         """Tell whether no path leaves the set and comes back."""
@@ -140,19 +148,16 @@ class _Builder:
         own = {tensor for step in region.steps() for tensor in step.computes}
         found = {tensor: None for step in region.steps() for tensor in step.inputs if tensor not in own}
         region.inputs = list(found)
-        region.outputs = self._read_outside(own)
+        region.outputs = self._read_outside(own, {self.place[id(step)] for step in region.steps()})
         region.scope = _scope([step.node for step in region.steps()], 1.0 if region.name else _MOST)
         for item in region.items:
             if isinstance(item, Region):
                 self._settle(item)
 
-    def _read_outside(self, own: set[str]) -> list[str]:
-        found: dict[str, None] = {}
-        for step in self.steps:
-            if not own.intersection(step.computes):
-                found |= dict.fromkeys(tensor for tensor in step.inputs if tensor in own)
-        found |= dict.fromkeys(tensor for tensor in self.outputs if tensor in own)
-        return sorted(found, key=lambda tensor: (self.at[tensor], self.steps[self.at[tensor]].computes.index(tensor)))
+    def _read_outside(self, own: set[str], places: set[int]) -> list[str]:
+        """Return which of the tensors ``own``, computed at ``places``, others read, in forward order."""
+        read = own.intersection(self.outputs) | {each for each in own if self.readers.get(each, set()) - places}
+        return sorted(read, key=lambda tensor: (self.at[tensor], self.steps[self.at[tensor]].computes.index(tensor)))
 
     def _sort(self, region: Region) -> Region | None:
         """Put a region's items in forward order; return a region that is in a cycle with others, if there is one."""
@@ -186,8 +191,8 @@ def _scope(nodes: Sequence[str], most: float) -> str:
     while True:
         at = len(scope)
         deeper = [part for part in parts if len(part) > at and part[:at] == scope]
-        names = [part[at] for part in deeper]
-        best = max(set(names), key=lambda name: (names.count(name), name)) if names else ""
-        if not best or names.count(best) < most * len(parts):
+        names = Counter(part[at] for part in deeper)
+        best = max(names, key=lambda name: (names[name], name), default="")
+        if not best or names[best] < most * len(parts):
             return "/".join(scope)
         scope.append(best)

@@ -1,16 +1,18 @@
-"""Inspects a synthetic graph and prints the seconds that it takes.
+"""Reads a synthetic graph with one verb and prints the CPU seconds that it takes.
 
-    python inspect_cost.py GRAPH.pb NODES
+    python nodes_cost.py inspect GRAPH.pb NODES
+    python nodes_cost.py decompile GRAPH.pb NODES      plans and writes the source, and verifies nothing
 
 A graph that does not exist is made: layers of a convolution, a bias and a ReLU, in blocks of ten layers.
 """
 
+import importlib
 import json
 import sys
 import time
 from pathlib import Path
 
-path, count = Path(sys.argv[1]), int(sys.argv[2])
+verb, path, count = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
 
 
 def make() -> None:
@@ -32,8 +34,7 @@ def make() -> None:
 
 if not path.exists():
     make()
-from porter import inspect
-
-start = time.perf_counter()
-inspect(path)
-print(json.dumps({"seconds": time.perf_counter() - start}))
+run = getattr(importlib.import_module(f"porter.verbs.{verb}"), verb)
+start = time.process_time()
+run(path)
+print(json.dumps({"seconds": time.process_time() - start}))
