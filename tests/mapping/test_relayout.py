@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from porter.errors import MappingError
-from porter.mapping.relayout import SLAB, in_c_order, relayout
+from porter.mapping.relayout import in_c_order, relayout
 
 
 @pytest.mark.parametrize(
