@@ -39,7 +39,7 @@ def pad_same(x: Tensor, kernel: Sequence[int], stride: Sequence[int], value: flo
 
 def _pads_itself() -> bool:
     """Tell whether a layer may pad by numbers: what a compiler, an export or a tracer records holds for other sizes."""
-    return not (torch.compiler.is_compiling() or torch.jit.is_tracing())
+    return not (torch.compiler.is_compiling() or torch.jit.is_tracing())  # type: ignore[attr-defined]
 
 
 def own_padding(x: Tensor, kernel: Sequence[int], stride: Sequence[int]) -> tuple[list[int], list[int]]:
