@@ -101,6 +101,8 @@ def _dense(c: Context, node: Node, fits: Match) -> bool:
     if len(shape) < 3 or axes is None or axes.tolist() != [*range(len(shape))] or apart:
         return False
     product = next(c.graph.nodes[name] for name in fits.nodes if c.graph.nodes[name].op == "MatMul")
+    if c.shape(kernel)[-1 if product.flag("transpose_b") else 0] != shape[-1]:
+        return False  # it joins more axes than the last
     return add_linear(c, product, c.last(x), node, kernel, unique(fits.nodes))
 
 
