@@ -70,11 +70,17 @@ def read_inside(found: Identity, read: Callable[[Path], T]) -> T | None:
     """
     (archive,) = found.files
     room = _unpacked(archive)
-    with _named_inside(room, archive):
+    with _named_inside(room, archive), _kept_if_read(room):
         place = room / found.path.relative_to(archive) if found.path != archive else _graph(room)
         if place is None or identify(place).kind.holds != "graph":
             return None
         return read(place)
+
+
+def leave(found: Identity) -> None:
+    """Remove what an archive was unpacked into, if it was: nothing in it is read."""
+    for archive in found.files if found.kind.holds == "archive" else ():
+        _ROOMS.pop(_unpacked(archive)).close()
 
 
 def _graph(room: Path) -> Path | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from porter.errors import PorterError
 from porter.files.progress import Track, untracked
+from porter.formats.archives import leave
 from porter.formats.identify import NOTHING, identify
 from porter.formats.open import open_checkpoint
 from porter.formats.tensorflow.source import refuse_tag
@@ -80,6 +81,7 @@ def open_graph(
         refuse_tag(path, tag, found.kind.name)
         source = newest_graph(path, graph)
     elif found.kind is not NOTHING and not has_network(found):
+        leave(found)
         raise PorterError(f"{path} holds no graph: for a checkpoint alone, take the overview or `write_table`")
     else:
         source = read_source(path, tag=tag, graph=graph)

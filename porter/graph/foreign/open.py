@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from porter.errors import PorterError
-from porter.formats.archives import read_inside
+from porter.formats.archives import leave, read_inside
 from porter.formats.identify import FolderKind, Identity, identify
 from porter.formats.signatures import HDF5, KERAS, TFJS, TFLITE, Kind
 from porter.formats.tensorflow.graph_source import Source
@@ -62,5 +62,6 @@ def _in_archive(found: Identity, tag: str | None, graph: int | None) -> Source:
     """Read the one network in an archive, or the one at a path inside it."""
     source = read_inside(found, lambda place: replace(read_source(place, tag=tag, graph=graph), path=found.path))
     if source is None:
+        leave(found)
         raise PorterError(f"{found.path} holds no single graph: name a path inside it, or unpack it")
     return source
