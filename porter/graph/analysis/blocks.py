@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from porter.graph.analysis.layers import CONVOLUTIONS, Layer, total
 from porter.graph.shapes import Shape
@@ -22,6 +23,11 @@ class Block:
     name: str
     layers: list[Layer] = field(repr=False)
     children: dict[str, Block] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def parameters(self) -> int:
+        """The parameters of its layers, counted once: a scope is compared with each scope inside."""
+        return sum(layer.parameters for layer in self.layers)
 
     @property
     def labels(self) -> Counter[str]:

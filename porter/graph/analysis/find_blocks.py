@@ -161,15 +161,11 @@ def _apart(block: Block, children: list[Block]) -> list[Block | list[Block]]:
 def _expanded(child: Block, parent: Block) -> list[Group] | None:
     """Return the groups that should replace ``child`` of ``parent`` in the list, or None if it should stay whole."""
     inner = _inside(child)
-    network = len(child.layers) > _NETWORK * len(parent.layers) or _weight(child) > _WEIGHTS * _weight(parent)
+    network = len(child.layers) > _NETWORK * len(parent.layers) or child.parameters > _WEIGHTS * parent.parameters
     if len(inner.children) < 2 or (len(inner.children) < 3 and not network):
         return None
     groups = _groups(inner)
     return groups if network or _repeated(groups) >= _MOSTLY * len(child.layers) else None
-
-
-def _weight(block: Block) -> int:
-    return sum(layer.parameters for layer in block.layers)
 
 
 def _repeats(blocks: list[Block]) -> list[Group]:
