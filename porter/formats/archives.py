@@ -50,6 +50,7 @@ def read_archive(path: Path, files: Sequence[Path]) -> Checkpoint:
     room = _unpacked(archive)
     with _named_inside(room, archive), _kept_if_read(room):
         opened = open_checkpoint(room / path.relative_to(archive) if path != archive else _only_one(room))
+        _READ.add(room)
     entries = {
         name: Entry(entry.shape, entry.dtype, partial(_called, entry.load, room, archive))
         for name, entry in opened.entries.items()
@@ -78,9 +79,9 @@ def read_inside(found: Identity, read: Callable[[Path], T]) -> T | None:
 
 
 def leave(found: Identity) -> None:
-    """Remove what an archive was unpacked into, if it was: nothing in it is read."""
+    """Remove what an archive was unpacked into, unless something in it is read."""
     for archive in found.files if found.kind.holds == "archive" else ():
-        _ROOMS.pop(_unpacked(archive)).close()
+        _remove(_UNPACKED.get(_state(archive)))
 
 
 def _graph(room: Path) -> Path | None:
@@ -132,9 +133,22 @@ _ROOMS: dict[Path, ExitStack] = {}
 """What removes each of these folders."""
 
 
-def _unpacked(archive: Path) -> Path:
+_READ: set[Path] = set()
+"""Those folders from which something is read, perhaps only later."""
+
+
+def _state(archive: Path) -> tuple[Path, int, int]:
     state = archive.stat()
-    key = (archive.resolve(), state.st_size, state.st_mtime_ns)
+    return archive.resolve(), state.st_size, state.st_mtime_ns
+
+
+def _remove(room: Path | None) -> None:
+    if room in _ROOMS and room not in _READ:
+        _ROOMS.pop(room).close()
+
+
+def _unpacked(archive: Path) -> Path:
+    key = _state(archive)
     if _UNPACKED.get(key) not in _ROOMS:
         with ExitStack() as stack:
             # Its lock lets the next process remove the folder of a killed one.
@@ -148,11 +162,11 @@ def _unpacked(archive: Path) -> Path:
 
 @contextmanager
 def _kept_if_read(room: Path) -> Iterator[None]:
-    """Remove ``room`` at once if nothing in it is read."""
+    """Remove ``room`` at once if nothing in it can be read, nor was before."""
     try:
         yield
     except PorterError:
-        _ROOMS.pop(room).close()
+        _remove(room)
         raise
 
 

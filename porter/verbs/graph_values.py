@@ -12,7 +12,7 @@ import numpy as np
 from porter.errors import PorterError, listing, plural
 from porter.formats.checkpoint import Checkpoint
 from porter.formats.input_digests import Inputs
-from porter.formats.roles import SHADOW_SUFFIX, VARIABLE
+from porter.formats.roles import SHADOW_SUFFIX, VARIABLE, base_name
 from porter.formats.tensorflow.source import graph_file, saved_variables
 from porter.graph.graph import VARIABLE_OPS
 
@@ -114,8 +114,8 @@ def _taken(checkpoint: Checkpoint, names: list[str], analysis: Analysis, average
     found: dict[str, str] = {}
     entry_of = checkpoint.entry_of()
     for name in names:
-        key = analysis.source.keys.get(name, "")
-        wanted = (entry_of.get(key, ""), name, analysis.object_name(name))
+        key = base_name(analysis.source.keys.get(name, ""))  # a saver of averages restores each under its raw name
+        wanted = (entry_of.get(key, ""), analysis.stored_name(name), analysis.object_name(name))
         entry = next((each for each in wanted if each and _has(checkpoint, each)), None)
         if entry is not None:
             found[name] = entry

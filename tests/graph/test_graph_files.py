@@ -310,6 +310,17 @@ def test_functions_that_call_functions_of_the_same_names_stay_apart(tf: Any, tmp
     assert len(multiplied) == 3
 
 
+def test_a_saver_says_which_key_each_variable_gets(tf: Any, tmp_path: Path) -> None:
+    v1 = tf.compat.v1
+    with tf.Graph().as_default(), v1.Session() as session:
+        ones, twos = (v1.get_variable(name, (2,), use_resource=name == "b") for name in ("a", "b"))
+        tf.add(ones, twos, name="out")
+        saver = v1.train.Saver({"b": ones, "a/ExponentialMovingAverage": twos})
+        session.run(v1.global_variables_initializer())
+        saver.save(session, str(tmp_path / "m.ckpt"))
+    assert read_graph(tmp_path / "m.ckpt.meta").keys == {"a": "b", "b": "a/ExponentialMovingAverage"}
+
+
 # ---- Several graphs in one file
 def small_graph(name: str) -> Any:
     make = Maker()

@@ -9,6 +9,7 @@ from typing import Any
 
 from porter.errors import FormatError
 from porter.formats.tensorflow.graphdef import node_of
+from porter.formats.tensorflow.objects import path_of
 from porter.formats.tensorflow.restored import restored_keys
 
 _INIT_SIGNATURE = "__saved_model_init_op"
@@ -29,8 +30,9 @@ class Signature:
 class Source:
     """A graph as a file holds it. ``wrote`` is the TensorFlow version if the file states it.
 
-    ``variable_names`` maps the graph's variables to their names in a SavedModel's object graph, and ``keys`` to their
-    keys in the checkpoint, where the graph restores them. ``init_ops`` lists the
+    ``variable_names`` maps variables to their paths in a SavedModel's object graph. ``keys`` maps the graph's variables
+    to their keys in the checkpoint, where the graph restores them, and ``stored_names`` to the names of the objects
+    with these keys: a graph may number its variables. ``init_ops`` lists the
     nodes that TensorFlow runs when it loads a SavedModel. ``notes`` has whole sentences about damage and other contents
     of the file. ``tags`` are those of a SavedModel's graph, and ``others`` names the file's other graphs. ``chosen`` is
     the argument that chose this one, ``tag`` or ``graph``, and its value; None for the graph that porter takes itself.
@@ -44,6 +46,7 @@ class Source:
     signatures: tuple[Signature, ...] = ()
     variable_names: Mapping[str, str] = field(default_factory=dict)
     keys: Mapping[str, str] = field(default_factory=dict)
+    stored_names: Mapping[str, str] = field(default_factory=dict)
     train_ops: tuple[str, ...] = ()
     init_ops: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -76,7 +79,8 @@ def meta_source(path: Path, meta: Any, kind: str) -> Source:
     tags = tuple(meta.meta_info_def.tags)
     init_ops = tuple(_init_ops(meta))
     keys = restored_keys(meta)
-    return Source(path, kind, meta.graph_def, wrote, signatures, names, keys, train_ops, init_ops, tags=tags)
+    stored = _stored_names(meta, keys)
+    return Source(path, kind, meta.graph_def, wrote, signatures, names, keys, stored, train_ops, init_ops, tags=tags)
 
 
 def _collected(meta: Any, name: str) -> tuple[str, ...]:
@@ -105,6 +109,24 @@ def _object_names(meta: Any) -> dict[str, str]:
         for at, node in enumerate(nodes)
         if node.WhichOneof("kind") == "variable" and node.variable.name and at in paths
     }
+
+
+def _stored_names(meta: Any, keys: Mapping[str, str]) -> dict[str, str]:
+    """Return the own name of the object that each key in ``keys`` leads to, through the object graph."""
+    nodes = meta.object_graph_def.nodes
+    children: dict[int, dict[str, int]] = {}
+    found = {}
+    for variable, key in keys.items() if nodes else ():
+        at = 0
+        for part in path_of(key).split("/"):
+            if at not in children:
+                children[at] = {child.local_name: child.node_id for child in nodes[at].children}
+            at = children[at].get(part, len(nodes))
+            if not 0 <= at < len(nodes):
+                break
+        else:
+            found[variable] = nodes[at].variable.name or variable
+    return found
 
 
 def _object_paths(nodes: Any, numbered: bool) -> dict[int, str]:

@@ -166,9 +166,7 @@ class Analysis:
 
     def stored_name(self, variable: str) -> str:
         """Return a variable's name in the checkpoint: a SavedModel's graph may number it."""
-        names = self.source.variable_names
-        stem, _, number = variable.rpartition("_")
-        return stem if variable not in names and number.isdigit() and stem in names else variable
+        return self.source.stored_names.get(variable, variable)
 
     def scopes(self, depth: int) -> dict[str, tuple[int, int, int, int | None]]:
         """Return tensors, parameters, bytes and multiply-adds of each variable scope, cut to ``depth`` names.
