@@ -32,6 +32,8 @@ ONSET = 1e-11
 # Two float32 runs of MobileNet V1 differ by 5.5e-6 (root mean square) and 7.8e-5 (largest); real faults by 1e-3.
 ALONE_RMS_BOUND = 1e-4
 ALONE_LARGEST_BOUND = 1e-3
+# A head of one number may give the same one for every image, within rounding.
+ULPS = 4
 
 Outputs = Mapping[str, np.ndarray]
 """A runner's outputs: {endpoint: values}, images first, channels last."""
@@ -294,8 +296,16 @@ class _Sums:
         self.largest[which] = float(np.maximum(self.largest[which], np.abs(difference).max()))
         self.square[which] += float(np.square(difference).sum())
 
+    def _deviation(self) -> float:
+        return float(np.sqrt(max(self.sum_of_squares / self.values - (self.sum / self.values) ** 2, 0.0)))
+
+    def _least(self) -> float:
+        """Return the unit that stands for the deviation of values that hardly differ: their rounding is no fault."""
+        dtype, bound = ("float64", EXACT_BOUND) if self.both else ("float32", ALONE_LARGEST_BOUND)
+        return ULPS * float(np.finfo(dtype).eps) / bound * float(np.sqrt(self.norm_want / self.values))
+
     def row(self, atol: float | None) -> Row:
-        deviation = np.sqrt(max(self.sum_of_squares / self.values - (self.sum / self.values) ** 2, 0.0))
+        deviation = max(self._deviation(), self._least())
         largest = _ratio(self.largest["got"], deviation)
         norms = float(np.sqrt(self.norm_got) * np.sqrt(self.norm_want))
         rounding = self.truth and self.single

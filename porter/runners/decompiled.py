@@ -58,13 +58,17 @@ class DecompiledRunner(Runner):
     """Runs a written network on images in the graph's order of axes, and returns the graph's tensors by name.
 
     A network of several ``inputs`` gets rows: all values of an image's first input, then those of the next.
-    ``outputs`` are the modules to read beside the network's own outputs, which ``ends`` describes.
+    ``outputs`` are the modules to read beside the network's own outputs, which ``ends`` has by the graph's tensors.
     """
 
     label = "PyTorch"
 
     def __init__(
-        self, module: nn.Module, inputs: Mapping[Port, Sequence[int]], outputs: Sequence[Output], ends: Sequence[Port]
+        self,
+        module: nn.Module,
+        inputs: Mapping[Port, Sequence[int]],
+        outputs: Sequence[Output],
+        ends: Mapping[str, Port],
     ) -> None:
         self.module, self.inputs, self.outputs, self.ends = module, inputs, outputs, ends
 
@@ -88,8 +92,8 @@ class DecompiledRunner(Runner):
         parts = computed if isinstance(computed, tuple) else (computed,)
         if len(parts) != len(self.ends):
             raise PorterError(f"model.py returns {plural(len(parts), 'tensor')} for the {len(self.ends)} of the graph")
-        for port, value in zip(self.ends, parts, strict=True):
-            found[port.source] = _kept(value, port.channels_first)
+        for (name, port), value in zip(self.ends.items(), parts, strict=True):
+            found[name] = _kept(value, port.channels_first)
         return found
 
     def _parts(self, images: np.ndarray) -> list[np.ndarray]:

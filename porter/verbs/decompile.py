@@ -121,7 +121,13 @@ def decompile(
         require_package("torch", "torch")
         require_package("tensorflow", "tf")
         before_tensorflow()
-    analysis = cut_graph(_plain(open_graph(path, size, tag=tag)), inputs, outputs)
+    opened = open_graph(path, size, tag=tag)
+    if opened.source.translated:
+        raise PorterError(
+            f"{path} is a {opened.source.format}, which has no graph that TensorFlow runs and so no proof of the "
+            "source: give the frozen graph or SavedModel that it was made from"
+        )
+    analysis = cut_graph(_plain(opened), inputs, outputs)
     known = recognised({name: each.shape for name, each in analysis.variables.items()}, path, size, analysis)
     keeps = dropout == DROPOUT[0]
     program, network = written_network(analysis, _stem(analysis), keeps)

@@ -14,6 +14,7 @@ from porter.formats.checkpoint import Checkpoint
 from porter.formats.input_digests import Inputs
 from porter.formats.roles import SHADOW_SUFFIX, VARIABLE, base_name
 from porter.formats.tensorflow.source import graph_file, saved_variables
+from porter.graph.foreign.open import is_foreign
 from porter.graph.graph import VARIABLE_OPS
 
 if TYPE_CHECKING:
@@ -101,9 +102,10 @@ def _with_variables(graph: Any, names: dict[str, str]) -> Any:
 
 
 def _opened(analysis: Analysis, checkpoint: str | Path | None, count: int, read: Inputs) -> Checkpoint:
-    """Return the checkpoint that has the variables' values: the user's, or the one beside a SavedModel."""
+    """Return the checkpoint with the variables' values: the user's, that beside a SavedModel, or the graph's file."""
     path = analysis.source.path
-    place = Path(checkpoint) if checkpoint is not None else saved_variables(path)
+    own = path if is_foreign(path) else saved_variables(path)
+    place = own if checkpoint is None else Path(checkpoint)
     if place is None:
         raise PorterError(f"{path} is not frozen, and its {plural(count, 'variable')} need values: give `checkpoint`")
     return read.open(place)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from porter.errors import PorterError
 from porter.files.progress import Track
 from porter.parity.compare import ErrorAccumulator, Report
 from porter.runners.runner import Runner, run_all
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
     from porter.graph.analysis.analysis import Analysis
     from porter.graph.codegen.network import Network, Output
-    from porter.graph.codegen.step import Program
+    from porter.graph.codegen.step import Port, Program
 
 
 def verify_written(
@@ -53,14 +52,14 @@ def verify_written(
     stop_dropout(module, places.intersection(network.running))
     masked = {step.node: step.masked for step in program.steps if step.masked}
     sizes_of = {port.tensor: sizes for port, sizes in given.items()}
-    ends = _followed(program)
+    ends = _ends(program)
 
     def compared(everything: Sequence[Output], images: np.ndarray) -> Report:
         outputs = [output for output in everything if output.path in places]
         tensors = [*dict.fromkeys(output.tensor for output in outputs if output.tensor not in ends), *ends]
-        ours = DecompiledRunner(module, given, outputs, program.outputs)
+        ours = DecompiledRunner(module, given, outputs, ends)
         theirs = graph_runner(joined(values.frozen(masked), sizes_of), tensors, path, trust)
-        return _report(ours, theirs, images, _softmaxes(program, tensors), ends[-1], track)
+        return _report(ours, theirs, images, _softmaxes(program, ends, tensors), tensors[-1], track)
 
     report = compared(network.blocks, images)
     if not report:
@@ -89,19 +88,22 @@ def _add(sums: ErrorAccumulator, ours: Runner, theirs: Runner, batch: np.ndarray
     sums.add({p: {name: run[name] for name in order if name in run} for p, run in got.items()}, want)
 
 
-def _followed(program: Program) -> list[str]:
-    """Return the tensors that the network returns. Raises PorterError where none is a node's own output."""
-    ends = [port.source for port in program.outputs]
-    if any(" " in name for name in ends):
-        raise PorterError(f"the output {program.outputs[-1].tensor} only moves axes: name another by `outputs`")
-    return ends
+def _ends(program: Program) -> dict[str, Port]:
+    """Return the network's outputs by the tensors of the graph that they are compared with.
+
+    That is the tensor of the step, or the output itself where a transpose in the graph lies between them.
+    """
+    layout = {name: step.channels_first for step in program.steps if step.nodes for name in step.computes}
+    return {
+        port.source if layout.get(port.source) == port.channels_first else port.tensor: port for port in program.outputs
+    }
 
 
-def _softmaxes(program: Program, tensors: Sequence[str]) -> dict[str, str]:
+def _softmaxes(program: Program, ends: Mapping[str, Port], tensors: Sequence[str]) -> dict[str, str]:
     """Return the tensor whose softmax each of the network's outputs is, where both are compared."""
     steps = {step.node: step for step in program.steps}
     found: dict[str, str] = {}
-    for port in program.outputs:
+    for name, port in ends.items():
         step = steps.get(port.source)
         if step is None or step.what != "softmax":
             continue
@@ -109,5 +111,5 @@ def _softmaxes(program: Program, tensors: Sequence[str]) -> dict[str, str]:
         while below is not None and below.node not in tensors and len(below.inputs) == 1 and not below.weights:
             below = steps.get(below.inputs[0])
         if below is not None and below.node in tensors:
-            found[port.source] = below.node
+            found[name] = below.node
     return found

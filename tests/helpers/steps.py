@@ -17,6 +17,7 @@ from porter.formats.tensorflow.graph_source import graph_source
 from porter.formats.tensorflow.tensorproto import tensor_values
 from porter.graph.analysis.analysis import Analysis
 from porter.graph.codegen.helper_text import helper_text
+from porter.graph.codegen.layout import literal
 from porter.graph.codegen.lower import lower
 from porter.graph.codegen.step import Program, Step
 from porter.graph.graph import parse_ref
@@ -24,6 +25,7 @@ from porter.graph.rewrite.channels_last import channels_last
 from porter.graph.rewrite.freeze import freeze
 from porter.graph.rewrite.prune import prune
 from porter.graph.rewrite.unfuse import fused, unfuse
+from porter.graph.rewrite.weights_apart import weights_apart
 from porter.graph.rewrite.widen import widen
 
 Values = dict[str, np.ndarray]
@@ -62,15 +64,19 @@ def images_of(program: Program, seed: int = 0, side: int = 0) -> Values:
 def run_tensorflow(tf: Any, graph: Any, images: Values, tensors: list[str], dtype: str = "float64") -> Values:
     """Return ``tensors`` of a frozen graph, in TensorFlow's order of axes."""
     last, _ = channels_last(graph, Path("graph.pb"))
-    wide = widen(last, Path("graph.pb")) if dtype == "float64" else last
+    lean, weights = weights_apart(last, Path("graph.pb"))  # TensorFlow copies constants many times
+    wide = widen(lean, Path("graph.pb")) if dtype == "float64" else lean
     for node in wide.node:
         if node.name in images and len(node.attr["shape"].shape.dim):
             node.attr["shape"].shape.dim[0].size = -1
     with tf.Graph().as_default() as imported:
         tf.graph_util.import_graph_def(tf.compat.v1.GraphDef.FromString(wide.SerializeToString()), name="")
         fetches = {name: ":".join(map(str, parse_ref(name))) for name in tensors}
-        with tf.compat.v1.Session(graph=imported) as session:
-            return session.run(fetches, {f"{name}:0": value.astype(dtype) for name, value in images.items()})  # type: ignore[no-any-return]
+        options = tf.compat.v1.ConfigProto()
+        options.graph_options.rewrite_options.disable_meta_optimizer = True
+        with tf.compat.v1.Session(graph=imported, config=options) as session:
+            fed = {f"{name}:0": value.astype(dtype) for name, value in (weights | images).items()}
+            return session.run(fetches, fed)  # type: ignore[no-any-return]
 
 
 def run_steps(program: Program, graph: Any, images: Values, dtype: str = "float64") -> Values:
@@ -157,7 +163,7 @@ def _run(space: dict[str, Any], step: Step, inputs: list[Any], weight: Any, dtyp
 
 
 def _literals(step: Step) -> dict[str, str]:
-    return {name: repr(value) for name, value in step.arguments.items()}
+    return {name: literal(value) for name, value in step.arguments.items()}
 
 
 def compare(tf: Any, analysis: Analysis, side: int = 0, largest: float = 1e-12, dtype: str = "float64") -> Program:

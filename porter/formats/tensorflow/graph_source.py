@@ -36,7 +36,8 @@ class Source:
     nodes that TensorFlow runs when it loads a SavedModel. ``notes`` has whole sentences about damage and other contents
     of the file. ``tags`` are those of a SavedModel's graph, and ``others`` names the file's other graphs. ``chosen`` is
     the argument that chose this one, ``tag`` or ``graph``, and its value; None for the graph that porter takes itself.
-    ``writer`` is what a file of another format says of the program that wrote it.
+    ``writer`` is what a file of another format says of the program that wrote it. ``translated`` tells that the file
+    has no TensorFlow graph, and porter wrote this one from its layers.
     """
 
     path: Path
@@ -54,6 +55,7 @@ class Source:
     others: tuple[str, ...] = ()
     chosen: tuple[str, str] | None = None
     writer: str = ""
+    translated: bool = False
 
 
 def graph_source(path: Path, graph: Any, suffix: str = "") -> Source:

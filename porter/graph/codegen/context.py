@@ -13,6 +13,7 @@ from porter.formats.tensorflow.dtypes import TYPES
 from porter.formats.tensorflow.tensorproto import tensor_values
 from porter.graph.analysis.folding.data_path import DataPath
 from porter.graph.codegen.facts import Facts
+from porter.graph.codegen.layout import literal
 from porter.graph.codegen.operands import Operands
 from porter.graph.codegen.shape_arithmetic import Arithmetic
 from porter.graph.codegen.step import Call, Free, Literal, Step, Weight
@@ -161,7 +162,7 @@ class Context:
         """Return the text of a constant number or of a size; '' for any other tensor."""
         value = self.value(ref)
         if value is not None:
-            return repr(plain(value)) if value.size <= _LITERAL and value.ndim <= 1 else ""
+            return literal(plain(value)) if value.size <= _LITERAL and value.ndim <= 1 else ""
         sizes = self.arithmetic.of(ref)
         return operands.size(sizes.item()) if sizes is not None and sizes.ndim == 0 else ""
 

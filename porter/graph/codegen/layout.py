@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import textwrap
 from collections.abc import Sequence
 
@@ -19,7 +20,7 @@ def literal(value: Literal) -> str:
     if isinstance(value, tuple):
         parts = ", ".join(map(literal, value))
         return f"({parts},)" if len(value) == 1 else f"({parts})"
-    return repr(value)
+    return repr(value) if not isinstance(value, float) or math.isfinite(value) else f'float("{value}")'
 
 
 def call(depth: int, head: str, parts: Sequence[str], tail: str = ")") -> list[str]:

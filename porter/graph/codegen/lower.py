@@ -70,7 +70,8 @@ class _Lower:
         for name in self.data.order():
             if name not in self.context.done and Ref(name) not in tensors and self._runs(name):
                 self._node(self.context, self.graph.nodes[name])
-        outputs = [port for name in self.analysis.paths.outputs if (port := self._output(name)) is not None]
+        named = [port for name in self.analysis.paths.outputs if (port := self._output(name)) is not None]
+        outputs = list({port.source: port for port in reversed(named)}.values())[::-1]  # several may name one tensor
         steps = live_steps(self.context.steps, [port.source for port in outputs])
         read = {name for step in steps for name in step.inputs} | {port.source for port in outputs}
         problems = [self.problems[step.node] for step in steps if step.node in self.problems]

@@ -138,6 +138,7 @@ class _Builder:
             home[id(step)].items.append(step)
         self._settle(root)
         root.inputs.sort(key=self.inputs.index)
+        root.outputs.sort(key=self.outputs.index)  # as the docstring and the proof name them
         return root
 
     def _settle(self, region: Region) -> None:

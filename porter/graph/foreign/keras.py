@@ -51,7 +51,8 @@ def keras_source(checkpoint: Checkpoint, writer: str = "") -> Source:
     signature = Signature("serving_default", {name: name for name in inputs}, {name: name for name in outputs})
     kind = f"{checkpoint.format}, by its config"
     by = writer or _writer(config)
-    return Source(path, kind, wiring.builder.graph, writer=by, signatures=(signature,), notes=tuple(wiring.notes()))
+    graph, notes = wiring.builder.graph, tuple(wiring.notes())
+    return Source(path, kind, graph, writer=by, signatures=(signature,), notes=notes, translated=True)
 
 
 def _writer(config: Any) -> str:

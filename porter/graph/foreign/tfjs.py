@@ -10,8 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from porter.errors import FormatError
 from porter.formats.open import open_checkpoint
+from porter.formats.tensorflow.dtypes import TYPES
 from porter.formats.tensorflow.graph_source import Signature, Source
 from porter.formats.tensorflow.graphdef import has_nodes
 from porter.formats.tfjs.model import Model, dtype_of, read_model, values_of
@@ -48,11 +51,17 @@ def _take_weights(model: Model, graph: Any) -> None:
             node.op = "VariableV2"
             node.attr["value"].Clear()
             Sides(weight.shape).write(node.attr["shape"].shape)
-        else:  # TensorFlow.js has no int64 and no float64: its dtype is the one of the shard
-            value = Value(values_of(model.path, group, weight))
+        else:
+            value = _constant(values_of(model.path, group, weight), node.attr["dtype"].type)
             node.attr["value"].tensor.Clear()
             value.write(node.attr["value"].tensor)
             node.attr["dtype"].type = value.dtype
+
+
+def _constant(values: np.ndarray, stated: int) -> Value:
+    """Return a constant in the dtype that the graph states, which its readers expect: TensorFlow.js has no int64."""
+    whole = stated in TYPES and values.dtype.kind in "iu" and TYPES[stated].stored.kind in "iu"
+    return Value(values, stated) if whole else Value(values)
 
 
 def _signature(model: Model) -> Iterator[Signature]:

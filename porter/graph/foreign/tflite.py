@@ -33,8 +33,9 @@ def read_tflite_graph(path: Path) -> Source:
         graph = _Writer(model).graph()
     except FormatError as error:
         raise FormatError(f"{path} is not a whole TensorFlow Lite model ({error}); copy or download it again") from None
+    notes = tuple(_notes(model))
     return Source(
-        path, FORMAT, graph.graph, writer=model.writer, signatures=graph.signatures, notes=tuple(_notes(model))
+        path, FORMAT, graph.graph, writer=model.writer, signatures=graph.signatures, notes=notes, translated=True
     )
 
 

@@ -29,9 +29,10 @@ PURE_OPS = frozenset(
     Pack Pad PadV2 Placeholder PlaceholderV2 PlaceholderWithDefault Pow PreventGradient Prod RGBToHSV Range Rank
     RealDiv Reciprocal Relu Relu6 Reshape ResizeArea ResizeBicubic ResizeBilinear ResizeNearestNeighbor Reverse
     ReverseV2 Rint Round Rsqrt ScaleAndTranslate Select SelectV2 Selu Shape ShapeN Sigmoid Sign Sin Sinh Size Slice
-    Snapshot Softmax Softplus Softsign SpaceToBatchND SpaceToDepth Split SplitV Sqrt Square SquaredDifference
-    Squeeze StopGradient StridedSlice Sub Sum Switch Tan Tanh Tile TopK TopKV2 Transpose TruncateDiv Unpack Where
-    Xdivy Xlogy ZerosLike _FusedBatchNormEx _FusedConv2D _FusedDepthwiseConv2dNative _FusedMatMul
+    Snapshot Softmax Softplus Softsign SpaceToBatchND SpaceToDepth SparseToDense Split SplitV Sqrt Square
+    SquaredDifference Squeeze StopGradient StridedSlice Sub Sum Switch Tan Tanh Tile TopK TopKV2 Transpose
+    TruncateDiv Unpack Where Xdivy Xlogy ZerosLike _FusedBatchNormEx _FusedConv2D _FusedDepthwiseConv2dNative
+    _FusedMatMul
     """.split()
 )
 

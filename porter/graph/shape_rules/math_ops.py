@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -49,6 +50,19 @@ def number_range(s: Shapes, node: Node) -> None:
     s.set(node, (max(0, -((start - limit) // delta)),))
     if (limit - start) // delta <= LARGEST_VALUE:
         s.set_value(node, np.arange(start, limit, delta))
+
+
+@RULES.of("SparseToDense")
+def sparse_to_dense(s: Shapes, node: Node) -> None:
+    """Ports of ONNX graphs set the sizes of a Reshape with it."""
+    shape = s.ints(node, 1)
+    s.set(node, shape)
+    if math.prod(shape) <= LARGEST_VALUE:
+        dense = np.full(shape, s.value(node, 3))
+        places = np.asarray(s.value(node, 0), np.int64)
+        places = places.reshape(-1, len(shape)) if places.size else np.empty((0, len(shape)), np.int64)
+        dense[tuple(places.T)] = s.value(node, 2)
+        s.set_value(node, dense)
 
 
 @RULES.of("Einsum")
