@@ -279,9 +279,38 @@ def test_a_layer_that_porter_does_not_know_has_the_files_weights() -> None:
 
 def test_a_config_of_other_weights_than_the_files_says_so() -> None:
     conv = layer("Conv2D", "c", ["x", 0, 0], filters=4, kernel_size=3)
-    assert network(config(IMAGE, conv), c__kernel=(3, 3, 3, 4)).source.notes == ()
-    assert network(config(IMAGE, conv), c__kernel=(3, 3, 3, 5)).source.notes == (
+    assert network(config(IMAGE, conv), c__kernel=(3, 3, 3, 4), c__bias=(4,)).source.notes == ()
+    assert network(config(IMAGE, conv), c__kernel=(3, 3, 3, 5), c__bias=(4,)).source.notes == (
         "The config and the weights do not fit: by the config, c/kernel is 3x3x3x4, and the file's is 3x3x3x5.",
+    )
+
+
+SLID = {"filters": 4, "kernel_size": 3, "strides": 2, "padding": "same", "activation": "relu", "use_bias": True}
+
+
+@pytest.mark.parametrize(("damaged", "note"), [
+    ({"padding": "saee"}, "Keras has no such setting: padding of b is saee."),
+    ({"activation": "lineer"}, "porter does not know what 1 activation (lineer) computes."),
+    ({"strides": None, "sTrides": 2}, "The config may be damaged: b has the setting sTrides, and each other Conv2D"
+                                      " has strides."),
+    ({"use_bias": None, "5se_bias": False}, "The config may be damaged: b has the setting 5se_bias, and each other"
+                                            " Conv2D has use_bias."),
+])  # fmt: skip
+def test_a_flipped_bit_in_a_setting_is_reported(damaged: dict[str, Any], note: str) -> None:
+    """Each is one bit away from what Keras wrote; the strings are those of benchmarks/reliability.py."""
+    settings = {key: value for key, value in {**SLID, **damaged}.items() if value is not None}
+    chain = [layer("Conv2D", "a", ["x", 0, 0], **SLID), layer("Conv2D", "b", ["a", 0, 0], **settings)]
+    chain.append(layer("Conv2D", "c", ["b", 0, 0], **SLID))
+    assert network(config(IMAGE, *chain)).source.notes == (note,)
+    chain[1]["config"] = {"name": "b", **SLID}
+    assert network(config(IMAGE, *chain)).source.notes == ()
+
+
+def test_a_weight_that_the_file_lacks_is_reported() -> None:
+    """An only layer of its class lost use_bias; its kernel is in the file, and no bias."""
+    lost = layer("Conv2D", "c", ["x", 0, 0], filters=4, kernel_size=3, use_bia3=False)
+    assert network(config(IMAGE, lost), c__kernel=(3, 3, 3, 4)).source.notes == (
+        "The config and the weights do not fit: by the config, c/bias is 4, and the file lacks it.",
     )
 
 
