@@ -185,16 +185,14 @@ class _Wiring:
     def _unlike(self) -> Iterator[tuple[str, tuple[int | None, ...]]]:
         """Yield the weights that have another shape in the file, with the shape by the config.
 
-        A file that names a layer's other weights has all of them.
+        A file that has another of a layer's weights under its name has all of them.
         """
         shapes = {node.name: node.attr["shape"].shape for node in self.builder.graph.node if node.op == "VariableV2"}
-        layers = {name.rpartition("/")[0] for name in self.stored}
+        layers = {name.rpartition("/")[0] for name in self.weights if name in self.stored}
         for name, node in self.weights.items():
             own = tuple(dim.size if dim.size >= 0 else None for dim in shapes[node].dim)
             file = self.stored.get(name)
-            if file is None and name.rpartition("/")[0] in layers:
-                yield name, own
-            elif file is not None and not _fit(own, file):
+            if name.rpartition("/")[0] in layers if file is None else not _fit(own, file):
                 yield name, own
 
 
