@@ -13,6 +13,7 @@ from porter.errors import PorterError
 from porter.formats import savers
 from porter.formats.signatures import (
     BUNDLE,
+    HUB_MARK_NAME,
     KINDS,
     META,
     READS,
@@ -47,6 +48,10 @@ def _saved_model(folder: Path) -> Sequence[Path]:
     return [folder / name for name in SAVED_MODELS if (folder / name).is_file()][:1]
 
 
+def _hub_module(folder: Path) -> Sequence[Path]:
+    return _saved_model(folder) if (folder / HUB_MARK_NAME).is_file() else ()
+
+
 def _recorded(folder: Path) -> Sequence[Path]:
     return sorted(folder.iterdir()) if record_in(folder) else ()
 
@@ -66,11 +71,12 @@ def _only_graph(folder: Path) -> Sequence[Path]:
 
 
 LOG_FOLDER = FolderKind("folder of event files", "events", _logs)
-SAVED_MODEL = FolderKind("SavedModel", "graph", _saved_model)
+HUB_MODULE = FolderKind("TF-Hub module", "graph", _hub_module)
+SAVED_MODEL = FolderKind("TensorFlow SavedModel", "graph", _saved_model)
 PORTER_FOLDER = FolderKind("folder that porter wrote", "tensors", _recorded)
 GRAPH_FOLDER = FolderKind("folder of one graph", "graph", _only_graph)
 FOLDER = FolderKind("folder", "tensors", lambda _: ())
-FOLDERS = (LOG_FOLDER, SAVED_MODEL, PORTER_FOLDER, GRAPH_FOLDER)
+FOLDERS = (LOG_FOLDER, HUB_MODULE, SAVED_MODEL, PORTER_FOLDER, GRAPH_FOLDER)
 """The kinds of folder in the order in which they are tried; any other folder may hold one checkpoint."""
 NOTHING = Kind("nothing", "nothing", lambda _: False)
 

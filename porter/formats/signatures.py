@@ -233,10 +233,11 @@ ONNX = Kind(
     lambda peek: _ONNX.match(peek.head) is not None,
     refusal="is an ONNX model, which porter does not read: name the checkpoint that it was exported from",
 )
-HUB_MODULE = Kind(
+HUB_MARK_NAME = "tfhub_module.pb"
+HUB_MARK = Kind(
     "TF-Hub module's mark",
     "nothing",
-    lambda peek: peek.path.name == "tfhub_module.pb",
+    lambda peek: peek.path.name == HUB_MARK_NAME,
     refusal="only says that its folder is a TF-Hub module: name the folder",
 )
 MATLAB = Kind(
@@ -277,7 +278,7 @@ UNKNOWN = Kind(
 )
 
 KINDS = (
-    *(DATA_FILE, EVENTS, EMPTY, LFS_POINTER, WEB_PAGE, HUB_MODULE, TFJS, TFJS_WEIGHTS, V1, BUNDLE),
+    *(DATA_FILE, EVENTS, EMPTY, LFS_POINTER, WEB_PAGE, HUB_MARK, TFJS, TFJS_WEIGHTS, V1, BUNDLE),
     *(SHARD_INDEX, SAFETENSORS, HDF5),
     *(DAMAGED_ZIP, KERAS, NPZ, PTH, ZIP, OLD_PTH, STATE_FILE, META),
     *(TEXT_GRAPH, TAR, GZIPPED_GRAPH, GZIPPED, SAVED_MODEL_GRAPH, GRAPH, RECORD),

@@ -46,6 +46,7 @@ def test_a_module_is_its_graph(module: Path, tmp_path: Path) -> None:
         found = inspect(path)
         assert isinstance(found, GraphInspection)
         assert found.path == path
+        assert found.analysis.source.format == "TF-Hub module"
         assert found.recognised is not None
         assert found.recognised.models == (SMALL,)
         assert f"--checkpoint {path} " in (found.recognised.command or "")

@@ -210,7 +210,7 @@ def test_folders_are_told_apart(tmp_path: Path) -> None:
     kinds = {path.name: identify(path).kind.name for path in tmp_path.iterdir()}
     assert kinds == {
         "logs": "folder of event files",
-        "saved": "SavedModel",
+        "saved": "TensorFlow SavedModel",
         "ported": "folder that porter wrote",
         "frozen": "folder of one graph",
         "other": "folder",

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from helpers.foreign import Lite, lite_network, write_tfjs_graph, write_tfjs_layers
+from helpers.foreign import LOOPING, Lite, body, going, lite_loop, lite_network, write_tfjs_graph, write_tfjs_layers
 from porter.errors import FormatError, PorterError
 from porter.formats.checkpoint import Checkpoint
+from porter.formats.open import open_checkpoint
 from porter.formats.tensorflow.graph_source import graph_source
 from porter.graph.analysis.analysis import Analysis
 from porter.graph.analysis.describe import describe
@@ -171,8 +172,7 @@ def test_fused_activations_and_unpacking_ops_fold(lite: Path) -> None:
     assert sum(variable.bytes for variable in analysis.variables.values()) == 108 + 16 + 144 + 16 + 2 * 20
 
 
-def test_loops_run_other_subgraphs(tf: Any, tmp_path: Path) -> None:
-    """The weights in a loop's body count, and how often it runs is unknown."""
+def test_loops_of_a_converted_file_count_their_steps(tf: Any, tmp_path: Path) -> None:
     weights = tf.constant(np.random.default_rng(5).normal(size=(8, 8)).astype(np.float32))
 
     @tf.function(input_signature=[tf.TensorSpec((1, 8))])
@@ -183,9 +183,39 @@ def test_loops_run_other_subgraphs(tf: Any, tmp_path: Path) -> None:
     converter = tf.lite.TFLiteConverter.from_concrete_functions([network.get_concrete_function()], tf.Module())
     (tmp_path / "loop.tflite").write_bytes(converter.convert())
     analysis = open_graph(tmp_path / "loop.tflite")
-    assert facts(analysis) == (64, None, [(1, 8)])
+    assert facts(analysis) == (64, 3 * 64, [(1, 8)])
+    assert [describe(one) for one in analysis.layers] == ["rnn RNN cell of dense 8->8, 3 steps"]
     (note,) = analysis.source.notes
     assert note.startswith("It has 3 subgraphs, and this is the first; its loops and conditions run ")
+
+
+@pytest.mark.parametrize(("made", "products", "steps"), [
+    (lite_loop(), 3 * 64, ["3 steps"]),
+    (lite_loop(None), None, ["steps unknown"]),  # an input decides
+    (lite_loop(5, calls=2), 2 * 5 * 64, ["5 steps", "5 steps"]),  # which share their weights
+    (lite_loop(3, inner=4), 3 * 4 * 64, ["3 steps"]),
+])  # fmt: skip
+def test_loops_run_other_subgraphs(tmp_path: Path, made: bytes, products: int | None, steps: list[str]) -> None:
+    (tmp_path / "m.tflite").write_bytes(made)
+    analysis = open_graph(tmp_path / "m.tflite")
+    assert facts(analysis) == (64, products, [(1, 8)])
+    assert [layer.detail.rpartition(", ")[2] for layer in analysis.layers] == steps
+    assert len(open_checkpoint(tmp_path / "m.tflite").entries) == 1
+
+
+def test_subgraphs_that_run_themselves_end(tmp_path: Path) -> None:
+    """A body that runs itself is one op in it, of unknown work."""
+    lite = Lite()
+    body(lite, 2, inner=1)
+    lite.graph.operators[-1].builtinOptions.condSubgraphIndex = 1
+    lite.graph.operators[-1].builtinOptions.bodySubgraphIndex = 2
+    going(lite, 1, 3)
+    lite.subgraph(0)
+    count, x, limit = (lite.tensor(name, shape, kind) for name, shape, kind in LOOPING)
+    ends = [lite.tensor(f"{name}_outside", shape, kind) for name, shape, kind in LOOPING]
+    lite.add("WHILE", [count, x, limit], ends, "WhileOptions", condSubgraphIndex=1, bodySubgraphIndex=2)
+    (tmp_path / "m.tflite").write_bytes(lite.packed([count, x, limit], ends[1:2]))
+    assert open_graph(tmp_path / "m.tflite").multiply_adds is None
 
 
 def test_unknown_and_custom_ops_keep_their_names(tmp_path: Path) -> None:
@@ -279,9 +309,38 @@ def test_a_layer_that_porter_does_not_know_has_the_files_weights() -> None:
 
 def test_a_config_of_other_weights_than_the_files_says_so() -> None:
     conv = layer("Conv2D", "c", ["x", 0, 0], filters=4, kernel_size=3)
-    assert network(config(IMAGE, conv), c__kernel=(3, 3, 3, 4)).source.notes == ()
-    assert network(config(IMAGE, conv), c__kernel=(3, 3, 3, 5)).source.notes == (
+    assert network(config(IMAGE, conv), c__kernel=(3, 3, 3, 4), c__bias=(4,)).source.notes == ()
+    assert network(config(IMAGE, conv), c__kernel=(3, 3, 3, 5), c__bias=(4,)).source.notes == (
         "The config and the weights do not fit: by the config, c/kernel is 3x3x3x4, and the file's is 3x3x3x5.",
+    )
+
+
+SLID = {"filters": 4, "kernel_size": 3, "strides": 2, "padding": "same", "activation": "relu", "use_bias": True}
+
+
+@pytest.mark.parametrize(("damaged", "note"), [
+    ({"padding": "saee"}, "Keras has no such setting: padding of b is saee."),
+    ({"activation": "lineer"}, "porter does not know what 1 activation (lineer) computes."),
+    ({"strides": None, "sTrides": 2}, "The config may be damaged: b has the setting sTrides, and each other Conv2D"
+                                      " has strides."),
+    ({"use_bias": None, "5se_bias": False}, "The config may be damaged: b has the setting 5se_bias, and each other"
+                                            " Conv2D has use_bias."),
+])  # fmt: skip
+def test_a_flipped_bit_in_a_setting_is_reported(damaged: dict[str, Any], note: str) -> None:
+    """Each is one bit away from what Keras wrote; the strings are those of benchmarks/reliability.py."""
+    settings = {key: value for key, value in {**SLID, **damaged}.items() if value is not None}
+    chain = [layer("Conv2D", "a", ["x", 0, 0], **SLID), layer("Conv2D", "b", ["a", 0, 0], **settings)]
+    chain.append(layer("Conv2D", "c", ["b", 0, 0], **SLID))
+    assert network(config(IMAGE, *chain)).source.notes == (note,)
+    chain[1]["config"] = {"name": "b", **SLID}
+    assert network(config(IMAGE, *chain)).source.notes == ()
+
+
+def test_a_weight_that_the_file_lacks_is_reported() -> None:
+    """An only layer of its class lost use_bias; its kernel is in the file, and no bias."""
+    lost = layer("Conv2D", "c", ["x", 0, 0], filters=4, kernel_size=3, use_bia3=False)
+    assert network(config(IMAGE, lost), c__kernel=(3, 3, 3, 4)).source.notes == (
+        "The config and the weights do not fit: by the config, c/bias is 4, and the file lacks it.",
     )
 
 

@@ -99,10 +99,24 @@ class Lite:
         self.graph.operators.append(operator)
         return outputs[0]
 
+    def subgraph(self, number: int) -> None:
+        """Let the next tensors and operators be those of subgraph ``number``; 0 is the network."""
+        while len(self.model.subgraphs) <= number:
+            graph = self.s.SubGraphT()
+            graph.tensors, graph.operators, graph.name = [], [], f"body_{len(self.model.subgraphs)}"
+            self.model.subgraphs.append(graph)
+        self.graph = self.model.subgraphs[number]
+
+    def ends(self, inputs: list[int], outputs: list[int]) -> None:
+        """State the inputs and outputs of the subgraph."""
+        self.graph.inputs, self.graph.outputs = inputs, outputs
+
     def packed(self, inputs: list[int], outputs: list[int]) -> bytes:
+        """Return the file; the ends are those of the network."""
         import flatbuffers
 
-        self.graph.inputs, self.graph.outputs = inputs, outputs
+        self.subgraph(0)
+        self.ends(inputs, outputs)
         builder = flatbuffers.Builder(1024)
         builder.Finish(self.model.Pack(builder), b"TFL3")
         return bytes(builder.Output())
@@ -121,6 +135,57 @@ def lite_weights() -> dict[str, np.ndarray]:
         "dw_bias": noise.normal(size=4).astype(np.float32),
         "fc": fc,
     }
+
+
+def lite_loop(steps: int | None = 3, calls: int = 1, inner: int = 0) -> bytes:
+    """Return loops over y = tanh(y w), one behind the other, whose body has the 8x8 weights w.
+
+    Each runs ``steps`` times; None leaves that to an input. The body runs an ``inner`` loop over it as often.
+    """
+    lite = Lite()
+    for number in (2, 4) if inner else (2,):
+        body(lite, number, inner if number == 2 else 0)
+        going(lite, number - 1, steps if number == 2 else inner)
+    lite.subgraph(0)
+    count, y = lite.constant("zero", np.zeros((), np.int32)), lite.tensor("x", (1, 8))
+    limit = lite.tensor("limit", (), "INT32")
+    inputs = [y, limit]
+    for call in range(calls):
+        ends = [lite.tensor(f"{name}_{call}", shape, kind) for name, shape, kind in LOOPING]
+        y = lite.add("WHILE", [count, y, limit], ends, "WhileOptions", condSubgraphIndex=1, bodySubgraphIndex=2) + 1
+    return lite.packed(inputs, [y])
+
+
+LOOPING = (("count", (), "INT32"), ("while", (1, 8), "FLOAT32"), ("end", (), "INT32"))
+
+
+def body(lite: Lite, number: int, inner: int) -> None:
+    """Add the body of a loop: it counts, and multiplies by its weights or runs the ``inner`` loop."""
+    lite.subgraph(number)
+    count, y, limit = (lite.tensor(f"{name}_of_{number}", shape, kind) for name, shape, kind in LOOPING)
+    grown = lite.tensor(f"next_of_{number}", (), "INT32")
+    lite.add("ADD", [count, lite.constant(f"one_of_{number}", np.ones((), np.int32))], [grown], "AddOptions")
+    if inner:
+        zero = lite.constant(f"zero_of_{number}", np.zeros((), np.int32))
+        ends = [lite.tensor(f"{name}_inside", shape, kind) for name, shape, kind in LOOPING]
+        settings = {"condSubgraphIndex": number + 1, "bodySubgraphIndex": number + 2}
+        found = lite.add("WHILE", [zero, y, limit], ends, "WhileOptions", **settings) + 1
+    else:
+        product, found = lite.tensor(f"product_of_{number}", (1, 8)), lite.tensor(f"tanh_of_{number}", (1, 8))
+        weights = lite.constant(f"w_of_{number}", np.full((8, 8), 0.1, np.float32))
+        lite.add("FULLY_CONNECTED", [y, weights, -1], [product], "FullyConnectedOptions")
+        lite.add("TANH", [product], [found])
+    lite.ends([count, y, limit], [grown, found, limit])
+
+
+def going(lite: Lite, number: int, steps: int | None) -> None:
+    """Add the condition of a loop: whether its counter is below ``steps``, or below the third value of the loop."""
+    lite.subgraph(number)
+    count, y, limit = (lite.tensor(f"{name}_of_{number}", shape, kind) for name, shape, kind in LOOPING)
+    bound = limit if steps is None else lite.constant(f"steps_of_{number}", np.array(steps, np.int32))
+    less = lite.tensor(f"less_of_{number}", (), "BOOL")
+    lite.add("LESS", [count, bound], [less], "LessOptions")
+    lite.ends([count, y, limit], [less])
 
 
 SCALES = (0.01, 0.02, 0.03, 0.04)

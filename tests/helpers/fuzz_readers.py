@@ -250,10 +250,16 @@ WIRED = {
 
 
 def overview(path: Path) -> None:
-    from porter.graph.analysis.as_dict import overview_dict
-    from porter.verbs.inspect import open_graph
+    """Describe a file as `port inspect` does: its shapes, layers and blocks, as JSON and as text."""
+    from rich.console import Console
 
-    overview_dict(open_graph(path))
+    import porter
+    from porter.files.json import to_json
+    from porter.render.inspection_output import show_inspection
+
+    found = porter.inspect(path)
+    to_json(found.as_dict())
+    show_inspection(Console(file=io.StringIO(), markup=False, highlight=False), found, scopes=True)
 
 
 SEQUENCE = {
@@ -292,9 +298,9 @@ def read_wiring_of_h5(_: Path, raw: bytes) -> None:
 
 
 def lite_seeds() -> list[bytes]:
-    from helpers.foreign import lite_network
+    from helpers.foreign import lite_loop, lite_network
 
-    return [lite_network()]
+    return [lite_network(), lite_loop()]
 
 
 def read_lite(_: Path, raw: bytes) -> None:
@@ -431,14 +437,12 @@ def in_a_folder(*marks: str) -> Callable[[Path, bytes], object]:
     """Return a reader of a SavedModel's folder with these files beside it."""
 
     def read(_: Path, raw: bytes) -> None:
-        import porter
-
         name = "-".join(["saved", *marks])
         (folder() / name).mkdir(exist_ok=True)
         for mark in marks:
             (folder() / name / mark).write_bytes(b"\x08\x03")
         write(f"{name}/saved_model.pb", raw)
-        porter.inspect(folder() / name).as_dict()
+        overview(folder() / name)
 
     return read
 
@@ -476,10 +480,8 @@ def loop_seeds() -> list[bytes]:
 
 
 def read_graph(_: Path, raw: bytes) -> None:
-    import porter
-
     path = write("graph.pb", raw)
-    porter.inspect(path).as_dict()
+    overview(path)
     load(path)
 
 
@@ -490,10 +492,7 @@ def text_seeds() -> list[bytes]:
 
 
 def read_text(_: Path, raw: bytes) -> None:
-    import porter
-
-    path = write("graph.pbtxt", raw)
-    porter.inspect(path).as_dict()
+    overview(write("graph.pbtxt", raw))
 
 
 def event_payloads() -> list[bytes]:
@@ -516,6 +515,7 @@ def read_events(_: Path, raw: bytes) -> None:
 
     path = write("events.out.tfevents.1.host", raw)
     read_logs(path)
+    overview(path)
     newest_graph(path)
 
 

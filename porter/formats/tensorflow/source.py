@@ -16,7 +16,7 @@ from tensorboard.compat.proto.graph_pb2 import GraphDef
 from tensorboard.compat.proto.meta_graph_pb2 import MetaGraphDef
 
 from porter.errors import FormatError, PorterError
-from porter.formats.identify import identify
+from porter.formats.identify import HUB_MODULE, SAVED_MODEL, identify
 from porter.formats.peek import as_utf8, is_gzipped, is_text_graph
 from porter.formats.signatures import SAVED_MODEL_START
 from porter.formats.tensorflow.graph_source import Source, graph_source, meta_source
@@ -142,7 +142,8 @@ def _chosen(path: Path, metas: list[Any], tag: str | None) -> Source:
         at = tags.index(wanted)
     others = tuple(_joined(other) for number, other in enumerate(tags) if number != at)
     notes = () if not others else (_others_note(path, tags, at),)
-    source = meta_source(path, metas[at], "TensorFlow SavedModel")
+    kind = HUB_MODULE if identify(path.parent).kind is HUB_MODULE else SAVED_MODEL
+    source = meta_source(path, metas[at], kind.name)
     chosen = ("tag", _joined(tags[at])) if tag is not None and others else None
     return replace(source, tags=tuple(sorted(tags[at])), others=others, notes=notes, chosen=chosen)
 

@@ -24,6 +24,7 @@ class GraphBuilder:
 
     def __init__(self) -> None:
         self.graph = GraphDef()
+        self.nodes = self.graph.node
         self.variables: set[str] = set()
         self._names: dict[str, int] = {}
 
@@ -35,16 +36,20 @@ class GraphBuilder:
             found = f"{name}_{self._names[name]}"
         return found
 
+    def _take(self, name: str) -> str:
+        if len(self._names) >= _MOST:
+            raise FormatError(f"it has more than {_MOST:,} layers")
+        name = self.free(name)
+        self._names[name] = 0
+        return name
+
     def add(self, name: str, op: str, inputs: Sequence[str] = (), **attributes: Any) -> str:
         """Add a node and return its name. Integers, floats, flags, texts and lists of integers become attributes.
 
         Raises FormatError if the graph grows too large.
         """
-        if len(self._names) >= _MOST:
-            raise FormatError(f"it has more than {_MOST:,} layers")
-        name = self.free(name)
-        self._names[name] = 0
-        node = self.graph.node.add(name=name, op=op, input=inputs)
+        name = self._take(name)
+        node = self.nodes.add(name=name, op=op, input=inputs)
         for key, value in attributes.items():
             _set(node.attr[key], value)
         self.added(node)
@@ -69,6 +74,30 @@ class GraphBuilder:
         array = array.astype(np.int32) if array.dtype == np.int64 and not dtype else array
         number = dtype or _NUMBERS[array.dtype]
         return self.add(name, "Const", dtype=Type(number), value=Value(array, number))
+
+
+class FunctionBuilder(GraphBuilder):
+    """Adds nodes to a function of a graph's library, which While and If call by its ``name``."""
+
+    def __init__(self, outer: GraphBuilder, name: str) -> None:
+        super().__init__()
+        self.graph = outer.graph
+        self.name = f"{name}_{len(self.graph.library.function)}"
+        self._function = self.graph.library.function.add()
+        self._function.signature.name = self.name
+        self.nodes = self._function.node_def
+
+    def argument(self, name: str, dtype: int) -> str:
+        """Add an argument; return the name by which nodes read it."""
+        name = self._take(name)
+        self._function.signature.input_arg.add(name=name, type=dtype)
+        return name
+
+    def result(self, ref: str, dtype: int) -> None:
+        """Add a result, which is the tensor ``ref`` of the function."""
+        name = f"result_{len(self._function.signature.output_arg)}"
+        self._function.signature.output_arg.add(name=name, type=dtype)
+        self._function.ret[name] = ref
 
 
 class Sides(tuple[int | None, ...]):
@@ -107,6 +136,10 @@ class Type(int):
     """TensorFlow's number of a dtype as an attribute."""
 
 
+class Function(str):
+    """The name of a function as an attribute."""
+
+
 def _set(attribute: Any, value: Any) -> None:
     match value:
         case Type():
@@ -115,6 +148,8 @@ def _set(attribute: Any, value: Any) -> None:
             value.write(attribute.shape)
         case Value():
             value.write(attribute.tensor)
+        case Function():
+            attribute.func.name = value
         case bool():
             attribute.b = value
         case int():

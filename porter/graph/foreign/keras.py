@@ -17,6 +17,7 @@ from porter.formats.checkpoint import Checkpoint
 from porter.formats.open import open_checkpoint
 from porter.formats.tensorflow.graph_source import Signature, Source
 from porter.graph.foreign.keras_call import Call, ShapedBuilder, dtype_of
+from porter.graph.foreign.keras_doubts import doubts
 from porter.graph.foreign.keras_layers import LAYERS, write_layer
 from porter.graph.shapes import Shape, shape_text
 
@@ -45,14 +46,28 @@ def keras_source(checkpoint: Checkpoint, writer: str = "") -> Source:
         inputs, outputs = wiring.model(config)
     except _MALFORMED as error:
         raise FormatError(
-            f"{path} does not say how its layers are wired ({' '.join(str(error).split()) or type(error).__name__}): "
-            "name a functional or sequential model"
+            f"{path} does not say how its layers are wired ({_reason(error)}): name a functional or sequential model"
         ) from None
     signature = Signature("serving_default", {name: name for name in inputs}, {name: name for name in outputs})
     kind = f"{checkpoint.format}, by its config"
     by = writer or _writer(config)
     graph, notes = wiring.builder.graph, tuple(wiring.notes())
     return Source(path, kind, graph, writer=by, signatures=(signature,), notes=notes, translated=True)
+
+
+def _reason(error: Exception) -> str:
+    """Say what a config lacks, of an error that reading it raised."""
+    match error:
+        case KeyError():
+            part = error.args[0]
+            return f"{part[0] if isinstance(part, tuple) else part} is missing"
+        case IndexError():
+            return "a list is too short"
+        case UnicodeError():
+            return "a name is not text"
+        case RecursionError():
+            return "it is nested too deeply"
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _writer(config: Any) -> str:
@@ -88,6 +103,7 @@ class _Wiring:
         self.stored = stored
         self.weights: dict[str, str] = {}
         self.unknown: dict[str, str] = {}
+        self.known: dict[str, tuple[str, Mapping[str, Any]]] = {}
 
     def model(self, config: Any, path: str = "", given: Sequence[str] | None = None) -> tuple[list[str], list[str]]:
         """Add a model's layers; return its inputs and outputs. ``given`` are the tensors that an inner one reads."""
@@ -151,29 +167,38 @@ class _Wiring:
         name = f"{inside}_{call}" if call else inside
         if layer.kind not in LAYERS:
             self.unknown[inside] = layer.kind
+        else:
+            self.known[inside] = (layer.kind, layer.settings)
         one = Call(self.builder, inside, name, layer.kind, layer.settings, inputs, self.weights, self.stored)
         return [write_layer(one)]
 
     def notes(self) -> Iterator[str]:
-        """Yield a sentence about the layers that porter does not know."""
+        """Yield a sentence about the layers that porter does not know, and one for each doubt about the others."""
         if self.unknown:
             kinds = ", ".join(dict.fromkeys(self.unknown.values()))
             yield f"porter does not know what {first_of('layer', tuple(self.unknown))} of class {kinds} computes."
+        yield from doubts((name, kind, settings) for name, (kind, settings) in self.known.items())
         for name, own in self._unlike():
-            yield (
-                f"The config and the weights do not fit: by the config, {name} is {shape_text(own)}, and the file's is "
-                f"{shape_text(self.stored[name])}."
-            )
+            file = f"the file's is {shape_text(self.stored[name])}" if name in self.stored else "the file lacks it"
+            yield f"The config and the weights do not fit: by the config, {name} is {shape_text(own)}, and {file}."
             return
 
     def _unlike(self) -> Iterator[tuple[str, tuple[int | None, ...]]]:
-        """Yield the weights that have another shape in the file, with the shape by the config."""
+        """Yield the weights that have another shape in the file, with the shape by the config.
+
+        A file that has another of a layer's weights under its name has all of them.
+        """
         shapes = {node.name: node.attr["shape"].shape for node in self.builder.graph.node if node.op == "VariableV2"}
+        layers = {name.rpartition("/")[0] for name in self.weights if name in self.stored}
         for name, node in self.weights.items():
             own = tuple(dim.size if dim.size >= 0 else None for dim in shapes[node].dim)
-            file = self.stored.get(name, own)
-            if len(own) != len(file) or any(a not in (None, b) for a, b in zip(own, file, strict=True)):
+            file = self.stored.get(name)
+            if name.rpartition("/")[0] in layers if file is None else not _fit(own, file):
                 yield name, own
+
+
+def _fit(own: Sequence[int | None], file: Sequence[int]) -> bool:
+    return len(own) == len(file) and all(a in (None, b) for a, b in zip(own, file, strict=True))
 
 
 def _count_layers(config: Any) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from porter.graph.foreign.keras_call import Call
 
@@ -12,14 +13,28 @@ _ACTIVATIONS = {
     "leaky_relu": "LeakyRelu", "log_softmax": "LogSoftmax",
 }  # fmt: skip
 _SWISH, _HARD_SWISH = ("swish", "silu"), ("hard_swish", "hard_silu")
+NAMES = frozenset({
+    *_ACTIVATIONS, *_SWISH, *_HARD_SWISH, "hard_sigmoid", "gelu", "mish", "celu", "glu", "hard_tanh", "hard_shrink",
+    "log_sigmoid", "soft_shrink", "sparse_plus", "sparse_sigmoid", "sparsemax", "squareplus", "tanh_shrink",
+    "threshold",
+})  # fmt: skip
+"""Keras' activations besides linear, which computes nothing (keras/src/activations/)."""
 
 
 def activation_of(call: Call) -> str:
-    """Return the name of a layer's activation, '' for none. A setting of another form is a class and its settings."""
-    given = call.settings.get("activation")
+    """Return the name of a layer's activation, '' for none."""
+    return activation_in(call.settings)
+
+
+def activation_in(settings: Mapping[str, Any]) -> str:
+    """Return the name of the activation in a layer's settings, '' for none.
+
+    A setting of another form than text is a class and its settings.
+    """
+    given = settings.get("activation")
     if isinstance(given, Mapping):
-        settings = given.get("config")
-        named = settings.get("name") if isinstance(settings, Mapping) else settings
+        inner = given.get("config")
+        named = inner.get("name") if isinstance(inner, Mapping) else inner
         given = named if isinstance(named, str) else given.get("class_name")
     name = str(given or "").rpartition(">")[2]
     return "" if name == "linear" else name

@@ -1,12 +1,12 @@
 """read_tflite_graph(path) -> Source: a TensorFlow Lite model as a GraphDef.
 
 Its weights become variables without values, and its small constants keep theirs. The first subgraph is the network; the
-weights of other subgraphs are inputs of the loop or condition that runs them.
+subgraphs that its loops and conditions run are functions, so that they are read as those of TensorFlow 2.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from porter.errors import FormatError, plural
@@ -15,14 +15,16 @@ from porter.formats.tflite.model import Layout, Model, Operator, Subgraph, Tenso
 from porter.formats.tflite.schema import ACTIVATIONS
 from porter.formats.tflite.values import is_scaled, load, stored_dtype
 from porter.formats.tflite.weights import FORMAT, is_weight, notes_on
-from porter.graph.foreign.builder import GraphBuilder, Sides, Type
+from porter.graph.foreign.builder import Function, FunctionBuilder, GraphBuilder, Sides, Type
 from porter.graph.foreign.tflite_ops import FUSED, Op, write_op
 
 _SHARED = 8
 """Constants that are no weights may share bytes, but take no more than this many times the file."""
-_BODIES = {"WHILE": (0, 1), "IF": (0, 1), "CALL_ONCE": (0,)}
-"""The options of an op that number the subgraphs that it runs."""
+_RUNS = {"WHILE": {"cond": 0, "body": 1}, "IF": {"then_branch": 0, "else_branch": 1}}
+"""The options of an op that number the subgraphs that it runs, by TensorFlow's names of these."""
 _DEEPEST = 64
+_MOST = 400_000
+"""Tensors and operators of all functions together, as in porter.graph.functions."""
 _SHOWN = 4
 
 
@@ -30,7 +32,8 @@ def read_tflite_graph(path: Path) -> Source:
     """Read the network in a .tflite file. Raises FormatError."""
     model = read_model(path)
     try:
-        graph = _Writer(model).graph()
+        builder = GraphBuilder()
+        graph = _Writer(_Bodies(model, builder), model.subgraphs[0], builder).whole()
     except FormatError as error:
         raise FormatError(f"{path} is not a whole TensorFlow Lite model ({error}); copy or download it again") from None
     notes = tuple(_notes(model))
@@ -55,50 +58,141 @@ class _Written:
         self.graph, self.signatures = builder.graph, signatures
 
 
+class _Bodies:
+    """Writes the subgraphs that loops and conditions run, as functions of the graph.
+
+    Their weights are variables of the graph and arguments of the functions, as in TensorFlow 2.
+    """
+
+    def __init__(self, model: Model, builder: GraphBuilder) -> None:
+        self.model, self.builder = model, builder
+        self.weights: dict[int, dict[int, str]] = {}
+        self.dtypes: dict[str, int] = {}
+        self.written: dict[tuple[int, tuple[str, ...]], str] = {}
+        self.work = 0
+
+    def constant(self, builder: GraphBuilder, tensor: Tensor, layout: Layout) -> str:
+        """Add a constant of the file."""
+        if _is_variable(tensor):
+            # Its dtype is the file's, integers too, so that its bytes are the file's.
+            name = builder.variable(tensor.name, layout.shape, tensor.dtype)
+            self.dtypes[name] = tensor.dtype
+            return name
+        if stored_dtype(tensor) is None:
+            return builder.add(tensor.name, "Const", dtype=Type(tensor.dtype))
+        return builder.constant(tensor.name, load(self.model.path, self.model.data, tensor))
+
+    def called(self, operator: Operator, depth: int) -> tuple[dict[str, Function], list[str]]:
+        """Return the functions that an operator runs, by TensorFlow's attributes, and the weights that it hands on."""
+        runs = self._runs(operator)
+        if not runs:
+            return {}, []
+        if depth >= _DEEPEST:
+            raise FormatError(f"its subgraphs run each other more than {_DEEPEST} deep")
+        weights = self._reached(runs.values())
+        return {key: Function(self._function(number, weights, key, depth)) for key, number in runs.items()}, weights
+
+    def _runs(self, operator: Operator) -> dict[str, int]:
+        found = {key: operator.integer(field) for key, field in _RUNS.get(operator.op, {}).items()}
+        for number in found.values():
+            if not 0 < number < len(self.model.subgraphs):
+                raise FormatError(f"{operator.op} runs subgraph {number} of {len(self.model.subgraphs)}")
+        return found
+
+    def _reached(self, numbers: Collection[int]) -> list[str]:
+        """Return the weights in subgraphs and in those that they run."""
+        found: dict[str, None] = {}
+        seen, waiting = set(numbers), list(dict.fromkeys(numbers))
+        for number in waiting:  # the list grows in the loop
+            graph = self.model.subgraphs[number]
+            self._charge(len(graph.operators))
+            found |= dict.fromkeys(self._own(number).values())
+            new = {at for operator in graph.operators for at in self._runs(operator).values()} - seen
+            seen |= new
+            waiting += sorted(new)
+        return list(found)
+
+    def _charge(self, work: int) -> None:
+        """Count tensors and operators that are written or looked at once more: a file may call each subgraph often."""
+        self.work += 1 + work
+        if self.work > _MOST:
+            raise FormatError("its loops and conditions run too many subgraphs")
+
+    def _own(self, number: int) -> dict[int, str]:
+        """Return the variables that hold a subgraph's weights, by their tensors' numbers."""
+        if number not in self.weights:
+            graph = self.model.subgraphs[number]
+            self.weights[number] = {
+                at: self.constant(self.builder, graph.tensors[at], layout)
+                for at, layout in layouts(graph).items()
+                if _is_variable(graph.tensors[at])
+            }
+        return self.weights[number]
+
+    def _function(self, number: int, weights: Sequence[str], key: str, depth: int) -> str:
+        """Add a subgraph with these weights as a function, if it is not there yet; return its name."""
+        if (number, (key, *weights)) in self.written:
+            return self.written[number, (key, *weights)]
+        graph = self.model.subgraphs[number]
+        self._charge(len(graph.tensors) + len(graph.operators) + len(weights))
+        builder = FunctionBuilder(self.builder, graph.name)
+        self.written[number, (key, *weights)] = builder.name
+        writer = _Writer(self, graph, builder, depth + 1)
+        for at in graph.inputs:
+            writer.refs.setdefault(at, builder.argument(graph.tensors[at].name, graph.tensors[at].dtype))
+        writer.inside = {weight: builder.argument(weight, self.dtypes[weight]) for weight in weights}
+        builder.variables |= set(writer.inside.values())
+        writer.write({at: writer.inside[weight] for at, weight in self._own(number).items()})
+        for at in graph.outputs:
+            builder.result(writer.ref(at), graph.tensors[at].dtype)
+        for weight in weights if key == "body" else ():  # a loop's body returns all that it takes
+            builder.result(writer.inside[weight], self.dtypes[weight])
+        return builder.name
+
+
 class _Writer:
-    """Writes the first subgraph's operators; ``refs`` has the graph's name of each of its tensors."""
+    """Writes a subgraph's operators; ``refs`` has the graph's name of each of its tensors.
 
-    def __init__(self, model: Model) -> None:
-        self.model, self.main = model, model.subgraphs[0]
-        self.builder = GraphBuilder()
+    ``inside`` maps the graph's weights to the arguments of a function.
+    """
+
+    def __init__(self, bodies: _Bodies, graph: Subgraph, builder: GraphBuilder, depth: int = 0) -> None:
+        self.bodies, self.main, self.builder, self.depth = bodies, graph, builder, depth
         self.refs: dict[int, str] = {}
-        self.bodies: dict[int, list[str]] = {}
+        self.inside: dict[str, str] = {}
 
-    def graph(self) -> _Written:
-        tensors = [tensor for graph in self.model.subgraphs for tensor in graph.tensors]
-        if sum(tensor.size for tensor in tensors if not is_weight(tensor)) > _SHARED * len(self.model.data):
+    def whole(self) -> _Written:
+        """Write the first subgraph, with its inputs and its signatures."""
+        model = self.bodies.model
+        tensors = [tensor for graph in model.subgraphs for tensor in graph.tensors]
+        if sum(tensor.size for tensor in tensors if not is_weight(tensor)) > _SHARED * len(model.data):
             raise FormatError("its constants share bytes")
         for number in self.main.inputs:
             tensor = self.main.tensors[number]
             if number not in self.refs:
                 self.refs[number] = self.builder.placeholder(tensor.name, tensor.shape, tensor.dtype)
                 self._scaled(tensor)
-        for number, name in self._constants(self.main):
+        self.write({})
+        return _Written(self.builder, tuple(self._signatures(model)))
+
+    def write(self, weights: Mapping[int, str]) -> None:
+        """Write the constants, of which ``weights`` are there already, and the operators."""
+        for number, name in weights.items():
             self.refs.setdefault(number, name)
+        for number, layout in layouts(self.main).items():
+            if number not in self.refs:
+                self.refs[number] = self.bodies.constant(self.builder, self.main.tensors[number], layout)
         for number, constant in origins(self.main).items():
             self.refs.setdefault(number, self.refs[constant])
         for operator in self.main.operators:
             self._write(operator)
-        return _Written(self.builder, tuple(self._signatures()))
 
     def _scaled(self, tensor: Tensor) -> None:
         """Keep the scale of an input's integers, from which the range of its images follows."""
-        attributes = self.builder.graph.node[-1].attr
+        attributes = self.builder.nodes[-1].attr
         if is_scaled(tensor) and len(tensor.scales) == len(tensor.zeros) == 1:
             attributes["scale"].f = float(tensor.scales[0])
             attributes["zero_point"].i = int(tensor.zeros[0])
-
-    def _constants(self, graph: Subgraph) -> Iterator[tuple[int, str]]:
-        for number, layout in layouts(graph).items():
-            yield number, self._constant(graph.tensors[number], layout)
-
-    def _constant(self, tensor: Tensor, layout: Layout) -> str:
-        if is_weight(tensor) or tensor.blockwise:
-            # Its dtype is the file's, integers too, so that its bytes are the file's.
-            return self.builder.variable(tensor.name, layout.shape, tensor.dtype)
-        if stored_dtype(tensor) is None:
-            return self.builder.add(tensor.name, "Const", dtype=Type(tensor.dtype))
-        return self.builder.constant(tensor.name, load(self.model.path, self.model.data, tensor))
 
     def _write(self, operator: Operator) -> None:
         if not operator.outputs or all(number in self.refs for number in operator.outputs):
@@ -111,9 +205,11 @@ class _Writer:
             self.refs[operator.outputs[0]] = self.builder.variable(read.name, read.shape, read.dtype)
             return
         inputs = [tensors[number] if number >= 0 else None for number in operator.inputs]
-        refs = [self._ref(number) for number in operator.inputs]
+        refs = [self.ref(number) if number >= 0 else "" for number in operator.inputs]
         output = tensors[operator.outputs[0]]
-        op = Op(self.builder, operator, output, inputs, refs, self._weights_in_bodies(operator))
+        functions, weights = self.bodies.called(operator, self.depth)
+        inner = [self.inside.get(weight, weight) for weight in weights]
+        op = Op(self.builder, operator, output, inputs, refs, inner, functions)
         last = write_op(op)
         last = self._activated(operator, output, last)
         self._recorded(operator)
@@ -121,14 +217,14 @@ class _Writer:
             if number >= 0:
                 self.refs[number] = f"{last}:{slot}" if slot else last
 
-    def _ref(self, number: int) -> str:
-        """Return the graph's name of a tensor, '' for an absent one. Raises FormatError if nothing computes it yet."""
-        if number >= 0 and number not in self.refs:
+    def ref(self, number: int) -> str:
+        """Return the graph's name of a tensor. Raises FormatError if nothing computes it yet."""
+        if number not in self.refs:
             tensor = self.main.tensors[number]
             if tensor.size or not _is_state(tensor):
                 raise FormatError(f"nothing computes {tensor.name} before an operator reads it")
             self.refs[number] = self.builder.placeholder(tensor.name, tensor.shape, tensor.dtype)
-        return self.refs[number] if number >= 0 else ""
+        return self.refs[number]
 
     def _activated(self, operator: Operator, output: Tensor, last: str) -> str:
         """Add the activation that is fused into an operator, and give the last node the output's name."""
@@ -140,28 +236,12 @@ class _Writer:
 
     def _recorded(self, operator: Operator) -> None:
         """Record the shapes of the last node's outputs, which serve where porter has no rule for its op."""
-        recorded = self.builder.graph.node[-1].attr["_output_shapes"].list
+        recorded = self.builder.nodes[-1].attr["_output_shapes"].list
         for number in operator.outputs:
             Sides(self.main.tensors[number].shape if number >= 0 else None).write(recorded.shape.add())
 
-    def _weights_in_bodies(self, operator: Operator) -> list[str]:
-        """Return the weights in the subgraphs that an operator runs, at any depth."""
-        found: list[str] = []
-        waiting = [(operator, 0)]
-        for at, depth in waiting:  # the list grows in the loop
-            for field in _BODIES.get(at.op, ()):
-                number = at.integer(field)
-                if not 0 < number < len(self.model.subgraphs) or depth > _DEEPEST:
-                    raise FormatError(f"{at.op} runs subgraph {number} of {len(self.model.subgraphs)}")
-                if number not in self.bodies:
-                    body = self.model.subgraphs[number]
-                    self.bodies[number] = [name for at, name in self._constants(body) if is_weight(body.tensors[at])]
-                    found += self.bodies[number]
-                    waiting += [(inner, depth + 1) for inner in body.operators]
-        return found
-
-    def _signatures(self) -> Iterator[Signature]:
-        calls = [call for call in self.model.calls if call.subgraph == 0]
+    def _signatures(self, model: Model) -> Iterator[Signature]:
+        calls = [call for call in model.calls if call.subgraph == 0]
         for call in calls:
             yield Signature(call.name, self._named(call.inputs), self._named(call.outputs))
         if not calls:
@@ -174,11 +254,16 @@ class _Writer:
 
     def _alone(self, number: int) -> str:
         """Return a node whose first output is a tensor, as the overviews show it."""
-        ref, tensor = self._ref(number), self.main.tensors[number]
+        ref, tensor = self.ref(number), self.main.tensors[number]
         if ":" in ref:
             self.refs[number] = self.builder.add(tensor.name, "Identity", [ref], T=Type(tensor.dtype))
-            Sides(tensor.shape).write(self.builder.graph.node[-1].attr["_output_shapes"].list.shape.add())
+            Sides(tensor.shape).write(self.builder.nodes[-1].attr["_output_shapes"].list.shape.add())
         return self.refs[number]
+
+
+def _is_variable(tensor: Tensor) -> bool:
+    """Tell whether a constant is a variable of the graph: a weight, also in a form that porter reads no values of."""
+    return is_weight(tensor) or tensor.blockwise
 
 
 def _is_state(tensor: Tensor) -> bool:

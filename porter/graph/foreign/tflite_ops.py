@@ -12,7 +12,7 @@ from typing import Any
 
 from porter.formats.tflite.model import Operator, Tensor
 from porter.formats.tflite.schema import ACTIVATIONS, PADDINGS
-from porter.graph.foreign.builder import GraphBuilder, Type
+from porter.graph.foreign.builder import Function, GraphBuilder, Type
 
 _SAME_INPUTS = {
     "ABS": "Abs", "ADD": "AddV2", "ADD_N": "AddN", "BATCH_TO_SPACE_ND": "BatchToSpaceND", "BROADCAST_TO": "BroadcastTo",
@@ -47,9 +47,9 @@ FUSED = {
 
 @dataclass(frozen=True)
 class Op:
-    """An operator, its first output, the tensors and names of its inputs, and the weights of its subgraphs.
+    """An operator, its first output, and the tensors and names of its inputs; an absent one is None and ''.
 
-    An absent input is None and ''.
+    ``functions`` are those that it runs, by TensorFlow's attributes, and ``inner`` are their weights.
     """
 
     builder: GraphBuilder
@@ -58,6 +58,7 @@ class Op:
     inputs: list[Tensor | None]
     refs: list[str]
     inner: list[str]
+    functions: dict[str, Function]
 
     @property
     def fused(self) -> bool:
@@ -84,7 +85,7 @@ def write_op(op: Op) -> str:
     write = _WRITERS.get(op.operator.op)
     if write is not None and len(op.refs) >= _NEEDED.get(op.operator.op, 1) and op.refs[0]:
         return write(op)
-    return op.add(_SAME_INPUTS.get(op.operator.op, op.operator.op), [*op.refs, *op.inner])
+    return op.add(_SAME_INPUTS.get(op.operator.op, op.operator.op), [*op.refs, *op.inner], **op.functions)
 
 
 def _with_bias(op: Op, kind: str, inputs: list[str], bias: int, **attributes: Any) -> str:

@@ -8,7 +8,7 @@ TensorFlow 2's While.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from porter.graph.analysis.layers import LOOP
@@ -45,21 +45,36 @@ def find_loops(graph: Graph, shapes: Shapes) -> list[Loop]:
         if node.op in ENTERS:
             frames.setdefault(node.text("frame_name"), []).append(node.name)
     place = {name: at for at, name in enumerate(graph.nodes)} if frames else {}
-    loops = [_loop(graph, shapes, frame, enters, place) for frame, enters in frames.items()]
-    owner: dict[str, Loop] = {}
-    for loop in sorted(loops, key=lambda loop: -len(loop.members)):
-        outer = owner.get(loop.members[0])
-        if outer is not None:
-            outer.inner.append(loop)
-        else:
-            owner |= dict.fromkeys(loop.members, loop)
-    inner = {id(part) for loop in loops for part in loop.inner}
-    return [loop for loop in loops if id(loop) not in inner]
+    members = {frame: _members(graph, enters) for frame, enters in frames.items()}
+    parents = _parents(frames, members)
+    for frame, parent in parents.items():
+        members[parent] |= members[frame]
+    loops = {frame: _loop(graph, shapes, frame, members[frame], place) for frame in frames}
+    for frame, parent in parents.items():
+        loops[parent].inner.append(loops[frame])
+    return [loop for frame, loop in loops.items() if frame not in parents]
 
 
-def _loop(graph: Graph, shapes: Shapes, frame: str, enters: list[str], place: dict[str, int]) -> Loop:
-    members = _members(graph, enters)
-    members |= _around(graph, members, f"{frame.rpartition('/')[0]}/Identity")
+def _parents(frames: Mapping[str, Iterable[str]], members: Mapping[str, set[str]]) -> dict[str, str]:
+    """Return the frame around each frame that stands in one, the innermost first.
+
+    An outer loop reaches an Enter of the inner one. It does not reach all: a counter inside begins as a constant.
+    """
+    own = {enter: frame for frame, enters in frames.items() for enter in enters}
+    around: dict[str, set[str]] = {frame: set() for frame in frames}
+    for frame, reached in members.items():
+        for inner in {own[name] for name in reached if name in own} - {frame}:
+            around[inner].add(frame)
+    found = {}
+    for frame in sorted(frames, key=lambda frame: -len(around[frame])):
+        nearest = max(around[frame], key=lambda outer: (len(around[outer]), outer), default=None)
+        if nearest is not None and len(around[nearest]) < len(around[frame]):  # a damaged graph has circles of them
+            found[frame] = nearest
+    return found
+
+
+def _loop(graph: Graph, shapes: Shapes, frame: str, members: set[str], place: dict[str, int]) -> Loop:
+    members = members | _around(graph, members, f"{frame.rpartition('/')[0]}/Identity")
     ordered = sorted(members, key=place.__getitem__)
     nodes = [graph.nodes[name] for name in ordered]
     inputs = dict.fromkeys(ref for node in nodes for ref in node.inputs if ref.node not in members)
