@@ -94,10 +94,24 @@ def test_a_common_transposed_convolution_is_a_module(tf: Any) -> None:
     assert modules == ["nn.ConvTranspose2d", "SameConvTranspose2d", "nn.ConvTranspose2d"]
 
 
+def test_a_transposed_convolution_to_another_maps_size(tf: Any) -> None:
+    """As a decoder's to the size of the encoder's map, which may be odd."""
+
+    def build(x: Any) -> list[Any]:
+        y = tf.nn.conv2d(x, variable(tf, 3, 3, 3, 4), 2, "SAME")
+        shape = tf.concat([tf.shape(y)[:1], tf.shape(x)[1:3], [3]], 0)
+        kernels = [variable(tf, side, side + 1, 3, 4, name=f"up{side}") for side in (2, 3, 4)]
+        return [tf.nn.conv2d_transpose(y, kernel, shape, 2, "SAME") * 2.0 for kernel in kernels]
+
+    analysis = analysis_of(tf, build, (None, None, None, 3))
+    for side in (9, 10):
+        compare(tf, analysis, side=side)
+
+
 @pytest.mark.parametrize("rule", [(False, False), (True, False), (False, True)])
 @settings(few, max_examples=3)
 @given(sizes, sizes)
-def test_resizing(tf: Any, size: Any, new: Any, rule: Any) -> None:
+def test_resizing(tf: Any, rule: Any, size: Any, new: Any) -> None:
     align, half = rule
 
     def build(x: Any) -> Any:
