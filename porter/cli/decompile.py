@@ -71,7 +71,8 @@ def show(result: Any) -> None:
     what = f"{network.name}: {network.lines} lines of source, {plural(len(network.weights), 'tensor')} of the graph"
     _line(out, what)
     if result.report is not None:
-        _line(out, f"  {result.report}")
+        for said in (str(result.report), *result.report.notes):
+            _line(out, f"  {said}")
     if result.out is not None:
         _line(out, f"wrote {result.out}/: {', '.join(sorted(file.name for file in result.out.iterdir()))}")
     elif result.report is not None:

@@ -148,7 +148,8 @@ def verify_folder(options: dict[str, Any], as_json: bool) -> int:
     if as_json:
         print_json(result.as_dict())
     else:
-        print_line(console(), f"{result.model}: {result.report}, on {result.inputs}")
+        for said in (f"{result.model}: {result.report}, on {result.inputs}", *result.report.notes):
+            print_line(console(), said)
     return 0 if result else FAILED
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
+from porter.formats.tensorflow.objects import is_unordered
 from porter.graph.codegen.network import Network, Placed
 
 _ORDERS = {
@@ -14,18 +17,24 @@ _ORDERS = {
     (2, 1, 0): "sequence filter",
 }
 """The kinds of tensors whose axes change, by the order in which the module has the original's."""
-_STRAIGHT = {0: "scalar", 1: "vector"}
+_STRAIGHT = ("scalar", "vector")
 _BATCH_NORM = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
 
 
-def written_table(network: Network, variables: Collection[str], source: str) -> tuple[str, list[str]]:
-    """Return the table of ``network`` as TOML, and the variables that no kind of layer fits.
+def written_table(network: Network, variables: Mapping[str, str], source: str) -> tuple[str, list[str]]:
+    """Return the table of ``network`` as TOML, and the variables that it lacks: no kind of layer fits
+    them, or their names are those of one file.
 
-    ``variables`` are the tensors that a checkpoint has; the graph's constants are not among them. ``source`` says where
-    the network is from.
+    ``variables`` are the tensors that a checkpoint has, with their names there; the graph's constants are not among
+    them. ``source`` says where the network is from.
     """
     rows, unfit = [], []
-    waiting = [placed for placed in network.weights if placed.weight.name in variables]
+    stored = (
+        replace(each, weight=replace(each.weight, name=variables[each.weight.name]))
+        for each in network.weights
+        if each.weight.name in variables
+    )
+    waiting = list(stored)
     while waiting:
         norm = _batch_norm(waiting[0], waiting)
         if norm:
@@ -35,7 +44,7 @@ def written_table(network: Network, variables: Collection[str], source: str) -> 
             waiting = [placed for placed in waiting if placed not in norm]
             continue
         placed = waiting.pop(0)
-        kind = _kind(placed)
+        kind = None if is_unordered(placed.weight.name) else _kind(placed)
         if kind is None:
             unfit.append(placed.weight.name)
         else:
@@ -60,13 +69,14 @@ def _batch_norm(first: Placed, waiting: Sequence[Placed]) -> list[Placed]:
 
 
 def _kind(placed: Placed) -> str | None:
-    order = placed.weight.order
+    order, shape = placed.weight.order, placed.weight.shape
+    if shape is not None and math.prod(shape) == max(shape, default=1):
+        return _STRAIGHT[min(1, len(shape))]  # along one axis, wherever it is
     if order == (2, 3, 0, 1):
         return "depthwise filter"
     if order and tuple(order) != tuple(range(len(order))):
         return _ORDERS.get(tuple(order))
-    shape = placed.weight.shape
-    return None if shape is None else _STRAIGHT.get(len(shape))
+    return None
 
 
 def _row(kind: str, ours: str, theirs: str, lacks: Sequence[str]) -> str:

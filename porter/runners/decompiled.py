@@ -98,13 +98,17 @@ class DecompiledRunner(Runner):
 
     def _parts(self, images: np.ndarray) -> list[np.ndarray]:
         """Return each input's values in the module's order of axes."""
-        parts = [images]
-        if len(self.inputs) > 1:
-            ends = np.cumsum([math.prod(sizes) for sizes in self.inputs.values()])[:-1]
-            rows = zip(np.split(images, ends, axis=1), self.inputs.values(), strict=True)
-            parts = [row.reshape(len(images), *sizes) for row, sizes in rows]
-        pairs = zip(parts, self.inputs, strict=True)
+        pairs = zip(parts_of(images, self.inputs), self.inputs, strict=True)
         return [np.moveaxis(part, -1, 1) if port.channels_first else part for part, port in pairs]
+
+
+def parts_of(images: np.ndarray, inputs: Mapping[Port, Sequence[int]]) -> list[np.ndarray]:
+    """Return each input's values in the graph's order of axes; of several inputs, images are rows: DecompiledRunner."""
+    if len(inputs) == 1:
+        return [images]
+    ends = np.cumsum([math.prod(sizes) for sizes in inputs.values()])[:-1]
+    rows = zip(np.split(images, ends, axis=1), inputs.values(), strict=True)
+    return [row.reshape(len(images), *sizes) for row, sizes in rows]
 
 
 def _kept(value: torch.Tensor, channels_first: bool) -> np.ndarray:

@@ -57,7 +57,7 @@ def run_steps(graph: Any, feed: str, output: Ref, value: np.ndarray, path: Path 
             with tf.compat.v1.Session(graph=imported) as session:
                 return np.asarray(session.run(f"{output.node}:{output.slot}", {feed: value}))
         except (tf.errors.OpError, ValueError, TypeError) as error:
-            raise FormatError(f"TensorFlow cannot run the preprocessing of {path}: {_reason(error)}") from None
+            raise FormatError(f"TensorFlow cannot run the preprocessing of {path}: {reason(error)}") from None
 
 
 class TFRunner(Runner):
@@ -158,7 +158,7 @@ class TFRunner(Runner):
         except (tf.errors.OpError, ValueError) as error:
             raise FormatError(
                 f"TensorFlow cannot run {self.path} on images of {'x'.join(map(str, images.shape[1:]))}: "
-                f"{_reason(error)}; name the model, and the image size, that the graph was built for"
+                f"{reason(error)}; name the model, and the image size, that the graph was built for"
             ) from None
         whole = {name: np.concatenate([run[name] for run in runs]) for name in fetches} if len(runs) > 1 else runs[0]
         return in_graph_order(whole, self.table)
@@ -186,7 +186,7 @@ class TFRunner(Runner):
                 try:
                     tf.graph_util.import_graph_def(definition, name="")
                 except ValueError as error:
-                    raise FormatError(f"TensorFlow cannot import {self.path}: {_reason(error)}") from None
+                    raise FormatError(f"TensorFlow cannot import {self.path}: {reason(error)}") from None
                 if _has_groups(imported):
                     options.graph_options.rewrite_options.remapping = _OFF
                 self.sessions[precision] = tf.compat.v1.Session(graph=imported, config=options)
@@ -216,13 +216,13 @@ def _more(names: Sequence[str]) -> str:
     return f": {', '.join(names[:3])}{', …' if len(names) > 3 else ''}"
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """Return the line of TensorFlow's message that says what is wrong."""
     text = error.message if isinstance(error, tf.errors.OpError) else str(error)
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith("[[")]
     said = [
         line for line in lines if not re.match(r"Graph execution error|Detected at node|Node: |\(\d+\) |Errors? ", line)
     ]
-    reason = (said or lines or ["no reason given"])[0]
+    first = (said or lines or ["no reason given"])[0]
     # Messages name nodes as {{node x}}, and begin with a place in TensorFlow's own code.
-    return re.sub(r"\{\{node (\S+?)\}\}", r"\1", re.sub(r"^\{\{function_node .*?\}\} ", "", reason)).rstrip(".")
+    return re.sub(r"\{\{node (\S+?)\}\}", r"\1", re.sub(r"^\{\{function_node .*?\}\} ", "", first)).rstrip(".")

@@ -25,6 +25,7 @@ from porter.verbs.graph_values import GraphValues, graph_values
 from porter.verbs.inspect import open_graph
 from porter.verbs.inspection import Recognised
 from porter.verbs.recognised import recognised
+from porter.verbs.verify_loaded import SavedModel, saved_model_folder
 
 if TYPE_CHECKING:
     from porter.graph.analysis.analysis import Analysis
@@ -108,7 +109,8 @@ def decompile(
     ``"keep"``, which runs it in PyTorch's eval mode too, or ``"drop"``, which writes nn.Dropout.
 
     The source is run beside TensorFlow, on pictures and noise and in both precisions, before ``out`` exists. Dropout
-    rests on both sides. If parity fails, nothing is written. Raises PorterError, FormatError.
+    rests on both sides. TensorFlow's own loader runs a SavedModel on the same images, and must agree with the graph.
+    If parity fails, nothing is written. Raises PorterError, FormatError.
     """
     if target != "torch":
         raise PorterError(f'decompile writes PyTorch alone, not {target}: take `target="torch"`')
@@ -121,13 +123,13 @@ def decompile(
         require_package("torch", "torch")
         require_package("tensorflow", "tf")
         before_tensorflow()
-    opened = open_graph(path, size, tag=tag)
-    if opened.source.translated:
+    whole = open_graph(path, size, tag=tag)
+    if whole.source.translated:
         raise PorterError(
-            f"{path} is a {opened.source.format}, which has no graph that TensorFlow runs and so no proof of the "
+            f"{path} is a {whole.source.format}, which has no graph that TensorFlow runs and so no proof of the "
             "source: give the frozen graph or SavedModel that it was made from"
         )
-    analysis = cut_graph(_plain(opened), inputs, outputs)
+    analysis = cut_graph(_plain(whole), inputs, outputs)
     known = recognised({name: each.shape for name, each in analysis.variables.items()}, path, size, analysis)
     keeps = dropout == DROPOUT[0]
     program, network = written_network(analysis, _stem(analysis), keeps)
@@ -140,7 +142,8 @@ def decompile(
         )
     read = Inputs(())
     values = graph_values(analysis, network, checkpoint, average, read)
-    report = _write(place, analysis, program, network, values, notes, dropout, trust_graph, read.digests, track)
+    saved = SavedModel(whole, checkpoint is None) if saved_model_folder(path) else None
+    report = _write(place, analysis, program, network, values, notes, dropout, trust_graph, read.digests, track, saved)
     written = place if report else None
     return Decompiled(path, (), network, known, notes, report, written, values.average, read.digests)
 
@@ -213,6 +216,7 @@ def _write(
     trust: bool,
     digests: Mapping[Path, str],
     track: Track[Any],
+    saved: SavedModel | None,
 ) -> Report:
     """Write the folder beside ``place``, verify it, and give it its name only if parity holds."""
     from porter.verbs.verify_written import verify_written
@@ -226,16 +230,19 @@ def _write(
         (draft / folder.TABLE).write_text(table, encoding="utf-8")
         folder.write_graph(draft / folder.GRAPH, values.pruned, values.variables)
         try:
-            report, inputs = verify_written(draft / folder.SOURCE, program, network, values, analysis, trust, track)
+            report, inputs = verify_written(
+                draft / folder.SOURCE, program, network, values, analysis, trust, track, saved
+            )
         except CodeError as error:
             raise PorterError(
                 f"{analysis.source.path}: {error}, though porter wrote it: report the graph, or write a part of it by "
                 "`inputs` and `outputs`"
             ) from error
         if report:
-            missing = [f"mapping.toml lacks {name}, whose axes fit no kind of layer" for name in unfit]
-            facts = _facts(network, values, [*notes, *missing], digests, report, inputs)
+            missing = [f"mapping.toml lacks {name}, which no other checkpoint replaces" for name in unfit]
+            facts = _facts(network, values, [*notes, *missing, *report.notes], digests, report, inputs)
             facts |= {"stem": _stem(analysis), "outputs": list(analysis.paths.outputs)}
+            facts |= {"unmapped": unfit} if unfit else {}
             facts |= {"size": analysis.size, "dropout": dropout}
             folder.write_record_and_card(draft, facts)
         else:

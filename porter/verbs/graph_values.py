@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 class GraphValues:
     """The values of a graph's tensors by name.
 
-    ``variables`` are those that a checkpoint has, of a frozen graph its weights. ``pruned`` is the graph that computes
-    the outputs, without values of variables. ``frozen`` returns what inference runs of it, with the values, and
-    without the dropout that its argument lists as `inference_graph` does. ``average`` is ema or raw.
+    ``variables`` are those that a checkpoint has, of a frozen graph its weights, with their names there. ``pruned`` is
+    the graph that computes the outputs, without values of variables. ``frozen`` returns what inference runs of it, with
+    the values, and without the dropout that its argument lists as `inference_graph` does. ``average`` is ema or raw.
     """
 
     load: Callable[[str], np.ndarray]
-    variables: frozenset[str]
+    variables: Mapping[str, str]
     pruned: Any
     frozen: Callable[[Mapping[str, str]], Any]
     average: str
@@ -56,7 +56,7 @@ def graph_values(
     pruned = prune(flat(analysis.graph, graph) if analysis.graph.inlined else graph, analysis.paths.outputs, path)
     needed = _variables(analysis)
     weights = {placed.weight.name for placed in network.weights}
-    own = frozenset(weights & set(analysis.all_variables))
+    own = weights & set(analysis.all_variables)
     entries: dict[str, str] = {}
     opened: Checkpoint | None = None
     if checkpoint is not None or needed:
@@ -81,7 +81,8 @@ def graph_values(
             graph = _with_variables(graph, entries)
         return freeze(graph, {name: load(name) for name in variables(graph)})
 
-    return GraphValues(load, own, pruned, frozen, average)
+    named = {name: base_name(entries.get(name, name)) for name in own}
+    return GraphValues(load, named, pruned, frozen, average)
 
 
 def _variables(analysis: Analysis) -> list[str]:

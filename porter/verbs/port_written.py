@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,8 +82,13 @@ def port_written(
     opened = inputs.open(checkpoint)
     inputs.close()
     pairs = Table.read(folder / TABLE).pairs("tf", "torch")
-    state, average = _state(folder, opened, pairs, average)
     facts = read_json(folder / RECORD)
+    if facts.get("unmapped"):
+        raise PorterError(
+            f"{folder / TABLE} has no rows for {plural(len(facts['unmapped']), 'variable')}, which would keep their "
+            f"values: decompile the graph again with `checkpoint`{listing(facts['unmapped'])}"
+        )
+    state, average = _state(folder, opened, pairs, average)
     if out is not None:
         stated = {"model": facts["model"], "framework": "torch", "average": average, "versions": facts["versions"]}
         with replacing(Path(out)) as draft:
@@ -103,6 +109,8 @@ def _state(folder: Path, checkpoint: Checkpoint, pairs: list[Pair], average: str
     state = dict(open_checkpoint(folder / WEIGHTS))
     for pair in pairs:
         values = relayout(checkpoint[chosen.taken[pair.source]], pair.source_axes, pair.target_axes)
+        if pair.target in state and _along_one_axis(values.shape, state[pair.target].shape):
+            values = values.reshape(state[pair.target].shape)
         if pair.target not in state or values.shape != state[pair.target].shape:
             own = state[pair.target].shape if pair.target in state else "nothing"
             raise FormatError(
@@ -111,6 +119,13 @@ def _state(folder: Path, checkpoint: Checkpoint, pairs: list[Pair], average: str
             )
         state[pair.target] = np.ascontiguousarray(values)
     return state, chosen.average
+
+
+def _along_one_axis(shape: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    """Tell whether two shapes are those of one vector, whichever axes of size 1 it has."""
+    return [size for size in shape if size > 1] == [size for size in other if size > 1] and math.prod(shape) == max(
+        shape, default=1
+    )
 
 
 def _holds(checkpoint: Checkpoint, name: str) -> bool:

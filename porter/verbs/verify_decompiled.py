@@ -5,23 +5,29 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from porter.errors import PorterError
-from porter.export.written_network import GRAPH, RECORD, SOURCE, graph_checkpoint
+from porter.export.written_network import GRAPH, RECORD, SOURCE, TABLE, graph_checkpoint
 from porter.files.installed import require_package
 from porter.files.json import read_json
 from porter.files.progress import Track, untracked
 from porter.formats.input_digests import Inputs
 from porter.graph.codegen.network import WEIGHTS
+from porter.mapping.table import Table
 from porter.parity.compare import Report
 from porter.runners.tensorflow_settings import before_tensorflow
 from porter.verbs.cut_graph import cut_graph
 from porter.verbs.inspect import open_graph
 from porter.verbs.port_written import port_written
+from porter.verbs.verify_loaded import SavedModel, saved_model_folder
+
+if TYPE_CHECKING:
+    from porter.graph.analysis.analysis import Analysis
+    from porter.graph.codegen.network import Network
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,7 @@ def verify_decompiled(
     require_package("tensorflow", "tf")
     before_tensorflow()
     read = Inputs(())
+    saved: SavedModel | None = None
     with tempfile.TemporaryDirectory(prefix="porter-") as room:
         if checkpoint is None:
             shapes = {name: variable.shape for name, variable in analysis.all_variables.items()}
@@ -98,7 +105,19 @@ def verify_decompiled(
             shutil.copyfile(folder / WEIGHTS, Path(room) / WEIGHTS)
         else:
             ported = port_written(folder, checkpoint=checkpoint, out=Path(room) / WEIGHTS, average=average)
+            analysis = _stored(analysis, network, folder)
             values = graph_values(analysis, network, checkpoint, ported.average, read)
+            saved = SavedModel(open_graph(checkpoint)) if saved_model_folder(Path(checkpoint)) else None
         shutil.copyfile(folder / SOURCE, Path(room) / SOURCE)
-        report, images = verify_written(Path(room) / SOURCE, program, network, values, analysis, trust_graph, track)
+        given = (program, network, values, analysis, trust_graph, track, saved)
+        report, images = verify_written(Path(room) / SOURCE, *given)
     return VerifiedNetwork(folder, network.name, values.average, images, report, read.digests)
+
+
+def _stored(analysis: Analysis, network: Network, folder: Path) -> Analysis:
+    """Return the analysis of the kept graph with its variables' names in checkpoints, which the table has."""
+    from porter.graph.analysis.analysis import Analysis
+
+    stored = {pair.target: pair.source for pair in Table.read(folder / TABLE).pairs("tf", "torch")}
+    names = {placed.weight.name: stored[placed.path] for placed in network.weights if placed.path in stored}
+    return Analysis(replace(analysis.source, stored_names=names), analysis.size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from porter.files.progress import Track
 from porter.parity.compare import ErrorAccumulator, Report
 from porter.runners.runner import Runner, run_all
 from porter.verbs.graph_values import GraphValues
+from porter.verbs.verify_loaded import LoadedCheck, SavedModel
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,9 +29,11 @@ def verify_written(
     analysis: Analysis,
     trust: bool,
     track: Track[Any],
+    saved: SavedModel | None = None,
 ) -> tuple[Report, str]:
     """Compare the network in the file ``source`` with its graph at each block, and return the report and the images.
 
+    TensorFlow's own loader runs the signature of the SavedModel ``saved``, which the graph is from, on the same images.
     Pictures and noise run one at a time in float32 and float64. Where a block diverges, every layer is compared, so
     that the report begins with the node that diverges first. Dropout rests on both sides. Raises PorterError,
     FormatError.
@@ -53,15 +57,19 @@ def verify_written(
     masked = {step.node: step.masked for step in program.steps if step.masked}
     sizes_of = {port.tensor: sizes for port, sizes in given.items()}
     ends = _ends(program)
+    softmaxes = _softmaxes(program, ends, [*ends])
+    loaded = LoadedCheck(saved, program, ends, values, given, softmaxes, trust) if saved else None
 
-    def compared(everything: Sequence[Output], images: np.ndarray) -> Report:
+    def compared(everything: Sequence[Output], images: np.ndarray, loaded: LoadedCheck | None = None) -> Report:
         outputs = [output for output in everything if output.path in places]
         tensors = [*dict.fromkeys(output.tensor for output in outputs if output.tensor not in ends), *ends]
         ours = DecompiledRunner(module, given, outputs, ends)
         theirs = graph_runner(joined(values.frozen(masked), sizes_of), tensors, path, trust)
-        return _report(ours, theirs, images, _softmaxes(program, ends, tensors), tensors[-1], track)
+        return _report(ours, theirs, loaded, images, _softmaxes(program, ends, tensors), tensors[-1], track)
 
-    report = compared(network.blocks, images)
+    report = compared(network.blocks, images, loaded)
+    if loaded is not None:
+        report = replace(report, notes=(*report.notes, loaded.verdict()))
     if not report:
         beyond = report.first_beyond
         at = beyond.worst if beyond is not None else 0
@@ -73,17 +81,26 @@ def verify_written(
 
 
 def _report(
-    ours: Runner, theirs: Runner, images: np.ndarray, softmaxes: dict[str, str], judged: str, track: Track[Any]
+    ours: Runner,
+    theirs: Runner,
+    loaded: LoadedCheck | None,
+    images: np.ndarray,
+    softmaxes: dict[str, str],
+    judged: str,
+    track: Track[Any],
 ) -> Report:
     sums = ErrorAccumulator(judged, softmaxes=softmaxes)
     for at in track(range(len(images)), "verifying"):
-        _add(sums, ours, theirs, images[at : at + 1])
+        _add(sums, ours, theirs, loaded, images[at : at + 1])
     return sums.report()
 
 
-def _add(sums: ErrorAccumulator, ours: Runner, theirs: Runner, batch: np.ndarray) -> None:
+def _add(sums: ErrorAccumulator, ours: Runner, theirs: Runner, loaded: LoadedCheck | None, batch: np.ndarray) -> None:
     """Run both sides on a batch and add them; all outputs of a large image take gigabytes, and end here."""
-    want, got = run_all(theirs, batch), run_all(ours, batch)
+    want = run_all(theirs, batch)
+    if loaded is not None:
+        loaded.add(batch, want)
+    got = run_all(ours, batch)
     order = list(want["float64"])
     sums.add({p: {name: run[name] for name in order if name in run} for p, run in got.items()}, want)
 

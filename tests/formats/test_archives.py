@@ -25,6 +25,7 @@ from porter.errors import FormatError, PorterError
 from porter.formats import archives
 from porter.formats.input_digests import digest
 from porter.formats.open import open_checkpoint
+from porter.graph.foreign.open import read_source
 from porter.graph.rewrite.freeze import freeze
 from porter.graph.rewrite.prune import prune
 
@@ -217,3 +218,17 @@ def test_what_was_unpacked_is_removed_when_the_process_ends(release: dict[str, P
     )
     assert (done.stdout, done.stderr) == ("1\n", "")
     assert not list(room.iterdir())
+
+
+def test_what_is_read_stays_when_something_else_in_the_archive_cannot_be_read(
+    release: dict[str, Path], tmp_path: Path
+) -> None:
+    """Tensors are read only when they are needed, perhaps after porter looked for a graph beside them."""
+    archive = pack(tmp_path / "release.tgz", release)
+    checkpoint = open_checkpoint(archive)
+    (name, *_) = checkpoint
+    with pytest.raises(PorterError, match="holds no single graph"):
+        read_source(archive)
+    with pytest.raises(PorterError):
+        open_checkpoint(archive / "absent.ckpt")
+    assert checkpoint[name].size

@@ -18,7 +18,6 @@ few = settings(
 )
 sides = st.integers(1, 4)
 sizes = st.tuples(st.integers(5, 12), st.integers(5, 12))
-corners = st.sampled_from([(False, False), (True, False), (False, True)])
 
 
 @few
@@ -95,9 +94,24 @@ def test_a_common_transposed_convolution_is_a_module(tf: Any) -> None:
     assert modules == ["nn.ConvTranspose2d", "SameConvTranspose2d", "nn.ConvTranspose2d"]
 
 
-@few
-@given(sizes, sizes, corners)
-def test_resizing(tf: Any, size: Any, new: Any, rule: Any) -> None:
+def test_a_transposed_convolution_to_another_maps_size(tf: Any) -> None:
+    """As a decoder's to the size of the encoder's map, which may be odd."""
+
+    def build(x: Any) -> list[Any]:
+        y = tf.nn.conv2d(x, variable(tf, 3, 3, 3, 4), 2, "SAME")
+        shape = tf.concat([tf.shape(y)[:1], tf.shape(x)[1:3], [3]], 0)
+        kernels = [variable(tf, side, side + 1, 3, 4, name=f"up{side}") for side in (2, 3, 4)]
+        return [tf.nn.conv2d_transpose(y, kernel, shape, 2, "SAME") * 2.0 for kernel in kernels]
+
+    analysis = analysis_of(tf, build, (None, None, None, 3))
+    for side in (9, 10):
+        compare(tf, analysis, side=side)
+
+
+@pytest.mark.parametrize("rule", [(False, False), (True, False), (False, True)])
+@settings(few, max_examples=3)
+@given(sizes, sizes)
+def test_resizing(tf: Any, rule: Any, size: Any, new: Any) -> None:
     align, half = rule
 
     def build(x: Any) -> Any:
@@ -345,14 +359,14 @@ def test_a_matrix_product_is_a_linear_layer(tf: Any) -> None:
 
 def test_all_that_has_no_translation_is_listed(tf: Any) -> None:
     def build(x: Any) -> Any:
-        y = tf.roll(x, [1], [1])
+        y = tf.math.lgamma(x)
         return tf.raw_ops.Dilation2D(
             input=y, filter=variable(tf, 2, 2, 3), strides=[1] * 4, rates=[1] * 4, padding="SAME"
         )
 
     problems = lower(analysis_of(tf, build, (None, 6, 6, 3))).problems
     assert [(problem.op, problem.shapes[0]) for problem in problems] == [
-        ("Roll", (None, 6, 6, 3)),
+        ("Lgamma", (None, 6, 6, 3)),
         ("Dilation2D", None),
     ]
 
@@ -385,3 +399,30 @@ def test_transposed_convolutions_of_three_dimensions(
         return tf.nn.conv3d_transpose(x, weights, shape, stride, padding) * 2.0
 
     compare(tf, analysis_of(tf, build, (None, size, size, size, 2)))
+
+
+def test_rolls_and_gathers_of_windows(tf: Any) -> None:
+    """As Swin Transformers have them: shifted windows, masks, and a table of relative positions."""
+    places = np.random.default_rng(0).integers(0, 3, (2, 5, 2))
+
+    def build(x: Any) -> list[Any]:
+        height = tf.shape(x)[1]
+        y = tf.nn.conv2d(x, variable(tf, 3, 3, 3, 4), 1, "SAME")
+        computed = tf.stack([tf.argmax(y[0, :, :, 0], -1), tf.argmax(y[0, :, :, 1], -1)], -1) % 2
+        rows = tf.transpose(tf.matmul(y, y, transpose_b=True), [0, 3, 1, 2])
+        return [
+            tf.roll(y, [2, -3], [1, 2]) * 2.0,
+            tf.roll(y, -(height // 2), 1) + 1.0,
+            tf.roll(y, [1, 1, -1], [3, 1, 3]) * 2.0,
+            tf.gather_nd(y[0], places) * 2.0,
+            tf.gather_nd(tf.transpose(y, [1, 2, 3, 0]), computed) * 2.0,
+            tf.math.cumprod(y, 1) * 2.0,
+            tf.math.cumprod(y, -1, reverse=True) * 2.0,
+            tf.linalg.band_part(rows, 1, 0) * 2.0,
+            tf.linalg.band_part(rows, -1, 2) * 2.0,
+            y * tf.range(0.5, 7.0, 1.25)[:4] * tf.range(0.0, tf.cast(height, tf.float32), 2.0)[:3, None, None],
+        ]
+
+    compare(tf, analysis_of(tf, build, (None, 6, 3, 3)))
+    shifts = analysis_of(tf, lambda x: tf.roll(x, tf.shape(x)[1] // 2, 1) * 2.0, (None, None, None, 3))
+    assert compare(tf, shifts, side=7).steps[0].expression == "{0}.roll({0}.shape[2] // 2, 2)"

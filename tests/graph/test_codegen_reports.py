@@ -44,6 +44,30 @@ def _dilated_nchw(tf: Any, x: Any) -> Any:
     return tf.batch_to_space(y + 1.0, [1, 2, 3], [[0, 0], [0, 1], [1, 0]]) * 3.0
 
 
+def _cube(x: Any) -> Any:
+    """Return a map whose height, width and channels are of one size, so that no size tells the axes apart."""
+    return x[:, :4, :4] * 1.0
+
+
+def _shared_convolution(tf: Any, x: Any) -> Any:
+    y = tf.nn.conv2d(x, variable(tf, 3, 3, 4, 4, name="shared"), 1, "SAME")
+    norms = [
+        tf.compat.v1.nn.fused_batch_norm(
+            y, *(variable(tf, 4, name=f"{name}{at}") for name in ("gamma", "beta")),
+            tf.constant(_MEANS[::step], name=f"mean{at}"), tf.constant(_SPREADS[::step], name=f"variance{at}"),
+            is_training=False,
+        )[0]
+        for at, step in enumerate((1, -1))
+    ]  # fmt: skip
+    return [*(tf.nn.relu(norm) for norm in norms), tf.math.divide_no_nan(y, tf.nn.relu(y)), y * 2.0]
+
+
+def _global_response_norm(tf: Any, x: Any) -> Any:
+    length = tf.norm(x - 3.0, axis=[1, 2], keepdims=True)
+    relative = length / (tf.reduce_mean(length, -1, keepdims=True) + 1e-6)
+    return variable(tf, 1, 1, 1, 4, name="gamma") * (x * relative) + variable(tf, 4, name="beta") + x
+
+
 _MEANS, _SPREADS = [0.5, -1.0, 0.25, 2.0], [0.001, 0.5, 1.0, 2.0]
 """Of a batch norm. A small variance shows its epsilon."""
 REPORTS: dict[str, Build] = {
@@ -83,10 +107,10 @@ REPORTS: dict[str, Build] = {
     "microsoft/MMdnn#595": lambda tf, x: tf.matmul(
         tf.reshape(tf.nn.max_pool2d(x, 2, 2, "SAME"), [-1, 36]), variable(tf, 36, 7)
     ) * 2.0,
-    # a transposed convolution under SAME: 4 over 2, 3 over 2, and 2 over 3, which leaves gaps
+    # a transposed convolution under SAME: kernels of 4, 3 and 5 over 2, and 2 over 3, which leaves gaps
     "onnx/keras-onnx#555": lambda tf, x: [
         tf.nn.conv2d_transpose(x, variable(tf, k, k, 3, 4, name=f"w{k}"), [2, 5 * s, 6 * s, 3], s, "SAME") * 2.0
-        for k, s in ((4, 2), (3, 2), (2, 3))
+        for k, s in ((4, 2), (3, 2), (2, 3), (5, 2))
     ],
     # dilations and a border that VALID leaves out
     "onnx/tensorflow-onnx#945": lambda tf, x: [
@@ -127,6 +151,53 @@ REPORTS: dict[str, Build] = {
     ],
     # the maximum of a pool whose places nothing reads
     "PINTO0309/onnx2tf#397": lambda tf, x: tf.nn.max_pool_with_argmax(x, 3, 2, "SAME")[0] * 2.0,
+    # windows that are even along one axis, and a dense layer behind them
+    "Talmaj/onnx2pytorch#39": lambda tf, x: tf.matmul(
+        tf.reshape(tf.nn.max_pool2d(x, [2, 1], 1, "SAME"), [-1, 120]), variable(tf, 120, 7)
+    ) * 2.0,
+    # zeros in front of a maximum of negative values
+    "AxisCommunications/onnx-to-keras#31": lambda tf, x: tf.nn.max_pool2d(
+        tf.pad(x - 9.0, [[0, 0], [1, 1], [1, 1], [0, 0]]), 3, 2, "VALID"
+    ) * 2.0,
+    # operands of fewer axes, on either side of an operator
+    "PINTO0309/onnx2tf#492": lambda tf, x: [
+        _cube(x) * variable(tf, 4), variable(tf, 4, 1, name="column") - _cube(x),
+        _cube(x) / (variable(tf, 4, 1, 1, name="rows") + 2.0),
+        tf.transpose(_cube(x), [0, 3, 1, 2]) * variable(tf, 4, 4, name="plane"),
+    ],
+    "PINTO0309/onnx2tf#18": lambda tf, x: [
+        x[0] + x, tf.reduce_mean(_cube(x), 0)[0] - _cube(x), _cube(x)[0, 1] * x[:, :4, :4]
+    ],
+    # kernels of one size along every axis
+    "PINTO0309/onnx2tf#382": lambda tf, x: [
+        tf.nn.conv2d(_cube(x), variable(tf, 4, 4, 4, 4), 1, "SAME") * 2.0,
+        tf.nn.depthwise_conv2d(_cube(x), variable(tf, 4, 4, 4, 4, name="d"), [1, 1, 1, 1], "SAME") * 2.0,
+        tf.matmul(_cube(x), variable(tf, 4, 4, name="m")) * 2.0,
+    ],
+    # a softmax over another axis, between transposes
+    "PINTO0309/onnx2tf#669": lambda tf, x: [
+        tf.transpose(tf.nn.softmax(tf.transpose(x, [0, 3, 1, 2])), [0, 2, 3, 1]) * 2.0,
+        tf.nn.softmax(_cube(x), 1) * 2.0, tf.nn.softmax(_cube(x), 2) * 2.0,
+    ],
+    "PINTO0309/onnx2tf#180": lambda tf, x: tf.concat(
+        [_cube(x), tf.transpose(tf.nn.softmax(tf.transpose(_cube(x), [0, 2, 1, 3])), [0, 1, 2, 3])], -1
+    ) * 2.0,
+    # one place of an axis
+    "PINTO0309/onnx2tf#393": lambda tf, x: [
+        tf.gather(_cube(x), index, axis=axis) * 2.0 for axis in (1, 2, 3) for index in (1, [2], [[3, 0]])
+    ],
+    # a convolution that two norms read, and a division by zero
+    "onnx/tensorflow-onnx#1494": _shared_convolution,
+    # places that the graph computes
+    "onnx/tensorflow-onnx#184": lambda tf, x: tf.gather_nd(
+        x, tf.stack([tf.argmax(x[0, :, 0], -1) % 2, tf.argmax(x[0, :, 1], -1)], -1)
+    ) * 2.0,
+    # a norm that hand-written code makes of lengths
+    "PINTO0309/onnx2tf#742": _global_response_norm,
+    # a transposed convolution in three dimensions whose kernel is 1 along one
+    "onnx/tensorflow-onnx#2286": lambda tf, x: tf.nn.conv3d_transpose(
+        tf.stack([x, x + 1.0], 1), variable(tf, 1, 4, 4, 3, 4), [2, 2, 10, 12, 3], [1, 1, 2, 2, 1], "SAME"
+    ) * 2.0,
     # matrices of pixels, whose reshapes keep the original order
     "onnx/onnx-tensorflow#289": _reshaped_like_attention,
 }  # fmt: skip

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from helpers.graphs import Maker, analysed
+from helpers.steps import analysis_of, variable
 from helpers.written import built, complaints, values_of, write_files, written_graph
 from porter.graph.codegen.lower import LOWERINGS
 from porter.graph.rewrite.safety import CHECKS, PURE_OPS
@@ -94,3 +95,24 @@ def test_the_values_of_a_call_have_names_of_their_own() -> None:
 
 def test_porter_lets_tensorflow_run_each_op_that_it_translates() -> None:
     assert set(LOWERINGS) <= PURE_OPS | CHECKS
+
+
+def test_norms_have_the_arguments_that_people_write(tf: Any, tmp_path: Path) -> None:
+    def build(x: Any) -> Any:
+        y = tf.nn.conv2d(x, variable(tf, 3, 3, 3, 4, name="conv"), 1, "SAME")
+        for name, axes, epsilon in (("group", [1, 2, 3], 1e-5), ("instance", [1, 2], 1e-3), ("layer", [3], 1e-5)):
+            mean, spread = tf.nn.moments(y, axes, keepdims=True)
+            scale, shift = (variable(tf, 4, name=f"{name}/{leaf}") for leaf in ("gamma", "beta"))
+            y = tf.nn.relu(tf.nn.batch_normalization(y, mean, spread, shift, scale, epsilon, name=name))
+        y = tf.nn.conv2d_transpose(y, variable(tf, 4, 4, 3, 4, name="up"), [2, 12, 12, 3], 2, "SAME")
+        return tf.nn.leaky_relu(y, 0.01)
+
+    analysis = analysis_of(tf, build, (None, 6, 6, 3))
+    _, network = written_graph(analysis)
+    for text in (
+        "nn.GroupNorm(1, 4)", "nn.InstanceNorm2d(4, eps=0.001, affine=True)", "nn.LayerNorm(4)",
+        "nn.ConvTranspose2d(4, 3, 4, stride=2, padding=1, bias=False)", "nn.LeakyReLU()",
+    ):  # fmt: skip
+        assert text in network.source, text
+    assert complaints(network.source, tmp_path) == ""
+    assert built(write_files(tmp_path, network, values_of(analysis)))(torch.ones(2, 3, 6, 6)).shape == (2, 3, 12, 12)

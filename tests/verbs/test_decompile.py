@@ -19,6 +19,8 @@ from porter.cli.main import main
 from porter.errors import PorterError
 from porter.export.written_network import FILES, require_folder
 from porter.formats.open import open_checkpoint
+from porter.formats.roles import SHADOW_SUFFIX
+from porter.formats.tensorflow.source import read_graph
 from porter.graph.rewrite.freeze import freeze
 from porter.verbs.check import check
 from porter.verbs.decompile import Decompiled, decompile
@@ -111,6 +113,30 @@ def test_averages_are_taken_where_every_variable_has_one(graph: Path, checkpoint
     state = built(tmp_path / "net/model.py").state_dict()
     kernel = open_checkpoint(checkpoint)["MobilenetV1/Conv2d_0/weights/ExponentialMovingAverage"]
     assert np.array_equal(state["conv2d_0.conv.weight"].numpy(), kernel.transpose(3, 2, 0, 1))
+
+
+def test_the_choice_of_averages_holds_where_the_graph_restores_averages(tf: Any, tmp_path: Path) -> None:
+    """A graph for evaluation gives each variable its average, under the variable's own name."""
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        x = tf.compat.v1.placeholder(tf.float32, (None, 9, 9, 3), name="x")
+        kernel = tf.compat.v1.get_variable("net/weights", (3, 3, 3, 4), use_resource=False)
+        tf.nn.relu(tf.nn.conv2d(x, kernel, 1, "SAME"), name="net/relu")
+        average = tf.train.ExponentialMovingAverage(0.5)
+        update = average.apply([kernel])
+        session.run(tf.compat.v1.global_variables_initializer())
+        session.run(kernel.assign(kernel + 1.0))
+        session.run(update)
+        tf.compat.v1.train.Saver().save(session, str(tmp_path / "m.ckpt"), write_meta_graph=False)
+        saver = tf.compat.v1.train.Saver(average.variables_to_restore([kernel]))
+        tf.compat.v1.train.export_meta_graph(str(tmp_path / "eval.meta"), saver_def=saver.saver_def)
+    graph, opened = tmp_path / "eval.meta", open_checkpoint(tmp_path / "m.ckpt")
+    assert read_graph(graph).keys["net/weights"] == "net/weights/ExponentialMovingAverage"
+    for average, suffix in (("raw", ""), ("ema", SHADOW_SUFFIX), ("auto", SHADOW_SUFFIX)):
+        result = decompile(graph, checkpoint=tmp_path / "m.ckpt", average=average, out=tmp_path / average)
+        assert result
+        assert result.average == ("ema" if suffix else "raw")
+        (value,) = built(tmp_path / average / "model.py").state_dict().values()
+        assert np.array_equal(value.numpy(), opened[f"net/weights{suffix}"].transpose(3, 2, 0, 1))
 
 
 def test_a_frozen_graph_brings_its_values(tmp_path: Path) -> None:

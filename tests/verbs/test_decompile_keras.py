@@ -65,4 +65,5 @@ def test_each_variable_gets_the_value_that_the_graph_restores(tf: Any, exported:
     assert counted == [4, 2, 2, 2, 3]
     names = {name.rpartition(".")[2] for name, _ in network.named_modules()}
     assert names >= {"conv", "norm_batchnorm"}
+    assert all(module.bias is not None for module in network.modules() if type(module).__name__ == "Conv2d")
     assert not [name for name in names if name.endswith("_1")]

@@ -255,17 +255,18 @@ def _names(shards: _Shards, records: dict[str, _Record]) -> tuple[dict[str, str]
     # Keras' export stores each variable twice. Containers tell different variables of one name apart.
     clashes = [keys for keys in keys_of.values() if not all(_same(records[key], records[keys[0]]) for key in keys)]
     containers = {found.containers[key] for keys in clashes for key in keys if key not in found.roles} - {""}
-    for name, (first, *others) in keys_of.items():
-        held = not containers.isdisjoint(found.containers[key] for key in (first, *others))
-        outermost = [key for key in (first, *others) if not found.containers[key]]
-        copies = not held and all(_same(records[key], records[first]) for key in others)
-        for key in (first, *others):
+    for name, keys in keys_of.items():
+        held = not containers.isdisjoint(found.containers[key] for key in keys)
+        outermost = [key for key in keys if not found.containers[key]]
+        variables = [[key] for key in keys] if held else _variables(keys, records)
+        for key, first in ((key, same[0]) for same in variables for key in same):
             container = found.containers[key]
             whole = f"{container}/{name}" if container in containers else objects.path_of(key)
-            wanted = name if (copies and key == first) or (held and outermost == [key]) else whole
+            alone = (len(variables) == 1 and key == first and not held) or (held and outermost == [key])
+            wanted = name if alone else whole
             names[key] = key if wanted in taken else wanted
             taken.add(names[key])
-            if copies and key != first:
+            if key != first:
                 asides[names[key]] = "copy of a variable"
                 repeated[key] = names[first]
     return names, asides | {names[key]: role for key, role in found.roles.items() if key in names}, repeated
@@ -284,6 +285,23 @@ def _object_graph(shards: _Shards, record: _Record) -> objects.Objects:
         return objects.read_objects(graph)
     except FormatError as error:
         raise unreadable(shards.path(record.shard), objects.KEY, error) from None
+
+
+def _variables(keys: list[str], records: dict[str, _Record]) -> list[list[str]]:
+    """Return the keys of each variable among those of one name, the key that names it first; copies have its bytes.
+
+    Where some variables have more copies than others, equal values may be chance, and each key is a variable.
+    """
+    found: list[list[str]] = []
+    for key in keys:
+        known = next((group for group in found if _same(records[group[0]], records[key])), None)
+        if known is None:
+            found.append([key])
+        else:
+            known.append(key)
+    if len({len(group) for group in found}) > 1:
+        return [[key] for key in keys]
+    return found if len(found) == 1 else [sorted(group, key=objects.is_unordered) for group in found]
 
 
 def _same(one: _Record, other: _Record) -> bool:

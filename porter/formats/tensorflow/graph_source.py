@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +32,8 @@ class Source:
 
     ``variable_names`` maps variables to their paths in a SavedModel's object graph. ``keys`` maps the graph's variables
     to their keys in the checkpoint, where the graph restores them, and ``stored_names`` to the names of the objects
-    with these keys: a graph may number its variables. ``init_ops`` lists the
-    nodes that TensorFlow runs when it loads a SavedModel. ``notes`` has whole sentences about damage and other contents
+    with these keys: a graph may number its variables. ``init_ops`` lists the nodes that TensorFlow runs when it loads a
+    SavedModel, and ``restore_op`` restores its variables. ``notes`` has whole sentences about damage and other contents
     of the file. ``tags`` are those of a SavedModel's graph, and ``others`` names the file's other graphs. ``chosen`` is
     the argument that chose this one, ``tag`` or ``graph``, and its value; None for the graph that porter takes itself.
     ``writer`` is what a file of another format says of the program that wrote it. ``translated`` tells that the file
@@ -50,6 +50,7 @@ class Source:
     stored_names: Mapping[str, str] = field(default_factory=dict)
     train_ops: tuple[str, ...] = ()
     init_ops: tuple[str, ...] = ()
+    restore_op: str = ""
     notes: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
@@ -82,7 +83,8 @@ def meta_source(path: Path, meta: Any, kind: str) -> Source:
     init_ops = tuple(_init_ops(meta))
     keys = restored_keys(meta)
     stored = _stored_names(meta, keys)
-    return Source(path, kind, meta.graph_def, wrote, signatures, names, keys, stored, train_ops, init_ops, tags=tags)
+    source = Source(path, kind, meta.graph_def, wrote, signatures, names, keys, stored, train_ops, init_ops, tags=tags)
+    return replace(source, restore_op=node_of(meta.saver_def.restore_op_name))
 
 
 def _collected(meta: Any, name: str) -> tuple[str, ...]:

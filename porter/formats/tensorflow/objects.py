@@ -23,6 +23,9 @@ _STEPS = {"_iterations", "iter"}
 _LAYER = "layer_with_weights-"
 _COLLECTIONS = {"variables", "trainable_variables", "non_trainable_variables", "layers", "keras_api", "signatures"}
 
+_UNORDERED = "_all_variables/"
+"""Keras 3 exports a network's variables once more as a list without a fixed order (keras/src/export/)."""
+
 
 @dataclass
 class _Node:
@@ -57,6 +60,11 @@ def read_objects(message: Buffer) -> Objects:
 def path_of(key: str) -> str:
     """Return a key's path through the objects, the name of a variable without a name of its own."""
     return key.removesuffix(SUFFIX)
+
+
+def is_unordered(name: str) -> bool:
+    """Tell whether a variable's key or name counts it in a list whose order changes from file to file."""
+    return name.startswith(_UNORDERED)
 
 
 def _containers(nodes: list[_Node]) -> dict[str, str]:

@@ -15,7 +15,7 @@ from porter.graph.codegen.templates import Slot, Value
 
 _LONG = 12
 """A network of so many layers in a row needs no forward of its own."""
-POSITIONAL = frozenset("kernel_size num_features output_size".split())
+POSITIONAL = frozenset("kernel_size normalized_shape num_features num_groups output_size".split())
 """Arguments that people write without their names, beside the channels."""
 
 

@@ -15,9 +15,18 @@ DEFAULTS: dict[str, dict[str, Literal]] = {
     "nn.BatchNorm2d": {"eps": 1e-05, "momentum": 0.1, "affine": True},
     "nn.BatchNorm3d": {"eps": 1e-05, "momentum": 0.1, "affine": True},
     "nn.BatchNorm1d": {"eps": 1e-05, "momentum": 0.1, "affine": True},
+    "nn.InstanceNorm2d": {"eps": 1e-05, "affine": False},
+    "nn.InstanceNorm3d": {"eps": 1e-05, "affine": False},
+    "nn.LayerNorm": {"eps": 1e-05, "elementwise_affine": True},
+    "nn.GroupNorm": {"eps": 1e-05, "affine": True},
+    "nn.ConvTranspose2d": {"stride": 1, "padding": 0, "output_padding": 0, "groups": 1, "bias": True},
+    "nn.ConvTranspose3d": {"stride": 1, "padding": 0, "output_padding": 0, "groups": 1, "bias": True},
     "nn.Linear": {"bias": True},
     "nn.MaxPool2d": {"padding": 0, "dilation": 1},
+    "nn.MaxPool3d": {"padding": 0, "dilation": 1},
     "nn.AvgPool2d": {"padding": 0, "count_include_pad": True},
+    "nn.AvgPool3d": {"padding": 0, "count_include_pad": True},
+    "nn.LeakyReLU": {"negative_slope": 0.01},
 }
 """The default of each argument of a constructor (torch's documentation): the source leaves an equal value out."""
 

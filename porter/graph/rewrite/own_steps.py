@@ -80,7 +80,7 @@ def _which(sources: list[Ref]) -> str:
 
 def _why_not(graph: Any) -> str | None:
     """Say which ops of ``graph`` porter does not run here; queues are no reason where another is."""
-    found = what_ops_do(graph)
+    found = what_ops_do(graph.node)
     what = next((what for what in found if what != FEEDS), next(iter(found), None))
     return None if what is None else f"some ops {what} ({ops_of(found[what])})"
 

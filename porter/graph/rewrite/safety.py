@@ -8,28 +8,30 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from porter.errors import FormatError, listing
+from porter.formats.tensorflow.graphdef import node_of
 
 PURE_OPS = frozenset(
     """
     Abs AccumulateNV2 Acos Acosh Add AddN AddV2 AdjustContrastv2 AdjustHue AdjustSaturation All Any ArgMax ArgMin
     Asin Asinh Atan Atan2 Atanh AvgPool AvgPool3D BatchMatMul BatchMatMulV2 BatchMatMulV3 BatchToSpaceND BiasAdd
     Bitcast BroadcastArgs BroadcastTo Cast Ceil ClipByValue Concat ConcatV2 Const Conv2D Conv2DBackpropInput Conv3D
-    Conv3DBackpropInputV2 Cos Cosh CropAndResize Cumsum DecodeBmp DecodeImage DecodeJpeg DecodePng DecodeRaw
+    Conv3DBackpropInputV2 Cos Cosh CropAndResize Cumprod Cumsum DecodeBmp DecodeImage DecodeJpeg DecodePng DecodeRaw
     DepthToSpace DepthwiseConv2dNative Dequantize Div DivNoNan Einsum Elu EnsureShape Equal Erf Erfc Exp ExpandDims
     Expm1 ExtractImagePatches FakeQuantWithMinMaxArgs FakeQuantWithMinMaxVars FakeQuantWithMinMaxVarsPerChannel Fill
     Floor FloorDiv FloorMod FusedBatchNorm FusedBatchNormV2 FusedBatchNormV3 FusedPadConv2D FusedResizeAndPadConv2D
     Gather GatherNd GatherV2 Greater GreaterEqual HSVToRGB Identity IdentityN Inv InvertPermutation LRN LeakyRelu
-    Less LessEqual Log Log1p LogSoftmax LogicalAnd LogicalNot LogicalOr MatMul Max MaxPool MaxPool3D MaxPoolV2
-    MaxPoolWithArgmax Maximum Mean Merge Min Minimum MirrorPad Mod Mul MulNoNan Neg NoOp NotEqual OneHot OnesLike
-    Pack Pad PadV2 Placeholder PlaceholderV2 PlaceholderWithDefault Pow PreventGradient Prod RGBToHSV Range Rank
-    RealDiv Reciprocal Relu Relu6 Reshape ResizeArea ResizeBicubic ResizeBilinear ResizeNearestNeighbor Reverse
-    ReverseV2 Rint Round Rsqrt ScaleAndTranslate Select SelectV2 Selu Shape ShapeN Sigmoid Sign Sin Sinh Size Slice
-    Snapshot Softmax Softplus Softsign SpaceToBatchND SpaceToDepth SparseToDense Split SplitV Sqrt Square
+    Less LessEqual Log Log1p LogSoftmax LogicalAnd LogicalNot LogicalOr MatMul MatrixBandPart Max MaxPool MaxPool3D
+    MaxPoolV2 MaxPoolWithArgmax Maximum Mean Merge Min Minimum MirrorPad Mod Mul MulNoNan Neg NoOp NotEqual OneHot
+    OnesLike Pack Pad PadV2 Placeholder PlaceholderV2 PlaceholderWithDefault Pow PreventGradient Prod RGBToHSV Range
+    Rank RealDiv Reciprocal Relu Relu6 Reshape ResizeArea ResizeBicubic ResizeBilinear ResizeNearestNeighbor Reverse
+    ReverseV2 Rint Roll Round Rsqrt ScaleAndTranslate Select SelectV2 Selu Shape ShapeN Sigmoid Sign Sin Sinh Size
+    Slice Snapshot Softmax Softplus Softsign SpaceToBatchND SpaceToDepth SparseToDense Split SplitV Sqrt Square
     SquaredDifference Squeeze StopGradient StridedSlice Sub Sum Switch Tan Tanh Tile TopK TopKV2 Transpose
     TruncateDiv Unpack Where Xdivy Xlogy ZerosLike _FusedBatchNormEx _FusedConv2D _FusedDepthwiseConv2dNative
     _FusedMatMul
@@ -38,6 +40,11 @@ PURE_OPS = frozenset(
 
 CHECKS = frozenset({"Assert", "CheckNumerics"})
 """Ops that only stop a run: TensorFlow counts them as stateful, so that it does not prune them."""
+
+_OPENED = frozenset("PartitionedCall StatefulPartitionedCall If StatelessIf While StatelessWhile".split())
+"""Ops that call functions of the graph, which `check_loading` looks into."""
+_READS = frozenset("VarHandleOp VariableV2 Variable ReadVariableOp".split())
+_RESTORES = frozenset("RestoreV2 Restore RestoreSlice Assign AssignVariableOp".split())
 
 RANDOM = "draw random numbers"
 FEEDS = "take tensors from a queue or an iterator"
@@ -62,11 +69,12 @@ _KINDS = {
 """What ops outside PURE_OPS do, and patterns of their names, in the order in which they are tried."""
 
 
-def what_ops_do(graph: Any) -> dict[str, list[str]]:
-    """Return the ops of ``graph`` outside PURE_OPS as ``op at node``, by what they do."""
+def what_ops_do(nodes: Iterable[Any], besides: frozenset[str] = frozenset()) -> dict[str, list[str]]:
+    """Return the ops of ``nodes`` outside PURE_OPS and ``besides`` as ``op at node``, by what they do."""
     found: dict[str, list[str]] = {}
-    for node in graph.node:
-        if node.op not in PURE_OPS | CHECKS:
+    harmless = PURE_OPS | CHECKS | besides
+    for node in nodes:
+        if node.op not in harmless:
             found.setdefault(_what(node.op), []).append(f"{node.op} at {node.name}")
     return {what: sorted(found[what]) for what in (*_KINDS, _UNKNOWN) if what in found}
 
@@ -85,7 +93,7 @@ def check_ops(graph: Any, path: Path | str, needed: str = "its logits need") -> 
 
     ``needed`` completes "the nodes that …" in the message.
     """
-    found = what_ops_do(graph)
+    found = what_ops_do(graph.node)
     if not found:
         return
     places = [place for what in found for place in found[what]]
@@ -95,6 +103,47 @@ def check_ops(graph: Any, path: Path | str, needed: str = "its logits need") -> 
         f"{path} is not run: {len(places)} of the nodes that {needed} are not pure tensor ops: they {_listed(found)}; "
         f"freeze the inference graph alone, or set `trust_graph=True` {trust}:{listing(places)}"
     )
+
+
+def check_loading(graph: Any, runs: Iterable[str], restores: Iterable[str]) -> str:
+    """Return what forbids TensorFlow to load a graph and to run the nodes ``runs``; "" if all ops are harmless.
+
+    Functions count with all of their nodes. The nodes ``restores`` may also read a checkpoint into variables.
+    """
+    found = what_ops_do(_reached(graph, runs), _OPENED | _READS)
+    found |= what_ops_do(_reached(graph, restores), _OPENED | _READS | _RESTORES)
+    return f"its ops {_listed(found)} ({ops_of(chain(*found.values()))})" if found else ""
+
+
+def _reached(graph: Any, names: Iterable[str]) -> Iterator[Any]:
+    """Yield the nodes that ``names`` need, and all nodes of the functions that these call, but not the calls."""
+    nodes = {node.name: node for node in graph.node}
+    functions = {function.signature.name: function for function in graph.library.function}
+    seen: set[str] = set()
+    called: set[str] = set()
+    bodies: list[Any] = []
+    waiting = list(names)
+    while waiting or bodies:
+        node = bodies.pop() if bodies else None
+        if node is None:
+            name = waiting.pop()
+            if name in seen or name not in nodes:
+                continue
+            seen.add(name)
+            node = nodes[name]
+            waiting.extend(map(node_of, node.input))
+        if node.op not in functions:
+            yield node
+        for name in _called(node) & functions.keys() - called:
+            called.add(name)
+            bodies.extend(functions[name].node_def)
+
+
+def _called(node: Any) -> set[str]:
+    """Return the names of all functions that a node mentions."""
+    values = node.attr.values()
+    several = {function.name for value in values for function in value.list.func}
+    return {node.op, *(value.func.name for value in values if value.HasField("func")), *several}
 
 
 def _listed(found: Iterable[str]) -> str:

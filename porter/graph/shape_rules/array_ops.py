@@ -178,6 +178,12 @@ def gather(s: Shapes, node: Node) -> None:
         s.set_value(node, value[np.asarray(places, np.int64)])
 
 
+@RULES.of("GatherNd")
+def gather_at_places(s: Shapes, node: Node) -> None:
+    shape, (*places, axes) = s.known(node, 0), s.known(node, 1)
+    s.set(node, (*places, *shape[axes:]))
+
+
 @RULES.of("Slice")
 def slice_of(s: Shapes, node: Node) -> None:
     begin, sizes = s.ints(node, 1), s.ints(node, 2)

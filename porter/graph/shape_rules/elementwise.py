@@ -31,7 +31,8 @@ _FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "Relu Relu6 Elu Selu LeakyRelu Prelu Sigmoid Tanh Softplus Softsign Softmax LogSoftmax BiasAdd LRN",
     "Expm1 Sin Cos Tan Asin Acos Atan Sinh Cosh Asinh Acosh Atanh",
     "Exp Log Log1p Sqrt Rsqrt Square Neg Abs Sign Floor Ceil Round Rint Erf Erfc Reciprocal Inv LogicalNot",
-    "Cast ZerosLike OnesLike ClipByValue Reverse ReverseV2 Cumsum IsFinite IsNan AdjustContrastv2 RandomShuffle",
+    "Cast ZerosLike OnesLike ClipByValue Reverse ReverseV2 Roll Cumsum Cumprod MatrixBandPart IsFinite IsNan",
+    "AdjustContrastv2 RandomShuffle",
     "FakeQuantWithMinMaxArgs FakeQuantWithMinMaxVars FakeQuantWithMinMaxVarsPerChannel QuantizeAndDequantize",
     "QuantizeAndDequantizeV2 QuantizeAndDequantizeV3 QuantizeAndDequantizeV4 Dequantize QuantizeV2",
 )

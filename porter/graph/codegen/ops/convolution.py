@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -35,19 +36,31 @@ def one(values: Sequence[int]) -> Literal:
     return values[0] if len(set(values)) == 1 else tuple(values)
 
 
-def bias_behind(c: Context, node: Node, channels: int) -> tuple[Node, str] | None:
-    """Return the only reader of ``node`` where it adds a vector of weights, and these."""
-    reader = c.reader(node.name, *_ADDS)
+class Bias(NamedTuple):
+    """A vector of weights that the node ``end`` adds to a layer; ``nodes`` are those behind the layer, ``end`` last."""
+
+    end: Node
+    nodes: tuple[str, ...]
+    weights: str
+
+
+def bias_behind(c: Context, node: Node, channels: int) -> Bias | None:
+    """Return the bias that the only reader of ``node`` adds; a function that holds the layer ends with an Identity."""
+    last, nodes = node, []
+    while (passing := c.reader(last.name, "Identity")) is not None:
+        last = passing
+        nodes.append(last.name)
+    reader = c.reader(last.name, *_ADDS)
     if reader is None:
         return None
-    others = [ref for ref in reader.inputs if ref.node != node.name]
+    others = [ref for ref in reader.inputs if ref.node != last.name]
     name = c.weight(others[0]) or c.vector(others[0]) if len(others) == 1 else ""
     if not name or c.is_data(others[0]):
         return None
     shape = c.shape(others[0])
     at = -1 if reader.op != "BiasAdd" and not node.channels_first else 0 if reader.op == "BiasAdd" else -3
     fits = len(shape) >= -at and math.prod(size or 0 for size in shape) == channels == (shape[at] if shape else 0)
-    return (reader, name) if fits else None
+    return Bias(reader, (*nodes, reader.name), name) if fits else None
 
 
 @dataclass(frozen=True)
@@ -143,8 +156,8 @@ def add_convolution(
     bias = bias_behind(c, node, outputs)
     end = node
     if bias is not None:
-        end, nodes = bias[0], (*nodes, bias[0].name)
-        weights.append(Weight(bias[1], "bias", (), (outputs,)))
+        end, nodes = bias.end, (*nodes, *bias.nodes)
+        weights.append(Weight(bias.weights, "bias", (), (outputs,)))
     arguments: dict[str, Literal] = {
         "in_channels": layer.inputs * layer.groups, "out_channels": outputs, "kernel_size": one(sides),
         "stride": one(window.stride), "padding": one(window.pads), "dilation": one(window.dilation),

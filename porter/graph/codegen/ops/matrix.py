@@ -34,8 +34,8 @@ def add_linear(c: Context, product: Node, tensor: Tensor, end: Node, kernel: Ref
     weights = [Weight(name, "weight", () if turned else (1, 0), (outputs, inputs))]
     bias = bias_behind(c, end, outputs)
     if bias is not None:
-        end, nodes = bias[0], [*nodes, bias[0].name]
-        weights.append(Weight(bias[1], "bias", (), (outputs,)))
+        end, nodes = bias.end, [*nodes, *bias.nodes]
+        weights.append(Weight(bias.weights, "bias", (), (outputs,)))
     arguments: dict[str, Literal] = {"in_features": inputs, "out_features": outputs, "bias": bias is not None}
     c.module(end, tensor, "nn.Linear", arguments, weights, what="fc", nodes=nodes)
     return True

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from porter.graph.codegen.context import Context, Lowerings, plain
+import numpy as np
+
+from porter.graph.codegen.context import FLOATS, Context, Lowerings, plain
 from porter.graph.codegen.operands import Operands
 from porter.graph.codegen.ops.array import sizes_of
 from porter.graph.codegen.ops.elementwise import binary_layout, operand
@@ -83,6 +85,38 @@ def reverse(c: Context, node: Node) -> None:
     o = Operands(c.tensor)
     axes = sorted(tensor.axis(axis) for axis in c.ints(node, 1))
     c.expression(node, o, f"{o(tensor)}.flip({', '.join(map(str, axes))})", first=tensor.first, what="flip")
+
+
+@LOWERINGS.of("Roll")
+def roll(c: Context, node: Node) -> None:
+    tensor = c.tensor(node.inputs[0])
+    o = Operands(c.tensor)
+    shifts, axes = sizes_of(c, node, 1), [tensor.axis(axis) for axis in c.ints(node, 2)]
+    text = f"({o.sizes(shifts)}), {tuple(axes)}" if len(axes) > 1 else f"{o.sizes(shifts)}, {axes[0]}"
+    c.expression(node, o, f"{o(tensor)}.roll({text})", first=tensor.first, what="roll")
+
+
+@LOWERINGS.of("MatrixBandPart")
+def band(c: Context, node: Node) -> None:
+    o = Operands(c.tensor)
+    text = o.last(c.tensor(node.inputs[0]))
+    (below,), (above,) = c.ints(node, 1), c.ints(node, 2)
+    text += f".triu({-below})" if below >= 0 else ""
+    text += f".tril({above})" if above >= 0 else ""
+    c.expression(node, o, text, what="band")
+
+
+@LOWERINGS.of("GatherNd")
+def gather_at_places(c: Context, node: Node) -> None:
+    if node.integer("batch_dims"):
+        raise Untranslated("its index differs along the first axes")
+    o = Operands(c.tensor)
+    x, places = o.last(c.tensor(node.inputs[0])), c.value(node.inputs[1])
+    if places is not None:
+        index = ", ".join(str(axis.tolist()) for axis in np.moveaxis(places, -1, 0))
+    else:
+        index = f"{o.last(c.tensor(node.inputs[1]))}.unbind(-1)"
+    c.expression(node, o, f"{x}[{index}]", what="gather")
 
 
 @LOWERINGS.of("GatherV2 Gather")
@@ -199,6 +233,17 @@ def cumulative_sum(c: Context, node: Node) -> None:
     c.expression(node, o, text, first=tensor.first, helpers=helpers)
 
 
+@LOWERINGS.of("Cumprod")
+def cumulative_product(c: Context, node: Node) -> None:
+    if node.flag("exclusive"):
+        raise Untranslated("it leaves each value out of its own product")
+    tensor = c.tensor(node.inputs[0])
+    o = Operands(c.tensor)
+    axis = tensor.axis(c.ints(node, 1)[0])
+    turn = f".flip({axis})" if node.flag("reverse") else ""
+    c.expression(node, o, f"{o(tensor)}{turn}.cumprod({axis}){turn}", first=tensor.first)
+
+
 @LOWERINGS.of("Fill")
 def fill(c: Context, node: Node) -> None:
     o = Operands(c.tensor)
@@ -230,9 +275,10 @@ def one_hot(c: Context, node: Node) -> None:
 def count(c: Context, node: Node) -> None:
     o = Operands(c.tensor)
     numbers = [size for at in range(3) for size in sizes_of(c, node, at)]
-    if any(isinstance(number, float) for number in numbers):
-        raise Untranslated("it counts in fractions")
     text = f"torch.arange({o.sizes(numbers)})"
     if o.names:
         text = text[:-1] + ", device={0}.device)"
+    stated = node.attr("Tidx")
+    if stated is not None and stated.type in FLOATS:
+        text = text[:-1] + ", dtype=torch.get_default_dtype())"
     c.expression(node, o, text)

@@ -35,8 +35,8 @@ def transposed_convolution(c: Context, node: Node) -> None:
         _to_size(c, node, tensor, weights, sides, stride, list(places))
         return
     bias = bias_behind(c, node, outputs)
-    end, nodes = (bias[0], [node.name, bias[0].name]) if bias else (node, [node.name])
-    weights += [Weight(bias[1], "bias", (), (outputs,))] if bias else []
+    end, nodes = (bias.end, [node.name, *bias.nodes]) if bias else (node, [node.name])
+    weights += [Weight(bias.weights, "bias", (), (outputs,))] if bias else []
     even = [pad for pad in pads if pad is not None]
     arguments: dict[str, Literal] = {
         "in_channels": inputs, "out_channels": outputs, "kernel_size": one(sides), "stride": one(stride),
