@@ -23,6 +23,7 @@ from porter.formats.input_digests import digest
 from porter.formats.open import open_checkpoint
 from porter.graph.codegen.network import WEIGHTS, Network, Placed
 from porter.graph.shapes import Shape
+from porter.mapping.relayout import in_c_order
 
 RECORD = RECORD_NAMES[0]
 SOURCE, TABLE, GRAPH, CARD = "model.py", "mapping.toml", "graph.pb.gz", "README.md"
@@ -64,13 +65,12 @@ def network_state(network: Network, load: Callable[[str], np.ndarray]) -> dict[s
 def _arranged(placed: Placed, values: np.ndarray) -> np.ndarray:
     weight = placed.weight
     try:
-        turned = values.transpose(weight.order) if weight.order else values
-        shaped = turned.reshape(weight.shape) if weight.shape is not None else turned
+        turned = in_c_order(values.transpose(weight.order) if weight.order else values)
+        return turned.reshape(weight.shape) if weight.shape is not None else turned
     except ValueError:
         raise FormatError(
             f"{weight.name} has shape {values.shape}, and the graph's is another: name the graph's own checkpoint"
         ) from None
-    return np.ascontiguousarray(shaped)
 
 
 def graph_checkpoint(network: Network, weights: Path, shapes: Mapping[str, Shape]) -> Checkpoint:

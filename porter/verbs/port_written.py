@@ -19,7 +19,7 @@ from porter.formats.input_digests import Inputs
 from porter.formats.open import open_checkpoint
 from porter.graph.codegen.network import WEIGHTS
 from porter.mapping.averages import check_average, choose_averages
-from porter.mapping.relayout import relayout
+from porter.mapping.relayout import in_c_order, relayout
 from porter.mapping.rows import Pair
 from porter.mapping.table import Table
 
@@ -117,7 +117,7 @@ def _state(folder: Path, checkpoint: Checkpoint, pairs: list[Pair], average: str
                 f"{checkpoint.path}: {pair.source} becomes {pair.target} of shape {values.shape}, and the network has "
                 f"{own}: name a checkpoint of the graph in {folder}"
             )
-        state[pair.target] = np.ascontiguousarray(values)
+        state[pair.target] = in_c_order(values)
     return state, chosen.average
 
 

@@ -13,6 +13,7 @@ import torch
 from helpers.graphs import Maker, analysed
 from helpers.steps import analysis_of, variable
 from helpers.written import built, complaints, values_of, write_files, written_graph
+from porter.graph.codegen.forward_text import filled
 from porter.graph.codegen.lower import LOWERINGS
 from porter.graph.rewrite.safety import CHECKS, PURE_OPS
 
@@ -91,6 +92,52 @@ def test_the_values_of_a_call_have_names_of_their_own() -> None:
     for target in targets:
         names = [name.id for name in target.elts if isinstance(name, ast.Name)]
         assert len(names) == len(set(names))
+
+
+def scaled_row(read_again: bool = False) -> Any:
+    """Return twelve convolutions in a row, of images that are scaled first; something else may read the sixth."""
+    make = Maker()
+    x = make("Sub", "minus", make.placeholder("input", -1, 8, 8, 2), make.scalar("half", 0.5))
+    layers = [make("Mul", "scaled", x, make.scalar("two", 2.0))]
+    for at in range(12):
+        layers.append(make.conv(f"conv{at}", layers[-1], 3, 3, 2, 2))
+    if read_again:
+        make("AddV2", "sum", layers[6], layers[-1])
+    return make.graph
+
+
+@pytest.mark.parametrize("read_again", [False, True])
+def test_a_row_between_expressions_is_called_as_one_unless_its_inside_is_read(read_again: bool, tmp_path: Path) -> None:
+    analysis = analysed(scaled_row(read_again))
+    _, network = written_graph(analysis)
+    assert complaints(network.source, tmp_path) == ""
+    row = "        x = (x - 0.5) * 2.0\n        return super().forward(x)\n"
+    assert (row in network.source) is not read_again
+    assert ("(nn.Sequential)" in network.source) is not read_again
+    module = built(write_files(tmp_path, network, values_of(analysis)))
+    images = torch.linspace(-1, 1, 2 * 2 * 64 * 64).reshape(2, 2, 64, 64)
+    assert torch.equal(torch.fx.symbolic_trace(module)(images), module(images))
+    assert torch.equal(torch.export.export(module, (images,)).module()(images), module(images))
+
+
+@pytest.mark.parametrize(
+    ("expression", "texts", "want"),
+    [
+        ("{0} * 2.0", ["x - 0.5"], "(x - 0.5) * 2.0"),
+        ("{0} - 0.5", ["x / 255.0"], "x / 255.0 - 0.5"),
+        ("{0} - {1}", ["x - y", "x - z"], "x - y - (x - z)"),
+        ("{0} * {1}", ["x", "y / z"], "x * (y / z)"),
+        ("{0}.mean((2, 3))", ["x + y"], "(x + y).mean((2, 3))"),
+        ("torch.cat([{0}, {1}], {axis})", ["x if self.left else y", "x + y"],
+         "torch.cat([x if self.left else y, x + y], 1)"),
+        ("{0} + {1}", ["x if self.left else y", "x"], "(x if self.left else y) + x"),
+        ("-{0}", ["x + y"], "-(x + y)"),
+    ],
+)  # fmt: skip
+def test_an_expression_inside_another_has_parentheses_only_where_they_count(
+    expression: str, texts: list[str], want: str
+) -> None:
+    assert filled(expression, texts, {"axis": "1"}) == want
 
 
 def test_porter_lets_tensorflow_run_each_op_that_it_translates() -> None:

@@ -60,6 +60,10 @@ class Maker:
         self.graph.node.append(constant(name, np.zeros(shape, np.float32)))
         return name
 
+    def scalar(self, name: str, value: float) -> str:
+        self.graph.node.append(constant(name, np.array(value, np.float32)))
+        return name
+
     def ints(self, name: str, *values: int, rank: int = 1) -> str:
         node = self.graph.node.add(name=name, op="Const")
         node.attr["dtype"].type = 3

@@ -97,8 +97,8 @@ class _Writer:
         classes: list[tuple[str, str]] = []
         for option, definition in self.classes.known.items():
             root = definition is network
-            described = self._described(definition, root)
-            classes.append((definition.name, described[1] if root else described[0]))
+            described = self._network_described() if root else (self._described(definition), "")
+            classes.append((definition.name, f"Takes {self._ends(';')}." if root else described[0]))
             names = self._input_names() if root else ()
             text = ClassText(definition, self.classes.known, self.runs[option], *described, root, names)
             lines = text.lines()
@@ -119,15 +119,22 @@ class _Writer:
         inputs = self.program.inputs
         return [names.new(identifier(port.tensor, "x")) for port in inputs] if len(inputs) > 1 else []
 
-    def _described(self, definition: Definition, root: bool) -> tuple[str, str]:
-        """Return the first line of a class's docstring, and what follows it."""
-        if root:
-            inputs, outputs = (_ports(ports) for ports in (self.program.inputs, self.program.outputs))
-            order = ", in this order" if len(self.program.inputs) > 1 else ""
-            return "The network.", f"Takes {inputs}{order}; returns {outputs}."
+    def _network_described(self) -> tuple[str, str]:
+        """Return the first line of the network's docstring, and what follows it where one line is too short."""
+        line = f"The network takes {self._ends(' and')}."
+        return (line, "") if len(docstring(1, line)) == 1 else ("The network.", f"Takes {self._ends(';')}.")
+
+    def _ends(self, between: str) -> str:
+        """Return the network's inputs and outputs in words."""
+        inputs, outputs = (_ports(ports) for ports in (self.program.inputs, self.program.outputs))
+        order = ", in this order" if len(self.program.inputs) > 1 else ""
+        return f"{inputs}{order}{between} returns {outputs}"
+
+    def _described(self, definition: Definition) -> str:
+        """Return the docstring of a class: what it stands for."""
         names = [region.name for region in definition.template.regions]
         kind = definition.template.kind
-        return f"{_stands_for(names, kind)}.", ""
+        return f"{_stands_for(names, kind)}."
 
     # ---- where things are
     def _place(self, region: Region, path: str) -> None:

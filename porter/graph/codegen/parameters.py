@@ -112,6 +112,7 @@ class _Definer:
     ) -> None:
         self.template, self.known, self.numbers, self.channels = template, known, numbers, channels
         self.count = len(template.regions)
+        self.row = template.row
         self.found = Definition(template, name)
         self.namer = Namer({"self"})
         self.wanted: dict[int, list[str]] = {}
@@ -170,7 +171,7 @@ class _Definer:
     # ---- arguments
     def _arguments(self, slot: Slot, case: int) -> None:
         found = []
-        for option in sorted(slot.cases[case], key=self._preference):
+        for option in sorted(slot.cases[case], key=lambda option: self._preference(slot, option)):
             vectors = self._vectors(slot, case, option)
             if vectors is not None:
                 varying = sum(len({repr(value) for value in row if value is not ANY}) > 1 for row in vectors.values())
@@ -184,9 +185,9 @@ class _Definer:
             arguments[name] = self._argument(slot, option, name, values, beside)
         self.found.arguments[id(slot), case] = arguments
 
-    def _preference(self, option: str) -> tuple[bool, bool, str]:
-        """Sort a chain's modules first, elsewhere expressions; torch's own modules before helpers."""
-        return (option.startswith("=") is self.template.chain, not option.startswith("nn."), option)
+    def _preference(self, slot: Slot, option: str) -> tuple[bool, bool, str]:
+        """Sort a row's modules first, elsewhere expressions; torch's own modules before helpers."""
+        return (option.startswith("=") is (slot in self.row), not option.startswith("nn."), option)
 
     def _vectors(self, slot: Slot, case: int, option: str) -> dict[str, list[Literal]] | None:
         rows: dict[int, dict[str, Literal]] = {}

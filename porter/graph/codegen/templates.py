@@ -6,6 +6,8 @@ alias there, as a block without a residual connection ends with its last convolu
 
 from __future__ import annotations
 
+import itertools
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -14,6 +16,8 @@ from porter.graph.codegen.names import without_numbers
 from porter.graph.codegen.regions import LAYER, Region
 from porter.graph.codegen.step import Step
 
+LONG = 12
+"""So many modules in a row of a network are called together."""
 SHARED = 0.5
 """Regions share a class if all of them have this part of its slots."""
 _MOST_CASES = 2
@@ -113,6 +117,24 @@ class Template:
                 return False
             before = Value(slot)
         return len(self.outputs[0]) == 1 and self.one_value(self.returned(0)) == before
+
+    @property
+    def row(self) -> list[Slot]:
+        """The slots that may be modules in a row: all of a chain, else a long row between expressions.
+
+        Each reads the one before alone, and nothing else does. A class of several regions has no part of a row.
+        """
+        if self.chain:
+            return self.slots
+        at = [place for place, slot in enumerate(self.slots) if all(map(_modules, slot.cases))]
+        row = self.slots[at[0] : at[-1] + 1] if at else []
+        if len(row) != len(at) or len(row) < LONG or len(self.regions) > 1 or len(row[0].first.inputs) > 1:
+            return []
+        readers = Counter(id(value.slot) for slot in self.slots for value in slot.first.inputs)
+        readers.update(id(value.slot) for value in self.outputs[0])
+        pairs = itertools.pairwise(row)
+        alone = all(after.first.inputs == (Value(slot),) and readers[id(slot)] == 1 for slot, after in pairs)
+        return row if alone else []
 
 
 def template_of(region: Region, options: Mapping[int, str], orders: Mapping[int, Sequence[int]]) -> Template:
