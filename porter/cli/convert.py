@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.text import Text
 
 from porter.catalog.models import find_arch
 from porter.cli.command import Command
@@ -36,7 +34,7 @@ from porter.formats.facts import is_decompiled
 from porter.mapping.dialects import DIALECTS
 from porter.mapping.shapes import IMAGE_CHANNELS
 from porter.mapping.table import Table
-from porter.render.text import MOST, console, first_few, print_json, printable
+from porter.render.text import MOST, echo, first_few, print_json, printable
 
 KNOWN = ", ".join(sorted(DIALECTS))
 MOST_SENTENCES = 10
@@ -119,62 +117,60 @@ def convert_written(options: dict[str, Any], as_json: bool) -> int:
     if as_json:
         print_json(result.as_dict())
         return 0
-    out = console()
-    out.print(Text(f"{result.model}: {result.checkpoint.path} ({result.checkpoint.format})"), soft_wrap=True)
-    out.print(Text(f"  ported   {plural(result.tensors, 'tensor')} by {result.folder}/mapping.toml, {result.average}"))
+    echo(f"{result.model}: {result.checkpoint.path} ({result.checkpoint.format})")
+    echo(f"  ported   {plural(result.tensors, 'tensor')} by {result.folder}/mapping.toml, {result.average}")
     wrote = f"wrote {result.out}" if result.out else "nothing was written: add --out other.safetensors"
-    out.print(Text(wrote), soft_wrap=True)
+    echo(wrote)
     return 0
 
 
 def show_port(result: Any) -> None:
     """Print what was read, taken, skipped and written, and the verification if there was one."""
-    out = console()
-    out.print(Text(f"{result.model}: {result.checkpoint.path} ({result.checkpoint.format})"), soft_wrap=True)
+    echo(f"{result.model}: {result.checkpoint.path} ({result.checkpoint.format})")
     if result.training:
         remedy = f"its weights are ported as they are; to run the network, {result.training.remedy}"
-        out.print(Text(f"  training {result.training.sentence} ({remedy})", style="bold"), soft_wrap=True)
-    show_input(out, result)
-    show_tensors(out, result)
+        echo(f"  training {result.training.sentence} ({remedy})", bold=True)
+    show_input(result)
+    show_tensors(result)
     if result.verification is not None:
         from porter.render.verification_text import show_verification
 
         show_verification(result.verification)
     if result.out is not None:
-        out.print(Text(f"wrote {written(result.out)}"), soft_wrap=True)
+        echo(f"wrote {written(result.out)}")
     elif not result:
-        out.print("nothing was written, because parity failed", soft_wrap=True)
+        echo("nothing was written, because parity failed")
     else:
-        out.print("nothing was written: add --out FILE, such as --out model.safetensors", soft_wrap=True)
+        echo("nothing was written: add --out FILE, such as --out model.safetensors")
 
 
-def show_input(out: Console, result: Any) -> None:
+def show_input(result: Any) -> None:
     """Print what the checkpoint holds, and which of its variables were not ported."""
     found = result.translation
     counts = ", ".join(plural(count, role) for role, count in found.roles.items())
-    out.print(Text(f"  holds    {counts}"), soft_wrap=True)
+    echo(f"  holds    {counts}")
     if found.prefix:
-        out.print(Text(f"  prefix   {found.prefix} precedes the model's names"), soft_wrap=True)
+        echo(f"  prefix   {found.prefix} precedes the model's names")
     if found.prefixes:
         shares = ", ".join(f"{printable(prefix)} ({count})" for prefix, count in found.prefixes.items())
-        out.print(Text(f"  prefixes {shares} precede the model's names"), soft_wrap=True)
+        echo(f"  prefixes {shares} precede the model's names")
     for theirs, ours in found.renamed.items():
         where = f"the scope {printable(theirs)}" if theirs else "the top of the file"
-        out.print(Text(f"  renamed  {where} is read as {ours}"), soft_wrap=True)
+        echo(f"  renamed  {where} is read as {ours}")
     if found.ignored:
-        out.print(Text(f"  ignored  {first_few(summary(found.ignored, MOST))}"), soft_wrap=True)
+        echo(f"  ignored  {first_few(summary(found.ignored, MOST))}")
     if found.other_scopes:
         scopes = first_few([f"{scope} ({count})" for scope, count in found.other_scopes.items()])
         total = plural(sum(found.other_scopes.values()), "variable")
-        out.print(Text(f"  left out {total} outside of the network: {scopes}"), soft_wrap=True)
+        echo(f"  left out {total} outside of the network: {scopes}")
     for note in result.notes:
-        out.print(Text(f"  note     {printable(note)}"), soft_wrap=True)
+        echo(f"  note     {printable(note)}")
     for part, count in found.left_out.items():
         title = Table.of(find_arch(result.model)).parts[part]
-        out.print(Text(f"  skipped  the {title}, {count} variables: add --{part} to port it"), soft_wrap=True)
+        echo(f"  skipped  the {title}, {count} variables: add --{part} to port it")
 
 
-def show_tensors(out: Console, result: Any) -> None:
+def show_tensors(result: Any) -> None:
     """Print which weights were taken, how many tensors they became, and which look suspicious."""
     found = result.translation
     taken = "the moving averages" if found.average == "ema" else "the raw values"
@@ -182,16 +178,16 @@ def show_tensors(out: Console, result: Any) -> None:
         taken += f", and the averages of {found.averaged_only} variables without raw values"
     if found.ema_difference is not None:
         taken += f"; largest |raw - ema| {found.ema_difference:.3g}"
-    out.print(Text(f"  weights  {found.average}: {taken}"))
+    echo(f"  weights  {found.average}: {taken}")
     if found.head_note:
-        out.print(Text(f"  head     {found.head_note}"), soft_wrap=True)
+        echo(f"  head     {found.head_note}")
     size = f"{len(found.entries)} tensors, {found.parameters:,} values, {found.num_classes} classes"
     if found.in_channels != IMAGE_CHANNELS:
         size += f", {plural(found.in_channels, 'input channel')}"
     rounded = f", rounded to {result.save_dtype}" if result.save_dtype else ""
-    out.print(Text(f"  ported   {size}, {result.source} -> {result.target}{rounded}"))
+    echo(f"  ported   {size}, {result.source} -> {result.target}{rounded}")
     for sentence in shortened(found.suspicious.values()):
-        out.print(Text(f"  suspicious  {sentence}", style="bold"), soft_wrap=True)
+        echo(f"  suspicious  {sentence}", bold=True)
 
 
 def shortened(sentences: Collection[str]) -> list[str]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import click
-from rich.text import Text
 
 from porter.cli.command import Command
 from porter.cli.options import json_option
 from porter.cli.progress import track
-from porter.render.text import console, print_json
+from porter.render.text import echo, print_json
 
 
 @click.command(cls=Command)
@@ -25,4 +24,4 @@ def fetch(model: str, as_json: bool) -> None:
     if as_json:
         print_json(result.as_dict())
     else:
-        console().print(Text(f"{result.checkpoint}\n  from {result.source}, SHA-256 {result.sha256}"), soft_wrap=True)
+        echo(f"{result.checkpoint}\n  from {result.source}, SHA-256 {result.sha256}")

@@ -6,13 +6,12 @@ from functools import cache
 from typing import Any
 
 import click
-from rich.text import Text
 
 from porter.catalog.open_values import placeholders
 from porter.cli.command import Command
 from porter.cli.options import PATH, json_option
 from porter.cli.progress import track
-from porter.render.text import console, print_json
+from porter.render.text import echo, print_json
 
 
 class SeedCommand(Command):
@@ -46,4 +45,4 @@ def seed(as_json: bool, **options: Any) -> None:
         print_json(result.as_dict())
     else:
         wrote = f"wrote {result.out} ({result.tensors} tensors, {result.bytes:,} bytes)"
-        console().print(Text(wrote), soft_wrap=True)
+        echo(wrote)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import tomllib
 from collections.abc import Iterable
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from pathlib import Path
 
 from porter.errors import MissingPackageError
 from porter.files.package_data import checkout
@@ -44,18 +45,27 @@ def porter_version() -> str:
     if root:
         project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
         return str(project["version"])
-    try:
-        return version(DISTRIBUTION)
-    except PackageNotFoundError:
-        return "unknown"
+    return _version(DISTRIBUTION) or "unknown"
 
 
 def versions(packages: Iterable[str]) -> dict[str, str]:
     """Return the versions of those of ``packages`` that are installed; ``porter`` names this one."""
-    found = {}
-    for package in packages:
-        try:
-            found[package] = porter_version() if package == "porter" else version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+    found = {package: porter_version() if package == "porter" else _version(package) for package in packages}
+    return {package: version for package, version in found.items() if version}
+
+
+def _version(project: str) -> str | None:
+    """Return the version of an installed project, None where it is not installed.
+
+    A wheel's metadata lies in a folder that its version names (packaging.python.org, Recording installed projects). To
+    import importlib.metadata, which finds the projects of older installers too, takes 0.02 s of a port.
+    """
+    for site in sys.path:
+        for folder in Path(site).glob(f"{project}-*.dist-info"):
+            return folder.name.removeprefix(f"{project}-").removesuffix(".dist-info")
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(project)
+    except PackageNotFoundError:
+        return None

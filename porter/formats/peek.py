@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import tarfile
 import zlib
 from functools import cached_property
 from pathlib import Path
@@ -79,6 +78,8 @@ class Peek:
     @property
     def is_tar(self) -> bool:
         """Whether the file is a tar archive, gzipped or not; its first header has a checksum."""
+        import tarfile  # most files are known before this question
+
         try:
             tarfile.TarInfo.frombuf(self.unzipped[: tarfile.BLOCKSIZE], "utf-8", "surrogateescape")
         except tarfile.HeaderError:

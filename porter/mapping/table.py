@@ -96,16 +96,24 @@ class Table:
             )
         return self.records[dialect]
 
-    def pairs(self, source: str, target: str, parts: Collection[str] = ()) -> list[Pair]:
+    def pairs(self, source: str, target: str, parts: Collection[str] = ()) -> Sequence[Pair]:
         """Return the tensors that ``source`` and ``target`` both have, with those of the optional ``parts``."""
-        here, there = self.record(source), self.record(target)
-        found = []
+        key = source, target, frozenset(parts)
+        if key not in self._paired:
+            self._paired[key] = tuple(self._pairs(self.record(source), self.record(target), parts))
+        return self._paired[key]
+
+    def _pairs(self, source: Dialect, target: Dialect, parts: Collection[str]) -> Iterator[Pair]:
         for layer in self._layers(parts):
-            others = layer.tensors(there)
-            for role, tensor in layer.tensors(here).items():
+            others = layer.tensors(target)
+            for role, tensor in layer.tensors(source).items():
                 if role in others:
-                    found.append(pair(layer, tensor, others[role], source))
-        return found
+                    yield pair(layer, tensor, others[role], source.name)
+
+    @cached_property
+    def _paired(self) -> dict[tuple[str, str, frozenset[str]], tuple[Pair, ...]]:
+        """What ``pairs`` has returned: a port asks for the same seven times."""
+        return {}
 
     def lone(self, dialect: str, lacking: str, parts: Collection[str] = ()) -> list[Lone]:
         """Return the tensors that ``dialect`` has and ``lacking`` does not, in layers that both have."""

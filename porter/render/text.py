@@ -6,15 +6,16 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.cells import cell_len
-from rich.console import Console
-from rich.table import Table as Grid
-from rich.text import Text
 
 from porter.files.json import to_json
+
+if TYPE_CHECKING:  # rich takes 0.02 s, which a port does without
+    from rich.console import Console
+    from rich.table import Table as Grid
+    from rich.text import Text
 
 MOST = 5
 """How many names a list shows before it only counts the rest."""
@@ -23,32 +24,51 @@ _STEERING = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\
 """Characters that are legal in JSON but change what a terminal shows."""
 
 
-class Output(Console):
-    """Standard output. If its reader goes away, as ``head`` does, the command still finishes with its exit status."""
-
-    def on_broken_pipe(self) -> None:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _drop_output() -> None:
+    """Let a command finish with its own exit status where the reader of its output has gone away, as ``head`` does."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def console() -> Console:
     """Return standard output. In a pipe, it has no colours and a fixed width, so that tables keep theirs."""
+    from rich.console import Console
+
+    class Output(Console):
+        def on_broken_pipe(self) -> None:
+            _drop_output()
+
     out = Output(highlight=False, markup=False)
     return out if out.is_terminal else Output(highlight=False, markup=False, width=200, color_system=None)
 
 
+def echo(text: str, bold: bool = False) -> None:
+    """Print lines to standard output without wrapping them: printable ones, and ``bold`` on a terminal."""
+    _print("\n".join(map(printable, text.split("\n"))), bold)
+
+
+def _print(text: str, bold: bool = False) -> None:
+    try:
+        click.secho(text, bold=bold)
+    except BrokenPipeError:
+        _drop_output()
+
+
 def print_json(value: Any) -> None:
     """Print one object on one line."""
-    text = _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", to_json(value))
-    console().out(text, highlight=False)
+    _print(_STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", to_json(value)))
 
 
 def print_line(out: Console, text: str | Text) -> None:
     """Print a line without wrapping it."""
+    from rich.text import Text
+
     out.print(Text(text) if isinstance(text, str) else text, soft_wrap=True)
 
 
 def new_grid(*columns: str) -> Grid:
     """Return an empty table whose columns do not wrap."""
+    from rich.table import Table as Grid
+
     grid = Grid(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for column in columns:
         grid.add_column(column, no_wrap=True)
@@ -93,6 +113,8 @@ def bar(part: int | None, whole: int | None, width: int = 10) -> str:
 
 def fact(name: str, value: str) -> Text:
     """Return one line of an overview: a label and its value."""
+    from rich.text import Text
+
     return Text(f"  {name:<10} {value}")
 
 
@@ -104,6 +126,9 @@ def show_table(
     A row that is a string is a remark about the row above it. Lines are never cut: a terminal wraps them, and a
     pipe has no width.
     """
+    from rich.cells import cell_len
+    from rich.text import Text
+
     cells = [row for row in rows if not isinstance(row, str)]
     widths = [max(cell_len(text) for text in column) for column in zip(header, *cells, strict=True)]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,7 +97,7 @@ def port_written(
     return PortedWritten(folder, facts["model"], opened, average, len(pairs), written, inputs.digests)
 
 
-def _state(folder: Path, checkpoint: Checkpoint, pairs: list[Pair], average: str) -> tuple[dict[str, np.ndarray], str]:
+def _state(folder: Path, checkpoint: Checkpoint, pairs: Sequence[Pair], average: str) -> tuple[dict[str, np.ndarray], str]:
     """Return the module's state with the checkpoint's values, and whether they are averages."""
     missing = [pair.source for pair in pairs if not _holds(checkpoint, pair.source)]
     if missing:
