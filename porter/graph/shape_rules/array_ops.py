@@ -149,14 +149,22 @@ def split(s: Shapes, node: Node) -> None:
     data_at, axis_at = (1, 0) if node.op == "Split" else (0, 2)
     shape = list(s.known(node, data_at))
     axis = s.ints(node, axis_at)[0] % len(shape)
-    count = min(node.attr("num_split").i, MOST_OUTPUTS)
-    sizes: list[int | None] = [(shape[axis] or 0) // count] * count
-    if node.op == "SplitV":
-        stated, whole = s.ints(node, 1), shape[axis]
+    whole = shape[axis]
+    sizes: list[int | None]
+    if node.op == "Split":
+        count = min(node.attr("num_split").i, MOST_OUTPUTS)
+        sizes = [None if whole is None else whole // count] * count
+    else:
+        stated = s.ints(node, 1)[:MOST_OUTPUTS]
         rest = None if whole is None else whole - sum(size for size in stated if size >= 0)
         sizes = [size if size >= 0 else rest for size in stated]
     for index, part in enumerate(sizes):
-        s.set(node, [part if at == axis else whole for at, whole in enumerate(shape)], index)
+        s.set(node, [part if at == axis else size for at, size in enumerate(shape)], index)
+    value = s.value_or_none(node, data_at)
+    if value is not None and None not in sizes:
+        ends = np.cumsum(np.array(sizes, int))
+        for index, piece in enumerate(np.split(value, ends[:-1], axis)):
+            s.values[Ref(node.name, index)] = piece
 
 
 @RULES.of("OneHot")

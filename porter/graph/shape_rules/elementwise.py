@@ -32,7 +32,7 @@ _FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "Expm1 Sin Cos Tan Asin Acos Atan Sinh Cosh Asinh Acosh Atanh",
     "Exp Log Log1p Sqrt Rsqrt Square Neg Abs Sign Floor Ceil Round Rint Erf Erfc Reciprocal Inv LogicalNot",
     "Cast ZerosLike OnesLike ClipByValue Reverse ReverseV2 Roll Cumsum Cumprod MatrixBandPart IsFinite IsNan",
-    "AdjustContrastv2 RandomShuffle",
+    "AdjustContrastv2 RandomShuffle ComplexAbs Real Imag Angle Conj FFT FFT2D FFT3D IFFT IFFT2D IFFT3D",
     "FakeQuantWithMinMaxArgs FakeQuantWithMinMaxVars FakeQuantWithMinMaxVarsPerChannel QuantizeAndDequantize",
     "QuantizeAndDequantizeV2 QuantizeAndDequantizeV3 QuantizeAndDequantizeV4 Dequantize QuantizeV2",
 )

@@ -52,6 +52,16 @@ def number_range(s: Shapes, node: Node) -> None:
         s.set_value(node, np.arange(start, limit, delta))
 
 
+@RULES.of("RFFT RFFT2D RFFT3D IRFFT IRFFT2D IRFFT3D")
+def real_transform(s: Shapes, node: Node) -> None:
+    """A spectrum of real numbers has half of the last axis, and the number in the middle."""
+    shape, lengths = list(s.known(node)), s.ints(node, 1)
+    shape[-len(lengths) :] = lengths
+    if node.op.startswith("RFFT"):
+        shape[-1] = lengths[-1] // 2 + 1
+    s.set(node, shape)
+
+
 @RULES.of("SparseToDense")
 def sparse_to_dense(s: Shapes, node: Node) -> None:
     """Ports of ONNX graphs set the sizes of a Reshape with it."""
