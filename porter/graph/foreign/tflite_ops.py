@@ -16,7 +16,8 @@ from porter.graph.foreign.builder import Function, GraphBuilder, Type
 
 _SAME_INPUTS = {
     "ABS": "Abs", "ADD": "AddV2", "ADD_N": "AddN", "BATCH_TO_SPACE_ND": "BatchToSpaceND", "BROADCAST_TO": "BroadcastTo",
-    "CAST": "Cast", "CEIL": "Ceil", "COS": "Cos", "CUMSUM": "Cumsum", "DEQUANTIZE": "Dequantize", "DIV": "RealDiv",
+    "CAST": "Cast", "CEIL": "Ceil", "COMPLEX_ABS": "ComplexAbs", "COS": "Cos", "CUMSUM": "Cumsum",
+    "DEQUANTIZE": "Dequantize", "DIV": "RealDiv", "IMAG": "Imag", "REAL": "Real",
     "ELU": "Elu", "EQUAL": "Equal", "EXP": "Exp", "EXPAND_DIMS": "ExpandDims", "FILL": "Fill", "FLOOR": "Floor",
     "FLOOR_DIV": "FloorDiv", "FLOOR_MOD": "FloorMod", "GATHER_ND": "GatherNd", "GREATER": "Greater",
     "GREATER_EQUAL": "GreaterEqual", "LEAKY_RELU": "LeakyRelu", "LESS": "Less", "LESS_EQUAL": "LessEqual", "LOG": "Log",

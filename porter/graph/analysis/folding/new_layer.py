@@ -122,7 +122,8 @@ def _pad(data: DataPath, layer: Layer, node: Node) -> None:
     pads = data.input_value(node, 1)
     if pads is None or pads.size % 2 or not pads.size:
         return
-    sides = [f"{before}+{after}" for before, after in pads.reshape(-1, 2).tolist()]
+    numbers = ["?" if number is None else number for number in pads.reshape(-1).tolist()]
+    sides = [f"{before}+{after}" for before, after in zip(numbers[::2], numbers[1::2], strict=True)]
     readers = (data.graph.nodes[name] for name in data.consumers(node.name))
     channels = 1 if len(sides) == 4 and any(reader.channels_first for reader in readers) else len(sides) - 1
     others = {0: "batch", channels: "channels"} if len(sides) > 2 else {}
