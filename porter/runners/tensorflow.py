@@ -172,7 +172,8 @@ class TFRunner(Runner):
         outputs, flat = {}, {e.name for e in self.table.endpoints if e.logits or e.softmax}
         for name, found in values.items():
             turned = found.ndim == 4 and self.where[name] in self.channels_first
-            whole = (found.transpose(0, 2, 3, 1) if turned else found)[: len(images)]
+            whole = found.transpose(0, 2, 3, 1) if turned else found
+            whole = whole[: len(images)] if len(spare) else whole  # of an inner tensor, the first axis may be another
             outputs[name] = whole.reshape(len(images), -1) if name in flat else whole
         return outputs
 

@@ -141,6 +141,29 @@ def test_a_graph_model_of_tensorflow_js_brings_its_weights(tf: Any, tmp_path: Pa
     assert verify_decompiled(tmp_path / "net", checkpoint=model)
 
 
+def key_points(tf: Any, x: Any) -> Any:
+    """MoveNet's last steps: one image out of its batch, the values at 17 places, no further than the map is wide."""
+    (image,) = tf.unstack(x, num=1)
+    y = layer(tf, image[None], 17, "heat", 2)
+    flat = tf.reshape(y, [-1, 17])
+    width = tf.cast(tf.shape(y)[2], tf.float32)
+    with tf.name_scope("places"):
+        own = tf.gather_nd(tf.matmul(flat, flat, transpose_a=True), [[at, at] for at in range(17)])
+    rows = tf.cast(tf.argmax(flat, 0, output_type=tf.int32) // tf.shape(y)[2], tf.float32)
+    return tf.minimum(own, width), tf.stack([rows, own], 1) * [2.0, 0.5]
+
+
+def test_tensors_without_a_batch_are_compared_whole(tf: Any, tmp_path: Path) -> None:
+    graph = save(tf, tmp_path / "graph.pb", lambda x: key_points(tf, x), (1, 12, 10, 3))
+    result = decompile(graph, out=tmp_path / "net")
+    assert result, str(result.report)
+    source = (tmp_path / "net/model.py").read_text(encoding="utf-8")
+    wrong = source.replace("14, 15, 16],\n        ]", "14, 15, 15],\n        ]")
+    assert wrong != source
+    (tmp_path / "net/model.py").write_text(wrong, encoding="utf-8")
+    assert not verify_decompiled(tmp_path / "net", trust_code=True)
+
+
 @pytest.mark.parametrize("name", ["model.tflite", "model.json"])
 def test_a_file_without_a_graph_of_tensorflow_is_refused(tmp_path: Path, name: str) -> None:
     dense = {"class_name": "Dense", "config": {"name": "d", "units": 2, "batch_input_shape": [None, 3]}}

@@ -125,7 +125,7 @@ class Context:
             node = self.graph.nodes.get(ref.node)
             if node is None:
                 raise Untranslated(f"the graph has no node {ref.node}")
-            if not self.weight(ref):
+            if not self.weight(ref) and not self.scalar(Operands(self.tensor), ref):
                 self._lower(self, node)
             if ref not in self.tensors:
                 self._stored(ref)

@@ -81,9 +81,17 @@ def filled(expression: str, texts: Sequence[str], named: Mapping[str, str]) -> s
             kept[at] = f"({text})"
             bare = [*kept[:at], text, *kept[at + 1 :]]
             apart, together = (expression.format(*parts, **named) for parts in (kept, bare))
-            if ast.dump(ast.parse(apart)) == ast.dump(ast.parse(together)):
+            if _tree(apart) == _tree(together):
                 kept = bare
     return expression.format(*kept, **named)
+
+
+def _tree(text: str) -> str:
+    """Return what an expression computes, "" where it is none: `a // 5.sqrt()` lacks its parentheses."""
+    try:
+        return ast.dump(ast.parse(text))
+    except SyntaxError:
+        return ""
 
 
 @dataclass

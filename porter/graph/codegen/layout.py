@@ -11,6 +11,7 @@ from porter.graph.codegen.step import Literal
 
 WIDTH = 120
 INDENT = "    "
+_OPENING = {")": "(", "]": "["}
 
 
 def literal(value: Literal) -> str:
@@ -42,12 +43,14 @@ def assigned(depth: int, target: str, text: str, otherwise: tuple[str, str] | No
     whole = f"{text} if {otherwise[0]} else {otherwise[1]}" if otherwise else text
     if len(indent + begin + whole) <= WIDTH:
         return [indent + begin + whole]
-    if otherwise is None:
-        head, bracket, rest = whole.partition("(")
-        return call(depth, f"{begin}{head}{bracket}", _parts(rest[:-1]))
+    if otherwise is None and whole[-1] in _OPENING:
+        head, bracket, rest = whole.partition(_OPENING[whole[-1]])
+        return call(depth, f"{begin}{head}{bracket}", _parts(rest[:-1]), whole[-1])
     inner = f"{indent}{INDENT}{whole}"
     if len(inner) <= WIDTH:
         return [f"{indent}{begin}(", inner, f"{indent})"]
+    if otherwise is None:
+        return [indent + begin + whole]
     condition, other = otherwise
     lines = [f"{indent}{INDENT}{part}" for part in (text, f"if {condition}", f"else {other}")]
     return [f"{indent}{begin}(", *lines, f"{indent})"]

@@ -77,11 +77,11 @@ def function(c: Context, node: Node) -> None:
     if node.op == "SquaredDifference":
         c.expression(node, o, f"({texts[0]} - {texts[1]}).square()", first=first)
         return
-    numbers = [text for text in texts if not text.startswith("{")]
+    alone = [bool(c.scalar(Operands(c.tensor), ref)) for ref in node.inputs]  # numbers, and sizes of the image
     bound = "min" if node.op == "Maximum" else "max"
-    if numbers:
-        other = next(text for text in texts if text.startswith("{"))
-        c.expression(node, o, f"{other}.clamp({bound}={numbers[0]})", first=first, what="clamp")
+    if any(alone) and not all(alone):
+        other, number = texts[alone.index(False)], texts[alone.index(True)]
+        c.expression(node, o, f"{other}.clamp({bound}={number})", first=first, what="clamp")
     else:
         c.expression(node, o, f"torch.{node.op.lower()}({texts[0]}, {texts[1]})", first=first)
 

@@ -50,6 +50,9 @@ def unpack(c: Context, node: Node) -> None:
     axis = node.integer("axis") % tensor.rank
     left = tensor.without([at for at in range(tensor.rank) if at != axis])
     text, place = (o.last(tensor), axis) if left is None else (o(tensor), tensor.axis(axis))
+    if node.integer("num") == 1:
+        c.expression(node, o, f"{text}.squeeze({place})", first=bool(left), what="squeeze")
+        return
     step = Step(node.name, [node.name], o.names, expression=f"{text}.unbind({place})", what="unbind")
     c.add(step, *(Ref(node.name, slot) for slot in range(node.integer("num"))), first=bool(left))
 
