@@ -8,6 +8,11 @@ MERGES = frozenset({"Merge", "RefMerge"})
 _NEXT = frozenset({"NextIteration", "RefNextIteration"})
 _PASSING = _NEXT | {"Switch", "RefSwitch", "Identity"}
 _FARTHEST = 20
+ARRAYS = frozenset({"TensorArrayV3"})
+LISTS = frozenset({"TensorListReserve", "TensorListFromTensor"})
+"""The ops that make a tensor array of TensorFlow 1, and a tensor list of TensorFlow 2."""
+_ENTERING = frozenset("Enter RefEnter Switch RefSwitch Identity Merge RefMerge Exit RefExit TensorListSetItem".split())
+"""What stands between a tensor array or list and the ops that use it inside and behind a loop."""
 
 
 def is_next(graph: Graph, ref: Ref) -> bool:
@@ -23,6 +28,16 @@ def behind(graph: Graph, ref: Ref) -> Node | None:
             break
         node = graph.nodes.get(node.inputs[0].node)
     return node
+
+
+def array_of(graph: Graph, node: Node, makers: frozenset[str]) -> Node | None:
+    """Return the op of ``makers`` that made the tensor array or list which ``node`` uses, or None."""
+    at = graph.nodes.get(node.inputs[0].node) if node.inputs else None
+    for _ in range(_FARTHEST):
+        if at is None or at.op not in _ENTERING or not at.inputs:
+            break
+        at = graph.nodes.get(at.inputs[0].node)
+    return at if at is not None and at.op in makers else None
 
 
 def entered(graph: Graph, ref: Ref) -> Ref:

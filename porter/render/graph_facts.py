@@ -12,7 +12,9 @@ from porter.graph.analysis.analysis import Analysis, producer_text
 from porter.graph.analysis.branches import branches
 from porter.graph.analysis.costs import CONTROL_FLOW, is_known
 from porter.graph.analysis.first_steps import first_steps
-from porter.graph.analysis.layers import LOOPS
+from porter.graph.analysis.fitting import size_tells
+from porter.graph.analysis.found import counted_by_data, what_it_finds
+from porter.graph.analysis.layers import LOOPS, Layer
 from porter.graph.shapes import shape_text
 from porter.render.text import MOST, amount, first_few, printable, shorten
 from porter.verbs.inspect import GraphInspection
@@ -20,6 +22,8 @@ from porter.verbs.inspection import Recognised
 
 Fact = tuple[str, str]
 _MOST_OPS = 9
+_TRIAL = 1024
+"""A height and width that most networks take, in pixels: whole after ten halvings, and larger than any pool."""
 _NO_WORK = ("Const", "Identity", "ReadVariableOp", "VarHandleOp", "VariableV2", "NoOp", "Placeholder")
 
 
@@ -131,17 +135,41 @@ def _work(analysis: Analysis, size: int | None) -> Iterator[Fact]:
         ops = f"{plural(len(strange), 'op')} such as {shorten(strange[0].name)} ({strange[0].kind})"
         yield "work", f"{some}: porter does not know what {ops} computes from its weights"
     elif unknown:
-        layers = f"{plural(len(unknown), 'layer')} such as {shorten(unknown[0].name)}"
-        yield "work", f"{some}: the shapes of {layers} are unknown{_size_advice(analysis, size)}"
+        yield "work", f"{some}: {_unknown_shapes(analysis, unknown, size)}"
     else:
         sized = f" and images of {analysis.size}x{analysis.size}" if analysis.shapes.assumed else ""
         batch = "a batch of one" if analysis.batch == 1 else f"the graph's fixed batch of {analysis.batch}"
         yield "work", f"{amount(known)} multiply-adds, for {batch}{sized}"
 
 
-def _size_advice(analysis: Analysis, size: int | None) -> str:
-    """Return the command that gives open images the ``size`` of the network that porter knows, or any other."""
-    if analysis.size is None and analysis.takes_size:
+def _unknown_shapes(analysis: Analysis, layers: list[Layer], size: int | None) -> str:
+    """Say which shapes are unknown, and why: the images' size is open, or the data decides how much an op finds."""
+    counted, finder = counted_by_data(analysis, layers)
+    others = [layer for layer in layers if layer not in counted]
+    parts = []
+    if others:
+        parts.append(f"{_shapes(others)} unknown{_size_advice(analysis, others, size)}")
+    if finder is not None:
+        found = f"{what_it_finds(finder)} {shorten(finder.name)} ({finder.op}) finds"
+        parts.append(f"the data decides how many {found}, which are the batch of {_layers(counted)}")
+    return "; ".join(parts)
+
+
+def _shapes(layers: list[Layer]) -> str:
+    return f"the shape{'' if len(layers) == 1 else 's'} of {_layers(layers)} {'is' if len(layers) == 1 else 'are'}"
+
+
+def _layers(layers: list[Layer]) -> str:
+    first = shorten(layers[0].name)
+    return first if len(layers) == 1 else f"{plural(len(layers), 'layer')} such as {first}"
+
+
+def _size_advice(analysis: Analysis, layers: list[Layer], size: int | None) -> str:
+    """Return the command that gives open images the ``size`` of the network that porter knows, or any other.
+
+    It is '' where a size would not make the work of ``layers`` known.
+    """
+    if analysis.size is None and analysis.takes_size and size_tells(analysis, layers, size or _TRIAL):
         command = f"port inspect {shlex.quote(str(analysis.source.path))} --size {size or 'N'}"
         return as_called(f"; `{command}` sets the images' height and width{'' if size else ' to N pixels'}")
     return ""

@@ -344,6 +344,18 @@ def test_a_weight_that_the_file_lacks_is_reported() -> None:
     )
 
 
+def test_a_config_of_keras_1() -> None:
+    """AnomalyDetectionCVPR2018#90 and keras#4555: settings of Keras 1, which newer ones do not understand."""
+    x = layer("InputLayer", "x", batch_input_shape=[None, 3, 8, 8])
+    slid = {"nb_filter": 4, "nb_row": 3, "nb_col": 1, "dim_ordering": "th", "border_mode": "same", "W_constraint": None}
+    conv = layer("Convolution2D", "c", ["x", 0, 0], subsample=[2, 2], bias=False, activation="relu", **slid)
+    flat = layer("Flatten", "f", ["c", 0, 0])
+    analysis = network(config(x, conv, flat, layer("Dense", "d", ["f", 0, 0], output_dim=2, bias=True, init="normal")))
+    assert facts(analysis) == (36 + 130, 4 * 4 * 36 + 128, [(1, 2)])
+    assert analysis.shapes.of("f") == (1, 64)
+    assert analysis.source.notes == ()
+
+
 def test_keras_3_histories_and_flat_outputs() -> None:
     tensor = {"class_name": "__keras_tensor__", "config": {"shape": [None, 8, 8, 3], "keras_history": ["x", 0, 0]}}
     conv = layer("Conv2D", "c", filters=2, kernel_size=[1, 1], use_bias=False, activation="silu")

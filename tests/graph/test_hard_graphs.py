@@ -18,7 +18,9 @@ from helpers.graphs import Maker, analysed
 from inspect_graphs import chain
 from porter import graph
 from porter.cli.main import main
+from porter.graph.analysis.first_steps import first_steps
 from porter.graph.shape_inference import RULES
+from porter.render.graph_facts import graph_facts
 from porter.verbs.inspect import GraphInspection, inspect, inspect_graph
 
 
@@ -60,6 +62,49 @@ def test_the_cycle_of_a_while_loop_is_read(tf: Any) -> None:
     assert analysis.shapes.of("out") == (1, 4)
     assert analysis.multiply_adds == 3 * 16  # the condition says how often the body runs: i < 3
     assert inspect_graph(analysis).as_dict()["inputs"][0]["name"] == "x"
+
+
+@pytest.mark.parametrize("newer", [False, True])
+def test_a_loop_over_a_batchs_images(tf: Any, newer: bool) -> None:
+    """The exporter of TensorFlow's detectors resizes images one by one; the height is no batch."""
+    v1 = tf.compat.v1
+    with tf.Graph().as_default() as graph:
+        (v1.enable_control_flow_v2 if newer else v1.disable_control_flow_v2)()
+        images = v1.placeholder(tf.uint8, (None, None, None, 3), name="image_tensor")
+        size = lambda image: tf.shape(image)[:2] * 2  # noqa: E731
+        one = lambda image: tf.squeeze(tf.image.resize(image[None], size(image)), 0)  # noqa: E731
+        resized = tf.map_fn(one, tf.cast(images, tf.float32), fn_output_signature=tf.float32)
+        matrix = v1.get_variable("weights", (3, 3, 3, 8), use_resource=False)
+        tf.nn.conv2d(resized * (2 / 255) - 1, matrix, 1, "SAME", name="conv")
+        v1.enable_control_flow_v2()
+        proto = GraphDef.FromString(graph.as_graph_def().SerializeToString())
+    analysis = analysed(proto)
+    assert analysis.shapes.of("conv") == (1, None, None, 8)
+    steps = first_steps(analysis)
+    assert steps is not None
+    assert steps.sentence == (
+        "in [0, 255], which the graph takes to [-1, 1]: it resizes images, multiplies by 0.00784314, subtracts 1"
+    )
+
+
+def test_a_detectors_data_decides_how_many_boxes_it_looks_at() -> None:
+    """--size tells the work of the first stage alone, so that the line says what the second waits for."""
+    make = Maker()
+    x = make.placeholder("x", -1, -1, -1, 3)
+    features = make("Conv2D", "first", x, make.weights("a", 3, 3, 3, 8), strides=[1, 2, 2, 1], padding="SAME")
+    boxes, scores = make.placeholder("boxes", 100, 4), make.placeholder("scores", 100)
+    kept = make("NonMaxSuppressionV3", "nms", boxes, scores, make.ints("most", 20, rank=0))
+    found = make("GatherV2", "kept", boxes, kept, make.ints("axis", 0, rank=0))
+    crops = make("CropAndResize", "crops", features, found, make.ints("of", 0), make.ints("crop", 7, 7))
+    make("Conv2D", "second", crops, make.weights("b", 3, 3, 8, 8), strides=[1, 1, 1, 1], padding="SAME")
+    said = "the data decides how many boxes nms (NonMaxSuppressionV3) finds, which are the batch of second"
+    analysis = analysed(make.graph)
+    assert analysis.shapes.of("second") == (None, 7, 7, 8)
+    first = "multiply-adds unknown: the shape of first is unknown; `port inspect "
+    work = dict(graph_facts(analysis))["work"]
+    assert work.startswith(first)
+    assert work.endswith(said)
+    assert dict(graph_facts(analysed(make.graph, 64)))["work"] == f"221,184 multiply-adds at least: {said}"
 
 
 def test_a_cycle_a_missing_input_and_a_repeated_name_are_reported() -> None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from porter.graph.analysis.analysis import Analysis
 from porter.graph.graph import Node
+from porter.graph.loop_values import ARRAYS, LISTS, array_of
 
 Range = tuple[float, float]
 _PIXELS, _UNIT = (0.0, 255.0), (0.0, 1.0)
@@ -33,6 +34,9 @@ _NAMED = {
     "CropAndResize": "crops and resizes images", "Transpose": "transposes them", "ReverseV2": "reverses an axis",
     "Slice": "crops them", "StridedSlice": "slices them",
 }  # fmt: skip
+_INTO = frozenset({"TensorArrayScatterV3", "TensorArrayWriteV3", "TensorListFromTensor", "TensorListSetItem"})
+_OUT_OF = frozenset({"TensorArrayReadV3", "TensorArrayGatherV3", "TensorListGetItem", "TensorListStack"})
+"""How the images of a batch enter and leave a loop over them."""
 _SHAPING = frozenset({"Shape", "ShapeN", "Size", "Rank"})
 _UINT8, _STRING = "uint8", "string"
 _INTEGERS = ("uint8", "int8", "int16")
@@ -107,11 +111,24 @@ class _Walk:
         return FirstSteps(self.name, tuple(self.steps), expects, gives)
 
     def _next(self, name: str) -> Node | None:
-        """Return the only node that reads ``name`` as data."""
+        """Return the only node that reads ``name`` as data, also out of an array that it puts them into."""
         nodes = self.graph.nodes
+        if nodes[name].op in _INTO:
+            return self._out_of(nodes[name])
         readers = [other for other in self.graph.consumers[name] if other in self.path]
         readers = [other for other in readers if nodes[other].op not in _SHAPING]
         return nodes[readers[0]] if len(readers) == 1 else None
+
+    def _out_of(self, into: Node) -> Node | None:
+        """Return the only node that reads the tensor array or list of ``into``."""
+        array = self._array(into)
+        nodes = (self.graph.nodes[name] for name in self.path)
+        found = [node for node in nodes if node.op in _OUT_OF and self._array(node) == array]
+        return found[0] if array and len(found) == 1 else None
+
+    def _array(self, node: Node) -> str:
+        made = node if node.op in LISTS else array_of(self.graph, node, ARRAYS | LISTS)
+        return made.name if made else ""
 
     def _take(self, node: Node, before: str) -> bool:
         """Take note of a step behind ``before``; tell whether it is one, and not the network's first layer."""
@@ -128,12 +145,20 @@ class _Walk:
             self.scale, self.shift = change(*was, operand, turned)
             if not (np.array_equal(self.scale, was[0]) and np.array_equal(self.shift, was[1])):
                 self.steps.append(f"{said} {_numbers(operand)}")
-        elif node.op in _NAMED:
+        elif node.op in _NAMED and not self._adds_axes(node):
             if _NAMED[node.op] not in self.steps:
                 self.steps.append(_NAMED[node.op])
         else:
-            return node.op in _SILENT
+            return node.op in _SILENT | _INTO | _OUT_OF | _NAMED.keys()
         return True
+
+    def _adds_axes(self, node: Node) -> bool:
+        """Tell whether a slice takes everything, and only adds axes."""
+        begin = self.analysis.shapes.values.get(node.inputs[1]) if node.op == "StridedSlice" else None
+        if begin is None:
+            return False
+        masks = [node.integer(f"{name}_mask") for name in ("new_axis", "ellipsis", "begin", "end")]
+        return (masks[0] | masks[1] | (masks[2] & masks[3])) + 1 == 1 << begin.size
 
     def _operand(self, node: Node, before: str) -> np.ndarray | None:
         others = [ref for ref in node.inputs if ref.node != before]

@@ -1,8 +1,12 @@
-"""fits_size: whether a graph that leaves the size of its images open is made for one size, by its last pool."""
+"""fits_size and size_tells: what a size of the images would tell of a graph that leaves it open."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from porter.graph.analysis.analysis import Analysis
+from porter.graph.analysis.costs import COUNTED, multiply_adds
+from porter.graph.analysis.layers import Layer
 from porter.graph.graph import Node
 from porter.graph.shape_inference import infer_shapes
 from porter.graph.shapes import Shapes
@@ -20,6 +24,13 @@ def fits_size(analysis: Analysis, size: int) -> bool:
     nodes = [analysis.graph.nodes[name] for name in analysis.graph.nodes if name in analysis.paths.path]
     fits = all(_multiplies(node, shapes) for node in nodes if node.op in _PRODUCTS)
     return fits and any(_covers(node, shapes) for node in nodes)
+
+
+def size_tells(analysis: Analysis, layers: Iterable[Layer], size: int) -> bool:
+    """Tell whether images of ``size`` make the work of one of ``layers`` known."""
+    shapes, nodes = infer_shapes(analysis.graph, size), analysis.graph.nodes
+    counted = (nodes[name] for layer in layers for name in layer.nodes if name in nodes and nodes[name].op in COUNTED)
+    return any(multiply_adds(node, shapes) is not None for node in counted)
 
 
 def _covers(node: Node, shapes: Shapes) -> bool:

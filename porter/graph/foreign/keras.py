@@ -16,6 +16,7 @@ from porter.errors import FormatError, PorterError, first_of
 from porter.formats.checkpoint import Checkpoint
 from porter.formats.open import open_checkpoint
 from porter.formats.tensorflow.graph_source import Signature, Source
+from porter.graph.foreign.keras_1 import modern
 from porter.graph.foreign.keras_call import Call, ShapedBuilder, dtype_of
 from porter.graph.foreign.keras_doubts import doubts
 from porter.graph.foreign.keras_layers import LAYERS, write_layer
@@ -217,6 +218,7 @@ def _layer(config: Any) -> _Layer:
     settings = config["config"]
     inner = settings if isinstance(settings, Mapping) else {}
     name = str(config.get("name") or inner.get("name") or kind.lower())
+    kind, inner = modern(kind, inner)
     calls = [_inbound(node) for node in config.get("inbound_nodes") or ()]
     return _Layer(name.replace(":", "_"), kind, inner, config, calls)
 

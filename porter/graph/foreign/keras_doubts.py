@@ -10,8 +10,7 @@ from porter.errors import first_of
 from porter.graph.foreign.keras_activations import NAMES, activation_in
 
 _CHOICES = {
-    "padding": {"valid", "same", "causal"},
-    "border_mode": {"valid", "same", "full"},
+    "padding": {"valid", "same", "causal", "full"},
     "data_format": {"channels_first", "channels_last", "default"},
     "interpolation": {
         "nearest", "bilinear", "bicubic", "area", "lanczos3", "lanczos5", "gaussian", "mitchellcubic",

@@ -24,7 +24,7 @@ def write_layer(call: Call) -> str:
 
 # ---- products and norms
 def _dense(call: Call) -> str:
-    units, shape = int(call.settings.get("units") or call.settings["output_dim"]), call.shape
+    units, shape = int(call.settings["units"]), call.shape
     weight = call.weight("kernel", (shape[-1] if shape else None, units))
     op = "MatMul" if shape is None or len(shape) == 2 else "BatchMatMulV2"  # which takes any leading axes
     return finished(call, call.add(op, [call.inputs[0], weight], last=plain(call)), units)
@@ -228,7 +228,7 @@ _SAME = (
 """Layers whose output has the shape of their input."""
 
 LAYERS: dict[str, Callable[[Call], str]] = {
-    **dict.fromkeys(("Conv1D", "Conv2D", "Conv3D", "Convolution2D"), conv),
+    **dict.fromkeys(("Conv1D", "Conv2D", "Conv3D"), conv),
     **dict.fromkeys(("DepthwiseConv1D", "DepthwiseConv2D"), depthwise),
     **dict.fromkeys(("SeparableConv1D", "SeparableConv2D"), separable),
     "Conv2DTranspose": transposed, "Dense": _dense, "Embedding": _embedding, "BatchNormalization": _batch_norm,

@@ -117,7 +117,7 @@ def _padded(call: Call) -> str:
 
 
 def _window(call: Call, rank: int) -> dict[str, Any]:
-    padding = str(call.settings.get("padding") or call.settings.get("border_mode") or "valid").upper()
+    padding = str(call.settings.get("padding") or "valid").upper()
     return {
         "strides": _over(call, "strides", rank),
         "padding": "VALID" if padding == "CAUSAL" else padding,

@@ -1,19 +1,16 @@
 """Shape rules of tensor arrays and tensor lists, which hold one tensor per step of a loop.
 
-TensorFlow 1 writes arrays, TensorFlow 2 lists.
+TensorFlow 1 writes arrays, TensorFlow 2 lists. A tensor's open first axis is the batch, of which there is one. Where
+the steps are the images of a batch, an array holds a single tensor, whose first axis is another.
 """
 
 from __future__ import annotations
 
 from porter.graph.graph import Node
+from porter.graph.loop_values import ARRAYS, LISTS, array_of
 from porter.graph.shapes import Rules, Shape, Shapes, batch_of_one, proto_shape
 
 RULES = Rules()
-_ENTERING = frozenset("Enter RefEnter Switch RefSwitch Identity Merge RefMerge Exit RefExit TensorListSetItem".split())
-"""What stands between a tensor array or list and the ops that use it inside and behind a loop."""
-_ARRAYS = frozenset({"TensorArrayV3"})
-_LISTS = frozenset({"TensorListReserve", "TensorListFromTensor"})
-_FARTHEST = 20
 
 
 @RULES.of("TensorArrayV3")
@@ -70,19 +67,14 @@ def stacked(s: Shapes, node: Node) -> None:
     s.set(node, None if one is None else (_length(s, node), *one))
 
 
-def _array(s: Shapes, node: Node, makers: frozenset[str] = _ARRAYS) -> Node | None:
+def _array(s: Shapes, node: Node, makers: frozenset[str] = ARRAYS) -> Node | None:
     """Return the op that made the tensor array or list of ``node``, or None."""
-    at = s.graph.nodes.get(node.inputs[0].node)
-    for _ in range(_FARTHEST):
-        if at is None or at.op not in _ENTERING:
-            break
-        at = s.graph.nodes.get(at.inputs[0].node)
-    return at if at is not None and at.op in makers else None
+    return array_of(s.graph, node, makers)
 
 
 def _length(s: Shapes, node: Node) -> int | None:
     """Return how many tensors a list holds."""
-    made = _array(s, node, _LISTS)
+    made = _array(s, node, LISTS)
     if made is None:
         return None
     if made.op == "TensorListFromTensor":
@@ -93,13 +85,14 @@ def _length(s: Shapes, node: Node) -> int | None:
 
 def _item(s: Shapes, node: Node, stated_at: int) -> Shape:
     """Return the shape of a list's tensors: what it was made of, or what the node or the list's maker states."""
-    made = _array(s, node, _LISTS)
+    made = _array(s, node, LISTS)
     if made is not None and made.op == "TensorListFromTensor" and s[made.inputs[0]]:
         return s.known(made)[1:]
     given = [s.value_or_none(node, stated_at), s.value_or_none(made, 0) if made is not None else None]
     for value in given:
         if value is not None and value.ndim == 1:  # a scalar stands for any shape
-            return batch_of_one(tuple(None if side is None or side < 0 else int(side) for side in value.tolist()))
+            shape = tuple(None if side is None or side < 0 else int(side) for side in value.tolist())
+            return shape if _length(s, node) == 1 else batch_of_one(shape)
     return None
 
 
@@ -113,4 +106,6 @@ def _element(s: Shapes, node: Node) -> Shape:
             return filled[1:] if writer.op.startswith("TensorArrayScatter") else filled
     stated = [owner.attr("element_shape") for owner in (node, array) if owner is not None]
     known = [proto_shape(value.shape) for value in stated if value is not None]
-    return next((batch_of_one(shape) for shape in known if shape is not None), None)
+    shape = next((shape for shape in known if shape is not None), None)
+    steps = s.value_or_none(array, 0) if array is not None else None
+    return shape if steps is not None and steps.size == 1 and steps.item() == 1 else batch_of_one(shape)

@@ -86,6 +86,14 @@ def resize(s: Shapes, node: Node) -> None:
     s.set(node, (shape[0], height, width, shape[3]))
 
 
+@RULES.of("CropAndResize")
+def crops(s: Shapes, node: Node) -> None:
+    """One crop for each box."""
+    boxes, sizes = s[node.inputs[1]], s.value_or_none(node, 3)
+    height, width = sizes.tolist() if sizes is not None else (None, None)
+    s.set(node, (boxes[0] if boxes else None, height, width, s.known(node)[3]))
+
+
 @RULES.of("SpaceToBatchND")
 def space_to_batch(s: Shapes, node: Node) -> None:
     # Older TensorFlow computes an atrous convolution this way: the batch grows as the map shrinks.
