@@ -91,7 +91,9 @@ def port_written(
     return PortedWritten(folder, facts["model"], opened, average, len(pairs), written, inputs.digests)
 
 
-def _state(folder: Path, checkpoint: Checkpoint, pairs: Sequence[Pair], average: str) -> tuple[dict[str, np.ndarray], str]:
+def _state(
+    folder: Path, checkpoint: Checkpoint, pairs: Sequence[Pair], average: str
+) -> tuple[dict[str, np.ndarray], str]:
     """Return the module's state with the checkpoint's values, and whether they are averages."""
     missing = [pair.source for pair in pairs if not _holds(checkpoint, pair.source)]
     if missing:
