@@ -9,7 +9,7 @@ from pathlib import Path
 from porter.errors import PorterError
 from porter.export.checkpoint import checkpoint_files, write_checkpoint
 from porter.export.frozen import write_frozen
-from porter.export.keras import write_model, write_weights
+from porter.export.keras import write_legacy, write_model, write_weights
 from porter.export.output import Output
 from porter.export.pth import write_pth
 from porter.export.safetensors import add_metadata, write_safetensors
@@ -46,7 +46,7 @@ FORMATS: dict[str, dict[str, Format]] = {
     "keras": {
         ".keras": Format(write_model, builds=True),
         ".weights.h5": Format(write_weights, builds=True),
-        ".h5": Format(write_model, builds=True),
+        ".h5": Format(write_legacy, builds=True),
         ".safetensors": SAFETENSORS,
     },
     "tensornets": {".npz": Format(write_npz)},

@@ -22,6 +22,18 @@ def build(
     return import_module(f"porter.nets.build_{framework}").build(arch, tensors, num_classes, **options)
 
 
+def build_unfilled(arch: Arch, framework: str, tensors: Checkpoint, **options: Any) -> tuple[Any, dict[str, Any]]:
+    """Return the network of ``arch`` for ``tensors`` with variables that have no values, to be saved alone.
+
+    With it come the variables by the names of their tensors, in the network's order. Raises PorterError as `build`.
+    """
+    require_framework(arch, framework)
+    found: tuple[Any, dict[str, Any]] = import_module(f"porter.nets.build_{framework}").build_unfilled(
+        arch, tensors, **options
+    )
+    return found
+
+
 def require_framework(arch: Arch, framework: str) -> None:
     """Raise PorterError where ``arch`` has no network in ``framework``, or where that is not installed."""
     if framework not in arch.builders:

@@ -29,6 +29,33 @@ def build(
 
     Raises MappingError where a tensor is missing, left over or of another shape.
     """
+    model = _network(arch, tensors, num_classes, dtype, input_size, in_channels, **options)
+    if tensors is not None:
+        fill(model, Table.of(arch), tensors)
+    return model
+
+
+def build_unfilled(arch: Arch, tensors: Checkpoint, **options: Any) -> tuple[keras.Model, dict[str, keras.Variable]]:
+    """Return the network for ``tensors``, and the variables of its layers by the tensors' names, in their order.
+
+    No variable has a value, or ever takes memory. Raises MappingError as `build`.
+    """
+    with keras.StatelessScope(initialize_variables=False):
+        model = _network(arch, tensors, None, **options)
+    stored = fitting(Table.of(arch), "keras", tensors, _shapes(model))
+    weights = [variable for layer in model.layers for variable in layer.weights]
+    return model, {stored[variable.path]: variable for variable in weights}
+
+
+def _network(
+    arch: Arch,
+    tensors: Checkpoint | None,
+    num_classes: int | None,
+    dtype: str | None = None,
+    input_size: int | None = None,
+    in_channels: int | None = None,
+    **options: Any,
+) -> keras.Model:
     table = Table.of(arch)
     model: keras.Model = arch.builder("keras")(
         num_classes=head_classes(arch, table, "keras", tensors, num_classes),
@@ -36,9 +63,11 @@ def build(
         input_size=input_size or arch.input_size,
         **{**arch.options, **options, **image_options(table, "keras", tensors, in_channels)},
     )
-    if tensors is not None:
-        fill(model, table, tensors)
     return model
+
+
+def _shapes(model: keras.Model) -> dict[str, tuple[int, ...]]:
+    return {variable.path: tuple(variable.shape) for variable in model.variables}
 
 
 def fill(model: keras.Model, table: Table, tensors: Checkpoint, dialect: str = "keras") -> None:
@@ -47,6 +76,5 @@ def fill(model: keras.Model, table: Table, tensors: Checkpoint, dialect: str = "
     Raises MappingError, and assigns nothing, where a tensor is missing, left over or of another shape.
     """
     variables = {variable.path: variable for variable in model.variables}
-    shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
-    for name, stored in fitting(table, dialect, tensors, shapes).items():
+    for name, stored in fitting(table, dialect, tensors, _shapes(model)).items():
         variables[name].assign(tensors[stored])
