@@ -23,8 +23,8 @@ from porter.runners.tensorflow_settings import before_tensorflow
 from porter.verbs.cut_graph import cut_graph
 from porter.verbs.graph_values import GraphValues, graph_values
 from porter.verbs.inspect import open_graph
+from porter.verbs.inspect_graph import known_network
 from porter.verbs.inspection import Recognised
-from porter.verbs.recognised import recognised
 
 if TYPE_CHECKING:
     from porter.graph.analysis.analysis import Analysis
@@ -122,7 +122,7 @@ def decompile(
         require_package("tensorflow", "tf")
         before_tensorflow()
     analysis = cut_graph(_plain(open_graph(path, size, tag=tag)), inputs, outputs)
-    known = recognised({name: each.shape for name, each in analysis.variables.items()}, path, size, analysis)
+    known = known_network(analysis)
     keeps = dropout == DROPOUT[0]
     program, network = written_network(analysis, _stem(analysis), keeps)
     notes = tuple(_notes(program))
