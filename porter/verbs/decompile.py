@@ -23,8 +23,8 @@ from porter.runners.tensorflow_settings import before_tensorflow
 from porter.verbs.cut_graph import cut_graph
 from porter.verbs.graph_values import GraphValues, graph_values
 from porter.verbs.inspect import open_graph
+from porter.verbs.inspect_graph import known_network
 from porter.verbs.inspection import Recognised
-from porter.verbs.recognised import recognised
 from porter.verbs.verify_loaded import SavedModel, saved_model_folder
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def decompile(
             "source: give the frozen graph or SavedModel that it was made from"
         )
     analysis = cut_graph(_plain(whole), inputs, outputs)
-    known = recognised({name: each.shape for name, each in analysis.variables.items()}, path, size, analysis)
+    known = known_network(analysis)
     keeps = dropout == DROPOUT[0]
     program, network = written_network(analysis, _stem(analysis), keeps)
     notes = tuple(_notes(program))

@@ -11,7 +11,7 @@ from porter.errors import FormatError, PorterError
 from porter.formats.checkpoint import Checkpoint
 from porter.graph.shapes import Shape, shape_text
 from porter.verbs.inspect_checkpoint import natural, scope_depth
-from porter.verbs.inspection import GraphInspection, Inspection, LogsInspection, Scope
+from porter.verbs.inspection import GraphInspection, Inspection, LogsInspection, Recognised, Scope
 from porter.verbs.recognised import of_checkpoint, recognised, remedy_for
 
 if TYPE_CHECKING:
@@ -25,11 +25,16 @@ def inspect_graph(analysis: Analysis, depth: int | None = None) -> GraphInspecti
     shapes = {name: variable.shape for name, variable in analysis.variables.items()}
     rows = analysis.scopes(depth or scope_depth(shapes))
     scopes = [Scope(name, *row) for name, row in sorted(rows.items(), key=lambda item: natural(item[0]))]
-    stored = {analysis.stored_name(name): shape for name, shape in shapes.items()}
-    known = recognised(stored, analysis.source.path, _input_size(analysis), analysis)
+    known = known_network(analysis)
     training = find_training(analysis)
     remedy = remedy_for(training, known, analysis) if training else ""
     return GraphInspection(analysis.source.path, analysis, tuple(scopes), known, training, remedy)
+
+
+def known_network(analysis: Analysis) -> Recognised | None:
+    """Return the network that a graph is, for images of the graph's own size, or None if porter knows none."""
+    stored = {analysis.stored_name(name): variable.shape for name, variable in analysis.variables.items()}
+    return recognised(stored, analysis.source.path, _input_size(analysis), analysis)
 
 
 def with_network(result: Inspection, checkpoint: Checkpoint, size: int | None) -> Inspection:

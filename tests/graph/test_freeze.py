@@ -9,6 +9,7 @@ import pytest
 from tensorboard.compat.proto.graph_pb2 import GraphDef
 
 from porter.graph.rewrite.freeze import freeze
+from porter.graph.rewrite.joined import joined
 
 WEIGHTS = np.float32([[1, 2], [3, 4]])
 
@@ -28,3 +29,14 @@ def test_a_handle_may_reach_its_reads_through_identities(tf: Any, forwards: int)
         tf.graph_util.import_graph_def(v1.GraphDef.FromString(frozen.SerializeToString()), name="")
         with v1.Session(graph=imported) as session:
             assert session.run("y:0", {"x:0": [[1.0, 1.0]]}).tolist() == [[4.0, 6.0]]
+
+
+def test_joining_the_inputs_of_a_graph_leaves_its_nodes_as_they_are() -> None:
+    """TensorFlow logs each attribute that an op does not have."""
+    graph = GraphDef()
+    for name in ("a", "b"):
+        graph.node.add(name=name, op="Placeholder").attr["dtype"].type = 1
+    before = graph.SerializeToString(deterministic=True)
+    assert joined(graph, {"a": (2,)}) is graph
+    assert len(joined(graph, {"a": (2,), "b": (3,)}).node) > 2
+    assert graph.SerializeToString(deterministic=True) == before

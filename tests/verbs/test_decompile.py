@@ -273,3 +273,9 @@ def busy(tmp_path: Path) -> Iterator[Path]:
 def test_other_files_are_not_replaced(busy: Path) -> None:
     with pytest.raises(PorterError, match=r"holds other files: name a new folder\n  notes\.txt"):
         require_folder(busy)
+
+
+def test_the_network_that_porter_knows_takes_the_images_of_the_graph(graph: Path, tmp_path: Path) -> None:
+    known = decompile(shutil.copyfile(graph, tmp_path / "graph.pb.gz")).known
+    assert known is not None
+    assert str(known.command).startswith("port mobilenet_v1_0.25_128 --from tf ")

@@ -14,8 +14,8 @@ from porter.graph.codegen.runs import Run
 from porter.graph.codegen.step import Literal, Step, Weight
 from porter.graph.codegen.templates import Slot, Value
 
-_LONGEST, _MOST = 60, 2
-"""Letters of an expression that another one may have inside, and the inputs of that other one."""
+_LONGEST, _MOST = 80, 2
+"""Letters and inputs of an expression that may have another one inside."""
 
 
 @dataclass(eq=False)
@@ -199,8 +199,7 @@ class ForwardText:
             outputs = [Value(group, at) for at in range(count)]
         if last and self.definition.returns == outputs and len(outputs) == 1:
             return assigned(2, "return", text, otherwise)
-        if len(text) <= _LONGEST and otherwise is None and self._goes_inside(number, outputs):
-            self.variables[outputs[0]] = text
+        if otherwise is None and len(outputs) == 1 and self._goes_inside(number, outputs[0], text):
             return []
         targets: list[str] = []
         for output in outputs:
@@ -208,13 +207,15 @@ class ForwardText:
         self.variables |= zip(outputs, targets, strict=True)
         return assigned(2, ", ".join(targets), text, otherwise)
 
-    def _goes_inside(self, number: int, outputs: Sequence[Value]) -> bool:
-        """Tell whether an expression's only reader is the expression that follows."""
+    def _goes_inside(self, number: int, value: Value, text: str) -> bool:
+        """Put an expression inside the one that follows, if nothing else reads it and that one stays short."""
         pair = [group for group in self.order[number : number + 2] if isinstance(group, Slot) and self._plain(group)]
-        if len(pair) < 2 or len(outputs) > 1 or len(pair[1].first.inputs) > _MOST:
+        if len(pair) < 2 or self._read(pair[1]).count(value) != 1 or len(pair[1].first.inputs) > _MOST:
             return False
-        (value,) = outputs
-        return self.last.get(value) == number + 1 and self.reads[value] == 1 and self._read(pair[1]).count(value) == 1
+        if self.reads[value] != 1 or value in self.definition.returns:
+            return False
+        self.variables[value] = text
+        return len(self._computed(pair[1])) <= _LONGEST
 
     def _plain(self, slot: Slot) -> bool:
         """Tell whether a slot is an expression, and the same one in each region."""

@@ -44,9 +44,9 @@ def joined(graph: Any, inputs: Mapping[str, Sequence[int]]) -> Any:
 
 def _type_of(node: Any) -> int:
     """Return the number of the dtype that an input has: a decoder's images are uint8."""
-    if node.attr["output_types"].list.type:
-        return int(node.attr["output_types"].list.type[0])
-    return int(node.attr["dtype"].type) or _UINT8
+    given = {name: node.attr[name] for name in ("output_types", "dtype") if name in node.attr}  # a read adds others
+    types = [*given["output_types"].list.type] if "output_types" in given else []
+    return int(types[0] if types else given["dtype"].type if "dtype" in given else 0) or _UINT8
 
 
 def _part(name: str, row: str, begin: int, sizes: Sequence[int], dtype: int) -> list[Any]:
