@@ -420,7 +420,6 @@ def test_rolls_and_gathers_of_windows(tf: Any) -> None:
             tf.math.cumprod(y, -1, reverse=True) * 2.0,
             tf.linalg.band_part(rows, 1, 0) * 2.0,
             tf.linalg.band_part(rows, -1, 2) * 2.0,
-            y * tf.range(0.5, 7.0, 1.25)[:4] * tf.range(0.0, tf.cast(height, tf.float32), 2.0)[:3, None, None],
         ]
 
     compare(tf, analysis_of(tf, build, (None, 6, 3, 3)))

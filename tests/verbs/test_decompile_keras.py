@@ -67,3 +67,46 @@ def test_each_variable_gets_the_value_that_the_graph_restores(tf: Any, exported:
     assert names >= {"conv", "norm_batchnorm"}
     assert all(module.bias is not None for module in network.modules() if type(module).__name__ == "Conv2d")
     assert not [name for name in names if name.endswith("_1")]
+
+
+def mobile_block(keras: Any, x: Any, name: str, channels: int, stride: int) -> Any:
+    """Return EfficientNet's block, as keras.applications builds it."""
+    layers, inside = keras.layers, 3 * x.shape[-1]
+    y = layers.Conv2D(inside, 1, use_bias=False, name=f"{name}_expand_conv")(x)
+    y = layers.BatchNormalization(name=f"{name}_expand_bn")(y)
+    y = layers.Activation("silu", name=f"{name}_expand_activation")(y)
+    side = 3 if name.endswith("a") else 5
+    if stride == 2:
+        half = side // 2
+        y = layers.ZeroPadding2D(((half - 1, half), (half - 1, half)), name=f"{name}_dwconv_pad")(y)
+    padding = "valid" if stride == 2 else "same"
+    y = layers.DepthwiseConv2D(side, stride, padding, use_bias=False, name=f"{name}_dwconv")(y)
+    y = layers.BatchNormalization(name=f"{name}_bn")(y)
+    y = layers.Activation("silu", name=f"{name}_activation")(y)
+    gate = layers.GlobalAveragePooling2D(name=f"{name}_se_squeeze")(y)
+    gate = layers.Reshape((1, 1, inside), name=f"{name}_se_reshape")(gate)
+    gate = layers.Conv2D(2, 1, activation="silu", name=f"{name}_se_reduce")(gate)
+    gate = layers.Conv2D(inside, 1, activation="sigmoid", name=f"{name}_se_expand")(gate)
+    y = layers.multiply([y, gate], name=f"{name}_se_excite")
+    y = layers.Conv2D(channels, 1, use_bias=False, name=f"{name}_project_conv")(y)
+    y = layers.BatchNormalization(name=f"{name}_project_bn")(y)
+    return layers.add([y, x], name=f"{name}_add") if stride == 1 and x.shape[-1] == channels else y
+
+
+def test_blocks_whose_layers_share_a_number_are_one_class(tf: Any, tmp_path: Path) -> None:
+    """Gates, paddings and shortcuts of a block differ; what joins its layers is their names alone."""
+    import keras
+
+    x = inputs = keras.Input((24, 20, 3), name="image")
+    for name, channels, stride in (
+        ("block1a", 4, 2), ("block1b", 4, 1), ("block1c", 4, 1), ("block2a", 6, 2), ("block2b", 6, 1), ("block2c", 6, 1)
+    ):  # fmt: skip
+        x = mobile_block(keras, x, name, channels, stride)
+    varied(keras, keras.Model(inputs, x, name="small")).export(str(tmp_path / "saved"), verbose=False)
+    written = decompile(tmp_path / "saved", out=tmp_path / "net")
+    assert written
+    assert written.network is not None
+    known = dict(written.network.classes)
+    assert known["Block"].startswith("6 blocks: small_1/block1a, small_1/block1b, ")
+    assert "BlockSeExcite" in known
+    assert written.network.lines < 170

@@ -181,7 +181,7 @@ def _repeats(blocks: list[Block]) -> list[Group]:
         period, times = _best_period(classes, at, flat)
         group = Group(blocks[at : at + period * times], period)
         if _is_repeat(group):
-            if flat and period > 3:
+            if period > 3 and all(len(block.layers) == 1 for block in group.blocks):
                 start, group = _shifted(blocks, classes, at, group)
                 groups += [Group([block]) for block in blocks[at:start]]
                 at = start

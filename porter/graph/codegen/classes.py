@@ -154,11 +154,18 @@ def _free_name(template: Template, namer: Namer) -> str:
 
 def _class_name(template: Template) -> str:
     """Return a class's name: from its scopes, or what it does where each has a name of its own."""
-    tails = [without_numbers(region.name.rpartition("/")[2]) for region in template.regions]
+    names = [region.name for region in template.regions]
+    if template.kind == LAYER and all(_tail(name).lower() in OP_WORDS and "/" in name for name in names):
+        names = [name.rpartition("/")[0] for name in names]  # what its last op is tells less than its scope
+    tails = [without_numbers(_tail(name)) for name in names]
     name = common_name(tails)
     if template.kind == LAYER and (tails.count(name) < len(tails) or name in OP_WORDS):
         return _by_steps(template)
     return class_name(name, "Layer" if template.kind == LAYER else "Block")
+
+
+def _tail(name: str) -> str:
+    return name.rpartition("/")[2]
 
 
 def _by_steps(template: Template) -> str:

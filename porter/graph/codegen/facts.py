@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,10 @@ from porter.graph.graph import Graph, Node, Ref
 from porter.graph.shape_inference import infer_node
 from porter.graph.shapes import Shape, Shapes
 
-_BATCHES = (19, 23)
-_SIDES = ((448, 576), (704, 832))
-"""Open heights and widths of the two runs: multiples of 64, which most networks' strides divide."""
-_OTHERS = (11, 13)
+_BATCHES = (19, 23, 29)
+_SIDES = ((448, 576), (704, 832), (449, 579))
+"""Open heights and widths of the runs: two of multiples of 64, which most networks' strides divide, and an odd one."""
+_OTHERS = (11, 13, 17)
 
 
 class Facts:
@@ -34,6 +35,11 @@ class Facts:
         self.graph = graph
         self.inputs = inputs
         self.runs = [_run(graph, inputs, run) for run in (0, 1)]
+
+    @cached_property
+    def odd(self) -> Shapes:
+        """A third run, of sides that strides do not divide: a relation of sizes may hold in the other two by chance."""
+        return _run(self.graph, self.inputs, 2)
 
     def shape(self, ref: Ref) -> Free | None:
         """Return a tensor's shape with None for free sizes; None for an unknown rank."""

@@ -13,6 +13,7 @@ from porter.graph.analysis.idioms.terms import Match, Term, match, op_of, parse,
 from porter.graph.codegen.context import Context, plain
 from porter.graph.codegen.ops.matrix import add_linear
 from porter.graph.codegen.ops.norm import add_batch_norm
+from porter.graph.codegen.ops.reduction import add_global_pool
 from porter.graph.codegen.step import Literal, Weight
 from porter.graph.codegen.tensor import Tensor
 from porter.graph.graph import Node, Ref
@@ -106,6 +107,18 @@ def _dense(c: Context, node: Node, fits: Match) -> bool:
     return add_linear(c, product, c.last(x), node, kernel, unique(fits.nodes))
 
 
+def _pooled(c: Context, node: Node, fits: Match) -> bool:
+    """A global average of each channel as a map of 1x1: squeeze-and-excitation's, as Keras writes it."""
+    x, axes, shape = fits.tensors["$x"], c.value(fits.tensors["%axes"]), c.shape(Ref(node.name))
+    tensor = c.tensor(x)
+    if axes is None or tensor.rank != 4 or not tensor.first or sorted(axes.ravel() % 4) != [1, 2]:
+        return False
+    if shape != (tensor.shape[0], 1, 1, tensor.shape[-1]):
+        return False
+    add_global_pool(c, node, tensor, unique(fits.nodes))
+    return True
+
+
 def _activation(module: str, **numbers: str) -> _Step:
     """Return what adds the step of an activation; ``numbers`` maps its arguments to the pattern's constants."""
 
@@ -140,6 +153,7 @@ def _prelu(c: Context, node: Node, fits: Match) -> bool:
 
 
 _TABLE: tuple[tuple[tuple[str, ...], _Step, dict[str, tuple[str, ...]]], ...] = (
+    (("Reshape(Mean($x, %axes), ?)",), _pooled, RULES),
     (NORMS, _moving_norm, _MOVING),
     (NORMS, _norm, _OF_BATCH),
     (

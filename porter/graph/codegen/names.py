@@ -50,7 +50,7 @@ def class_name(text: str, otherwise: str = "Block") -> str:
 
 def without_numbers(text: str) -> str:
     """Return a name without the numbers that tell repeats apart: expanded_conv of expanded_conv_3."""
-    return re.sub(r"_?\d+[a-z]?(?=_|/|$)", "", text) or text
+    return re.sub(r"_?\d+[a-z]?(?=[_/ ]|$)", "", text) or text
 
 
 def without_first_numbers(groups: Sequence[Sequence[str]]) -> Sequence[Sequence[str]]:

@@ -325,13 +325,12 @@ class _Definer:
                             arguments[name] = replace(scaled, factor=argument.factor * scaled.factor)
         for parameter in self.found.parameters:
             counts = Counter(repr(value) for value in parameter.values if value is not ANY)
-            ((most, times), *_) = counts.most_common(1)
+            ((most, _), *_) = counts.most_common(1)
             value = next(value for value in parameter.values if repr(value) == most)
             own = self._own_channels() if "in_channels" in self.wanted[id(parameter)] else [value] * self.count
             parameter.values = [own[at] if each is ANY else each for at, each in enumerate(parameter.values)]
-            if (parameter.sort != CHANNELS or self.wanted[id(parameter)][0] == "groups") and 2 * times > len(
-                parameter.values
-            ):
+            often = 2 * sum(repr(each) == most for each in parameter.values) > len(parameter.values)
+            if often and (parameter.sort != CHANNELS or self.wanted[id(parameter)][0] == "groups"):
                 parameter.default = value
         self._unscale()
         for parameter in sorted(self.found.parameters, key=lambda each: "in_channels" not in self.wanted[id(each)]):

@@ -86,6 +86,7 @@ class _Builder:
             self.of_node.setdefault(step.node, []).append(id(step))
             for tensor in self.reads[place]:
                 self.readers.setdefault(tensor, set()).add(place)
+        self.moves = [place for place, step in enumerate(self.steps) if not step.nodes]
         self.below, self.above = self._reached()
 
     def _reached(self) -> tuple[list[int], list[int]]:
@@ -105,7 +106,7 @@ class _Builder:
         accepted: list[tuple[str, str, frozenset[int]]] = []
         holders: dict[int, list[int]] = {}  # of each step, the accepted sets that have it
         for candidate in candidates:
-            members = frozenset(member for node in candidate.nodes for member in self.of_node.get(node, ()))
+            members = self._with_moves({member for node in candidate.nodes for member in self.of_node.get(node, ())})
             met = {number for member in members for number in holders.get(member, ())}
             nested = all(members < accepted[number][2] or accepted[number][2] < members for number in met)
             if 2 <= len(members) < len(self.steps) and nested and self._whole(members):
@@ -113,6 +114,15 @@ class _Builder:
                     holders.setdefault(member, []).append(len(accepted))
                 accepted.append((candidate.name, candidate.kind, members))
         return self.tree(accepted)
+
+    def _with_moves(self, members: set[int]) -> frozenset[int]:
+        """Return a set of steps with the moves of axes between them, which stand for no node of the graph."""
+        for place in self.moves:
+            makers = {id(self.steps[self.at[tensor]]) for tensor in self.reads[place]}
+            readers = {id(self.steps[at]) for name in self.steps[place].computes for at in self.readers.get(name, ())}
+            if makers <= members and readers <= members and makers and readers:
+                members.add(id(self.steps[place]))
+        return frozenset(members)
 
     def _whole(self, members: frozenset[int]) -> bool:
         """Tell whether no path leaves the set and comes back."""

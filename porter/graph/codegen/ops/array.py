@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,9 @@ def reshape(c: Context, node: Node) -> None:
     behind = tensor.shape[1:]
     if len(shape) == 2 and tensor.rank > 2 and shape[0] is tensor.shape[0] is None and _product(behind) == shape[1]:
         flatten(c, node, c.last(ref))
+        return
+    if tensor.rank == 2 and shape == (tensor.shape[0], 1, 1, tensor.shape[1]):
+        c.expression(node, o, f"{o(tensor)}[:, :, None, None]", first=True, what="reshape")
         return
     sizes = reshaped_sizes(c, node, shape)
     c.expression(node, o, f"{text}.reshape({o.sizes(sizes)})", what="reshape")
@@ -146,8 +150,10 @@ def pad(c: Context, node: Node) -> None:
     if not text:
         c.alias(node, tensor)
         return
+    numbers = re.fullmatch(r"\d+(, \d+)+", text)
+    sides = o.argument("pad", tuple(map(int, text.split(", ")))) if numbers else f"({text})"
     filled = f", value={o.argument('value', value)}" if value else ""
-    c.expression(node, o, f"F.pad({o(tensor)}, ({text}){filled})", first=tensor.first, what="pad")
+    c.expression(node, o, f"F.pad({o(tensor)}, {sides}{filled})", first=tensor.first, what="pad")
 
 
 def pad_text(o: Operands, tensor: Tensor, pads: list[tuple[Any, Any]]) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from porter.graph.codegen.context import FLOATS, Context, Lowerings, plain
+from porter.graph.codegen.context import Context, Lowerings, plain
 from porter.graph.codegen.operands import Operands
 from porter.graph.codegen.ops.array import sizes_of
 from porter.graph.codegen.ops.elementwise import binary_layout, operand
@@ -278,10 +278,9 @@ def one_hot(c: Context, node: Node) -> None:
 def count(c: Context, node: Node) -> None:
     o = Operands(c.tensor)
     numbers = [size for at in range(3) for size in sizes_of(c, node, at)]
+    if any(isinstance(number, float) for number in numbers):
+        raise Untranslated("it counts in fractions")
     text = f"torch.arange({o.sizes(numbers)})"
     if o.names:
         text = text[:-1] + ", device={0}.device)"
-    stated = node.attr("Tidx")
-    if stated is not None and stated.type in FLOATS:
-        text = text[:-1] + ", dtype=torch.get_default_dtype())"
     c.expression(node, o, text)

@@ -68,9 +68,11 @@ def _pads(c: Context, node: Node, at: int, kernel: int, stride: int) -> tuple[in
     a negative output padding.
     """
     found = set()
-    for run in c.facts.runs:
+    for run in (*c.facts.runs, c.facts.odd):
         size, given = run[Ref(node.name)], run[node.inputs[2]]
         if size is None or given is None or size[at] is None or given[at] is None:
+            if run is c.facts.odd:
+                continue  # the graph takes no such images
             return None
         out, places = size[at] or 0, given[at] or 0
         full = (places - 1) * stride + kernel
