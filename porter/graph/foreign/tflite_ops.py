@@ -86,7 +86,8 @@ def write_op(op: Op) -> str:
     write = _WRITERS.get(op.operator.op)
     if write is not None and len(op.refs) >= _NEEDED.get(op.operator.op, 1) and op.refs[0]:
         return write(op)
-    return op.add(_SAME_INPUTS.get(op.operator.op, op.operator.op), [*op.refs, *op.inner], **op.functions)
+    functions: dict[str, Any] = dict(op.functions)
+    return op.add(_SAME_INPUTS.get(op.operator.op, op.operator.op), [*op.refs, *op.inner], **functions)
 
 
 def _with_bias(op: Op, kind: str, inputs: list[str], bias: int, **attributes: Any) -> str:
