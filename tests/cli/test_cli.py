@@ -287,6 +287,22 @@ def test_a_pipe_gets_plain_text_and_no_progress(save: Saver, tmp_path: Path) -> 
     assert "\x1b" not in done.stdout
 
 
+def test_a_port_imports_nothing_that_only_terminals_need(save: Saver, tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-X",
+        "importtime",
+        "-m",
+        "porter.cli.main",
+        *map(str, arguments(save(seeded_variables()))),
+    ]
+    command += ["--out", str(tmp_path / "m.safetensors")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "numpy" in imported
+    assert not imported & {"rich", "rich.console", "importlib.metadata", "tarfile"}
+
+
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a terminal")
 def test_a_terminal_sees_progress(save: Saver, tmp_path: Path) -> None:
     terminal, other_end = os.openpty()
