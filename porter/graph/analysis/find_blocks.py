@@ -149,13 +149,25 @@ def _apart(block: Block, children: list[Block]) -> list[Block | list[Block]]:
         for source in layer.inputs
         if isinstance(source, Layer) and id(source) in home
     }
-    mixed = {at for at, other in reads if at != other and (other, at) in reads}
+    mixed = {(at, other) for at, other in reads if at < other and (other, at) in reads}
     if not mixed:
         return [*children]
-    flat = [Block(layer.name, [layer]) for layer in block.layers if home[id(layer)] in mixed]
-    found: list[Block | list[Block]] = [child for at, child in enumerate(children) if at not in mixed]
-    found.insert(min(mixed), flat)
-    return found
+    first = {at: at for pair in mixed for at in pair}
+    """The first child of those that read each other, also through others."""
+
+    def top(at: int) -> int:
+        while first[at] != at:
+            at = first[at]
+        return at
+
+    for pair in sorted(mixed):
+        low, high = sorted(map(top, pair))
+        first[high] = low
+    flat: dict[int, list[Block]] = {}
+    for layer in block.layers:
+        if home[id(layer)] in first:
+            flat.setdefault(top(home[id(layer)]), []).append(Block(layer.name, [layer]))
+    return [flat.get(at, child) for at, child in enumerate(children) if at in flat or at not in first]
 
 
 def _expanded(child: Block, parent: Block) -> list[Group] | None:

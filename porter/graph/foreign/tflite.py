@@ -178,7 +178,7 @@ class _Writer:
         return _Written(self.builder, tuple(self._signatures(model)))
 
     def write(self, weights: Mapping[int, str]) -> None:
-        """Write the constants, of which ``weights`` are there already, and the operators."""
+        """Write the operators and the constants; ``weights`` are the constants that are there already."""
         for number, name in weights.items():
             self.refs.setdefault(number, name)
         for number, layout in layouts(self.main).items():

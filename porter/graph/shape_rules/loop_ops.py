@@ -1,6 +1,6 @@
 """Shape rules of tensor arrays and tensor lists, which hold one tensor per step of a loop.
 
-TensorFlow 1 writes arrays, TensorFlow 2 lists. A tensor's open first axis is the batch, of which there is one. Where
+TensorFlow 1 writes arrays, TensorFlow 2 lists. A tensor's open first axis is the batch, which counts as one. Where
 the steps are the images of a batch, an array holds a single tensor, whose first axis is another.
 """
 
