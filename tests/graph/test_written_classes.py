@@ -12,7 +12,9 @@ import torch
 
 from helpers.graphs import Maker, analysed
 from helpers.written import built, complaints, values_of, write_files, written_graph
+from porter.graph.codegen import classes
 from porter.graph.codegen.lower import LOWERINGS
+from porter.graph.codegen.templates import merged
 from porter.graph.rewrite.safety import CHECKS, PURE_OPS
 
 
@@ -30,6 +32,19 @@ def unet() -> Any:
         x = make("ResizeNearestNeighbor", f"up{level}/resize", x, size)
         x = make("AddV2", f"up{level}/add", x, kept[level])
         x = make("Relu", f"up{level}/Relu", make.conv(f"up{level}", x, 3, 3, 4, 4))
+    return make.graph
+
+
+def residual(blocks: int) -> Any:
+    """Return equal blocks of two layers beside a path that passes them."""
+    make = Maker()
+    x = make.placeholder("input", -1, 8, 8, 4)
+    for block in range(blocks):
+        before = x
+        for part in ("a", "b"):
+            scope = f"stage/block_{block}/{part}"
+            x = make("Relu", f"{scope}/Relu", make.conv(scope, x, 3, 3, 4, 4))
+        x = make("AddV2", f"stage/block_{block}/add", x, before)
     return make.graph
 
 
@@ -94,3 +109,14 @@ def test_the_values_of_a_call_have_names_of_their_own() -> None:
 
 def test_porter_lets_tensorflow_run_each_op_that_it_translates() -> None:
     assert set(LOWERINGS) <= PURE_OPS | CHECKS
+
+
+def test_equal_blocks_cost_no_more_comparisons(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A block that repeats another follows it: its region is compared with no class."""
+    found = []
+    for count in (8, 40):
+        calls: list[object] = []
+        monkeypatch.setattr(classes, "merged", lambda *templates, calls=calls: calls.append(1) or merged(*templates))
+        written_graph(analysed(residual(count)))
+        found.append(len(calls))
+    assert 0 < found[0] == found[1]

@@ -174,6 +174,7 @@ class ClassText:
         order = self._order()
         for number, group in enumerate(order):
             lines += self._statement(number, group, number == len(order) - 1)
+            self.variables = self._live(number)
         if not self._ended(lines):
             lines.append(f"        return {', '.join(self._text(value) for value in self.definition.returns)}")
         return [*given, *lines]
@@ -200,7 +201,14 @@ class ClassText:
                 self.reads[value] = self.reads.get(value, 0) + 1
         for value in self.definition.returns:
             found[value] = len(order)
+        self.counts: dict[int, int] = {}
+        for value in found:
+            self.counts[id(value.slot)] = max(self.counts.get(id(value.slot), 1), value.at + 1)
         return found
+
+    def _live(self, number: int) -> dict[Value, str]:
+        """Return the variables that something reads after a statement."""
+        return {value: name for value, name in self.variables.items() if self.last.get(value, -1) > number}
 
     def _read(self, group: Slot | Run) -> list[Value]:
         if isinstance(group, Run):
@@ -249,7 +257,7 @@ class ClassText:
         else:
             text = self._computed(group)
             otherwise = self._otherwise(group)
-            count = max([1, *(value.at + 1 for value in self.last if value.slot is group)])
+            count = self.counts.get(id(group), 1)
             item = group.first.item
             count = max(count, len(item.outputs) if isinstance(item, Region) else item.outputs)
             outputs = [Value(group, at) for at in range(count)]
@@ -263,7 +271,7 @@ class ClassText:
 
     def _cells(self, number: int, run: Run) -> list[str]:
         """Return the loop over cells that each read what the two before compute."""
-        live = {name for value, name in self.variables.items() if self.last.get(value, -1) > number}
+        live = set(self._live(number).values())
         given = [self._text(value) for value in run.reads]
         taken = Namer({*live, *given})
         names = [name if name not in live else taken.new(fresh) for name, fresh in zip(given, "xy", strict=True)]
@@ -334,7 +342,7 @@ class ClassText:
 
         ``beside`` are those of the values that the same call returns before it.
         """
-        live = {name for value, name in self.variables.items() if self.last.get(value, -1) > number}
+        live = set(self._live(number).values())
         live.update(beside)
         if "x" not in live and output.at == 0:
             return "x"
