@@ -245,13 +245,15 @@ def verifying(rounds: int) -> Part:
 
 
 def inspecting(rounds: int) -> Part:
-    """Inspect synthetic graphs of three sizes, and decompile them without the verification."""
+    """Inspect synthetic graphs of residual blocks, and decompile them without the verification."""
     rows = []
     for nodes in NODES:
-        path, row = str(WORK / f"nodes_{nodes}.pb"), [f"{nodes:,}"]
+        path, row = WORK / f"nodes_{nodes}.pb", [f"{nodes:,}"]
+        maker = str(Path(__file__).parent / "inspect_graphs.py")
+        subprocess.run([sys.executable, maker, str(nodes), str(path)], check=True)
         few = rounds if nodes < 50_000 else 1
         for verb in ("inspect", "decompile"):
-            spent = median(answer("nodes_cost.py", verb, path, str(nodes))["seconds"] for _ in range(few))
+            spent = median(answer("nodes_cost.py", verb, str(path))["seconds"] for _ in range(few))
             row += [f"{spent:.2f} s", f"{spent / nodes * 1e6:.0f} µs"]
         rows.append(row)
     head = ["nodes", "inspect, CPU", "per node", "decompile, CPU", "per node"]

@@ -1,8 +1,12 @@
-"""Reads safetensors files through the safetensors package."""
+"""Reads safetensors files: the safetensors package checks them, and porter reads one tensor after the other.
+
+The package maps the file into memory, and what was read stays there: a port of 2 GB would take as much.
+"""
 
 from __future__ import annotations
 
 import json
+import math
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,12 +33,12 @@ BFLOAT16 = "BF16"
 
 def read_safetensors(path: Path) -> Checkpoint:
     """Read a .safetensors file. Raises FormatError if its header is damaged."""
-    file = _opened(path)
+    names = _opened(path).keys()
+    start, header = _header(path)
     entries = {}
     asides = {}
-    for name in file.keys():  # noqa: SIM118 - the handle is not a mapping
-        part = file.get_slice(name)
-        stored, shape = part.get_dtype(), tuple(part.get_shape())
+    for name in names:
+        stored, shape = header[name]["dtype"], tuple(header[name]["shape"])
         halved = stored == BFLOAT16
         if not halved and stored not in DTYPES:
             asides[name] = unread(stored)
@@ -42,8 +46,8 @@ def read_safetensors(path: Path) -> Checkpoint:
         dtype = np.dtype(np.float32) if halved else DTYPES[stored]
         if not fits(shape, dtype):
             raise unreadable(path, name, FormatError(f"it has the shape {shape}, which no array can have"))
-        load = partial(_bfloat16, path, name) if halved else partial(file.get_tensor, name)
-        entries[name] = Entry(shape, dtype, load)
+        offset = start + header[name]["data_offsets"][0]
+        entries[name] = Entry(shape, dtype, partial(_load, path, name, offset, shape, dtype, halved))
     return Checkpoint(path, "safetensors", entries, asides)
 
 
@@ -59,12 +63,20 @@ def _opened(path: Path) -> Any:
         raise FormatError(f"{path} is not a whole safetensors file ({error}); copy or download it again") from None
 
 
-def _bfloat16(path: Path, name: str) -> np.ndarray:
-    """Return a bfloat16 tensor as float32; the package cannot return it, because numpy lacks the dtype."""
+def _header(path: Path) -> tuple[int, dict[str, Any]]:
+    """Return where the tensors' bytes begin, and the header of a file that the package has checked."""
     with path.open("rb") as file:
         size = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(size))[name]
-        begin, end = header["data_offsets"]
-        file.seek(8 + size + begin)
-        stored = np.frombuffer(file.read(end - begin), "<u2")
-    return widen_bfloat16(stored).reshape(header["shape"])
+        header: dict[str, Any] = json.loads(file.read(size))
+    return 8 + size, header
+
+
+def _load(path: Path, name: str, offset: int, shape: tuple[int, ...], dtype: np.dtype, halved: bool) -> np.ndarray:
+    """Return one tensor; bfloat16, which numpy lacks, as float32."""
+    stored = np.dtype("<u2") if halved else dtype.newbyteorder("<")
+    count = math.prod(shape)
+    values = np.fromfile(path, stored, count, offset=offset)
+    if values.size < count:
+        raise unreadable(path, name, FormatError("the file ends before it"))
+    values = widen_bfloat16(values) if halved else values.astype(dtype, copy=False)
+    return values.reshape(shape)

@@ -13,8 +13,10 @@ import torch
 from helpers.graphs import Maker, analysed
 from helpers.steps import analysis_of, variable
 from helpers.written import built, complaints, values_of, write_files, written_graph
+from porter.graph.codegen import classes
 from porter.graph.codegen.forward_text import filled
 from porter.graph.codegen.lower import LOWERINGS
+from porter.graph.codegen.templates import Template, merged
 from porter.graph.rewrite.safety import CHECKS, PURE_OPS
 
 
@@ -32,6 +34,19 @@ def unet() -> Any:
         x = make("ResizeNearestNeighbor", f"up{level}/resize", x, size)
         x = make("AddV2", f"up{level}/add", x, kept[level])
         x = make("Relu", f"up{level}/Relu", make.conv(f"up{level}", x, 3, 3, 4, 4))
+    return make.graph
+
+
+def residual(blocks: int) -> Any:
+    """Return equal blocks of two layers beside a path that passes them."""
+    make = Maker()
+    x = make.placeholder("input", -1, 8, 8, 4)
+    for block in range(blocks):
+        before = x
+        for part in ("a", "b"):
+            scope = f"stage/block_{block}/{part}"
+            x = make("Relu", f"{scope}/Relu", make.conv(scope, x, 3, 3, 4, 4))
+        x = make("AddV2", f"stage/block_{block}/add", x, before)
     return make.graph
 
 
@@ -163,3 +178,18 @@ def test_norms_have_the_arguments_that_people_write(tf: Any, tmp_path: Path) -> 
         assert text in network.source, text
     assert complaints(network.source, tmp_path) == ""
     assert built(write_files(tmp_path, network, values_of(analysis)))(torch.ones(2, 3, 6, 6)).shape == (2, 3, 12, 12)
+
+
+def test_equal_blocks_cost_no_more_comparisons(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A block that repeats another follows it: its region is compared with no class."""
+    calls: list[int] = []
+
+    def counted(first: Template, second: Template) -> tuple[float, Template] | None:
+        calls[-1] += 1
+        return merged(first, second)
+
+    monkeypatch.setattr(classes, "merged", counted)
+    for count in (8, 40):
+        calls.append(0)
+        written_graph(analysed(residual(count)))
+    assert 0 < calls[0] == calls[1]

@@ -91,6 +91,22 @@ main({list(map(str, ported(small, target, str(tmp_path / ("m.pth" if target == "
     assert not list(tmp_path.iterdir())
 
 
+def test_a_disk_that_is_full_at_the_flush_is_one_sentence(
+    small: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file system may take all bytes and lack the room for them when it must write them."""
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    said = refused(capfd, *ported(small, "torch", f"{tmp_path}/m.safetensors"))
+    assert said == (
+        f"port: {tmp_path}/m.safetensors cannot be written: No space left on device; name another place for it"
+    )
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(("target", "name"), OUTPUTS[:4] + OTHER_OUTPUTS)
 def test_an_unwritable_folder_is_one_sentence(
     small: Path,

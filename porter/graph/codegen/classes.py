@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 from porter.graph.analysis.analysis import Analysis
@@ -42,8 +42,9 @@ def find_classes(program: Program, analysis: Analysis, name: str, helpers: Seque
     ends = ([port.source for port in ports] for ports in (program.inputs, program.outputs))
     root = build_regions(program.steps, _candidates(program, analysis), *ends)
     while True:
-        templates, option_of, number_of = _templates(root)
-        alone = {id(region) for template in templates for region in template.regions if _dissolves(template, root)}
+        found = _Sorted(root)
+        templates, option_of, number_of = found.templates, found.option_of, found.number_of
+        alone = {id(region) for each in templates if _dissolves(each, root) for region in each.regions}
         if not alone:
             break
         root = rebuilt(root, alone)
@@ -87,31 +88,63 @@ def _candidates(program: Program, analysis: Analysis) -> Iterator[Candidate]:
         yield Candidate(scope, SCOPE, frozenset(nodes))
 
 
-def _templates(root: Region) -> tuple[list[Template], dict[int, str], dict[int, int]]:
-    """Return the templates of all regions; and for each region the option and the number in its template."""
-    templates: list[Template] = []
-    option_of: dict[int, str] = {}
-    number_of: dict[int, int] = {}
-    orders: dict[int, list[int]] = {}
-    for region in (*root.regions(), root):
-        single = template_of(region, option_of, orders)
+class _Sorted:
+    """Regions sorted into templates: ``option_of`` and ``number_of`` say which, and which of its regions each is.
+
+    A region of the structure of one before it follows that one, so that many equal blocks cost little more than one.
+    It is compared with all templates where one of them has changed since.
+    """
+
+    def __init__(self, root: Region) -> None:
+        self.root = root
+        self.templates: list[Template] = []
+        self.option_of: dict[int, str] = {}
+        self.number_of: dict[int, int] = {}
+        self._orders: dict[int, list[int]] = {}
+        self._changes = 0
+        self._twins: dict[Hashable, tuple[int, Region]] = {}
+        """By structure the last region that has it, and how many changes there were by then."""
+        for region in (*root.regions(), root):
+            self._add(region)
+
+    def _add(self, region: Region) -> None:
+        single = template_of(region, self.option_of, self._orders)
+        structure = (single.structure, region is self.root)
+        seen, twin = self._twins.get(structure, (-1, region))
+        at = self._number(twin)
+        if seen != self._changes:
+            found = self._most_alike(single) if region is not self.root else None
+            if found is None or found[0] != at:
+                self._changes += 1
+                at = self._changed(*(found or (len(self.templates), single)))
+                twin = region
+        if twin is not region:
+            self.templates[at].repeat(region, self.number_of[id(twin)])
+        template = self.templates[at]
+        self._twins[structure] = self._changes, region
+        self.option_of[id(region)] = f"#{at}"
+        self.number_of[id(region)] = len(template.regions) - 1
+        external = template.externals[-1]
+        self._orders[id(region)] = [external[place] for place in range(template.inputs)]
+
+    def _number(self, region: Region) -> int:
+        """Return the number of a region's template, -1 for a region that has none yet."""
+        return int(self.option_of.get(id(region), "#-1")[1:])
+
+    def _changed(self, at: int, template: Template) -> int:
+        self.templates[at : at + 1] = [template]
+        return at
+
+    def _most_alike(self, single: Template) -> tuple[int, Template] | None:
+        """Return the number of the template that a region's is most like, and the template of both."""
         best: tuple[float, int, Template] | None = None
-        for at, template in enumerate(templates):
-            if (template.kind == LAYER) != (region.kind == LAYER) or region is root:
+        for at, template in enumerate(self.templates):
+            if (template.kind == LAYER) != (single.kind == LAYER):
                 continue
             found = merged(template, single)
             if found is not None and (best is None or found[0] > best[0]):
                 best = (found[0], at, found[1])
-        if best is None:
-            templates.append(single)
-            at = len(templates) - 1
-        else:
-            _, at, templates[at] = best
-        option_of[id(region)] = f"#{at}"
-        number_of[id(region)] = len(templates[at].regions) - 1
-        external = templates[at].externals[-1]
-        orders[id(region)] = [external[place] for place in range(templates[at].inputs)]
-    return templates, option_of, number_of
+        return best[1:] if best is not None else None
 
 
 def _dissolves(template: Template, root: Region) -> bool:

@@ -123,6 +123,7 @@ class ForwardText:
         lines: list[str] = []
         for number, group in enumerate(self.order):
             lines += self._statement(number, group, number == len(self.order) - 1)
+            self.variables = self._live(number)
         if not self._ended(lines):
             lines.append(f"        return {', '.join(self._text(value) for value in self.definition.returns)}")
         return [*given, *lines]
@@ -143,7 +144,14 @@ class ForwardText:
                 self.reads[value] = self.reads.get(value, 0) + 1
         for value in self.definition.returns:
             found[value] = len(self.order)
+        self.counts: dict[int, int] = {}
+        for value in found:
+            self.counts[id(value.slot)] = max(self.counts.get(id(value.slot), 1), value.at + 1)
         return found
+
+    def _live(self, number: int) -> dict[Value, str]:
+        """Return the variables that something reads after a statement."""
+        return {value: name for value, name in self.variables.items() if self.last.get(value, -1) > number}
 
     def _read(self, group: Group) -> list[Value]:
         if not isinstance(group, Slot):
@@ -193,7 +201,7 @@ class ForwardText:
         else:
             text = self._computed(group)
             otherwise = self._otherwise(group)
-            count = max([1, *(value.at + 1 for value in self.last if value.slot is group)])
+            count = self.counts.get(id(group), 1)
             item = group.first.item
             count = max(count, len(item.outputs) if isinstance(item, Region) else item.outputs)
             outputs = [Value(group, at) for at in range(count)]
@@ -225,7 +233,7 @@ class ForwardText:
 
     def _cells(self, number: int, run: Run) -> list[str]:
         """Return the loop over cells that each read what the two before compute."""
-        live = {name for value, name in self.variables.items() if self.last.get(value, -1) > number}
+        live = set(self._live(number).values())
         given = [self._text(value) for value in run.reads]
         taken = Namer({*live, *given})
         names = [name if name not in live else taken.new(fresh) for name, fresh in zip(given, "xy", strict=True)]
@@ -296,7 +304,7 @@ class ForwardText:
 
         ``beside`` are those of the values that the same call returns before it.
         """
-        live = {name for value, name in self.variables.items() if self.last.get(value, -1) > number}
+        live = set(self._live(number).values())
         live.update(beside)
         if "x" not in live and output.at == 0:
             return "x"

@@ -53,6 +53,11 @@ def without_numbers(text: str) -> str:
     return re.sub(r"_?\d+[a-z]?(?=[_/ ]|$)", "", text) or text
 
 
+def scopes_of(name: str) -> list[str]:
+    """Return the scopes that hold a name, the outer ones first."""
+    return [name[:at] for at, letter in enumerate(name) if letter == "/"]
+
+
 def without_first_numbers(groups: Sequence[Sequence[str]]) -> Sequence[Sequence[str]]:
     """Return groups of names without the _1 of their scopes, where most names have it.
 
@@ -79,12 +84,15 @@ class Namer:
 
     def __init__(self, taken: Iterable[str] = ()) -> None:
         self.taken = set(taken)
+        self._numbers: dict[tuple[str, str], int] = {}
+        """The first number that a name with a mark may still have: those before are taken."""
 
     def new(self, wanted: str, mark: str = "_") -> str:
         """Return ``wanted``, with ``mark`` and a number behind it if it is taken."""
-        name, number = wanted, 2
+        name, number = wanted, self._numbers.get((wanted, mark), 2)
         while name in self.taken:
             name, number = f"{wanted}{mark}{number}", number + 1
+        self._numbers[wanted, mark] = number
         self.taken.add(name)
         return name
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from porter.graph.codegen.names import Namer, common_name, identifier, without_first_numbers, words
+from porter.graph.codegen.names import Namer, common_name, identifier, scopes_of, without_first_numbers, words
 from porter.graph.codegen.regions import Region
 from porter.graph.codegen.step import DEFAULTS, Call, Literal, Step
 from porter.graph.codegen.templates import Slot, Template, Value
@@ -112,7 +112,7 @@ class _Definer:
     ) -> None:
         self.template, self.known, self.numbers, self.channels = template, known, numbers, channels
         self.count = len(template.regions)
-        self.row = template.row
+        self.row = {id(slot) for slot in template.row}
         self.found = Definition(template, name)
         self.namer = Namer({"self"})
         self.wanted: dict[int, list[str]] = {}
@@ -147,26 +147,30 @@ class _Definer:
     # ---- attributes
     def _attributes(self) -> None:
         namer = Namer()
-        found = [
-            [self._key(use.key, use.item, region) for region, use in slot.uses.items()] for slot in self.template.slots
-        ]
-        for slot, keys in zip(self.template.slots, without_first_numbers(found), strict=True):
+        slots = self.template.slots
+        within = [Counter[str]() for _ in range(self.count)]
+        for slot in slots:
+            for region, use in slot.uses.items():
+                within[region].update(scopes_of(use.key))
+        found = [[self._key(use.key, use.item, within[region]) for region, use in slot.uses.items()] for slot in slots]
+        for slot, keys in zip(slots, without_first_numbers(found), strict=True):
             what = slot.first.item.what if isinstance(slot.first.item, Step) else "block"
             self.found.attributes[id(slot)] = namer.new(identifier(common_name(keys), identifier(what)))
 
-    def _key(self, key: str, item: Region | Step, region: int) -> str:
-        """Return the words that name an item: its scope's, without the op that a step ends with."""
-        others = [slot.uses[region].key for slot in self.template.slots if region in slot.uses]
+    def _key(self, key: str, item: Region | Step, within: Counter[str]) -> str:
+        """Return the words that name an item: its scope's, without the op that a step ends with.
+
+        ``within`` counts the items of its region in each scope.
+        """
         if isinstance(item, Region):
-            while "/" in key and sum(other.startswith(f"{key.rpartition('/')[0]}/") for other in others) == 1:
+            while "/" in key and within[key.rpartition("/")[0]] == 1:
                 key = key.rpartition("/")[0]
             return key
         scope, _, leaf = key.rpartition("/")
         if not scope:
             plain = leaf[:1].islower() and leaf.rstrip("_0123456789") not in OP_WORDS
             return leaf if plain else item.what or leaf
-        alone = sum(other.startswith(f"{scope}/") for other in others) == 1
-        return scope if alone else f"{scope}/{item.what or leaf}"
+        return scope if within[scope] == 1 else f"{scope}/{item.what or leaf}"
 
     # ---- arguments
     def _arguments(self, slot: Slot, case: int) -> None:
@@ -187,7 +191,7 @@ class _Definer:
 
     def _preference(self, slot: Slot, option: str) -> tuple[bool, bool, str]:
         """Sort a row's modules first, elsewhere expressions; torch's own modules before helpers."""
-        return (option.startswith("=") is (slot in self.row), not option.startswith("nn."), option)
+        return (option.startswith("=") is (id(slot) in self.row), not option.startswith("nn."), option)
 
     def _vectors(self, slot: Slot, case: int, option: str) -> dict[str, list[Literal]] | None:
         rows: dict[int, dict[str, Literal]] = {}

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from heapq import heapify, heappop, heappush
 
 from porter.graph.codegen.step import Step
 
@@ -81,26 +82,14 @@ class _Builder:
         self.place = {id(step): place for place, step in enumerate(self.steps)}
         self.reads = [{tensor for tensor in step.inputs if tensor in self.at} for step in steps]
         self.readers: dict[str, set[int]] = {}
+        self.following: list[set[int]] = [set() for _ in self.steps]
         self.of_node: dict[str, list[int]] = {}
         for place, step in enumerate(self.steps):
             self.of_node.setdefault(step.node, []).append(id(step))
             for tensor in self.reads[place]:
                 self.readers.setdefault(tensor, set()).add(place)
+                self.following[self.at[tensor]].add(place)
         self.moves = [place for place, step in enumerate(self.steps) if not step.nodes]
-        self.below, self.above = self._reached()
-
-    def _reached(self) -> tuple[list[int], list[int]]:
-        """Return, for each step, the steps that depend on it and those that it depends on, as bits."""
-        above = [0] * len(self.steps)
-        below = [0] * len(self.steps)
-        for place, tensors in enumerate(self.reads):
-            for tensor in tensors:
-                source = self.at[tensor]
-                above[place] |= above[source] | 1 << source
-        for place in reversed(range(len(self.steps))):
-            for tensor in self.reads[place]:
-                below[self.at[tensor]] |= below[place] | 1 << place
-        return below, above
 
     def build(self, candidates: Iterable[Candidate]) -> Region:
         accepted: list[tuple[str, str, frozenset[int]]] = []
@@ -125,14 +114,19 @@ class _Builder:
         return frozenset(members)
 
     def _whole(self, members: frozenset[int]) -> bool:
-        """Tell whether no path leaves the set and comes back."""
-        own = below = above = 0
-        for member in members:
-            place = self.place[member]
-            own |= 1 << place
-            below |= self.below[place]
-            above |= self.above[place]
-        return not below & above & ~own
+        """Tell whether no path leaves the set and comes back: one that does comes back before the set's last step."""
+        own = {self.place[member] for member in members}
+        last = max(own)
+        waiting = [place for member in own for place in self.following[member] if place < last and place not in own]
+        seen = set(waiting)
+        while waiting:
+            for place in self.following[waiting.pop()]:
+                if place in own:
+                    return False
+                if place < last and place not in seen:
+                    seen.add(place)
+                    waiting.append(place)
+        return True
 
     def tree(self, sets: Sequence[tuple[str, str, frozenset[int]]]) -> Region:
         """Return the tree of nested sets of steps."""
@@ -180,17 +174,25 @@ class _Builder:
             for number, steps in enumerate(members)
         ]
         first = [min(self.place[id(step)] for step in steps) for steps in members]
+        left = [len(need) for need in needs]
+        following: dict[int, list[int]] = {}
+        for number, need in enumerate(needs):
+            for other in need:
+                following.setdefault(other, []).append(number)
+        ready = [(first[number], number) for number, count in enumerate(left) if not count]
+        heapify(ready)
         ordered: list[int] = []
-        waiting = sorted(range(len(members)), key=lambda number: first[number])
-        done: set[int] = set()
-        while waiting:
-            ready = next((number for number in waiting if needs[number] <= done), None)
-            if ready is None:
-                tangled = [region.items[number] for number in waiting if isinstance(region.items[number], Region)]
-                return min((item for item in tangled if isinstance(item, Region)), key=lambda item: len(item.items))
-            waiting.remove(ready)
-            done.add(ready)
-            ordered.append(ready)
+        while ready:
+            _, number = heappop(ready)
+            ordered.append(number)
+            for other in following.get(number, ()):
+                left[other] -= 1
+                if not left[other]:
+                    heappush(ready, (first[other], other))
+        if len(ordered) < len(members):
+            waiting = sorted((number for number, count in enumerate(left) if count), key=lambda number: first[number])
+            tangled = [item for number in waiting if isinstance(item := region.items[number], Region)]
+            return min(tangled, key=lambda item: len(item.items))
         region.items = [region.items[number] for number in ordered]
         return None
 

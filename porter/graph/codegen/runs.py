@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from porter.graph.codegen.layout import WIDTH, call, literal
@@ -93,7 +93,8 @@ class _Finder:
         if self._option(first) not in self.known or len(first.first.inputs) != 1:
             return None
         run = [first]
-        for slot in self.slots[at + 1 :]:
+        for number in range(at + 1, len(self.slots)):
+            slot = self.slots[number]
             alone = slot.first.inputs == (Value(run[-1]),) and self.readers.get(Value(run[-1])) == 1
             if not alone or self._option(slot) != self._option(first):
                 break
@@ -106,21 +107,19 @@ class _Finder:
         before = self.slots[at].first.inputs
         if len(before) != 2 or before[0] == before[1]:
             return None
-        for slot in self.slots[at:]:
+        for number in range(at, len(self.slots)):
+            slot = self.slots[number]
             if self._option(slot) not in self.known or slot.first.inputs != before or self._outputs(slot) != 1:
                 break
             run.append(slot)
             before = (before[1], Value(slot))
-        while len(run) >= _SHORTEST_OF_CELLS and not self._enclosed(run):
-            run.pop()
+        # Nothing but the run reads what its cells compute, the last two aside.
+        seen = next((place for place, slot in enumerate(run) if self.readers.get(Value(slot)) != 2), len(run))
+        run = run[: seen + 2]
         return self._run(run) if len(run) >= _SHORTEST_OF_CELLS else None
 
     def _outputs(self, slot: Slot) -> int:
         return len(self.known[self._option(slot)].returns)
-
-    def _enclosed(self, run: Sequence[Slot]) -> bool:
-        """Tell whether nothing but the run reads what its cells compute, the last two aside."""
-        return all(self.readers.get(Value(slot)) == 2 for slot in run[:-2])
 
     def _run(self, run: list[Slot]) -> Run:
         names = [self.definition.attributes[id(slot)] for slot in run]

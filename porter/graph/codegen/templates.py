@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -76,6 +76,32 @@ class Template:
     inputs: int
     externals: list[dict[int, int]]
     outputs: list[tuple[Value, ...]]
+
+    @property
+    def structure(self) -> Hashable:
+        """What a region's template shares with those of regions that repeat it, whatever numbers their names have."""
+        places = {id(slot): at for at, slot in enumerate(self.slots)} | {id(None): -1}
+
+        def placed(values: Iterable[Value]) -> tuple[tuple[int, int], ...]:
+            return tuple((places[id(value.slot)], value.at) for value in values)
+
+        uses = [slot.first for slot in self.slots]
+        slots = tuple((use.options, without_numbers(use.scope), placed(use.inputs)) for use in uses)
+        return self.kind, self.inputs, slots, placed(self.outputs[0])
+
+    def repeat(self, region: Region, twin: int) -> None:
+        """Add a region of the same structure as the one that has the number ``twin``."""
+        number, scope = len(self.regions), region.scope
+        having = (slot for slot in self.slots if twin in slot.uses)
+        for slot, item in zip(having, region.items, strict=True):
+            use = slot.uses[twin]
+            slot.uses[number] = Use(item, _key(item, scope), use.options, use.inputs)
+            slot.case_of[number] = slot.case_of[twin]
+        for slot in self.slots:
+            slot.alias |= {(number, at): value for (other, at), value in slot.alias.items() if other == twin}
+        self.regions.append(region)
+        self.externals.append(self.externals[twin])
+        self.outputs.append(self.outputs[twin])
 
     def resolve(self, value: Value, region: int) -> Value:
         """Return the value that stands for ``value`` in a region that may lack its slot."""
@@ -320,14 +346,14 @@ class _Merge:
 def _find_aliases(template: Template) -> None:
     """Find what readers get in a region that lacks a slot: what they read there instead, if all agree."""
     order = {id(slot): at for at, slot in enumerate(template.slots)}
-    found: dict[tuple[int, int, int], set[Value]] = {}
+    found: dict[int, dict[tuple[int, int], set[Value]]] = {}
 
     def compare(reads: Mapping[int, Value]) -> None:
         for other in set(reads.values()):
             if other.slot is not None:
                 for region, value in reads.items():
                     if region not in other.slot.uses:
-                        found.setdefault((id(other.slot), region, other.at), set()).add(value)
+                        found.setdefault(id(other.slot), {}).setdefault((region, other.at), set()).add(value)
 
     for slot in template.slots:
         for position in range(len(slot.first.inputs)):
@@ -336,11 +362,11 @@ def _find_aliases(template: Template) -> None:
         compare(template.returned(position))
     for slot in template.slots:
         slot.alias = {}
-        for (which, region, at), values in found.items():
-            if which == id(slot) and len(values) == 1:
+        for place, values in found.get(id(slot), {}).items():
+            if len(values) == 1:
                 (value,) = values
-                if value.slot is None or order[id(value.slot)] < order[which]:
-                    slot.alias[region, at] = value
+                if value.slot is None or order[id(value.slot)] < order[id(slot)]:
+                    slot.alias[place] = value
 
 
 def _alike(template: Template) -> float:
