@@ -258,7 +258,9 @@ def _names(shards: _Shards, records: dict[str, _Record]) -> tuple[dict[str, str]
     for name, keys in keys_of.items():
         held = not containers.isdisjoint(found.containers[key] for key in keys)
         outermost = [key for key in keys if not found.containers[key]]
-        variables = [[key] for key in keys] if held else _variables(keys, records)
+        variables = (
+            [[key] for key in keys] if held else objects.variables_of(keys, lambda a, b: _same(records[a], records[b]))
+        )
         for key, first in ((key, same[0]) for same in variables for key in same):
             container = found.containers[key]
             whole = f"{container}/{name}" if container in containers else objects.path_of(key)
@@ -285,23 +287,6 @@ def _object_graph(shards: _Shards, record: _Record) -> objects.Objects:
         return objects.read_objects(graph)
     except FormatError as error:
         raise unreadable(shards.path(record.shard), objects.KEY, error) from None
-
-
-def _variables(keys: list[str], records: dict[str, _Record]) -> list[list[str]]:
-    """Return the keys of each variable among those of one name, the key that names it first; copies have its bytes.
-
-    Where some variables have more copies than others, equal values may be chance, and each key is a variable.
-    """
-    found: list[list[str]] = []
-    for key in keys:
-        known = next((group for group in found if _same(records[group[0]], records[key])), None)
-        if known is None:
-            found.append([key])
-        else:
-            known.append(key)
-    if len({len(group) for group in found}) > 1:
-        return [[key] for key in keys]
-    return found if len(found) == 1 else [sorted(group, key=objects.is_unordered) for group in found]
 
 
 def _same(one: _Record, other: _Record) -> bool:

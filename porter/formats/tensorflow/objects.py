@@ -7,6 +7,7 @@ has each variable's own name. Source: tensorflow/core/protobuf/trackable_object_
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from porter.errors import FormatError
@@ -65,6 +66,23 @@ def path_of(key: str) -> str:
 def is_unordered(name: str) -> bool:
     """Tell whether a variable's key or name counts it in a list whose order changes from file to file."""
     return name.startswith(_UNORDERED)
+
+
+def variables_of(keys: list[str], same: Callable[[str, str], bool]) -> list[list[str]]:
+    """Return the keys of each variable among those of one name, the key that names it first; copies are the ``same``.
+
+    Where some variables have more copies than others, equal values may be chance, and each key is a variable.
+    """
+    found: list[list[str]] = []
+    for key in keys:
+        known = next((group for group in found if same(group[0], key)), None)
+        if known is None:
+            found.append([key])
+        else:
+            known.append(key)
+    if len({len(group) for group in found}) > 1:
+        return [[key] for key in keys]
+    return found if len(found) == 1 else [sorted(group, key=is_unordered) for group in found]
 
 
 def _containers(nodes: list[_Node]) -> dict[str, str]:
