@@ -108,7 +108,7 @@ class LoadedCheck:
         return ""
 
     def add(self, images: np.ndarray, want: Mapping[str, Outputs]) -> None:
-        """Run the signature on ``images``, of which the graph computes ``want``."""
+        """Run the signature on ``images``; ``want`` are the values that the graph computes from them."""
         if self.runner is None:
             return
         try:

@@ -120,7 +120,7 @@ def test_a_source_is_the_same_each_time() -> None:
 
 def test_the_mapping_table_names_each_weight_once(small: tuple[Any, Path], tmp_path: Path) -> None:
     (golden, _, _, network), source = small
-    text, unfit = written_table(network, set(golden.variables), "graph.pb")
+    text, unfit = written_table(network, dict(zip(golden.variables, golden.variables, strict=True)), "graph.pb")
     (tmp_path / "mapping.toml").write_text(text, encoding="utf-8")
     table = Table.read(tmp_path / "mapping.toml")
     assert unfit == []

@@ -38,7 +38,10 @@ def net(tmp_path_factory: pytest.TempPathFactory) -> Path:
     stated = {"model": network.name, "framework": "torch", "versions": versions(("porter",))}
     (folder / SOURCE).write_text(network.source, encoding="utf-8")
     write_state(folder / WEIGHTS, network_state(network, values_of(analysis, golden).__getitem__), stated)
-    (folder / TABLE).write_text(written_table(network, set(golden.variables), "graph.pb")[0], encoding="utf-8")
+    (folder / TABLE).write_text(
+        written_table(network, dict(zip(golden.variables, golden.variables, strict=True)), "graph.pb")[0],
+        encoding="utf-8",
+    )
     verdict = {"ok": True, "verdict": "parity holds", "reference": "TensorFlow", "inputs": "no images"}
     facts = stated | {"decompiled": True, "lines": network.lines, "source": {}, "notes": [], "parity": verdict}
     write_record_and_card(folder, facts)
