@@ -16,7 +16,8 @@ from helpers.written import built, complaints, values_of, write_files, written_g
 from porter.graph.codegen import classes
 from porter.graph.codegen.forward_text import filled
 from porter.graph.codegen.lower import LOWERINGS
-from porter.graph.codegen.templates import Template, merged
+from porter.graph.codegen.merge_templates import merged
+from porter.graph.codegen.templates import Template
 from porter.graph.rewrite.safety import CHECKS, PURE_OPS
 
 

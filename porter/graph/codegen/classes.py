@@ -6,12 +6,13 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 from porter.graph.analysis.analysis import Analysis
+from porter.graph.codegen.merge_templates import merged
 from porter.graph.codegen.names import Namer, class_name, common_name, without_numbers
 from porter.graph.codegen.parameters import OP_WORDS, Definition, define
 from porter.graph.codegen.regions import BLOCK, LAYER, SCOPE, Candidate, Region, build_regions, rebuilt
 from porter.graph.codegen.runs import SHORTEST
 from porter.graph.codegen.step import Program, Step
-from porter.graph.codegen.templates import Template, merged, template_of
+from porter.graph.codegen.templates import Template, template_of
 
 _LARGE = 12
 """A block of so many steps is a class even if it does not repeat."""
