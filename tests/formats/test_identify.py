@@ -216,7 +216,7 @@ def test_folders_are_told_apart(tmp_path: Path) -> None:
         "other": "folder",
     }
     assert identify(tmp_path / "saved").files == (tmp_path / "saved/saved_model.pb",)
-    assert len(FOLDERS) == 4
+    assert len(FOLDERS) == 5  # a TF-Hub module too: tests/formats/test_hub_modules.py
 
 
 def test_a_folder_of_one_graph_is_inspected_as_that_graph(tmp_path: Path) -> None:
