@@ -70,7 +70,7 @@ def in_precision(model: keras.Model, precision: str) -> keras.Model:
 def _with_dtype(config: Any, precision: str) -> Any:
     """Return a model's configuration with ``precision`` as the dtype of every layer.
 
-    Weights begin as zeros: random ones take a sixth of the time of a large network's run, and are overwritten.
+    Weights begin as zeros: random ones take a quarter of the time of the copy, and are overwritten.
     """
     if isinstance(config, list | tuple):
         return type(config)(_with_dtype(item, precision) for item in config)
