@@ -61,7 +61,7 @@ def _version(project: str) -> str | None:
     import importlib.metadata, which finds the projects of older installers too, takes 0.02 s of a port.
     """
     for site in sys.path:
-        for folder in Path(site).glob(f"{project}-*.dist-info"):
+        for folder in Path(site).glob(f"{project}-[0-9]*.dist-info"):
             return folder.name.removeprefix(f"{project}-").removesuffix(".dist-info")
     from importlib.metadata import PackageNotFoundError, version
 

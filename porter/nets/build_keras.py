@@ -12,24 +12,12 @@ from porter.mapping.table import Table
 from porter.nets.filling import common_dtype, fitting, head_classes, image_options
 
 
-def build(
-    arch: Arch,
-    tensors: Checkpoint | None,
-    num_classes: int | None,
-    dtype: str | None = None,
-    input_size: int | None = None,
-    in_channels: int | None = None,
-    **options: Any,
-) -> keras.Model:
-    """Return the network, filled with all of ``tensors``.
+def build(arch: Arch, tensors: Checkpoint | None, num_classes: int | None, **options: Any) -> keras.Model:
+    """Return the network, filled with all of ``tensors``; without them the weights are Keras' initial ones.
 
-    Without ``tensors`` the weights are Keras' initial ones. ``dtype`` defaults to that of ``tensors``, ``num_classes``
-    to that of their head; 0 classes end at the features. ``input_size`` is the side of the square images in pixels,
-    by default the model's own. ``in_channels`` are those of the images, by default those that ``tensors`` are for.
-
-    Raises MappingError where a tensor is missing, left over or of another shape.
+    ``options`` are those of `_network`. Raises MappingError where a tensor is missing, left over or of another shape.
     """
-    model = _network(arch, tensors, num_classes, dtype, input_size, in_channels, **options)
+    model = _network(arch, tensors, num_classes, **options)
     if tensors is not None:
         fill(model, Table.of(arch), tensors)
     return model
@@ -56,6 +44,12 @@ def _network(
     in_channels: int | None = None,
     **options: Any,
 ) -> keras.Model:
+    """Return the network for ``tensors``, not filled.
+
+    ``dtype`` defaults to that of ``tensors``, ``num_classes`` to that of their head; 0 classes end at the features.
+    ``input_size`` is the side of the square images in pixels, by default the model's own. ``in_channels`` are those of
+    the images, by default those that ``tensors`` are for.
+    """
     table = Table.of(arch)
     model: keras.Model = arch.builder("keras")(
         num_classes=head_classes(arch, table, "keras", tensors, num_classes),

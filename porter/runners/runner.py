@@ -81,6 +81,14 @@ def run_all(runner: Runner, images: np.ndarray) -> dict[str, dict[str, np.ndarra
     return {precision: runner(images.astype(precision)) for precision in runner.precisions}
 
 
+def of_images(outputs: Mapping[str, np.ndarray], count: int) -> dict[str, np.ndarray]:
+    """Return ``outputs`` with ``count`` images first: the first axis of an inner tensor may be another, or none."""
+    return {
+        name: value if np.shape(value)[:1] == (count,) else np.reshape(value, (count, -1))
+        for name, value in outputs.items()
+    }
+
+
 def in_graph_order(outputs: dict[str, np.ndarray], table: Table) -> dict[str, np.ndarray]:
     """Return ``outputs`` in the table's order, and add the softmaxes that the network leaves out."""
     for endpoint in table.endpoints:

@@ -21,6 +21,7 @@ from porter.formats.tensorflow.source import graph_file
 from porter.graph.graph import VARIABLE_OPS, Ref
 from porter.graph.rewrite.safety import check_loading
 from porter.parity.compare import ErrorAccumulator, Outputs
+from porter.runners.runner import of_images
 from porter.verbs.graph_values import GraphValues
 
 if TYPE_CHECKING:
@@ -68,31 +69,23 @@ class LoadedCheck:
         trust: bool,
     ) -> None:
         self.path = saved.analysis.source.path
+        self.saved, self.program, self.ends, self.values, self.given = saved, program, ends, values, given
         self.sums = ErrorAccumulator(None, strict=False, softmaxes=softmaxes)
         self.runner: SavedModelRunner | None = None
-        self.names: dict[str, str] = {}
-        self.why = _unfit(saved.analysis, program, ends)
+        self.names = {name: saved.analysis.own_name(port.tensor) for name, port in ends.items()}
         try:
-            if not self.why:
-                self.why = self._load(saved, program, ends, values, given, trust)
+            self.why = _unfit(saved.analysis, program, ends) or self._load(trust)
         except FormatError as error:
             self.why = str(error)
 
-    def _load(
-        self,
-        saved: SavedModel,
-        program: Program,
-        ends: Mapping[str, Port],
-        values: GraphValues,
-        given: Mapping[Port, Sequence[int]],
-        trust: bool,
-    ) -> str:
+    def _load(self, trust: bool) -> str:
         """Load the SavedModel; return why not, or ""."""
         from porter.runners.decompiled import parts_of
         from porter.runners.saved_model import SavedModelRunner
 
+        saved, values, given = self.saved, self.values, self.given
         source, folder = saved.analysis.source, saved_model_folder(self.path)
-        inputs, outputs = _inputs(saved.analysis), _outputs(saved.analysis, ends)
+        inputs, outputs = _inputs(saved.analysis), _outputs(saved.analysis, self.ends)
         runs = [*map(node_of, outputs.values()), *source.init_ops]
         forbidden = "" if trust else check_loading(source.graph, runs, [source.restore_op])
         if forbidden or folder is None:
@@ -101,10 +94,9 @@ class LoadedCheck:
         changed = {} if saved.own and averages == (values.average == "ema") else values.variables
         if any(saved.analysis.graph.nodes[name].op not in VARIABLE_OPS for name in changed):
             return "its weights are constants"
-        tensors = [inputs[port.tensor] for port in program.inputs]
+        tensors = [inputs[port.tensor] for port in self.program.inputs]
         self.runner = SavedModelRunner(folder, source.tags, tensors, outputs, lambda images: parts_of(images, given))
         self.runner.assign({name: partial(values.load, name) for name in changed})
-        self.names = {name: saved.analysis.own_name(port.tensor) for name, port in ends.items()}
         return ""
 
     def add(self, images: np.ndarray, want: Mapping[str, Outputs]) -> None:
@@ -112,7 +104,7 @@ class LoadedCheck:
         if self.runner is None:
             return
         try:
-            got = {"float32": self.runner(images)}
+            got = {"float32": of_images(self.runner(images), len(images))}
         except FormatError as error:
             self.why, self.runner = str(error), None
             return

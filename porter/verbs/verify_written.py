@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from porter.files.progress import Track
-from porter.parity.compare import ErrorAccumulator, Outputs, Report
-from porter.runners.runner import Runner, run_all
+from porter.parity.compare import ErrorAccumulator, Report
+from porter.runners.runner import Runner, of_images, run_all
 from porter.verbs.graph_values import GraphValues
 from porter.verbs.verify_loaded import LoadedCheck, SavedModel
 
@@ -97,20 +97,11 @@ def _report(
 
 def _add(sums: ErrorAccumulator, ours: Runner, theirs: Runner, loaded: LoadedCheck | None, batch: np.ndarray) -> None:
     """Run both sides on a batch and add them; all outputs of a large image take gigabytes, and end here."""
-    want = _of_images(run_all(theirs, batch), len(batch))
+    want, got = ({p: of_images(run, len(batch)) for p, run in run_all(side, batch).items()} for side in (theirs, ours))
     if loaded is not None:
         loaded.add(batch, want)
-    got = _of_images(run_all(ours, batch), len(batch))
     order = list(want["float64"])
     sums.add({p: {name: run[name] for name in order if name in run} for p, run in got.items()}, want)
-
-
-def _of_images(runs: Mapping[str, Outputs], count: int) -> dict[str, dict[str, np.ndarray]]:
-    """Return outputs with the images first; the first axis of a tensor inside the network may be another."""
-    return {
-        precision: {name: value if len(value) == count else value.reshape(count, -1) for name, value in run.items()}
-        for precision, run in runs.items()
-    }
 
 
 def _ends(program: Program) -> dict[str, Port]:
