@@ -31,7 +31,7 @@ def write_weights(path: Path, output: Output) -> dict[str, str]:
 def _streamed(path: Path, output: Output, save: Callable[[Any], None]) -> dict[str, str]:
     """Let Keras save a network that has no values, with those of ``output``, and return each tensor's SHA-256.
 
-    To create the variables and to fill them takes half of the time of a port.
+    To create the variables and to fill them takes a third of the time of a port of NASNet-A Large.
     """
     digests: dict[str, str] = {}
 
