@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,34 +78,43 @@ porter does not use it yet.
 
 
 def write(results: Mapping[str, Any], order: Sequence[str]) -> None:
-    """Write the page with the parts in ``order`` that have results."""
+    """Write the page with the parts in ``order``; a part without results keeps the tables that the page has of it."""
+    page = PAGE.read_text(encoding="utf-8") if PAGE.exists() else ""
     lines = [INTRODUCTION]
     for part in order:
-        if part in results and results[part]["tables"]:
-            lines += _part(part, results[part])
+        found = results.get(part, {})
+        measured = _measured(part, found) if found.get("tables") else _kept(part, page)
+        if measured:
+            lines += [f"## {part.capitalize()}", "", *([NOTES[part], ""] if part in NOTES else []), *measured, ""]
+            lines += [FINDINGS[part]] if part in FINDINGS else []
     if results.get("sizes", {}).get("points"):
         _plot(results["sizes"]["points"])
-    PAGE.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    PAGE.write_text("\n".join(lines), encoding="utf-8")
 
 
-def _part(name: str, found: Mapping[str, Any]) -> Iterator[str]:
-    yield f"## {name.capitalize()}\n"
-    if name in NOTES:
-        yield NOTES[name] + "\n"
+def _measured(name: str, found: Mapping[str, Any]) -> list[str]:
+    """Return the command, the machine and the tables of a part."""
     versions = {**found["machine"], **found.get("versions", {})}
-    yield f"`python benchmarks/bench.py {name} --rounds {found['rounds']}`; "
-    yield ", ".join(f"{key} {value}" for key, value in versions.items()) + ".\n"
+    lines = [f"{_command(name)} --rounds {found['rounds']}`;"]
+    lines.append(", ".join(f"{key} {value}" for key, value in versions.items()) + ".")
     for title, (head, *rows) in found["tables"].items():
-        yield f"### {title}\n"
-        yield f"| {' | '.join(head)} |"
-        yield f"| --- |{' --: |' * (len(head) - 1)}"
-        for row in rows:
-            yield f"| {' | '.join(row)} |"
-        yield ""
+        lines += ["", f"### {title}", "", f"| {' | '.join(head)} |", f"| --- |{' --: |' * (len(head) - 1)}"]
+        lines += [f"| {' | '.join(row)} |" for row in rows]
+    return [*lines, "", f"![cost against size]({PLOT.name})"] if found.get("points") else lines
+
+
+def _kept(name: str, page: str) -> list[str]:
+    """Return the lines that `_measured` wrote into ``page``, none where it wrote none."""
+    _, _, part = f"\n{page}".partition(f"\n## {name.capitalize()}\n")
+    part = part.partition("\n## ")[0]
     if name in FINDINGS:
-        yield FINDINGS[name]
-    if found.get("points"):
-        yield f"![cost against size]({PLOT.name})\n"
+        part = part.partition(f"\n{FINDINGS[name].splitlines()[0]}\n")[0]
+    begin = part.find(_command(name))
+    return part[begin:].strip().splitlines() if begin >= 0 else []
+
+
+def _command(name: str) -> str:
+    return f"`python benchmarks/bench.py {name}"
 
 
 def _plot(points: Sequence[Sequence[float]]) -> None:
