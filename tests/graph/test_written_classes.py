@@ -76,14 +76,30 @@ def two_paddings() -> Any:
     return make.graph
 
 
+def projected(name: str) -> Any:
+    """Return residual blocks, of which every second widens its input by a layer called ``name``."""
+    make = Maker()
+    x, before = make.placeholder("input", -1, 8, 8, 4), 4
+    for block, width in enumerate([8, 8, 16, 16, 32, 32]):
+        scope, beside = f"block_{block}", x
+        if width != before:
+            beside = make.conv(f"{scope}/{name}", x, 1, 3, before, width)
+        for part, ins in (("a", before), ("b", width), ("c", width)):
+            x = make("Relu", f"{scope}/{part}/Relu", make.conv(f"{scope}/{part}", x, 3, 3, ins, width))
+        x, before = make("AddV2", f"{scope}/add", x, beside), width
+    return make.graph
+
+
 @pytest.mark.parametrize(
     ("graph", "given", "returned"),
     [
+        (projected("shortcut"), (4, 8, 8), (32, 8, 8)),
+        (projected("projection_of_the_input_to_the_channels_of_the_sum" * 2), (4, 8, 8), (32, 8, 8)),
         (unet(), (4, 16, 16), (4, 16, 16)),
         (widening([2, 3, 5, 7]), (4, 8, 8), (7, 8, 8)),
         (two_paddings(), (3, 32, 32), (2, 3, 3)),
     ],
-    ids=["unet", "widening", "paddings"],
+    ids=["projected", "projected, long", "unet", "widening", "paddings"],
 )
 def test_a_written_network_loads_and_runs(
     graph: Any, given: tuple[int, ...], returned: tuple[int, ...], tmp_path: Path

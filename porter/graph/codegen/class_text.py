@@ -121,7 +121,7 @@ class ClassText:
             short = f"{whole[0]} if {flag.name} else nn.Identity()"
             target, _, text = short.strip().partition(" = ")
             return assigned(2, target, text.split(f" if {flag.name} else ")[0], (flag.name, "nn.Identity()"))
-        return [f"        if {flag.name}:", *self._constructed(slot, 0, attribute, 3)]
+        return [f"        if {flag.name}:", *self._constructed(slot, 0, attribute, 3), *self._lacking(slot)]
 
     def _cases(self, slot: Slot, case: Parameter, texts: Sequence[Sequence[str]]) -> list[str]:
         lines: list[str] = []
@@ -132,9 +132,13 @@ class ClassText:
             last = at == len(labels) - 1 and not lacking
             test = "else:" if last and at else f"{'el' if at else ''}if {case.name} == {literal(label)}:"
             lines += [f"        {test}", *texts[number]]
-        if lacking and not self.row and identity(self.definition, slot) is not None:
-            lines += ["        else:", f"            self.{self.definition.attributes[id(slot)]} = nn.Identity()"]
-        return lines
+        return [*lines, *(self._lacking(slot) if lacking else [])]
+
+    def _lacking(self, slot: Slot) -> list[str]:
+        """Return the last branch of what builds a slot, for regions that lack it: nothing, or an identity."""
+        if self.row or identity(self.definition, slot) is None:
+            return []
+        return ["        else:", f"            self.{self.definition.attributes[id(slot)]} = nn.Identity()"]
 
     def _constructed(self, slot: Slot, case: int, attribute: str, depth: int) -> list[str]:
         """Return the lines, as many indents deep, that build what a slot has in a case."""
