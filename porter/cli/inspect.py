@@ -11,6 +11,15 @@ import click
 from porter.cli.command import Command
 from porter.cli.options import PATH, json_option, tag_option
 from porter.cli.progress import track
+from porter.formats.named import refuse_other_suffix
+
+_WRITTEN = {
+    "html": ("an HTML page is written there: name it so, such as page.html", (".html", ".htm")),
+    "svg": ("a drawing is written there: name it so, such as blocks.svg", (".svg",)),
+    "write_table": ("a mapping table is written there: name it so, such as mapping.toml", (".toml",)),
+    "tensorboard": ("an event file is written to a folder there: name one, such as logs/", ()),
+}
+"""What each option writes, and the suffixes that say so."""
 
 
 @click.command(cls=Command)
@@ -79,6 +88,9 @@ def _check(wanted: Mapping[str, Any], depth: int | None, size: int | None) -> No
     for name in ("scope", "find"):
         if wanted.get(name) == "":
             raise click.UsageError(f"--{name} is empty: leave it out, or name what to show")
+    for name, (writes, own) in _WRITTEN.items():
+        if name in wanted:
+            refuse_other_suffix(name, wanted[name], writes, own)
     if depth is not None and wanted:
         raise click.UsageError(f"--depth is for the overview, which {flags[0]} replaces: leave out one of them")
     if size is not None and "write_table" in wanted:

@@ -154,10 +154,14 @@ def verify_folder(options: dict[str, Any], as_json: bool) -> int:
 
 
 def require_report(report: Path) -> None:
-    """Raise PorterError, before hours of work, if the folder of ``report`` does not exist."""
+    """Raise PorterError, before hours of work, if ``report`` cannot be written or names another format."""
     from porter.files.installed import require_package
+    from porter.formats.named import refuse_other_suffix
 
     require_package("jinja2", "report")
+    refuse_other_suffix(
+        "report", report, "the report is an HTML page: name it so, such as report.html", (".html", ".htm")
+    )
     if not report.absolute().parent.is_dir():
         raise PorterError(f"--report {report}: the folder {report.parent} does not exist: make it first")
 

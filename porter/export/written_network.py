@@ -20,6 +20,7 @@ from porter.files.seals import TENSORS, is_ours, write_record
 from porter.formats.checkpoint import Checkpoint, Entry
 from porter.formats.identify import RECORD_NAMES
 from porter.formats.input_digests import digest
+from porter.formats.named import refuse_other_suffix
 from porter.formats.open import open_checkpoint
 from porter.graph.codegen.network import WEIGHTS, Network, Placed
 from porter.graph.shapes import Shape
@@ -38,6 +39,7 @@ def require_folder(out: str | Path) -> Path:
         raise PorterError("`out` is empty: name a folder")
     if path.exists() and not path.is_dir():
         raise PorterError(f"`out` {path} is a file: name a folder for the network's source and weights")
+    refuse_other_suffix("out", out, "decompile writes a folder: name one, such as net/")
     if not path.absolute().parent.is_dir():
         raise PorterError(f"`out` {path}: the folder {path.parent} does not exist: make it first")
     if path.resolve() == Path.cwd():

@@ -24,7 +24,7 @@ from porter.runners.torch import evaluating
 from porter.runners.user_code import one_sentence
 
 NOISE = 2
-"""Images of noise, beside porter's sample pictures."""
+"""Images of noise, beside porter's sample pictures, and more for outputs of few numbers."""
 OPEN_SIDE = 128
 """The height or width of images where the graph leaves it open."""
 
@@ -139,26 +139,27 @@ def input_sizes(program: Program, path: Path | str, size: int | None = None) -> 
     return {port: tuple(side or size or OPEN_SIDE for side in port.shape[1:]) for port in program.inputs}
 
 
-def trial_images(inputs: Mapping[Port, Sequence[int]], pixels: Collection[str] = ()) -> np.ndarray:
+def trial_images(inputs: Mapping[Port, Sequence[int]], pixels: Collection[str] = (), least: int = 0) -> np.ndarray:
     """Return float32 pictures and noise for inputs of these sizes, of several as rows: see DecompiledRunner.
 
+    There are ``least`` images or more.
     Values are from -1 to 1 or normal, those of the tensors ``pixels`` whole numbers from 0 to 255.
     """
     pictured = any(len(sizes) == 3 for sizes in inputs.values())
-    found = [_trial(sizes, number, pictured) for number, sizes in enumerate(inputs.values())]
+    found = [_trial(sizes, number, pictured, least) for number, sizes in enumerate(inputs.values())]
     for at, port in enumerate(inputs):
         if port.tensor in pixels:
             found[at] = np.rint((found[at].clip(-1, 1) + 1) * np.float32(127.5))
     return found[0] if len(found) == 1 else np.concatenate([part.reshape(len(part), -1) for part in found], axis=1)
 
 
-def _trial(sizes: Sequence[int], number: int, pictured: bool) -> np.ndarray:
+def _trial(sizes: Sequence[int], number: int, pictured: bool, least: int) -> np.ndarray:
     """Return the images of input ``number``: pictures, for the next input in another order, and noise of its own.
 
     ``pictured``: an input that is no picture gets noise beside the others' pictures.
     """
     paths = sample_paths()
-    count = NOISE + (len(paths) if pictured else 0)
+    count = max(NOISE + (len(paths) if pictured else 0), least)
     found = np.random.default_rng(number).normal(size=(count, *sizes)).astype(np.float32)
     if len(sizes) == 3:
         for at, path in enumerate(paths):

@@ -12,6 +12,7 @@ from porter.catalog.open_values import varied
 from porter.errors import PorterError
 from porter.files.atomic import creating
 from porter.files.progress import Track, untracked
+from porter.formats.named import refuse_other_suffix
 from porter.formats.tensorflow.bundle_writer import data_file, in_order, index_file, stored, write_bundle
 from porter.mapping.dialects import ORIGINAL
 from porter.mapping.shapes import expected_shapes
@@ -41,11 +42,14 @@ def seed(
 
     ``training`` adds what the authors' trainer also saves: an auxiliary head, global_step, and every variable's moving
     average, 1.01 times its value so that a mix-up shows. Raises PorterError if ``out`` is another checkpoint already,
-    because two files cannot be replaced in one step.
+    because two files cannot be replaced in one step, or if it ends in the suffix of another format.
     """
     prefix = Path(out)
     if prefix.name in ("", "..") or prefix.is_dir():
         raise PorterError(f"`out` must be a checkpoint's prefix, such as seeded.ckpt, got {str(out)!r}")
+    refuse_other_suffix(
+        "out", out, "seed writes a TensorFlow checkpoint: name its prefix, such as seeded.ckpt", [".ckpt"]
+    )
     if not prefix.absolute().parent.is_dir():
         raise PorterError(f"the folder {prefix.parent} does not exist: make it first, or name another `out`")
     arch = varied(find_arch(model), **numbers)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from porter.graph.codegen.network import Network, Output
     from porter.graph.codegen.step import Port, Program
 
+FEWEST = 16
+"""Values of an output that its float32 rounding is judged by: fewer may have none by luck on TensorFlow's side."""
+
 
 def verify_written(
     source: Path,
@@ -34,9 +38,9 @@ def verify_written(
     """Compare the network in the file ``source`` with its graph at each block, and return the report and the images.
 
     TensorFlow's own loader runs the signature of the SavedModel ``saved``, which the graph is from, on the same images.
-    Pictures and noise run one at a time in float32 and float64. Where a block diverges, every layer is compared, so
-    that the report begins with the node that diverges first. Dropout rests on both sides. Raises PorterError,
-    FormatError.
+    Pictures and noise run one at a time in float32 and float64: more noise for an output of few numbers. Where a block
+    diverges, every layer is compared, so that the report begins with the node that diverges first. Dropout rests on
+    both sides. Raises PorterError, FormatError.
     """
     from porter.graph.rewrite.joined import joined
     from porter.runners.decompiled import (
@@ -50,13 +54,14 @@ def verify_written(
 
     path = analysis.source.path
     given = input_sizes(program, path, analysis.size)
-    images = trial_images(given, {port.tensor for port in given if "int" in analysis.dtype(port.tensor)})
+    ends = _ends(program)
+    pixels = {port.tensor for port in given if "int" in analysis.dtype(port.tensor)}
+    images = trial_images(given, pixels, _images_for(ends.values(), analysis))
     module = load_network(source)
     places = {name for name, _ in module.named_modules()}  # a source that its owner changed may lack some
     stop_dropout(module, places.intersection(network.running))
     masked = {step.node: step.masked for step in program.steps if step.masked}
     sizes_of = {port.tensor: sizes for port, sizes in given.items()}
-    ends = _ends(program)
     softmaxes = _softmaxes(program, ends, [*ends])
     loaded = LoadedCheck(saved, program, ends, values, given, softmaxes, trust) if saved else None
 
@@ -78,6 +83,13 @@ def verify_written(
     shapes = " and ".join("x".join(map(str, sizes)) for sizes in given.values())
     rests = ", with dropout at rest on both sides" if masked else ""
     return report, f"{len(images)} images of {shapes}, pictures and noise{rests}"
+
+
+def _images_for(ends: Iterable[Port], analysis: Analysis) -> int:
+    """Return how many images give each output of floating values ``FEWEST`` of them."""
+    floating = (port for port in ends if None not in port.shape[1:] and "float" in analysis.dtype(port.tensor))
+    fewest = min((math.prod(side or 0 for side in port.shape[1:]) for port in floating), default=FEWEST)
+    return -(-FEWEST // max(1, fewest))
 
 
 def _report(

@@ -252,6 +252,39 @@ def test_an_out_that_cannot_be_written_is_refused_first(
     assert message in done.err
 
 
+@pytest.mark.parametrize(
+    ("args", "option", "name", "message"),
+    [
+        (("seed", MODEL), "--out", "frozen.pb", "seed writes a TensorFlow checkpoint: name its prefix"),
+        (("seed", MODEL), "--out", "m.weights.h5", "seed writes a TensorFlow checkpoint: name its prefix"),
+        (("seed", MODEL), "--out", "M.NPZ", "seed writes a TensorFlow checkpoint: name its prefix"),
+        (("seed", MODEL), "--out", "m.ckpt.index", "seed writes a TensorFlow checkpoint: name its prefix"),
+        (("decompile", "absent.pb", "--to", "torch"), "--out", "net.py", "decompile writes a folder: name one"),
+        (("decompile", "absent.pb", "--to", "torch"), "--out", "net.onnx", "decompile writes a folder: name one"),
+        (("inspect", "absent.pb"), "--html", "page.svg", "an HTML page is written there"),
+        (("inspect", "absent.pb"), "--svg", "blocks.png", "a drawing is written there"),
+        (("inspect", "absent.pb"), "--write-table", "table.json", "a mapping table is written there"),
+        (("inspect", "absent.pb"), "--tensorboard", "graph.pb", "an event file is written to a folder there"),
+        (("verify", MODEL), "--report", "report.pdf", "the report is an HTML page"),
+    ],
+)
+def test_an_output_with_the_suffix_of_another_format_is_refused(
+    run: Any, tmp_path: Path, args: tuple[str, ...], option: str, name: str, message: str
+) -> None:
+    done = run(*args, option, tmp_path / name)
+    assert (done.code, done.out) == (2, "")
+    said = f"port: {option} {tmp_path / name} ends in {Path(name.lower()).suffix}, but {message}"
+    assert " ".join(done.err.split()).startswith(said)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_name_that_says_folder_or_no_format_is_taken(run: Any, tmp_path: Path) -> None:
+    assert run("seed", MODEL, "--out", tmp_path / "model.ckpt-1450000").code == 0
+    (tmp_path / "net.pb").mkdir()
+    assert "absent.pb does not exist" in run("decompile", "absent.pb", "--out", tmp_path / "net.pb").err
+    assert "absent.pb does not exist" in run("decompile", "absent.pb", "--out", f"{tmp_path}/net.h5/").err
+
+
 def test_a_mistake_leaves_an_older_file_as_it_was(run: Any, save: Saver, tmp_path: Path) -> None:
     out = tmp_path / "m.safetensors"
     out.write_bytes(b"older")

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from helpers.steps import analysis_of, compare, frozen_graph, program_of, run_steps, run_tensorflow, variable
+from helpers.written import built, values_of, write_files, written_graph
 from porter.graph.analysis.analysis import Analysis
 from porter.graph.codegen.lower import lower
 
@@ -156,6 +159,101 @@ def test_training_conditions_take_the_side_of_inference(tf: Any) -> None:
     assert [step.module for step in program.steps] == ["nn.Conv2d", "nn.Dropout", "nn.ReLU", ""]
     assert [port.tensor for port in program.inputs] == ["x0"]
     assert not program.steps[1].random
+
+
+def _orders(tf: Any) -> dict[str, list[Any]]:
+    """Return squeeze-and-excitation's steps between the pool and the product, and steps that only look like them."""
+    gates = {"sigmoid": tf.sigmoid, "hard": lambda y: tf.nn.relu6(y + 3.0) / 6.0}
+    middles = {"relu": tf.nn.relu, "swish": tf.nn.silu, "hard swish": lambda y: y * tf.nn.relu6(y + 3.0) / 6.0}
+    usual = {f"{m} {g}": ["a", middles[m], "b", gates[g]] for g in gates for m in middles}
+    return usual | {
+        "first": [tf.nn.relu, "a", "b", tf.sigmoid], "last": ["a", "b", tf.nn.relu, tf.sigmoid],
+        "gate first": ["a", tf.sigmoid, "b", tf.nn.relu], "turned": ["b", tf.nn.relu, "a", tf.sigmoid],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("dense", [False, True])
+def test_squeeze_and_excitation_follows_the_graphs_order(tf: Any, dense: bool, tmp_path: Path) -> None:
+    """All layers have as many inputs as outputs, so that no shape shows which one comes first."""
+
+    def build(x: Any) -> list[Any]:
+        y = tf.nn.conv2d(x, variable(tf, 3, 3, 3, 4, name="first"), 1, "SAME")
+        results = []
+        for number, (_, steps) in enumerate(_orders(tf).items()):
+            gate = tf.reduce_mean(y, [1, 2], keepdims=not dense)
+            for step in steps:
+                if callable(step):
+                    gate = step(gate)
+                    continue
+                scale = {"a": 1.0, "b": -2.0}[step] * (1 + number / 10)
+                kernel = tf.identity(
+                    tf.constant(scale * np.eye(4)[::-1] + 0.25, tf.float32), name=f"{step}{number}/read"
+                )
+                bias = variable(tf, 4, name=f"bias_{step}{number}")
+                if dense:
+                    gate = tf.nn.bias_add(tf.matmul(gate, kernel), bias)
+                else:
+                    gate = tf.nn.bias_add(tf.nn.conv2d(gate, kernel[None, None], 1, "SAME"), bias)
+            results.append(y * (gate[:, None, None, :] if dense else gate))
+        return results
+
+    analysis = analysis_of(tf, build, (None, 5, 6, 3))
+    program = compare(tf, analysis)
+    module = built(write_files(tmp_path, written_graph(analysis)[1], values_of(analysis))).double()
+    images = {"x0": np.random.default_rng(1).uniform(-1, 1, (2, 5, 6, 3))}
+    names = [port.tensor for port in program.outputs]
+    want = run_tensorflow(tf, frozen_graph(analysis), images, names)
+    for name, value in zip(names, module(torch.from_numpy(images["x0"]).movedim(-1, 1)), strict=True):
+        assert np.abs(value.detach().movedim(1, -1).numpy() - want[name]).max() < 1e-6, name
+
+
+@pytest.mark.parametrize("epsilon", [0.02, 1e-7, 0.0123456789])
+def test_norms_have_the_epsilon_that_the_graph_states(tf: Any, epsilon: float) -> None:
+    """Of maps with so small a variance that the epsilon decides; the last one has more digits than people type."""
+
+    def build(x: Any) -> list[Any]:
+        y = tf.nn.conv2d(x, variable(tf, 3, 3, 3, 4, name="first"), 1, "SAME") * 1e-3
+        gamma, beta = variable(tf, 4, name="gamma"), variable(tf, 4, name="beta")
+        results = []
+        for axes in ([1, 2], [1, 2, 3], [3]):
+            mean, variance = tf.nn.moments(y, axes, keepdims=True)
+            results.append(tf.nn.batch_normalization(y, mean, variance, beta, gamma, epsilon) * 2.0)
+            results.append((y - mean) / tf.sqrt(variance + epsilon) * gamma)
+            results.append((y - mean) / (tf.sqrt(variance) + epsilon) * gamma)  # no norm of torch's
+        mean = variable(tf, 4, name="mean")
+        variance = tf.identity(tf.constant([1e-6, 1e-3, 1e-5, 1.0], name="spread"), name="spread/read")
+        fused = tf.compat.v1.nn.fused_batch_norm
+        return [
+            *results,
+            tf.nn.batch_normalization(y, mean, variance, beta, gamma, epsilon) * 2.0,
+            fused(y, gamma, beta, mean, variance, max(epsilon, 1.001e-5), is_training=False)[0] * 2.0,
+            fused(y, gamma, beta, epsilon=max(epsilon, 1.001e-5), is_training=True)[0] * 2.0,
+        ]
+
+    program = compare(tf, analysis_of(tf, build, (None, 5, 6, 3)), largest=1e-11)
+    modules = [step.module for step in program.steps if step.what == "norm"]
+    assert sorted(modules) == sorted(2 * ["nn.InstanceNorm2d", "nn.GroupNorm", "nn.LayerNorm"] + 3 * ["nn.BatchNorm2d"])
+
+
+def test_leaky_slopes_are_the_graphs(tf: Any) -> None:
+    def build(x: Any) -> list[Any]:
+        y = tf.nn.conv2d(x, variable(tf, 1, 1, 3, 4, name="first"), 1, "SAME")
+        other = tf.nn.conv2d(x, variable(tf, 3, 3, 3, 4, name="second"), 1, "SAME")
+        return [
+            tf.nn.leaky_relu(y, 0.3) * 2.0,
+            tf.maximum(y, 0.15 * y) * 2.0,
+            tf.maximum(0.0123456789 * y, y) * 2.0,
+            (tf.nn.relu(y) - 0.35 * tf.nn.relu(-y)) * 2.0,
+            tf.maximum(y, 0.25 * other) * 2.0,  # of another map
+            tf.maximum(y, 1.5 * y) * 2.0,  # the smaller of both
+            tf.maximum(y, -0.5 * y) * 2.0,
+            tf.minimum(y, 0.25 * y) * 2.0,
+            (tf.nn.relu(y) - 0.35 * tf.nn.relu(-other)) * 2.0,
+        ]
+
+    program = compare(tf, analysis_of(tf, build, (None, 5, 6, 3)))
+    slopes = [step.arguments["negative_slope"] for step in program.steps if step.module == "nn.LeakyReLU"]
+    assert slopes == pytest.approx([0.3, 0.15, 0.0123456789, 0.35], rel=1e-7)
 
 
 def test_a_batch_norm_in_training_mode_uses_the_batch(tf: Any) -> None:

@@ -359,15 +359,12 @@ def test_a_matrix_product_is_a_linear_layer(tf: Any) -> None:
 
 def test_all_that_has_no_translation_is_listed(tf: Any) -> None:
     def build(x: Any) -> Any:
-        y = tf.math.lgamma(x)
-        return tf.raw_ops.Dilation2D(
-            input=y, filter=variable(tf, 2, 2, 3), strides=[1] * 4, rates=[1] * 4, padding="SAME"
-        )
+        return tf.math.digamma(tf.math.lgamma(x))
 
     problems = lower(analysis_of(tf, build, (None, 6, 6, 3))).problems
     assert [(problem.op, problem.shapes[0]) for problem in problems] == [
         ("Lgamma", (None, 6, 6, 3)),
-        ("Dilation2D", None),
+        ("Digamma", None),
     ]
 
 
@@ -425,3 +422,54 @@ def test_rolls_and_gathers_of_windows(tf: Any) -> None:
     compare(tf, analysis_of(tf, build, (None, 6, 3, 3)))
     shifts = analysis_of(tf, lambda x: tf.roll(x, tf.shape(x)[1] // 2, 1) * 2.0, (None, None, None, 3))
     assert compare(tf, shifts, side=7).steps[0].expression == "{0}.roll({0}.shape[2] // 2, 2)"
+
+
+@few
+@given(st.sampled_from([1, 2, 3, -1, 0]), st.booleans(), st.booleans())
+def test_sums_and_products_along_an_axis(tf: Any, axis: int, exclusive: bool, reverse: bool) -> None:
+    def build(x: Any) -> list[Any]:
+        y = tf.nn.conv2d(x, variable(tf, 1, 1, 3, 4), 1, "SAME")
+        places = tf.argmax(y, -1)
+        along = {"axis": axis % 3, "exclusive": exclusive, "reverse": reverse}
+        return [
+            tf.math.cumprod(y, axis, exclusive, reverse) * 2.0,
+            tf.math.cumsum(y, axis, exclusive, reverse) * 2.0,
+            tf.math.cumprod(places, **along) * 2,
+            tf.math.cumsum(places, **along) * 2,
+        ]
+
+    compare(tf, analysis_of(tf, build, (None, 5, 6, 3)))
+
+
+def test_angles_of_two_coordinates(tf: Any) -> None:
+    def build(x: Any) -> list[Any]:
+        y = tf.nn.conv2d(x, variable(tf, 1, 1, 3, 4), 1, "SAME")
+        column = variable(tf, 6, 1, name="column")
+        return [
+            tf.atan2(y, y[..., ::-1]) * 2.0,
+            tf.atan2(y, variable(tf, 4, name="channels")) * 2.0,
+            tf.atan2(column, y) * 2.0,
+            tf.atan2(y, tf.reduce_mean(y, [1, 2])[:, None, None, :]) * 2.0,
+            tf.atan2(0.1, y) * 2.0,
+            tf.atan2(y, -0.3) * 2.0,
+        ]
+
+    compare(tf, analysis_of(tf, build, (None, 5, 6, 3)))
+
+
+@few
+@given(sizes, st.tuples(sides, sides), st.permutations([1, 2, 3]), st.sampled_from(["SAME", "VALID"]), st.booleans())
+def test_dilations_of_mathematical_morphology(
+    tf: Any, size: Any, kernel: Any, steps: Any, padding: str, computed: bool
+) -> None:
+    rates = [rate if (k - 1) * rate < side else 1 for k, rate, side in zip(kernel, steps[1:], size, strict=True)]
+
+    def build(x: Any) -> Any:
+        weights = variable(tf, *kernel, 4)
+        weights = tf.exp(weights) if computed else weights
+        y = tf.nn.conv2d(x, variable(tf, 1, 1, 3, 4, name="first"), 1, "SAME") - 3.0
+        options = {"strides": [1, *steps[:2], 1], "rates": [1, *rates, 1], "padding": padding}
+        return tf.raw_ops.Dilation2D(input=y, filter=weights, **options) * 2.0
+
+    compare(tf, analysis_of(tf, build, (None, *size, 3)))
+    compare(tf, analysis_of(tf, build, (None, None, None, 3)), side=size[0])

@@ -68,6 +68,27 @@ def _global_response_norm(tf: Any, x: Any) -> Any:
     return variable(tf, 1, 1, 1, 4, name="gamma") * (x * relative) + variable(tf, 4, name="beta") + x
 
 
+def _contextual_attention(tf: Any, x: Any) -> Any:
+    """Patches of the map are the kernels of a convolution over it, and of the transposed one behind a softmax."""
+    even = tf.concat([x, x[:, :1]], 1)
+    patches = tf.image.extract_patches(even[:1], [1, 4, 4, 1], [1, 2, 2, 1], [1] * 4, "SAME")
+    raw = tf.transpose(tf.reshape(patches, [9, 4, 4, 4]), [1, 2, 3, 0])
+    length = tf.sqrt(tf.reduce_sum(tf.square(raw), [0, 1, 2])) + 0.1
+    scores = tf.nn.softmax(tf.nn.conv2d(even[:, ::2, ::2], raw / length, 1, "SAME") * 10.0)
+    return tf.nn.conv2d_transpose(scores, raw, tf.stack([tf.shape(x)[0], 6, 6, 4]), 2, "SAME") / 4.0
+
+
+def _fixed_padding(tf: Any, x: Any) -> Any:
+    """A block of TensorFlow's official ResNet: strided layers pad by the kernel alone, whatever the size."""
+    pads = [[0, 0], [1, 1], [1, 1], [0, 0]]
+    y = tf.nn.relu(tf.nn.conv2d(x, variable(tf, 1, 1, 4, 8, name="a"), 1, "SAME"))
+    y = tf.nn.relu(tf.nn.conv2d(tf.pad(y, pads), variable(tf, 3, 3, 8, 8, name="b"), 2, "VALID"))
+    return tf.nn.relu(
+        tf.nn.conv2d(y, variable(tf, 1, 1, 8, 6, name="c"), 1, "SAME")
+        + tf.nn.conv2d(tf.pad(x, [[0, 0]] * 4), variable(tf, 1, 1, 4, 6, name="projection"), 2, "VALID")
+    )
+
+
 _MEANS, _SPREADS = [0.5, -1.0, 0.25, 2.0], [0.001, 0.5, 1.0, 2.0]
 """Of a batch norm. A small variance shows its epsilon."""
 REPORTS: dict[str, Build] = {
@@ -198,6 +219,27 @@ REPORTS: dict[str, Build] = {
     "onnx/tensorflow-onnx#2286": lambda tf, x: tf.nn.conv3d_transpose(
         tf.stack([x, x + 1.0], 1), variable(tf, 1, 4, 4, 3, 4), [2, 2, 10, 12, 3], [1, 1, 2, 2, 1], "SAME"
     ) * 2.0,
+    # kernels that the graph computes from a map, transposed too
+    "daa233/generative-inpainting-pytorch#58": _contextual_attention,
+    # a max pool as ONNX-TensorFlow writes it: a dilation by zeros behind a pad below every value
+    "onnx/onnx-tensorflow#595": lambda tf, x: tf.nn.dilation2d(
+        tf.pad(x - 3.0, [[0, 0], [1, 1], [1, 1], [0, 0]], constant_values=-1e4), tf.zeros([3, 3, 4]), [1, 2, 2, 1],
+        "VALID", "NHWC", [1, 1, 1, 1],
+    ) * 2.0,
+    # groups of channels, strided, and with dilations
+    "alibaba/TinyNeuralNetwork#197": lambda tf, x: [
+        tf.nn.bias_add(tf.nn.conv2d(x, variable(tf, 3, 2, 2, 6, name="g"), [2, 1], "SAME"), variable(tf, 6, name="b")),
+        tf.nn.conv2d(x, variable(tf, 2, 3, 2, 8, name="d"), 1, "VALID", dilations=[2, 1]) * 2.0,
+    ],
+    # odd maps, resized by factors and to odd maps
+    "alibaba/TinyNeuralNetwork#84": lambda tf, x: [
+        resize(images=x, size=size, align_corners=align, half_pixel_centers=half) * 2.0
+        for resize in (tf.raw_ops.ResizeNearestNeighbor, tf.raw_ops.ResizeBilinear)
+        for size in ([15, 11], [3, 13])
+        for align, half in ((False, False), (True, False), (False, True))
+    ],
+    # pads of strided layers by the kernel alone
+    "microsoft/MMdnn#379": _fixed_padding,
     # matrices of pixels, whose reshapes keep the original order
     "onnx/onnx-tensorflow#289": _reshaped_like_attention,
 }  # fmt: skip

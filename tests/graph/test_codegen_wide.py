@@ -98,7 +98,7 @@ def sliced(tf: Any, x: Any, draw: Draw, name: str) -> Any:
 def rearranged(tf: Any, x: Any, draw: Draw, name: str) -> Any:
     axis = draw(st.integers(-4, 3))
     kind = draw(
-        st.sampled_from(["transpose", "concat", "split", "stack", "gather", "pick", "flip", "tile", "expand", "cumsum"])
+        st.sampled_from(["transpose", "concat", "split", "stack", "gather", "pick", "flip", "tile", "expand", "cum"])
     )
     if kind == "transpose":
         return tf.transpose(x, draw(st.permutations(range(4))))
@@ -109,8 +109,9 @@ def rearranged(tf: Any, x: Any, draw: Draw, name: str) -> Any:
         dims = draw(st.integers(0, 2))
         index = np.random.default_rng(dims).integers(0, CHANNELS, (*x.shape[1 : dims + 1], 2))
         return tf.gather(tf.transpose(x, [1, 2, 0, 3]), index, axis=3, batch_dims=dims)
-    if kind == "cumsum":
-        return tf.cumsum(x, axis, draw(st.booleans()), draw(st.booleans()))
+    if kind == "cum":
+        function = draw(st.sampled_from([tf.math.cumsum, tf.math.cumprod]))
+        return function(x, axis, draw(st.booleans()), draw(st.booleans()))
     return {
         "concat": lambda: tf.concat([x, x * 2.0], axis),
         "stack": lambda: tf.stack([x, x + 1.0], axis),

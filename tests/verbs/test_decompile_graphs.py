@@ -93,6 +93,20 @@ def test_several_inputs_have_names_and_an_order(tf: Any, tmp_path: Path) -> None
     assert not verify_decompiled(tmp_path / "net", trust_code=True)
 
 
+@pytest.mark.parametrize(("numbers", "images"), [(1, 16), (3, 6), (4, 5)])
+def test_a_head_of_few_numbers_is_judged_on_more_images(tf: Any, tmp_path: Path, numbers: int, images: int) -> None:
+    """A place of the largest value is no floating number, and needs no more images."""
+
+    def build(x: Any) -> Any:
+        y = tf.reduce_mean(layer(tf, x, 8, "stem", 2), [1, 2])
+        return tf.matmul(y, variable(tf, 8, numbers, name="head")), tf.argmax(y, -1)
+
+    graph = save(tf, tmp_path / "graph.pb", build, (None, 12, 10, 3))
+    assert decompile(graph, out=tmp_path / "net")
+    record = json.loads((tmp_path / "net/config.json").read_text(encoding="utf-8"))
+    assert record["parity"]["inputs"] == f"{images} images of 12x10x3, pictures and noise"
+
+
 @pytest.mark.parametrize("order", [("out0", "out1", "out2"), ("out2", "out0", "out1", "out3")])
 def test_outputs_are_returned_in_their_order_and_once(tf: Any, tmp_path: Path, order: tuple[str, ...]) -> None:
     """TensorFlow.js' signatures have another order than the graph, and heads of one shape hide a swap."""

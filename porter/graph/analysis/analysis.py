@@ -153,7 +153,7 @@ class Analysis:
     def dtype(self, name: str) -> str:
         """Return the dtype of a node's first output, or '' if no attribute states it."""
         node = self.graph.nodes[name]
-        for key in ("dtype", "T", "out_type", "DstT", "SrcT"):
+        for key in ("dtype", "output_type", "T", "out_type", "DstT", "SrcT"):
             value = node.attr(key)
             if value is not None and value.type:
                 kind = TYPES.get(value.type % 100)

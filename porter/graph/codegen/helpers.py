@@ -146,6 +146,18 @@ def image_patches(
 torch.fx.wrap("image_patches")
 
 
+def dilation(x: Tensor, weight: Tensor, stride: Sequence[int], rates: Sequence[int], same: bool) -> Tensor:
+    """Return the largest sum of a window's pixels and its weights, channel by channel; SAME pads below every value."""
+    kernel = weight.shape[1:]
+    reach = [(k - 1) * r + 1 for k, r in zip(kernel, rates, strict=True)]
+    x = same_pad(x, reach, stride, float("-inf")) if same else x
+    windows = image_patches(x, kernel, stride, rates, same=False).unflatten(1, (-1, x.shape[1]))
+    return (windows + weight.flatten(1).T[:, :, None, None]).amax(1)
+
+
+torch.fx.wrap("dilation")
+
+
 def space_to_batch(x: Tensor, block: Sequence[int], pads: Sequence[int]) -> Tensor:
     """Move the places of each block to the batch, after padding as F.pad does: the last axis first."""
     x = F.pad(x, pads)
@@ -170,13 +182,10 @@ torch.fx.wrap("space_to_batch")
 torch.fx.wrap("batch_to_space")
 
 
-def cumulative_sum(x: Tensor, axis: int, exclusive: bool, reverse: bool) -> Tensor:
-    """Sum along an axis, from its end if ``reverse``; ``exclusive`` leaves each value out of its own sum."""
-    x = x.flip(axis) if reverse else x
-    if exclusive:
-        x = torch.cat([torch.zeros_like(x.narrow(axis, 0, 1)), x.narrow(axis, 0, x.shape[axis] - 1)], axis)
-    x = x.cumsum(axis)
-    return x.flip(axis) if reverse else x
+def shifted(x: Tensor, axis: int, first: int) -> Tensor:
+    """Move the values one place on along an axis, behind ``first``, and leave the last one out."""
+    head = torch.full_like(x.narrow(axis, 0, 1), first)
+    return torch.cat([head, x.narrow(axis, 0, x.shape[axis] - 1)], axis)
 
 
 def batch_gather(x: Tensor, index: Tensor, axis: int, dims: int) -> Tensor:
@@ -191,7 +200,7 @@ def batch_gather(x: Tensor, index: Tensor, axis: int, dims: int) -> Tensor:
     return x.movedim([*range(dims, dims + places)], [*range(axis, axis + places)])
 
 
-torch.fx.wrap("cumulative_sum")
+torch.fx.wrap("shifted")
 torch.fx.wrap("batch_gather")
 
 

@@ -12,6 +12,7 @@ from porter.errors import FormatError
 from porter.graph.functions import build_graph
 from porter.graph.graph import Graph, parse_ref
 from porter.graph.rewrite.entry import TO_CHANNELS_FIRST, TO_CHANNELS_LAST, transposed, turn
+from porter.graph.rewrite.wide_ops import Pieces, reordered
 
 _OPS = frozenset(
     """
@@ -20,6 +21,8 @@ _OPS = frozenset(
     """.split()
 )
 """Ops with a data_format whose first input and first output have that layout."""
+_TRANSPOSED = "Conv2DBackpropInput"
+"""It has the layout in its third input, and in the sizes that are its first."""
 _PER_AXIS = ("strides", "ksize", "dilations")
 _RESHAPING = frozenset({"Reshape", "Shape", "ShapeN", "Size", "Rank"})
 
@@ -41,14 +44,18 @@ def channels_last(graph: Any, path: Path | str) -> tuple[Any, frozenset[str]]:
             last.node.add().CopyFrom(node)
             last.node[-1].input[:] = inputs
             continue
-        if node.op not in _OPS:
+        if node.op not in (*_OPS, _TRANSPOSED):
             raise FormatError(f"{path}: {node.op} at {node.name} is in NCHW: export the inference graph in NHWC")
         dtype = node.attr["T"].type or 1
-        turn(last, f"{node.name}/from_nchw", inputs[0], TO_CHANNELS_LAST, dtype)
+        data = 2 if node.op == _TRANSPOSED else 0
+        turn(last, f"{node.name}/from_nchw", inputs[data], TO_CHANNELS_LAST, dtype)
+        inputs[data] = f"{node.name}/from_nchw"
+        if node.op == _TRANSPOSED:
+            inputs[0] = reordered(Pieces(last, node.name), inputs[0], TO_CHANNELS_LAST)
         inner = last.node.add()
         inner.CopyFrom(node)
         inner.name = f"{node.name}/nhwc"
-        inner.input[:] = [f"{node.name}/from_nchw", *inputs[1:]]
+        inner.input[:] = inputs
         inner.attr["data_format"].s = b"NHWC"
         _reorder(inner)
         turn(last, node.name, inner.name, TO_CHANNELS_FIRST, dtype)

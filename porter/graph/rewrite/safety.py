@@ -18,23 +18,23 @@ from porter.formats.tensorflow.graphdef import node_of
 
 PURE_OPS = frozenset(
     """
-    Abs AccumulateNV2 Acos Acosh Add AddN AddV2 AdjustContrastv2 AdjustHue AdjustSaturation All Any ArgMax ArgMin
-    Asin Asinh Atan Atan2 Atanh AvgPool AvgPool3D BatchMatMul BatchMatMulV2 BatchMatMulV3 BatchToSpaceND BiasAdd
-    Bitcast BroadcastArgs BroadcastTo Cast Ceil ClipByValue Concat ConcatV2 Const Conv2D Conv2DBackpropInput Conv3D
+    Abs AccumulateNV2 Acos Acosh Add AddN AddV2 AdjustContrastv2 AdjustHue AdjustSaturation All Any ArgMax ArgMin Asin
+    Asinh Atan Atan2 Atanh AvgPool AvgPool3D BatchMatMul BatchMatMulV2 BatchMatMulV3 BatchToSpaceND BiasAdd Bitcast
+    BroadcastArgs BroadcastTo Cast Ceil ClipByValue Concat ConcatV2 Const Conv2D Conv2DBackpropInput Conv3D
     Conv3DBackpropInputV2 Cos Cosh CropAndResize Cumprod Cumsum DecodeBmp DecodeImage DecodeJpeg DecodePng DecodeRaw
-    DepthToSpace DepthwiseConv2dNative Dequantize Div DivNoNan Einsum Elu EnsureShape Equal Erf Erfc Exp ExpandDims
-    Expm1 ExtractImagePatches FakeQuantWithMinMaxArgs FakeQuantWithMinMaxVars FakeQuantWithMinMaxVarsPerChannel Fill
-    Floor FloorDiv FloorMod FusedBatchNorm FusedBatchNormV2 FusedBatchNormV3 FusedPadConv2D FusedResizeAndPadConv2D
-    Gather GatherNd GatherV2 Greater GreaterEqual HSVToRGB Identity IdentityN Inv InvertPermutation LRN LeakyRelu
-    Less LessEqual Log Log1p LogSoftmax LogicalAnd LogicalNot LogicalOr MatMul MatrixBandPart Max MaxPool MaxPool3D
-    MaxPoolV2 MaxPoolWithArgmax Maximum Mean Merge Min Minimum MirrorPad Mod Mul MulNoNan Neg NoOp NotEqual OneHot
-    OnesLike Pack Pad PadV2 Placeholder PlaceholderV2 PlaceholderWithDefault Pow PreventGradient Prod RGBToHSV Range
-    Rank RealDiv Reciprocal Relu Relu6 Reshape ResizeArea ResizeBicubic ResizeBilinear ResizeNearestNeighbor Reverse
-    ReverseV2 Rint Roll Round Rsqrt ScaleAndTranslate Select SelectV2 Selu Shape ShapeN Sigmoid Sign Sin Sinh Size
-    Slice Snapshot Softmax Softplus Softsign SpaceToBatchND SpaceToDepth SparseToDense Split SplitV Sqrt Square
-    SquaredDifference Squeeze StopGradient StridedSlice Sub Sum Switch Tan Tanh Tile TopK TopKV2 Transpose
-    TruncateDiv Unpack Where Xdivy Xlogy ZerosLike _FusedBatchNormEx _FusedConv2D _FusedDepthwiseConv2dNative
-    _FusedMatMul
+    DepthToSpace DepthwiseConv2dNative Dequantize Dilation2D Div DivNoNan Einsum Elu EnsureShape Equal Erf Erfc Exp
+    ExpandDims Expm1 ExtractImagePatches FakeQuantWithMinMaxArgs FakeQuantWithMinMaxVars
+    FakeQuantWithMinMaxVarsPerChannel Fill Floor FloorDiv FloorMod FusedBatchNorm FusedBatchNormV2 FusedBatchNormV3
+    FusedPadConv2D FusedResizeAndPadConv2D Gather GatherNd GatherV2 Greater GreaterEqual HSVToRGB Identity IdentityN
+    Inv InvertPermutation LRN LeakyRelu Less LessEqual Log Log1p LogSoftmax LogicalAnd LogicalNot LogicalOr MatMul
+    MatrixBandPart Max MaxPool MaxPool3D MaxPoolV2 MaxPoolWithArgmax Maximum Mean Merge Min Minimum MirrorPad Mod Mul
+    MulNoNan Neg NoOp NotEqual OneHot OnesLike Pack Pad PadV2 Placeholder PlaceholderV2 PlaceholderWithDefault Pow
+    PreventGradient Prod RGBToHSV Range Rank RealDiv Reciprocal Relu Relu6 Reshape ResizeArea ResizeBicubic
+    ResizeBilinear ResizeNearestNeighbor Reverse ReverseV2 Rint Roll Round Rsqrt ScaleAndTranslate Select SelectV2 Selu
+    Shape ShapeN Sigmoid Sign Sin Sinh Size Slice Snapshot Softmax Softplus Softsign SpaceToBatchND SpaceToDepth
+    SparseToDense Split SplitV Sqrt Square SquaredDifference Squeeze StopGradient StridedSlice Sub Sum Switch Tan Tanh
+    Tile TopK TopKV2 Transpose TruncateDiv Unpack Where Xdivy Xlogy ZerosLike _FusedBatchNormEx _FusedConv2D
+    _FusedDepthwiseConv2dNative _FusedMatMul
     """.split()
 )
 

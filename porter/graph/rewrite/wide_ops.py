@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,12 @@ def entry(add: Pieces, tensor: str, index: int) -> str:
     """Add one integer of a vector."""
     return add("GatherV2", tensor, add.integer(index), add.integer(0), T=None, Tparams=_INT32, Tindices=_INT32,
                Taxis=_INT32)  # fmt: skip
+
+
+def reordered(add: Pieces, tensor: str, order: Sequence[int]) -> str:
+    """Add the integers of a vector in another order."""
+    return add("GatherV2", tensor, add.integer(*order, shape=(len(order),)), add.integer(0), T=None, Tparams=_INT32,
+               Tindices=_INT32, Taxis=_INT32)  # fmt: skip
 
 
 def open_local_response_norm(graph: Any, node: Any, bias: float, alpha: float, beta: float) -> None:

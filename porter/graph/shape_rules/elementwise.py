@@ -73,7 +73,7 @@ def first_known(s: Shapes, node: Node) -> None:
 
 @RULES.of(
     "Add AddV2 Sub Mul Div RealDiv DivNoNan FloorDiv FloorMod TruncateDiv Mod Maximum Minimum Pow SquaredDifference",
-    "Greater GreaterEqual Less LessEqual Equal NotEqual LogicalAnd LogicalOr BitwiseAnd",
+    "Atan2 Greater GreaterEqual Less LessEqual Equal NotEqual LogicalAnd LogicalOr BitwiseAnd",
 )
 def binary(s: Shapes, node: Node) -> None:
     s.set(node, broadcast(s.input(node, 0), s.input(node, 1)))

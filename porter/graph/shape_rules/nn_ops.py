@@ -72,6 +72,16 @@ def patches(s: Shapes, node: Node) -> None:
     s.set(node, (batch, *sides, None if channels is None else channels * kernel[1] * kernel[2]))
 
 
+@RULES.of("Dilation2D")
+def dilation(s: Shapes, node: Node) -> None:
+    shape, kernel = list(s.known(node)), s.input(node, 1)
+    strides, rates = (node.ints(key) for key in ("strides", "rates"))
+    for at in (1, 2):
+        side = kernel[at - 1] if kernel is not None else None
+        shape[at] = _slid(node, shape[at], side, strides[at], rates[at], at)
+    s.set(node, shape)
+
+
 @RULES.of("FusedBatchNorm FusedBatchNormV2 FusedBatchNormV3 _FusedBatchNormEx BatchNormWithGlobalNormalization")
 def batch_norm(s: Shapes, node: Node) -> None:
     s.set(node, s.input(node))

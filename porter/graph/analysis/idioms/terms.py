@@ -18,6 +18,7 @@ import numpy as np
 
 from porter.graph.analysis.folding.data_path import DataPath
 from porter.graph.graph import Node, Ref
+from porter.graph.rewrite.widen import shortest
 
 PASSING = frozenset("Identity StopGradient PreventGradient CheckNumerics Snapshot Cast".split())
 _ONE_NAME = {
@@ -143,7 +144,7 @@ def _number_matches(data: DataPath, name: str, ref: Ref, so_far: Match) -> Itera
     value = data.shapes.values.get(ref)
     if value is None or value.size != 1 or value.item() is None:
         return
-    number = float(f"{float(value.item()):.6g}")  # the digits that its author typed
+    number = shortest(float(value.item()))
     wanted = float(name) if name[:1].isdigit() or name[:1] == "-" else so_far.numbers.get(name)
     if wanted is None:
         yield replace(so_far, numbers={**so_far.numbers, name: number})

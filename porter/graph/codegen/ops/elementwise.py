@@ -86,6 +86,19 @@ def function(c: Context, node: Node) -> None:
         c.expression(node, o, f"torch.{node.op.lower()}({texts[0]}, {texts[1]})", first=first)
 
 
+@LOWERINGS.of("Atan2")
+def angle(c: Context, node: Node) -> None:
+    o = Operands(c.tensor)
+    first = binary_layout(c, node)
+    texts = [operand(c, o, ref, node, first) for ref in node.inputs]
+    numbers = [bool(c.scalar(Operands(c.tensor), ref)) for ref in node.inputs]
+    a, b = (
+        f"torch.full_like({other}, {text})" if number else text
+        for text, other, number in zip(texts, texts[::-1], numbers, strict=True)
+    )
+    c.expression(node, o, f"torch.atan2({a}, {b})", first=first, what="angle")
+
+
 @LOWERINGS.of("DivNoNan")
 def divide_or_zero(c: Context, node: Node) -> None:
     o = Operands(c.tensor)

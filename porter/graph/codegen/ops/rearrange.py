@@ -223,28 +223,18 @@ def einsum(c: Context, node: Node) -> None:
     c.expression(node, o, f'torch.einsum("{equation}", {", ".join(texts)})')
 
 
-@LOWERINGS.of("Cumsum")
-def cumulative_sum(c: Context, node: Node) -> None:
-    tensor = c.tensor(node.inputs[0])
-    o = Operands(c.tensor)
-    x, axis = o(tensor), tensor.axis(c.ints(node, 1)[0])
-    flags = [f"{flag}={node.flag(flag)}" for flag in ("exclusive", "reverse")]
-    if any(node.flag(flag) for flag in ("exclusive", "reverse")):
-        text, helpers = f"cumulative_sum({x}, {axis}, {', '.join(flags)})", {"cumulative_sum"}
-    else:
-        text, helpers = f"{x}.cumsum({axis})", set()
-    c.expression(node, o, text, first=tensor.first, helpers=helpers)
-
-
-@LOWERINGS.of("Cumprod")
-def cumulative_product(c: Context, node: Node) -> None:
-    if node.flag("exclusive"):
-        raise Untranslated("it leaves each value out of its own product")
+@LOWERINGS.of("Cumsum Cumprod")
+def cumulative(c: Context, node: Node) -> None:
+    function, neutral = {"Cumsum": ("cumsum", 0), "Cumprod": ("cumprod", 1)}[node.op]
     tensor = c.tensor(node.inputs[0])
     o = Operands(c.tensor)
     axis = tensor.axis(c.ints(node, 1)[0])
     turn = f".flip({axis})" if node.flag("reverse") else ""
-    c.expression(node, o, f"{o(tensor)}{turn}.cumprod({axis}){turn}", first=tensor.first)
+    text = f"{o(tensor)}{turn}"
+    exclusive = node.flag("exclusive")  # each result leaves its own value out
+    text = f"shifted({text}, {axis}, {neutral})" if exclusive else text
+    helpers = {"shifted"} if exclusive else ()
+    c.expression(node, o, f"{text}.{function}({axis}){turn}", first=tensor.first, helpers=helpers)
 
 
 @LOWERINGS.of("Fill")

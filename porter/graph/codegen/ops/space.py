@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from porter.graph.codegen.context import Context, Lowerings
 from porter.graph.codegen.operands import Operands
-from porter.graph.codegen.ops.convolution import Window, add_convolution, layer_of, pictures
+from porter.graph.codegen.ops.convolution import Window, add_convolution, known, layer_of, pictures
 from porter.graph.codegen.tensor import Untranslated
 from porter.graph.graph import Node
 
@@ -29,6 +29,21 @@ def image_patches(c: Context, node: Node) -> None:
     same = node.text("padding") == "SAME"
     text = f"image_patches({o(tensor)}, {kernel}, {stride}, {dilation}, same={same})"
     c.expression(node, o, text, first=True, what="patches", helpers={"image_patches"})
+
+
+@LOWERINGS.of("Dilation2D")
+def dilation(c: Context, node: Node) -> None:
+    tensor = c.first(node.inputs[0])
+    o = Operands(c.tensor)
+    x, name = o(tensor), c.weight(node.inputs[1])
+    if name:
+        height, width, channels = known(c.shape(node.inputs[1]))
+        kernel = o.weight(name, (2, 0, 1), (channels, height, width))
+    else:
+        kernel = f"{o.last(c.tensor(node.inputs[1]))}.permute(2, 0, 1)"
+    stride, rates = (node.ints(key)[1:3] for key in ("strides", "rates"))
+    text = f"dilation({x}, {kernel}, {stride}, {rates}, same={node.text('padding') == 'SAME'})"
+    c.expression(node, o, text, first=True, what="dilation", helpers={"dilation"})
 
 
 @LOWERINGS.of("SpaceToBatchND")

@@ -23,16 +23,14 @@ def transposed_convolution(c: Context, node: Node) -> None:
     if set(node.ints("dilations") or (1,)) != {1} or node.text("padding") not in ("SAME", "VALID"):
         raise Untranslated("a transposed convolution with dilations or explicit padding")
     name = c.weight(node.inputs[1])
-    if not name:
-        raise Untranslated("its kernel is computed")
     places = range(2, rank) if node.channels_first else range(1, rank - 1)
     order = (rank - 1, rank - 2, *range(rank - 2))
     weights = [Weight(name, "weight", order, (inputs, outputs, *sides))]
     pads = [_pads(c, node, at, k, s) for at, k, s in zip(places, sides, stride, strict=True)]
     turned = any(pad is not None and pad[1] < 0 for pad in pads)
     exact = all(k >= s and k - s == 2 * pad[0] - pad[1] for k, s, pad in zip(sides, stride, pads, strict=True) if pad)
-    if None in pads or (turned and not exact):
-        _to_size(c, node, tensor, weights, sides, stride, list(places))
+    if None in pads or (turned and not exact) or not name:
+        _to_size(c, node, tensor, weights[0], stride, list(places))
         return
     bias = bias_behind(c, node, outputs)
     end, nodes = (bias.end, [node.name, *bias.nodes]) if bias else (node, [node.name])
@@ -89,16 +87,18 @@ def _to_size(
     c: Context,
     node: Node,
     tensor: Tensor,
-    weights: list[Weight],
-    sides: list[int],
+    weight: Weight,
     stride: tuple[int, ...],
     places: list[int],
 ) -> None:
-    """Add a transposed convolution to any size, such as that of another feature map."""
+    """Add a transposed convolution to any size, such as that of another feature map, or by a computed kernel."""
     o = Operands(c.tensor)
     stated = sizes_of(c, node, 0)
     sizes = [stated[at] for at in places]
-    kernel = o.weight(weights[0].name, weights[0].order, weights[0].shape)
+    if weight.name:
+        kernel = o.weight(weight.name, weight.order, weight.shape)
+    else:
+        kernel = f"{o.last(c.tensor(node.inputs[1]))}.permute{weight.order}"
     same = node.text("padding") == "SAME"
     text = f"conv_transpose({o(tensor)}, {kernel}, {stride}, ({o.sizes(sizes)}), same={same})"
     c.expression(node, o, text, first=not node.channels_first, what="deconv", helpers={"conv_transpose"})
