@@ -91,6 +91,11 @@ class Report:
         return bool(self.rows) and whole and all(row.ok for row in self.rows)
 
     @property
+    def exact(self) -> bool:
+        """Whether the float64 rule holds at all endpoints; false where a side lacks float64."""
+        return all(row.exact is not None and row.exact <= EXACT_BOUND for row in self.rows)
+
+    @property
     def first_divergence(self) -> Row | None:
         """The endpoint where the first difference beyond the bounds begins, in graph order.
 

@@ -24,7 +24,7 @@ from porter.runners.torch import evaluating
 from porter.runners.user_code import one_sentence
 
 NOISE = 2
-"""Images of noise, beside porter's sample pictures, and more for outputs of few numbers."""
+"""Images of noise, beside porter's sample pictures."""
 OPEN_SIDE = 128
 """The height or width of images where the graph leaves it open."""
 
@@ -139,17 +139,25 @@ def input_sizes(program: Program, path: Path | str, size: int | None = None) -> 
     return {port: tuple(side or size or OPEN_SIDE for side in port.shape[1:]) for port in program.inputs}
 
 
-def trial_images(inputs: Mapping[Port, Sequence[int]], pixels: Collection[str] = (), least: int = 0) -> np.ndarray:
+def trial_images(
+    inputs: Mapping[Port, Sequence[int]],
+    whole: Collection[str] = (),
+    expects: Mapping[str, tuple[float, float]] | None = None,
+    least: int = 0,
+) -> np.ndarray:
     """Return float32 pictures and noise for inputs of these sizes, of several as rows: see DecompiledRunner.
 
-    There are ``least`` images or more.
-    Values are from -1 to 1 or normal, those of the tensors ``pixels`` whole numbers from 0 to 255.
+    There are ``least`` images or more. A tensor of ``expects`` has values of that range, where others have -1 to 1;
+    noise is normal, and so exceeds the range. Tensors of ``whole`` get whole numbers in 0 to 255.
     """
     pictured = any(len(sizes) == 3 for sizes in inputs.values())
     found = [_trial(sizes, number, pictured, least) for number, sizes in enumerate(inputs.values())]
     for at, port in enumerate(inputs):
-        if port.tensor in pixels:
+        if port.tensor in whole:
             found[at] = np.rint((found[at].clip(-1, 1) + 1) * np.float32(127.5))
+        elif expects and port.tensor in expects:
+            low, high = map(np.float32, expects[port.tensor])
+            found[at] = (found[at] + 1) * ((high - low) / 2) + low
     return found[0] if len(found) == 1 else np.concatenate([part.reshape(len(part), -1) for part in found], axis=1)
 
 

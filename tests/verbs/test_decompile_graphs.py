@@ -21,6 +21,8 @@ from porter.cli.main import main
 from porter.errors import FormatError, PorterError
 from porter.formats.open import open_checkpoint
 from porter.formats.tensorflow.source import load_graph
+from porter.parity import compare
+from porter.verbs import verify_written
 from porter.verbs.decompile import decompile
 from porter.verbs.verify_decompiled import verify_decompiled
 
@@ -93,18 +95,50 @@ def test_several_inputs_have_names_and_an_order(tf: Any, tmp_path: Path) -> None
     assert not verify_decompiled(tmp_path / "net", trust_code=True)
 
 
-@pytest.mark.parametrize(("numbers", "images"), [(1, 16), (3, 6), (4, 5)])
-def test_a_head_of_few_numbers_is_judged_on_more_images(tf: Any, tmp_path: Path, numbers: int, images: int) -> None:
-    """A place of the largest value is no floating number, and needs no more images."""
+def test_images_have_the_range_that_the_first_steps_take_them_from(
+    tf: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On images of -1 to 1, what divides by 255 leaves the biases alone, and their rounding is all that is compared."""
+    seen: list[np.ndarray] = []
+
+    def noted(*given: Any) -> Any:
+        seen.append(given[3])
+        return report(*given)
+
+    report = verify_written._report
+    monkeypatch.setattr(verify_written, "_report", noted)
+    graph = save(tf, tmp_path / "graph.pb", lambda x: layer(tf, x / 255.0, 8, "stem"), (None, 12, 10, 3))
+    assert decompile(graph, out=tmp_path / "net")
+    (images,) = seen
+    pictures = images[:-2]
+    assert pictures.min() >= 0
+    assert 128 < pictures.max() <= 255
+    assert images[-2:].std() == pytest.approx(127.5, rel=0.1)
+
+
+@pytest.mark.parametrize("numbers", [1, 3])
+def test_more_images_decide_where_float32_rounding_alone_is_beyond_its_bound(
+    tf: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, numbers: int
+) -> None:
+    """A bound of zero stands for chance; a wrong weight is seen in float64, and five images show it."""
 
     def build(x: Any) -> Any:
         y = tf.reduce_mean(layer(tf, x, 8, "stem", 2), [1, 2])
-        return tf.matmul(y, variable(tf, 8, numbers, name="head")), tf.argmax(y, -1)
+        return tf.matmul(y, variable(tf, 8, numbers, name="head"))
 
-    graph = save(tf, tmp_path / "graph.pb", build, (None, 12, 10, 3))
-    assert decompile(graph, out=tmp_path / "net")
-    record = json.loads((tmp_path / "net/config.json").read_text(encoding="utf-8"))
-    assert record["parity"]["inputs"] == f"{images} images of 12x10x3, pictures and noise"
+    net = tmp_path / "net"
+    assert decompile(save(tf, tmp_path / "graph.pb", build, (None, 12, 10, 3)), out=net)
+    monkeypatch.setattr(compare, "RMS_BOUND", 0.0)
+    found = verify_decompiled(net)
+    assert not found
+    assert found.inputs == "20 images of 12x10x3, pictures and noise"
+    source = (net / "model.py").read_text(encoding="utf-8")
+    assert source.count("F.relu(") + source.count("nn.ReLU()") == 1
+    changed = source.replace("F.relu(", "F.relu6(0.5 + ").replace("nn.ReLU()", "nn.Hardtanh(0.1, 6.0)")
+    (net / "model.py").write_text(changed, encoding="utf-8")
+    found = verify_decompiled(net, trust_code=True)
+    assert not found
+    assert found.inputs == "5 images of 12x10x3, pictures and noise"
 
 
 @pytest.mark.parametrize("order", [("out0", "out1", "out2"), ("out2", "out0", "out1", "out3")])
