@@ -15,6 +15,7 @@ from porter.graph.analysis.first_steps import first_steps
 from porter.graph.analysis.fitting import size_tells
 from porter.graph.analysis.found import counted_by_data, what_it_finds
 from porter.graph.analysis.layers import LOOPS, Layer
+from porter.graph.analysis.output_facts import output_facts
 from porter.graph.shapes import shape_text
 from porter.render.text import MOST, amount, first_few, printable, shorten
 from porter.verbs.inspect import GraphInspection
@@ -75,7 +76,9 @@ def _tensors(analysis: Analysis) -> Iterator[Fact]:
     origins = branches(analysis)
     for label, names, remark in (("input", paths.inputs, ""), ("output", paths.outputs, unread)):
         for name in names[:MOST]:
-            yield label, _tensor(analysis, name, remark + (f"; {origins[name]}" if name in origins else ""))
+            facts = [*(output_facts(analysis, name) if label == "output" else ())]
+            facts += [origins[name]] if name in origins else []
+            yield label, _tensor(analysis, name, remark + "".join(f"; {fact}" for fact in facts))
         if len(names) > MOST:
             yield label, f"… and {len(names) - MOST} more"
         if label == "input" and not names:

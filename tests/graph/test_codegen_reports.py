@@ -303,7 +303,7 @@ def with_prelu(analysis: Analysis) -> Analysis:
     return Analysis(replace(analysis.source, graph=graph))
 
 
-@pytest.mark.parametrize("shape", [(4,), (1, 1, 4), (4, 4, 4), (4, 4, 1)])
+@pytest.mark.parametrize("shape", [(4,), (1, 1, 4), (4, 4, 4), (4, 4, 1), (1,), (1, 1, 1)])
 def test_a_prelu_has_its_slopes_where_the_graph_has_them(tf: Any, shape: tuple[int, ...]) -> None:
     # PINTO0309/onnx2tf#418: height, width and channels of one size
     def build(x: Any) -> Any:

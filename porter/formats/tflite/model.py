@@ -32,7 +32,8 @@ class Tensor:
     ``dtype`` is TensorFlow's number. ``shape`` has None for sizes that the file leaves open. ``start`` and ``size``
     say where its constant value lies in the file; ``size`` is 0 for a computed tensor. A quantized tensor has
     ``scales`` and ``zeros``, one for each index of ``axis``, or one for all. ``blockwise`` marks a tensor with scales
-    of another form, and ``sparse`` has the SparsityParameters of a tensor that leaves out zeros.
+    of another form, and ``sparse`` has the SparsityParameters of a tensor that leaves out zeros. ``made`` says what a
+    converter made a constant as that is no weight of its source, and ``shared`` marks one weight in several tensors.
     """
 
     name: str
@@ -46,6 +47,8 @@ class Tensor:
     axis: int = 0
     blockwise: bool = False
     sparse: Table | None = None
+    made: str = ""
+    shared: bool = False
 
     @property
     def constant(self) -> bool:

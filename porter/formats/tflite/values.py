@@ -40,6 +40,16 @@ def is_scaled(tensor: Tensor) -> bool:
     return len(tensor.scales) > 0 and kind is not None and kind.kind in "iu"
 
 
+def is_weight(tensor: Tensor) -> bool:
+    """Tell whether a constant is a weight: floats, or integers that stand for floats, with at least one axis.
+
+    One that the converter made is none.
+    """
+    kind = stored_dtype(tensor)
+    floats = kind is not None and (kind.kind == "f" or is_scaled(tensor))
+    return floats and bool(tensor.shape) and not tensor.made and not tensor.blockwise
+
+
 def check_size(tensor: Tensor) -> None:
     """Raise FormatError if a constant has more or fewer bytes than its shape, or scales for another shape."""
     count, kind = _count(tensor), stored_dtype(tensor)

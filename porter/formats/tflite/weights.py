@@ -13,9 +13,10 @@ from porter.errors import FormatError, plural
 from porter.formats.checkpoint import Checkpoint, Convolution, Entry
 from porter.formats.dtypes import unread
 from porter.formats.tensorflow.dtypes import dtype_name
-from porter.formats.tflite.model import Layout, Model, Subgraph, Tensor, kernels, layouts, origins, read_model
+from porter.formats.tflite.converted import read_converted
+from porter.formats.tflite.model import Layout, Model, Subgraph, Tensor, kernels, layouts, origins
 from porter.formats.tflite.schema import BITS
-from porter.formats.tflite.values import check_size, is_scaled, load, stored_dtype
+from porter.formats.tflite.values import check_size, is_scaled, is_weight, load, stored_dtype
 
 FORMAT = "TensorFlow Lite model"
 _CONVOLUTION = re.compile(r"(^|/)(Conv2D|convolution|depthwise|separable_conv2d)(_\d+)?$")
@@ -27,7 +28,7 @@ def read_tflite(path: Path) -> Checkpoint:
 
     Kernels have TensorFlow's layout: HWIO, HWOI of a transposed convolution, IO of a dense layer.
     """
-    model = read_model(path)
+    model = read_converted(path)
     entries: dict[str, Entry] = {}
     asides: dict[str, str] = {}
     stored_as: dict[str, str] = {}
@@ -53,12 +54,6 @@ def read_tflite(path: Path) -> Checkpoint:
     )
 
 
-def is_weight(tensor: Tensor) -> bool:
-    """Tell whether a constant is a weight: floats, or integers that stand for floats, with at least one axis."""
-    kind = stored_dtype(tensor)
-    return bool(tensor.shape) and not tensor.blockwise and kind is not None and (kind.kind == "f" or is_scaled(tensor))
-
-
 def notes_on(model: Model) -> tuple[str, ...]:
     """Return how the file stores its weights, a sentence for each way that is not float32."""
     tensors = [tensor for graph in model.subgraphs for tensor in graph.tensors if tensor.constant]
@@ -78,6 +73,8 @@ def notes_on(model: Model) -> tuple[str, ...]:
 def _role(tensor: Tensor) -> str:
     if tensor.blockwise:
         return "a tensor quantized in blocks"
+    if tensor.made:
+        return tensor.made
     return "graph constant" if stored_dtype(tensor) is not None else unread(dtype_name(tensor.dtype))
 
 

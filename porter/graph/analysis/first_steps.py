@@ -60,9 +60,9 @@ class FirstSteps:
         does = ", ".join(self.steps)
         if self.expects is None:
             return f"the graph {does}; which range it expects is unknown" if does else ""
-        said = f"in {_text(self.expects)}"
+        said = f"in {range_text(self.expects)}"
         if does and self.gives is not None:
-            return f"{said}, which the graph takes to {_text(self.gives)}: it {does}"
+            return f"{said}, which the graph takes to {range_text(self.gives)}: it {does}"
         return f"{said}: the graph {does}" if does else said
 
     def as_dict(self) -> dict[str, Any]:
@@ -135,12 +135,12 @@ class _Walk:
         if node.op.startswith("Decode"):
             self.pixels = True
             self.steps.append("decodes files")
-        elif node.op in _ARITHMETIC:
+        elif node.op in ARITHMETIC:
             operand = self._operand(node, before)
             if operand is None:
                 return False
             turned = node.inputs[0].node != before  # constant - x
-            said, change = _ARITHMETIC[node.op]
+            said, change = ARITHMETIC[node.op]
             was = self.scale, self.shift
             self.scale, self.shift = change(*was, operand, turned)
             if not (np.array_equal(self.scale, was[0]) and np.array_equal(self.shift, was[1])):
@@ -210,7 +210,7 @@ def _divided(scale: np.ndarray, shift: np.ndarray, by: np.ndarray, turned: bool)
         return (np.full(1, np.nan),) * 2 if turned else (scale / by, shift / by)
 
 
-_ARITHMETIC: dict[str, tuple[str, _Change]] = {
+ARITHMETIC: dict[str, tuple[str, _Change]] = {
     "Mul": ("multiplies by", lambda scale, shift, by, _: (scale * by, shift * by)),
     "Add": ("adds", lambda scale, shift, by, _: (scale, shift + by)),
     "AddV2": ("adds", lambda scale, shift, by, _: (scale, shift + by)),
@@ -226,6 +226,7 @@ def _numbers(values: np.ndarray) -> str:
     return ", ".join(dict.fromkeys(f"{value:.6g}" for value in values))
 
 
-def _text(ends: Range) -> str:
+def range_text(ends: Range) -> str:
+    """Return a range as text, rounded to two digits."""
     # Adding 0 turns -0 into 0.
     return f"[{round(ends[0], 2) + 0.0:g}, {round(ends[1], 2) + 0.0:g}]"

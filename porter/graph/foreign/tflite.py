@@ -6,17 +6,18 @@ subgraphs that its loops and conditions run are functions, so that they are read
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from porter.errors import FormatError, plural
 from porter.formats.tensorflow.graph_source import Signature, Source
-from porter.formats.tflite.model import Layout, Model, Operator, Subgraph, Tensor, layouts, origins, read_model
+from porter.formats.tflite.converted import read_converted
+from porter.formats.tflite.model import Layout, Model, Operator, Subgraph, Tensor, layouts, origins
 from porter.formats.tflite.schema import ACTIVATIONS
-from porter.formats.tflite.values import is_scaled, load, stored_dtype
-from porter.formats.tflite.weights import FORMAT, is_weight, notes_on
+from porter.formats.tflite.values import is_scaled, is_weight, load, stored_dtype
+from porter.formats.tflite.weights import FORMAT, notes_on
 from porter.graph.foreign.builder import Function, FunctionBuilder, GraphBuilder, Sides, Type
 from porter.graph.foreign.tflite_ops import FUSED, Op, write_op
 
@@ -32,7 +33,7 @@ _SHOWN = 4
 
 def read_tflite_graph(path: Path) -> Source:
     """Read the network in a .tflite file. Raises FormatError."""
-    model = read_model(path)
+    model = read_converted(path)
     try:
         builder = GraphBuilder()
         graph = _Writer(_Bodies(model, builder), model.subgraphs[0], builder).whole()
@@ -69,6 +70,7 @@ class _Bodies:
     def __init__(self, model: Model, builder: GraphBuilder) -> None:
         self.model, self.builder = model, builder
         self.weights: dict[int, dict[int, str]] = {}
+        self.shared: dict[Hashable, str] = {}
         self.dtypes: dict[str, int] = {}
         self.written: dict[tuple[int, tuple[str, ...]], str] = {}
         self.work = 0
@@ -76,10 +78,12 @@ class _Bodies:
     def constant(self, builder: GraphBuilder, tensor: Tensor, layout: Layout) -> str:
         """Add a constant of the file."""
         if _is_variable(tensor):
-            # Its dtype is the file's, integers too, so that its bytes are the file's.
-            name = builder.variable(tensor.name, layout.shape, tensor.dtype)
-            self.dtypes[name] = tensor.dtype
-            return name
+            key = (tensor.start, tensor.dtype, layout.shape, tensor.scales.tobytes()) if tensor.shared else tensor.name
+            if key not in self.shared:
+                # Its dtype is the file's, integers too, so that its bytes are the file's.
+                self.shared[key] = builder.variable(tensor.name, layout.shape, tensor.dtype)
+                self.dtypes[self.shared[key]] = tensor.dtype
+            return self.shared[key]
         if stored_dtype(tensor) is None:
             return builder.add(tensor.name, "Const", dtype=Type(tensor.dtype))
         return builder.constant(tensor.name, load(self.model.path, self.model.data, tensor))
