@@ -25,6 +25,8 @@ import pytest
 
 from helpers import durations
 from helpers.checkpoints import SMALL, Saver
+from helpers.seeds import Drawn
+from porter.catalog.seeded_weights import seeded
 from porter.verbs.seed import seed
 
 # Frameworks keep millions of objects, and every collection looks through them: a third of the time of Keras' networks.
@@ -62,6 +64,14 @@ def no_piles() -> Iterator[None]:
     yield
     if monotonic() - begin > PILE:
         gc.collect()
+
+
+@pytest.fixture(scope="module")
+def drawn_once() -> Iterator[None]:
+    """Let several goldens of a model share its seeded tensors."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("porter.catalog.goldens.seeded", Drawn(seeded))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -97,11 +97,17 @@ def labels(name: str) -> list[str]:
 
 
 def _find(kind: str, entry: str) -> Path:
-    folders = (package_data.folder(kind), *(family.folder / kind for family in families()))
-    found = [folder / entry for folder in folders if (folder / entry).exists()]
+    folders = (package_data.folder(kind), *_folders(kind, families()))
+    found = [folder / entry for folder in folders if os.path.exists(os.path.join(folder, entry))]
     if len(found) > 1:
         raise PorterError(f"{found[0]} and {found[1]} have the same name: rename one of them")
     return found[0] if found else folders[0] / entry
+
+
+@cache
+def _folders(kind: str, found: tuple[Family, ...]) -> tuple[Path, ...]:
+    """Return the folder of ``kind`` that each family may have."""
+    return tuple(family.folder / kind for family in found)
 
 
 def import_net(family: str, framework: str) -> ModuleType:

@@ -178,7 +178,8 @@ class Block(NamedTuple):
 
     def values_in(self, name: str) -> dict[str, Any] | None:
         """Return the values of the placeholders with which ``name`` is a model of this block, None without any."""
-        if not self.open:
+        # Most names are of another block, and need no pattern.
+        if not self.open or not name.startswith(self.fields["name"].partition("{")[0]):
             return None
         parts = re.split(r"\{(\w+)\}", self.fields["name"])
         pattern = "".join(self._pattern(part) if at % 2 else re.escape(part) for at, part in enumerate(parts))

@@ -20,9 +20,8 @@ from porter.export.safetensors import write_safetensors
 from porter.files.json import to_json
 from porter.formats.checkpoint import Entry
 from porter.mapping.differs import exact_settings
-from porter.mapping.recognise import BATCH_NORM
 from porter.mapping.shapes import expected_shapes
-from porter.mapping.table import Table
+from porter.mapping.table import BATCH_NORM, Table
 from porter.runners.presets import PRESETS
 
 CONFIG, PROCESSOR, RECORD, CARD = "config.json", "preprocessor_config.json", "porter.json", "README.md"

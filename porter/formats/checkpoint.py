@@ -48,7 +48,7 @@ class Checkpoint(Mapping[str, np.ndarray]):
     without weights too, None if it does not list them. ``named`` is False if the file states no names of some layers,
     so that names cannot tell what it holds. ``config`` is the Keras model that the file describes, as JSON.
     ``require_whole`` raises FormatError if a file of values is missing or cut off, even behind the last entry; it reads
-    none of them. Other readers find that when they open the file.
+    none of them. Other readers find that when they open the file. So many ``threads`` may read entries at once.
     """
 
     path: Path
@@ -67,6 +67,7 @@ class Checkpoint(Mapping[str, np.ndarray]):
     named: bool = True
     config: Any = field(default=None, repr=False)
     require_whole: Callable[[], None] = lambda: None
+    threads: int = 1
 
     @property
     def place(self) -> Path:

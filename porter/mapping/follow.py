@@ -76,15 +76,16 @@ def _row(
 
     A row that the file has whole may go on: with ``counted``, the model gets twice as many of these layers.
     """
+    keep = True  # every file is compared with the released model's table
     while True:
-        table = Table.of(arch, keep=False)
+        table = Table.of(arch, keep)
         record = table.record(dialect)
         names = [next(iter(layer.tensors(record).values())).name for layer in table.layers if layer.id == row]
         stored = _stored(shapes, names, record)
         lacking = next((at for at, name in enumerate(stored) if name not in shapes), len(stored))
         if counted is None or lacking < len(names) or not 0 < len(names) < MOST:
             return stored[:lacking]
-        arch = varied(arch, **{counted: 2 * len(names)})
+        arch, keep = varied(arch, **{counted: 2 * len(names)}), False
 
 
 def _stored(shapes: Mapping[str, object], names: list[str], record: Dialect) -> list[str]:

@@ -28,7 +28,7 @@ from porter.mapping.relayout import parse_axes
 from porter.mapping.rows import Pair
 from porter.mapping.shapes import classes_of, expected_shapes, image_channels, with_free_axes
 from porter.mapping.stored_names import stored_names
-from porter.mapping.table import Table
+from porter.mapping.table import BATCH_NORM, Table
 
 Shapes = Mapping[str, tuple[int | None, ...] | None]
 """A file's variables and their shapes, as far as it says them."""
@@ -36,7 +36,6 @@ Shapes = Mapping[str, tuple[int | None, ...] | None]
 KNOWN = 0.5
 """A file holds something of an architecture if this share of its layers' names is there."""
 
-BATCH_NORM = "batch_norm"
 ROUNDED_BY = 0.1
 """Networks round the channels of wide layers by at most this share: _make_divisible of slim's MobileNet V2."""
 
@@ -200,21 +199,16 @@ def _in_dialects(table: Table, shapes: Shapes, known: float = KNOWN) -> Iterator
 
     Dialects with the same names count once.
     """
-    alike: dict[tuple[str, ...], list[str]] = {}
-    tensors = table.tensors
-    for dialect, listed in tensors.items():
-        alike.setdefault(tuple(each.source for each, _, _ in listed), []).append(dialect)
-    for names, (dialect, *also) in alike.items():
-        record, listed = table.record(dialect), tensors[dialect]
-        least = known * sum(each.kind != BATCH_NORM and not each.head for each, _, _ in listed)
-        if len(shapes) < least:  # however it names them
+    for names, (dialect, *also), layers in table.namings:
+        if len(shapes) < known * layers:  # however it names them
             continue
+        record, listed = table.record(dialect), table.tensors[dialect]
         body = [each.source for each, _, _ in listed if not each.head]
         place, copies = _places(shapes, names, body, record)
         stored = stored_names(shapes, names, record, place)
         rows = [_Row(each, role, stored[each.source], layer) for each, role, layer in listed]
-        layers = [row for row in rows if row.pair.kind != BATCH_NORM and not row.pair.head]
-        if sum(row.stored in shapes for row in layers) >= known * len(layers):
+        there = [row for row in rows if row.stored in shapes and row.pair.kind != BATCH_NORM and not row.pair.head]
+        if len(there) >= known * layers:
             yield _Found(table, dialect, rows, place, copies, tuple(also))
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from porter.catalog.families import table_path
 from porter.catalog.models import Arch
@@ -24,6 +25,17 @@ from porter.mapping.table_files import Source, read_sources, with_axes
 from porter.mapping.table_reader import expand
 
 __all__ = ["Endpoint", "Layer", "Lone", "Pair", "Table", "table_path"]
+
+
+BATCH_NORM = "batch_norm"
+
+
+class Naming(NamedTuple):
+    """The names of a table's tensors in all of ``dialects``; ``layers`` counts those of no batch norm and no head."""
+
+    names: tuple[str, ...]
+    dialects: Sequence[str]
+    layers: int
 
 
 @dataclass(frozen=True)
@@ -76,6 +88,18 @@ class Table:
     def tensors(self) -> Mapping[str, Sequence[tuple[Pair, str, str]]]:
         """Each dialect's tensors that every network of the table has, with their roles and their layers' ids."""
         return {dialect: tuple(self._tensors(record)) for dialect, record in self.records.items()}
+
+    @cached_property
+    def namings(self) -> Sequence[Naming]:
+        """The names of ``tensors``; dialects with the same names count once."""
+        alike: dict[tuple[str, ...], list[str]] = {}
+        for dialect, listed in self.tensors.items():
+            alike.setdefault(tuple(each.source for each, _, _ in listed), []).append(dialect)
+        counts = {
+            dialect: sum(each.kind != BATCH_NORM and not each.head for each, _, _ in listed)
+            for dialect, listed in self.tensors.items()
+        }
+        return tuple(Naming(names, dialects, counts[dialects[0]]) for names, dialects in alike.items())
 
     def _tensors(self, record: Dialect) -> Iterator[tuple[Pair, str, str]]:
         for layer in self.layers:

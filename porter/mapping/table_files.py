@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import re
 import tomllib
@@ -57,7 +58,8 @@ def dialect_of(overlay: Path) -> str:
 
 def _overlays(path: Path) -> list[Path]:
     named = re.compile(re.escape(path.stem) + r"\.[A-Za-z]\w*\.toml")
-    return sorted(each for each in path.parent.glob("*.toml") if named.fullmatch(each.name))
+    # A path for each of the other tables' files would take most of the time.
+    return sorted(each for each in path.parent.glob(f"{glob.escape(path.stem)}.*.toml") if named.fullmatch(each.name))
 
 
 def _text(path: Path) -> str:

@@ -111,7 +111,7 @@ class Translation:
 
     def as_checkpoint(self, of: Checkpoint) -> Checkpoint:
         """Return the target's tensors as a checkpoint that names the file ``of`` which they come from."""
-        return Checkpoint(of.path, "translation", self.entries)
+        return Checkpoint(of.path, "translation", self.entries, threads=of.threads)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from porter.catalog.models import Arch
+from porter.files.ahead import ahead
 from porter.formats.checkpoint import Checkpoint
 from porter.mapping.table import Table
 from porter.nets.filling import common_dtype, fitting, head_classes, image_options
@@ -52,6 +53,7 @@ def fill(module: nn.Module, table: Table, tensors: Checkpoint, dialect: str = "t
     """
     state = module.state_dict()
     shapes = {name: tuple(value.shape) for name, value in state.items()}
-    for name, stored in fitting(table, dialect, tensors, shapes).items():
+    places = fitting(table, dialect, tensors, shapes)
+    for name, values in zip(places, ahead(tensors.__getitem__, places.values(), tensors.threads), strict=True):
         # A file's memory may be read-only, which PyTorch does not support.
-        state[name].copy_(torch.from_numpy(np.require(tensors[stored], requirements=["C", "W"])))
+        state[name].copy_(torch.from_numpy(np.require(values, requirements=["C", "W"])))

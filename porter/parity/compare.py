@@ -14,10 +14,11 @@ Values are pooled over the images. Top-1 accuracy plays no part.
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -34,6 +35,10 @@ ALONE_RMS_BOUND = 1e-4
 ALONE_LARGEST_BOUND = 1e-3
 # A head of one number may give the same one for every image, within rounding.
 ULPS = 4
+# Values compared at once, which stay in the processor's cache. Whole maps of NASNet-A Large take 2.8 times as long.
+BLOCK = 1 << 16
+
+T = TypeVar("T")
 
 Outputs = Mapping[str, np.ndarray]
 """A runner's outputs: {endpoint: values}, images first, channels last."""
@@ -258,19 +263,28 @@ class _Sums:
         self.both = "float64" in got and "float64" in want
         self.truth = "float64" in got or "float64" in want
         self.single = "float32" in got and "float32" in want
-        ours, theirs = (_flat(side["float64" if self.both else "float32"]) for side in (got, want))
-        if ours.shape != theirs.shape:
+        runs = {
+            (side, precision): np.asarray(run)
+            for side, outputs in (("got", got), ("want", want))
+            for precision, run in outputs.items()
+        }
+        compared = "float64" if self.both else "float32"
+        ours, theirs = (runs[side, compared] for side in ("got", "want"))
+        if (len(ours), ours.size) != (len(theirs), theirs.size):
             raise PorterError(
-                f"{self.name} has {ours.shape[1]} values for each of {ours.shape[0]} images in the port, "
-                f"{theirs.shape[1]} for each of {theirs.shape[0]} in the original: compare the same network at the "
-                "same input size"
+                f"{self.name} has {ours.size // len(ours)} values for each of {len(ours)} images in the port, "
+                f"{theirs.size // len(theirs)} for each of {len(theirs)} in the original: compare the same network at "
+                "the same input size"
             )
-        self._pool(ours, theirs)
-        if self.truth and self.single:
-            # The truth, and its noise, come from the original, unless only the port has float64.
-            judged, known = (got, want) if "float64" in want else (want, got)
-            for which, side in (("single", judged), ("noise", known)):
-                self._far(which, _flat(side["float32"]) - _flat(known["float64"]))
+        # The truth, and its noise, come from the original, unless only the port has float64.
+        judged, known = ("got", "want") if "float64" in want else ("want", "got")
+        for image, block in _blocks(runs):
+            self._pool(self.images + image, block["got", compared], block["want", compared])
+            if self.truth and self.single:
+                truth = block[known, "float64"]
+                self._far("single", block[judged, "float32"] - truth)
+                self._far("noise", block[known, "float32"] - truth)
+        self.images += len(theirs)
 
     def expect(self, rounding: np.ndarray, size: int) -> None:
         """Add the expected rounding of a batch's softmax values; ``size`` of them were compared."""
@@ -278,11 +292,11 @@ class _Sums:
         if rounding.size == size:  # probes may lack the largest value
             self.largest["expected"] = max(self.largest["expected"], float(rounding.max()))
 
-    def _pool(self, ours: np.ndarray, theirs: np.ndarray) -> None:
+    def _pool(self, image: int, ours: np.ndarray, theirs: np.ndarray) -> None:
         difference = np.abs(ours - theirs)
-        each = np.where(np.isnan(difference), np.inf, difference).max(axis=1)
-        if not self.images or each.max() > self.largest["got"]:
-            self.worst = self.images + int(each.argmax())
+        most = float(difference.max())
+        if (np.inf if np.isnan(most) else most) > self.largest["got"]:
+            self.worst = image
         self._far("got", difference)
         self.absolute += float(difference.sum())
         if self.shift is None:
@@ -294,7 +308,6 @@ class _Sums:
         self.norm_got += float(np.square(ours).sum())
         self.norm_want += float(np.square(theirs).sum())
         self.values += theirs.size
-        self.images += len(theirs)
 
     def _far(self, which: str, difference: np.ndarray) -> None:
         # np.maximum, unlike max, keeps a NaN.
@@ -359,8 +372,17 @@ def select(outputs: Outputs, pattern: str) -> dict[str, np.ndarray]:
         raise PorterError(f"`endpoints` {pattern!r} is not a regular expression: {error}") from None
 
 
-def _flat(values: np.ndarray) -> np.ndarray:
-    return np.asarray(values, np.float64).reshape(len(values), -1)
+def _blocks(runs: Mapping[T, np.ndarray]) -> Iterator[tuple[int, dict[T, np.ndarray]]]:
+    """Yield the number of an image, and some of its values in each of ``runs``: flat, in float64, about BLOCK."""
+    if len({run.shape for run in runs.values()}) > 1:
+        runs = {key: run.reshape(len(run), -1) for key, run in runs.items()}
+    first = next(iter(runs.values()))
+    for image in range(len(first)):
+        rows = {key: np.atleast_1d(run[image]) for key, run in runs.items()}
+        count, *row = np.atleast_1d(first[image]).shape
+        step = max(1, BLOCK // max(1, math.prod(row)))
+        for at in range(0, count, step):
+            yield image, {key: np.asarray(run[at : at + step], np.float64).reshape(-1) for key, run in rows.items()}
 
 
 def _ratio(value: float, unit: float) -> float:

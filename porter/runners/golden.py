@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -46,14 +48,19 @@ class GoldenProbes:
         """
         reduced = {}
         for name, values in outputs.items():
-            flat = np.asarray(values).reshape(len(values), -1)
-            want = int(np.prod(self.golden.endpoint_shapes.get(name, flat.shape[1:])))
-            if flat.shape[1] != want:
+            values = np.asarray(values)
+            values = values if values.ndim > 1 else values[:, None]
+            of_image = values.shape[1:]
+            count = math.prod(of_image)
+            want = math.prod(self.golden.endpoint_shapes.get(name, of_image))
+            if count != want:
                 raise PorterError(
-                    f"{name} has {flat.shape[1]} values per image, but {want} in {self.golden.path}: "
-                    f"{self._remedy(name, flat.shape[1])}"
+                    f"{name} has {count} values per image, but {want} in {self.golden.path}: "
+                    f"{self._remedy(name, count)}"
                 )
-            reduced[name] = flat[:, self.indices(name, want)]
+            # Not from the flattened activation, which would be a copy.
+            kept: tuple[Any, ...] = np.unravel_index(self.indices(name, want), of_image)
+            reduced[name] = values[(slice(None), *kept)]
         return reduced
 
     def _remedy(self, name: str, count: int) -> str:

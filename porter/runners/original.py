@@ -263,6 +263,8 @@ def _filled(
 
 def _in_dtype(values: np.ndarray, dtype: np.dtype, path: Path, name: str) -> np.ndarray:
     """Return ``values`` in the dtype of the graph's variable. Raises PorterError where that would round them."""
+    if values.dtype == dtype:
+        return values
     with np.errstate(over="ignore"):
         narrow = values.astype(dtype)
     if not np.array_equal(narrow.astype(values.dtype), values, equal_nan=True):

@@ -1,4 +1,4 @@
-"""Working ahead: order, errors in their turn, and how far ahead the second thread is."""
+"""Working ahead: order, errors in their turn, and how far ahead the other threads are."""
 
 from __future__ import annotations
 
@@ -6,11 +6,18 @@ import threading
 
 import pytest
 
-from porter.files.ahead import AHEAD, ahead
+from porter.files.ahead import ahead
 
 
-def test_results_come_in_order_and_from_another_thread() -> None:
-    found = list(ahead(lambda item: (item, threading.get_ident()), range(20)))
+def test_results_come_in_order_and_from_other_threads() -> None:
+    both = threading.Barrier(2)  # passed by two threads that compute at once
+
+    def compute(item: int) -> tuple[int, int]:
+        if item < 2:
+            both.wait(timeout=60)
+        return item, threading.get_ident()
+
+    found = list(ahead(compute, range(20), threads=2))
     assert [item for item, _ in found] == list(range(20))
     assert threading.get_ident() not in {thread for _, thread in found}
 
@@ -22,12 +29,13 @@ def test_an_error_is_raised_in_its_turn() -> None:
         next(results)
 
 
-def test_no_more_than_a_few_results_wait() -> None:
+@pytest.mark.parametrize("threads", [1, 2])
+def test_no_more_than_a_few_results_wait(threads: int) -> None:
     computed: list[int] = []
     taken = 0
-    for each in ahead(lambda item: computed.append(item) or item, range(50)):
+    for each in ahead(lambda item: computed.append(item) or item, range(50), threads):
         taken += 1
-        assert len(computed) <= each + AHEAD + 1
+        assert len(computed) <= each + threads + 1
     assert taken == 50
 
 

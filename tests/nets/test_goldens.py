@@ -14,6 +14,7 @@ from porter.errors import PorterError
 from porter.verbs.verify import verify_golden
 
 
+@pytest.mark.usefixtures("drawn_once")
 @pytest.mark.parametrize("name", goldens())
 def test_torch_computes_what_the_original_computes(name: str) -> None:
     golden = recorded(name)

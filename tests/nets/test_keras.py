@@ -32,6 +32,7 @@ TABLE = Table.load("mobilenet_v1")
 keras: Any = pytest.importorskip("keras")
 
 
+@pytest.mark.usefixtures("drawn_once")
 @pytest.mark.parametrize("name", goldens("keras"))
 def test_keras_on_tensorflow_computes_what_the_original_computes(name: str) -> None:
     golden = recorded(name)

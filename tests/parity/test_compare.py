@@ -116,3 +116,25 @@ def test_a_softmax_that_the_original_hits_by_luck_is_no_divergence() -> None:
     assert alone
     assert not report(port, {"P": "Logits"}, more=1e-6)
     assert not report(truth + 100 * (port - truth), {"P": "Logits"})
+
+
+def test_maps_of_several_blocks_have_numpys_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("porter.parity.compare.BLOCK", 100)
+    draw = np.random.RandomState(0)
+    want = draw.standard_normal((3, 7, 9, 5))
+    # PyTorch's maps are channels first in memory.
+    got = np.ascontiguousarray((want + 1e-12 * draw.standard_normal(want.shape)).transpose(0, 3, 1, 2))
+    got[1, 4, 6, 8] += 1e-10
+    got = got.transpose(0, 2, 3, 1)
+    singles = [side.astype(np.float32) for side in (got, want)]
+    runs = [{"float64": {"a": wide}, "float32": {"a": wide.astype(np.float32)}} for wide in (got, want)]
+    row = compare(*runs, "a").rows[0]
+    far = np.abs(got - want)
+    rounding, noise = (side - want for side in singles)
+    assert row.worst == 1
+    assert row.absolute == far.max()
+    assert row.exact == pytest.approx(far.max() / want.std(), rel=1e-12)
+    assert row.mean == pytest.approx(far.mean() / want.std(), rel=1e-12)
+    assert row.rounding_rms == pytest.approx(np.sqrt(np.square(rounding).mean() / np.square(noise).mean()), rel=1e-12)
+    assert row.rounding_largest == pytest.approx(np.abs(rounding).max() / np.abs(noise).max(), rel=1e-12)
+    assert row.cosine == pytest.approx((got * want).sum() / np.sqrt((got**2).sum() * (want**2).sum()), rel=1e-12)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 from porter.graph.analysis.folding.data_path import DataPath
 from porter.graph.analysis.idioms.table import IDIOMS, RULES, Idiom
@@ -11,11 +12,6 @@ from porter.graph.analysis.idioms.terms import Match, Term, match, op_of, parse,
 from porter.graph.graph import Ref
 
 DROPOUT = "dropout"
-_TERMS = [(idiom, parse(pattern, RULES)) for idiom in IDIOMS for pattern in idiom.patterns]
-_BY_ROOT: dict[str, list[tuple[Idiom, Term]]] = {}
-for _idiom, _pattern in _TERMS:
-    for _op in sorted(roots(_pattern)):
-        _BY_ROOT.setdefault(_op, []).append((_idiom, _pattern))
 
 
 @dataclass(frozen=True)
@@ -53,8 +49,23 @@ def find_idioms(data: DataPath) -> dict[str, Found]:
     return found
 
 
+@cache  # and not at import: it takes 0.3 s
+def _terms() -> list[tuple[Idiom, Term]]:
+    return [(idiom, parse(pattern, RULES)) for idiom in IDIOMS for pattern in idiom.patterns]
+
+
+@cache
+def _by_root() -> dict[str, list[tuple[Idiom, Term]]]:
+    """Return the idioms and their patterns by the ops of the patterns' last nodes."""
+    found: dict[str, list[tuple[Idiom, Term]]] = {}
+    for idiom, pattern in _terms():
+        for op in sorted(roots(pattern)):
+            found.setdefault(op, []).append((idiom, pattern))
+    return found
+
+
 def _fitting(data: DataPath, name: str, used: set[str]) -> Iterator[Found]:
-    for idiom, term in _BY_ROOT.get(op_of(data.graph.nodes[name]), ()):
+    for idiom, term in _by_root().get(op_of(data.graph.nodes[name]), ()):
         fits = match(data, term, Ref(name))
         if fits is None or used.intersection(fits.nodes) or not _closed(data, name, fits.nodes):
             continue
@@ -80,7 +91,7 @@ def _decided_dropout(data: DataPath, name: str) -> Found | None:
     choice = data.view.choices.get(name)
     if choice is None:
         return None
-    for idiom, term in _TERMS:
+    for idiom, term in _terms():
         fits = match(data, term, choice.training) if idiom.kind == DROPOUT else None
         sources = data.sources(data.graph.nodes[name])
         if fits is not None and len(sources) == 1:
