@@ -152,7 +152,8 @@ def dilation(x: Tensor, weight: Tensor, stride: Sequence[int], rates: Sequence[i
     reach = [(k - 1) * r + 1 for k, r in zip(kernel, rates, strict=True)]
     x = same_pad(x, reach, stride, float("-inf")) if same else x
     windows = image_patches(x, kernel, stride, rates, same=False).unflatten(1, (-1, x.shape[1]))
-    return (windows + weight.flatten(1).T[:, :, None, None]).amax(1)
+    sums: Tensor = windows + weight.flatten(1).T[:, :, None, None]
+    return sums.amax(1)
 
 
 torch.fx.wrap("dilation")
