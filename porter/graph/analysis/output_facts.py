@@ -16,7 +16,7 @@ _BOUNDED: dict[str, Range] = {
 }  # fmt: skip
 _PASSING = frozenset(
     "Identity Reshape Squeeze ExpandDims Transpose StridedSlice Slice MaxPool AvgPool Mean Max Min DepthToSpace "
-    "SpaceToDepth ResizeBilinear ResizeNearestNeighbor StopGradient BatchToSpaceND SpaceToBatchND Tile".split()
+    "SpaceToDepth ResizeBilinear ResizeNearestNeighbor StopGradient BatchToSpaceND Tile".split()
 )
 """Ops whose results lie in the range of their first input."""
 _FARTHEST = 40
