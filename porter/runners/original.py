@@ -141,13 +141,17 @@ def _open_graph(path: Path | None, context: Context) -> _Graph:
         raise PorterError(f"{path} does not exist: name a .pb, .pbtxt or .meta file, or a SavedModel's folder")
     else:
         context.inputs.add([graph_file(path)])
+    from porter.graph.analysis.analysis import Analysis
+
     source = read_graph(path, tag=context.tag)
     if source.init_ops and not context.trust_graph:
         # porter does not run these ops, but a model with impure ones deserves no trust.
         needed = f"{source.init_ops[0]} needs, which TensorFlow runs when it loads the model,"
         check_ops(prune(source.graph, source.init_ops, path), path, needed)
     definition, fake_quants = without_fake_quant(
-        original_graph(context.arch, context.size, context.channels) if golden else inlined(source.graph)
+        original_graph(context.arch, context.size, context.channels)
+        if golden
+        else inlined(source.graph, Analysis(source).first)
     )
     return _Graph(path, definition, fake_quants, golden)
 

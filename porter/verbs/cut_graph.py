@@ -25,9 +25,12 @@ def cut_graph(analysis: Analysis, inputs: Sequence[str], outputs: Sequence[str])
     begins = [_node(analysis, name, "inputs") for name in inputs]
     ends = [_node(analysis, name, "outputs") for name in outputs] or list(analysis.paths.outputs)
     signature = Signature("asked", {name: name for name in begins}, {name: name for name in ends})
-    graph = _entered(analysis, begins) if begins else analysis.source.graph
     from porter.graph.analysis.analysis import Analysis
+    from porter.graph.rewrite.inline import inlined
 
+    # Inlined once: another signature's calls would get the names of this one's nodes otherwise.
+    graph = inlined(analysis.source.graph, analysis.first)
+    graph = _entered(analysis, graph, begins) if begins else graph
     return Analysis(replace(analysis.source, graph=graph, signatures=(signature,)), analysis.size)
 
 
@@ -42,13 +45,10 @@ def _node(analysis: Analysis, name: str, argument: str) -> str:
     raise PorterError(f"{analysis.source.path} has no node {name} for `{argument}`: {hint}")
 
 
-def _entered(analysis: Analysis, names: Sequence[str]) -> Any:
-    """Return the graph with a placeholder in the place of each of ``names``."""
+def _entered(analysis: Analysis, graph: Any, names: Sequence[str]) -> Any:
+    """Return ``graph`` with a placeholder in the place of each of ``names``."""
     from tensorboard.compat.proto.graph_pb2 import GraphDef
 
-    from porter.graph.rewrite.inline import inlined
-
-    graph = inlined(analysis.source.graph)
     kept = GraphDef(versions=graph.versions, library=graph.library)
     for node in graph.node:
         if node.name not in names:

@@ -75,7 +75,7 @@ def graph_values(
         return tensor_values(path, name, nodes[name].proto.attr["value"].tensor)
 
     def frozen(masked: Mapping[str, str]) -> Any:
-        graph = inference_graph(analysis.source.graph, analysis.view, masked)
+        graph = inference_graph(analysis.source.graph, analysis.view, masked, analysis.first)
         graph = prune(graph, analysis.paths.outputs, path)
         if entries and not needed:  # a frozen graph with the values of another checkpoint
             graph = _with_variables(graph, entries)

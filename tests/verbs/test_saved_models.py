@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import porter.graph.functions as functions
 import porter.runners.saved_model as runner
@@ -169,3 +170,26 @@ def test_a_cut_is_proved_as_porter_reads_it(saved: Path, tmp_path: Path) -> None
     assert result.report is not None
     assert "because the network has outputs that its signature lacks" in result.report.notes[0]
     assert built(tmp_path / "cut/model.py")
+
+
+@pytest.mark.parametrize("names", [("another", "serving_default"), ("serving_default", "the_other")])
+def test_a_named_output_is_that_of_the_signature(tf: Any, tmp_path: Path, names: tuple[str, str]) -> None:
+    """Both signatures call functions whose nodes have the same names, and only one of them may keep these."""
+    module = make(tf)
+    image = tf.TensorSpec((None, 9, 8, 3), tf.float32, name="image")
+
+    @tf.function  # type: ignore[untyped-decorator]
+    def swapped(image: Any) -> Any:
+        y = module.difference(module.layer(image, module.kernels[2]), image)
+        return {"map": y, "score": tf.reduce_mean(y, [1, 2])}
+
+    calls = {name: module.serve if name == "serving_default" else swapped for name in names}
+    signatures = {name: call.get_concrete_function(image) for name, call in calls.items()}
+    tf.saved_model.save(module, str(tmp_path / "model"), signatures=signatures)
+    result = decompile(tmp_path / "model", out=tmp_path / "net", outputs=["score"])
+    assert result.report is not None
+    assert "computes the same" in result.report.notes[0]
+    images = np.random.default_rng(1).normal(size=(2, 9, 8, 3)).astype(np.float32)
+    with torch.inference_mode():
+        ours = built(tmp_path / "net/model.py")(torch.from_numpy(images).permute(0, 3, 1, 2)).numpy()
+    np.testing.assert_allclose(ours, outputs(tf, tmp_path / "model", images), rtol=0, atol=2e-6)

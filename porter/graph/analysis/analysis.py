@@ -40,9 +40,14 @@ class Analysis:
         return named.get("serving_default") or next(iter(named.values()), None)
 
     @cached_property
+    def first(self) -> tuple[str, ...]:
+        """The tensors that the signature returns: what they depend on keeps its plain names when calls are inlined."""
+        return tuple(self.signature.outputs.values()) if self.signature else ()
+
+    @cached_property
     def graph(self) -> Graph:
         """The graph with its calls inlined, and loops and conditions of placeholders as TensorFlow 1 has them."""
-        return analysed_graph(self.source.graph, self.signature.outputs.values() if self.signature else ())
+        return analysed_graph(self.source.graph, self.first)
 
     @cached_property
     def shapes(self) -> Shapes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tensorboard.compat.proto.graph_pb2 import GraphDef
@@ -18,13 +18,14 @@ _FLOAT = 1
 _FARTHEST = 64
 
 
-def inference_graph(graph: Any, view: View, masked: Mapping[str, str]) -> Any:
+def inference_graph(graph: Any, view: View, masked: Mapping[str, str], first: Iterable[str] = ()) -> Any:
     """Return the GraphDef ``graph`` with the sides of its conditions that ``view`` takes.
 
     The nodes ``masked`` end a dropout: each returns the node that it names, whose values the dropout masks.
+    ``first`` is that of build_graph.
     """
     changed = view.choices or view.graph.inlined
-    found = flat(view.graph, graph) if changed and not view.loops else inlined(graph)
+    found = flat(view.graph, graph) if changed and not view.loops else inlined(graph, first)
     nodes = {node.name: node for node in found.node}
     decided = GraphDef(versions=found.versions, library=found.library)
     for node in found.node:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from tensorboard.compat.proto.graph_pb2 import GraphDef
@@ -10,11 +11,14 @@ from porter.graph.functions import build_graph
 from porter.graph.graph import Graph
 
 
-def inlined(graph: Any) -> Any:
-    """Return the GraphDef ``graph`` with its calls inlined; itself where it calls no function."""
+def inlined(graph: Any, first: Iterable[str] = ()) -> Any:
+    """Return the GraphDef ``graph`` with its calls inlined; itself where it calls no function.
+
+    ``first`` is that of build_graph: two signatures call functions whose nodes have the same names.
+    """
     if not graph.library.function:
         return graph
-    built = build_graph(graph)
+    built = build_graph(graph, first)
     return flat(built, graph) if built.inlined else graph
 
 
