@@ -276,8 +276,9 @@ def test_every_view_of_a_checkpoint_is_an_answer_or_one_sentence(
     import numpy as np
 
     prefix = save({"a/weights": np.zeros((3, 3, 4, 4), np.float32)})
+    names = {"--html": "page.html", "--svg": "blocks.svg", "--tensorboard": "logs"}
     with pytest.raises(SystemExit) as ended:
-        main(["inspect", str(prefix), view, str(tmp_path / "out.toml")])
+        main(["inspect", str(prefix), view, str(tmp_path / names.get(view, "out.toml"))])
     out, err = capsys.readouterr()
     if view == "--write-table":
         assert ended.value.code == 0

@@ -77,7 +77,7 @@ def two_paddings() -> Any:
 
 
 def projected(name: str) -> Any:
-    """Return residual blocks, of which every second widens its input by a layer called ``name``."""
+    """Return residual blocks; every second one widens its input by a layer called ``name``."""
     make = Maker()
     x, before = make.placeholder("input", -1, 8, 8, 4), 4
     for block, width in enumerate([8, 8, 16, 16, 32, 32]):

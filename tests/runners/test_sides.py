@@ -598,7 +598,10 @@ def test_every_image_has_its_labels_and_only_the_first_keep_their_logits(
     monkeypatch.setattr(per_image, "LOGITS_KEPT", 3)
     result = verify(MODEL, checkpoint=checkpoint, images=paths, settings=Settings(batch=2))
     assert [image.path for image in result.images] == paths
-    assert result.images[3].reference == result.images[0].reference
+    # TensorFlow's float32 sums have another order at another place of the batch, on CPUs without AVX-512.
+    first, again = (dict(result.images[at].reference) for at in (0, 3))
+    assert list(again) == list(first)
+    assert again == pytest.approx(first, rel=1e-6)
     for one, other in zip(whole.images, result.images, strict=True):
         assert [label for label, _ in one.ports["torch"]] == [label for label, _ in other.ports["torch"]]
     assert {name: logits.shape for name, logits in whole.logits.items()} == {"": (5, 1001), "torch": (5, 1001)}
