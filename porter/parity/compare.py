@@ -35,7 +35,7 @@ ALONE_RMS_BOUND = 1e-4
 ALONE_LARGEST_BOUND = 1e-3
 # A head of one number may give the same one for every image, within rounding.
 ULPS = 4
-# Values compared at once, which stay in the processor's cache. Whole maps of NASNet-A Large take 2.8 times as long.
+# Values compared at once, which stay in the processor's cache. Maps of NASNet-A Large take 2.8 times as long whole.
 BLOCK = 1 << 16
 
 T = TypeVar("T")

@@ -123,6 +123,7 @@ def _open_graph(path: Path | None, context: Context) -> _Graph:
     """Read the graph that runs, without its FakeQuant nodes. Raises PorterError where loading it runs impure ops."""
     from porter.formats.tensorflow import frozen
     from porter.formats.tensorflow.source import graph_file, read_graph
+    from porter.graph.analysis.analysis import Analysis
     from porter.graph.analysis.training import training_of
     from porter.graph.rewrite.inline import inlined
     from porter.graph.rewrite.prune import prune
@@ -141,8 +142,6 @@ def _open_graph(path: Path | None, context: Context) -> _Graph:
         raise PorterError(f"{path} does not exist: name a .pb, .pbtxt or .meta file, or a SavedModel's folder")
     else:
         context.inputs.add([graph_file(path)])
-    from porter.graph.analysis.analysis import Analysis
-
     source = read_graph(path, tag=context.tag)
     if source.init_ops and not context.trust_graph:
         # porter does not run these ops, but a model with impure ones deserves no trust.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 MORE = 4
 """Times as many images where float32 rounding alone exceeds its bound: one gate of MobileNet V3 amplifies the rounding
-of a single image, and the ratio of both sides is 4.6 on five images and 1.2 on twenty."""
+of a single image, and the ratio of both sides is 4.6 on five images and 1.4 on twenty."""
 
 
 def verify_written(
@@ -56,7 +56,8 @@ def verify_written(
     given = input_sizes(program, path, analysis.size)
     ends = _ends(program)
     whole = {port.tensor for port in given if "int" in analysis.dtype(port.tensor)}
-    images = trial_images(given, whole, _expected(analysis))
+    expects = _expected(analysis)
+    images = trial_images(given, whole, expects)
     module = load_network(source)
     places = {name for name, _ in module.named_modules()}  # a source that its owner changed may lack some
     stop_dropout(module, places.intersection(network.running))
@@ -76,7 +77,7 @@ def verify_written(
     if loaded is not None:
         report = replace(report, notes=(*report.notes, loaded.verdict()))
     if not report and report.exact:
-        images = trial_images(given, whole, _expected(analysis), MORE * len(images))
+        images = trial_images(given, whole, expects, MORE * len(images))
         report = replace(compared(network.blocks, images), notes=report.notes)
     if not report:
         beyond = report.first_beyond
