@@ -276,6 +276,8 @@ class _Sums:
                 f"{theirs.size // len(theirs)} for each of {len(theirs)} in the original: compare the same network at "
                 "the same input size"
             )
+        if not theirs.size:
+            raise PorterError(f"{self.name} has no values, which shows nothing: name other endpoints by `endpoints`")
         # The truth, and its noise, come from the original, unless only the port has float64.
         judged, known = ("got", "want") if "float64" in want else ("want", "got")
         for image, block in _blocks(runs):

@@ -138,3 +138,9 @@ def test_maps_of_several_blocks_have_numpys_numbers(monkeypatch: pytest.MonkeyPa
     assert row.rounding_rms == pytest.approx(np.sqrt(np.square(rounding).mean() / np.square(noise).mean()), rel=1e-12)
     assert row.rounding_largest == pytest.approx(np.abs(rounding).max() / np.abs(noise).max(), rel=1e-12)
     assert row.cosine == pytest.approx((got * want).sum() / np.sqrt((got**2).sum() * (want**2).sum()), rel=1e-12)
+
+
+def test_an_endpoint_without_values_is_one_sentence() -> None:
+    empty = {"float64": {"map": np.zeros((2, 3, 0))}}
+    with pytest.raises(PorterError, match="map has no values, which shows nothing: name other endpoints"):
+        compare(empty, empty, None)
