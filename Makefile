@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 GRAPH := build/weights/nudity/files/retrained_graph.pb
 # One more worker than a small machine has cores: many tests wait for processes of their own.
 JOBS ?= 3
+# Hundreds of tests start a process that imports porter: its bytecode is kept, whatever the environment says.
+export PYTHONDONTWRITEBYTECODE :=
 PYTEST := $(BIN)/python -m pytest --dist worksteal -n
 
 .PHONY: demo quick test test-all durations lint weights contenders bench clean
