@@ -135,9 +135,10 @@ def test_the_map_to_crop_joins_two_cells_of_the_classifier(name: str) -> None:
     detector = load(f"{name}_8_331", dtype="float64")
     whole = whole.double().eval()
     kept = {key.split(".", 1)[1] for key in detector.state_dict() if key.startswith(("first_stage", "second_stage"))}
-    assert kept == {key for key in whole.state_dict() if not key.startswith("last_linear")}
+    weights = whole.state_dict()
+    assert kept == {key for key in weights if not key.startswith("last_linear")}
     for stage in (detector.first_stage, detector.second_stage):
-        stage.load_state_dict({key: whole.state_dict()[key] for key in stage.state_dict()})
+        stage.load_state_dict({key: weights[key] for key in stage.state_dict()})
     seen = {}
     for cell in (*cells, "relu"):
         whole.get_submodule(cell).register_forward_hook(lambda _m, _i, out, cell=cell: seen.update({cell: out}))
