@@ -69,7 +69,7 @@ class Scaled(keras.layers.Layer):  # type: ignore[misc]
 
     def __init__(self, name: str, **options: Any) -> None:
         super().__init__(name=name, **options)
-        self.scale = keras.Variable(np.float32([0.1, 0.2, 0.3]), dtype=self.dtype)
+        self.scale = keras.Variable(np.array([0.1, 0.2, 0.3], np.float32), dtype=self.dtype)
 
     def call(self, x: Any) -> Any:
         return x * self.scale
@@ -83,7 +83,7 @@ def test_float64_computes_with_the_weights_that_the_model_has_now(kind: str) -> 
     model = keras.Model(images, layer(x))
     runner = KerasRunner(model, Table.load("mobilenet_v1"))
     pictures = np.random.default_rng(0).random((2, 2, 2, 3))
-    scale = 1 if kind == "plain" else np.float32([0.1, 0.2, 0.3]).astype(np.float64)
+    scale = 1 if kind == "plain" else np.array([0.1, 0.2, 0.3], np.float32).astype(np.float64)
     for number in range(2):
         kernel = np.random.default_rng(number).random((1, 1, 3, 3), np.float32)
         model.get_layer("conv_pw_1_relu").kernel.assign(kernel)
