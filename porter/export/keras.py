@@ -46,7 +46,7 @@ def _streamed(path: Path, output: Output, save: Callable[[Any], None]) -> dict[s
             pass
 
     output.require_room(path.parent)
-    # Keras keeps the list of variables without values by thread, and would create them all at some later time.
+    # Keras numbers layers without names by thread: so each file has the numbers of a first network.
     with ThreadPoolExecutor(1) as thread:
         thread.submit(write).result()
     return {name: digests[name] for name in output.tensors}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import keras
@@ -10,6 +11,7 @@ from porter.catalog.models import Arch
 from porter.formats.checkpoint import Checkpoint
 from porter.mapping.table import Table
 from porter.nets.filling import common_dtype, fitting, head_classes, image_options
+from porter.nets.variables_keras import give_values, without_values
 
 
 def build(arch: Arch, tensors: Checkpoint | None, num_classes: int | None, **options: Any) -> keras.Model:
@@ -17,9 +19,12 @@ def build(arch: Arch, tensors: Checkpoint | None, num_classes: int | None, **opt
 
     ``options`` are those of `_network`. Raises MappingError where a tensor is missing, left over or of another shape.
     """
-    model = _network(arch, tensors, num_classes, **options)
-    if tensors is not None:
-        fill(model, Table.of(arch), tensors)
+    if tensors is None:
+        return _network(arch, tensors, num_classes, **options)
+    with without_values():
+        model = _network(arch, tensors, num_classes, **options)
+    stored = fitting(Table.of(arch), "keras", tensors, _shapes(model))
+    give_values(model, {name: partial(tensors.__getitem__, there) for name, there in stored.items()})
     return model
 
 
@@ -28,7 +33,7 @@ def build_unfilled(arch: Arch, tensors: Checkpoint, **options: Any) -> tuple[ker
 
     No variable has a value, or ever takes memory. Raises MappingError as `build`.
     """
-    with keras.StatelessScope(initialize_variables=False):
+    with without_values():
         model = _network(arch, tensors, None, **options)
     stored = fitting(Table.of(arch), "keras", tensors, _shapes(model))
     weights = [variable for layer in model.layers for variable in layer.weights]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import keras
@@ -10,7 +11,11 @@ import numpy as np
 from porter.errors import PorterError
 from porter.mapping.stored_names import layer_name
 from porter.mapping.table import Table
+from porter.nets.variables_keras import without_values
 from porter.runners.runner import PRECISIONS, Runner, in_graph_order
+
+Weights = list[tuple[keras.Variable, keras.Variable]]
+"""The weights of a copy, each with the one whose value it takes."""
 
 
 class KerasRunner(Runner):
@@ -33,20 +38,22 @@ class KerasRunner(Runner):
         self.model = model
         self.table = table
         self.dialect = dialect
-        self.endpoints: dict[str, keras.Model] = {}
+        self.endpoints: dict[str, tuple[keras.Model, Weights | None]] = {}
 
     def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:
         wanted, given = tuple(self.model.inputs[0].shape[1:3]), images.shape[1:3]
         if len(wanted) == 2 and any(side not in (None, other) for side, other in zip(wanted, given, strict=True)):
             wants, has = ("x".join(map(str, sides)) for sides in (wanted, given))
             raise PorterError(f"{self.model.name} takes images of {wants}, not {has}: give images of that size")
-        outputs = self._with_endpoints(images.dtype.name)(images, training=False)
+        model, weights = self._with_endpoints(images.dtype.name)
+        with nullcontext() if weights is None else keras.StatelessScope(weights, initialize_variables=False):
+            outputs = model(images, training=False)
         return in_graph_order({name: keras.ops.convert_to_numpy(value) for name, value in outputs.items()}, self.table)
 
-    def _with_endpoints(self, precision: str) -> keras.Model:
-        """Return the model in ``precision`` with every endpoint as an output."""
+    def _with_endpoints(self, precision: str) -> tuple[keras.Model, Weights | None]:
+        """Return the model in ``precision`` with every endpoint as an output, and a copy's weights."""
         if precision not in self.endpoints:
-            model = in_precision(self.model, precision)
+            model, weights = in_precision(self.model, precision)
             layers = {layer.name: layer for layer in model.layers}
             # By name, not by path: a copied or loaded model drops the scopes of its layers' names.
             places = {endpoint.name: endpoint.where.get(self.dialect, "") for endpoint in self.table.endpoints}
@@ -54,23 +61,34 @@ class KerasRunner(Runner):
             outputs = {name: layers[layer].output for name, layer in where.items() if layer in layers}
             # A Sequential model has no .input.
             inputs = model.inputs[0] if len(model.inputs) == 1 else model.inputs
-            self.endpoints[precision] = keras.Model(inputs, outputs)
+            self.endpoints[precision] = keras.Model(inputs, outputs), weights
         return self.endpoints[precision]
 
 
-def in_precision(model: keras.Model, precision: str) -> keras.Model:
-    """Return ``model``, or a copy of it that computes in ``precision`` with the same weights."""
+def in_precision(model: keras.Model, precision: str) -> tuple[keras.Model, Weights | None]:
+    """Return ``model``, or a copy of it that computes in ``precision``, and its weights beside those of ``model``.
+
+    The copy has no values of its own: to make variables costs more time than all else of it.
+    """
     if {str(variable.dtype) for variable in model.trainable_variables} == {precision}:
-        return model
-    copy = type(model).from_config(_with_dtype(model.get_config(), precision))
-    copy.set_weights(model.get_weights())  # the copy keeps the model's order
+        return model, None
+    try:
+        with without_values():
+            copy = _copied(model, precision)
+    except (TypeError, ValueError):  # there, Keras refuses a layer that makes a variable of values
+        copy = _copied(model, precision)
+    return copy, list(zip(copy.weights, model.weights, strict=True))  # the copy keeps the model's order
+
+
+def _copied(model: keras.Model, precision: str) -> keras.Model:
+    copy: keras.Model = type(model).from_config(_with_dtype(model.get_config(), precision))
     return copy
 
 
 def _with_dtype(config: Any, precision: str) -> Any:
     """Return a model's configuration with ``precision`` as the dtype of every layer.
 
-    Weights begin as zeros: random ones take a quarter of the time of the copy, and are overwritten.
+    Initializers become zeros: the copy needs none, and a user's own may not be registered.
     """
     if isinstance(config, list | tuple):
         return type(config)(_with_dtype(item, precision) for item in config)

@@ -104,20 +104,24 @@ def test_a_file_round_trips_bit_for_bit(save: Any, tmp_path: Path, suffix: str) 
     assert not [path for path in tmp_path.iterdir() if "partial" in path.name]
 
 
-@pytest.mark.parametrize("suffix", [".keras", ".h5"])
-def test_keras_loads_the_file_without_porter(save: Any, tmp_path: Path, suffix: str) -> None:
-    out = tmp_path / f"mobilenet{suffix}"
-    port(NAME, target="keras", checkpoint=save(seeded_variables()), out=out)
+def test_keras_loads_the_files_without_porter(save: Any, tmp_path: Path) -> None:
+    """One process loads every kind of file."""
+    checkpoint, suffixes = save(seeded_variables()), (".keras", ".h5")
+    for suffix in suffixes:
+        port(NAME, target="keras", checkpoint=checkpoint, out=tmp_path / f"mobilenet{suffix}")
     code = (
         "import sys; sys.modules['porter'] = None; import keras, numpy as np\n"
-        f"model = keras.saving.load_model({str(out)!r}, compile=False)\n"
-        f"pictures = np.load({str(tmp_path / 'pictures.npy')!r})\n"
-        f"np.save({str(tmp_path / 'logits.npy')!r}, keras.ops.convert_to_numpy(model(pictures, training=False)))"
+        f"for suffix in {suffixes}:\n"
+        "    model = keras.saving.load_model(f'mobilenet{suffix}', compile=False)\n"
+        "    logits = model(np.load('pictures.npy'), training=False)\n"
+        "    np.save(f'{suffix}.npy', keras.ops.convert_to_numpy(logits))"
     )
     np.save(tmp_path / "pictures.npy", golden_images(128))
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=120, capture_output=True)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120, capture_output=True, cwd=tmp_path)
     golden = recorded(NAME).values()["logits_float32"]
-    np.testing.assert_allclose(np.load(tmp_path / "logits.npy"), golden, rtol=0, atol=1e-4 * golden.std())
+    for suffix in suffixes:
+        got = np.load(tmp_path / f"{suffix}.npy")
+        np.testing.assert_allclose(got, golden, rtol=0, atol=1e-4 * golden.std(), err_msg=suffix)
 
 
 def test_two_equal_layers_built_in_another_order_are_not_swapped(tmp_path: Path) -> None:
@@ -151,9 +155,13 @@ def test_what_does_not_fit_is_refused(save: Any, tmp_path: Path) -> None:
 
 
 def test_other_sizes_classes_and_multipliers_go_through_the_same_builder() -> None:
-    model = load("mobilenet_v1", "keras", num_classes=7, input_size=150, multiplier=0.35)
+    from porter.nets.variables_keras import without_values
+
+    with without_values():
+        model = load("mobilenet_v1", "keras", num_classes=7, input_size=150, multiplier=0.35)
+        features = load(NAME, "keras", num_classes=0)
     assert model.output_shape == (None, 7)
-    assert load(NAME, "keras", num_classes=0).output_shape == (None, 256)
+    assert features.output_shape == (None, 256)
     with pytest.raises(ValueError, match="take a smaller input_size or global_pool=True"):
         load(NAME, "keras", input_size=257)
     assert load(NAME, "keras", input_size=300, global_pool=True).output_shape == (None, 1001)

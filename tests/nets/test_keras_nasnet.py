@@ -6,7 +6,9 @@ import dataclasses
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
+from functools import lru_cache, partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -41,6 +43,7 @@ from porter.nets.nasnet import design  # noqa: E402
 from porter.nets.nasnet import keras as nasnet  # noqa: E402
 from porter.nets.nasnet.design import CURRENT, NORMAL, PREVIOUS, REDUCTION, Wiring, plan  # noqa: E402
 from porter.nets.nasnet.keras import Cell, Layers, cell_id  # noqa: E402
+from porter.nets.variables_keras import give_values, without_values  # noqa: E402
 
 # tf-slim's, of tf-keras.
 pytestmark = pytest.mark.filterwarnings("ignore:`.*` is deprecated and will be removed:UserWarning")
@@ -54,14 +57,18 @@ TINY = dataclasses.replace(design.CIFAR, num_cells=3, num_conv_filters=4)
 # ---- one cell
 
 
+@pytest.fixture(scope="module")
+def slims(slim: SimpleNamespace) -> Callable[[Case, tuple[int, int]], tuple[np.ndarray, dict[str, np.ndarray]]]:
+    """What slim's cell computes of a case, and its variables: run once for all tests of a size."""
+    return lru_cache(partial(slims_cell, slim))
+
+
 def filled(model: Any, variables: dict[str, np.ndarray], table: str) -> Any:
     """Fill all of ``model`` with all of slim's ``variables``, by the table's paths."""
     pairs = {pair.source: pair for pair in Table.load(table).pairs("tf", "keras")}
-    own = {variable.path: variable for variable in model.weights}
-    assert {pairs[name].target for name in variables} == set(own)
-    for name, value in variables.items():
-        pair = pairs[name]
-        own[pair.target].assign(relayout(value, pair.source_axes, pair.target_axes))
+    assert {pairs[name].target for name in variables} == {variable.path for variable in model.weights}
+    used = [(value, pairs[name]) for name, value in variables.items()]
+    give_values(model, {p.target: partial(relayout, value, p.source_axes, p.target_axes) for value, p in used})
     return model
 
 
@@ -79,14 +86,15 @@ def run_ours(
     cell = Cell(make, wiring or WIRINGS[case.kind], id, case.filters, keep_prob)
     maps = {name: values for name, values in zip("xp", case.maps(size), strict=True) if values is not None}
     inputs = {name: keras.Input(values.shape[1:], dtype="float64", name=name) for name, values in maps.items()}
-    model = filled(keras.Model(inputs, cell(*inputs.values())), variables, case.table)
-    return keras.ops.convert_to_numpy(model(maps))
+    with without_values():
+        model = keras.Model(inputs, cell(*inputs.values()))
+    return keras.ops.convert_to_numpy(filled(model, variables, case.table)(maps))
 
 
 @pytest.mark.parametrize("size", [(12, 13), (13, 12)], ids=str)
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_a_cell_is_slims_cell(slim: SimpleNamespace, case: Case, size: tuple[int, int]) -> None:
-    want, variables = slims_cell(slim, case, size)
+def test_a_cell_is_slims_cell(slims: Any, case: Case, size: tuple[int, int]) -> None:
+    want, variables = slims(case, size)
     assert distance(run_ours(case, variables, size), want) < 1e-13
 
 
@@ -118,9 +126,9 @@ def counted(x: Any, stride: int, dtype: str, name: str) -> Any:
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_a_mistake_in_a_cell_is_caught(slim: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, case: Case) -> None:
+def test_a_mistake_in_a_cell_is_caught(slims: Any, monkeypatch: pytest.MonkeyPatch, case: Case) -> None:
     size = (13, 12)
-    want, variables = slims_cell(slim, case, size)
+    want, variables = slims(case, size)
     assert distance(run_ours(case, variables, size, epsilon=1e-5), want) > 1e-3
     if case.previous == "same":  # elsewhere the two inputs differ in channels or in size
         assert distance(run_ours(case, variables, size, wiring=swapped(WIRINGS[case.kind])), want) > 1e-3
@@ -135,6 +143,7 @@ def test_factorized_reduction_is_slims(slim: SimpleNamespace, size: tuple[int, i
     cell = Cell(Layers(design.LARGE, "float64"), NORMAL, "0", filters)
     images = keras.Input(x.shape[1:], dtype="float64")
     with ExitStack() as scopes:
+        scopes.enter_context(without_values())
         for scope in ("normal_A_block_0", "adjust_block", "adjust_reduction_block_0"):
             scopes.enter_context(keras.name_scope(scope))
         model = keras.Model(images, cell.factorized_reduction(images))
@@ -235,13 +244,14 @@ def test_cells_follow_each_other_as_in_slim(slim: SimpleNamespace, name: str) ->
         outputs.append(cell_id(ours, config))
     # The schedule goes by the number of cells, not by their width.
     narrow = dataclasses.replace(config, num_conv_filters=4, stem_multiplier=1.0)
-    model = nasnet.nasnet(narrow, 10, 33, "float32", drop_path=True)
-    paths = {layer.name.partition("_drop_path_")[2].partition("_")[2]: layer for layer in drop_paths(model)}
-    assert len(paths) == (0 if name == "mobile" else len(calls))
-    for at, probabilities in keeps.items():
-        set_progress(model, at / config.total_training_steps)
-        found = [probability(paths[cell_id(step, config)]) if paths else 1.0 for step in plan(config)]
-        assert found == pytest.approx(probabilities, rel=1e-6)
+    with without_values():  # but for the progress, which the scope keeps
+        model = nasnet.nasnet(narrow, 10, 33, "float32", drop_path=True)
+        paths = {layer.name.partition("_drop_path_")[2].partition("_")[2]: layer for layer in drop_paths(model)}
+        assert len(paths) == (0 if name == "mobile" else len(calls))
+        for at, probabilities in keeps.items():
+            set_progress(model, at / config.total_training_steps)
+            found = [probability(paths[cell_id(step, config)]) if paths else 1.0 for step in plan(config)]
+            assert found == pytest.approx(probabilities, rel=1e-6)
 
 
 def drop_paths(model: Any) -> list[DropPath]:
@@ -254,7 +264,8 @@ def probability(path: DropPath) -> float:
 
 @pytest.mark.parametrize("name", ["mobile", "cifar"])
 def test_names_are_the_tables(name: str) -> None:
-    model = load(f"nasnet_{name}", "keras")
+    with without_values():
+        model = load(f"nasnet_{name}", "keras")
     table = Table.load(f"nasnet_{name}")
     paths = {variable.path for variable in model.variables if not table.ignored("keras", variable.path)}
     assert paths == {pair.source for pair in table.pairs("keras", "keras")}
@@ -264,9 +275,11 @@ def test_names_are_the_tables(name: str) -> None:
 
 
 def test_a_network_of_other_numbers_is_built_from_the_same_parts() -> None:
-    model = load("nasnet_mobile", "keras", num_classes=3, input_size=65)
+    with without_values():
+        model = load("nasnet_mobile", "keras", num_classes=3, input_size=65)
+        features = load("nasnet_cifar", "keras", num_classes=0)
     assert (model.input_shape, model.output_shape) == ((None, 65, 65, 3), (None, 3))
-    assert load("nasnet_cifar", "keras", num_classes=0).output_shape == (None, 768)
+    assert features.output_shape == (None, 768)
     config = dataclasses.replace(TINY, num_cells=24)
     assert len({cell_id(step, config) for step in plan(config)}) == 24 + 2
 
