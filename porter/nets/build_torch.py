@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from porter.catalog.models import Arch
 from porter.files.ahead import ahead
 from porter.formats.checkpoint import Checkpoint
+from porter.mapping.relayout import in_c_order
 from porter.mapping.table import Table
 from porter.nets.filling import common_dtype, fitting, head_classes, image_options
 
@@ -38,16 +41,30 @@ def build(
     if any(options.get(part) for part in table.parts):
         options["input_size"] = input_size or arch.input_size
     options |= image_options(table, "torch", tensors, in_channels)
-    module: nn.Module = arch.builder("torch")(num_classes=classes, **{**arch.options, **options})
+    with _Undrawn() if tensors is not None else nullcontext():
+        module: nn.Module = arch.builder("torch")(num_classes=classes, **{**arch.options, **options})
     module.to(getattr(torch, dtype or common_dtype(tensors)))
     if tensors is not None:
-        fill(module, table, tensors)
+        filled = fill(module, table, tensors)
+        unfilled = [name for name, _ in module.named_parameters() if name not in filled]  # a head that the file lacks
+        for layer in dict.fromkeys(name.rpartition(".")[0] for name in unfilled):
+            module.get_submodule(layer).reset_parameters()  # type: ignore[operator]
     return module.eval()
 
 
+class _Undrawn(TorchFunctionMode):
+    """Leaves parameters without their random values: drawing a VGG's takes a third of the time of loading it."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        return kwargs["tensor"] if func in (nn.init.kaiming_uniform_, nn.init.uniform_) else func(*args, **kwargs)
+
+
 @torch.no_grad()
-def fill(module: nn.Module, table: Table, tensors: Checkpoint, dialect: str = "torch") -> None:
+def fill(module: nn.Module, table: Table, tensors: Checkpoint, dialect: str = "torch") -> set[str]:
     """Copy ``tensors`` into the parameters and buffers of the same names, in any module with names of ``dialect``.
+
+    Returns these names.
 
     Raises MappingError, and copies nothing, where a tensor is missing, left over or of another shape.
     """
@@ -56,4 +73,5 @@ def fill(module: nn.Module, table: Table, tensors: Checkpoint, dialect: str = "t
     places = fitting(table, dialect, tensors, shapes)
     for name, values in zip(places, ahead(tensors.__getitem__, places.values(), tensors.threads), strict=True):
         # A file's memory may be read-only, which PyTorch does not support.
-        state[name].copy_(torch.from_numpy(np.require(values, requirements=["C", "W"])))
+        state[name].copy_(torch.from_numpy(np.require(in_c_order(values), requirements=["W"])))
+    return set(places)

@@ -22,6 +22,7 @@ from porter.runners.golden import GoldenRunner, golden_images
 from porter.runners.runner import Runner, run_all
 from porter.runners.torch import TorchRunner
 
+pytestmark = pytest.mark.usefixtures("drawn_once")
 V3, V4, RESNET = "inception_v3@150", "inception_v4@150", "inception_resnet_v2@139"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from torch import nn
 
 from helpers.goldens import COSTLY, multiply_adds
 from porter import load
-from porter.catalog.models import ARCHS, Arch, find_arch
+from porter.catalog.models import ARCHS, find_arch
 from porter.mapping.table import Table
 from porter.nets.nasnet import design
 from porter.nets.nasnet.torch import NASNet
@@ -71,8 +72,30 @@ def ready(network: nn.Module) -> Any:
     return network.double().eval()
 
 
-def of_table(arch: Arch) -> tuple[Any, Sizes]:
-    return ready(load(arch.name, "torch")), SIZES.get(arch.table, ANY if Table.of(arch).logits else DETECTED)
+class Subject:
+    """A network, and what it computes itself, kept for the ways that are compared with it."""
+
+    def __init__(self, network: nn.Module, sizes: Sizes = ANY) -> None:
+        self.network, self.sizes = ready(network), sizes
+        self.computed: dict[tuple[int, int, int], tuple[torch.Tensor, Any]] = {}
+
+    def on(self, size: tuple[int, int, int]) -> tuple[torch.Tensor, Any]:
+        """Return images of ``size`` and the network's outputs."""
+        if size not in self.computed:
+            x = images(*size)
+            self.computed[size] = x, self.network(x)
+        return self.computed[size]
+
+
+@pytest.fixture(scope="module")
+def built_once() -> Callable[[str], Subject]:
+    """Return a function that builds a model's network, and keeps the last one: the large ones fill the memory."""
+
+    def subject(name: str) -> Subject:
+        arch = find_arch(name)
+        return Subject(load(arch.name, "torch"), SIZES.get(arch.table, ANY if Table.of(arch).logits else DETECTED))
+
+    return lru_cache(maxsize=1)(subject)
 
 
 def traced(network: nn.Module, sizes: Sizes) -> Any:
@@ -80,7 +103,15 @@ def traced(network: nn.Module, sizes: Sizes) -> Any:
 
 
 def compiled(network: nn.Module, sizes: Sizes) -> Any:
-    return torch.compile(network, fullgraph=True, dynamic=True, backend="eager")
+    """Return the compiled network: one graph of any size, and for one image, which needs another, one of its size."""
+    options: dict[str, Any] = {"fullgraph": True, "backend": "eager"}
+    any_size, one_image = (torch.compile(network, dynamic=dynamic, **options) for dynamic in (True, False))
+    return lambda x: (any_size if len(x) > 1 else one_image)(x)
+
+
+def compiled_at_one_size(network: nn.Module, sizes: Sizes) -> Any:
+    """Symbolic sizes take minutes of compilation for a whole NASNet; the small networks cover them."""
+    return torch.compile(network, fullgraph=True, dynamic=False, backend="eager")
 
 
 def exported(network: nn.Module, sizes: Sizes) -> Any:
@@ -90,7 +121,9 @@ def exported(network: nn.Module, sizes: Sizes) -> Any:
     return torch.export.export(network, (images(*sizes.tried[0]),), dynamic_shapes=(dynamic,)).module()
 
 
+Way = Callable[[nn.Module, Sizes], Any]
 WAYS = [traced, compiled, exported]
+WHOLE_WAYS = [traced, compiled_at_one_size, exported]
 
 
 def results(found: Any) -> dict[str, torch.Tensor]:
@@ -107,11 +140,11 @@ def assert_same(got: Any, want: Any) -> None:
 
 
 @torch.no_grad()
-def agrees(way: Callable[[nn.Module, Sizes], Any], network: nn.Module, sizes: Sizes = ANY) -> None:
-    again = way(network, sizes)
-    for size in sizes.tried:
-        x = images(*size)
-        assert_same(again(x), network(x))
+def agrees(way: Way, subject: Subject) -> None:
+    again = way(subject.network, subject.sizes)
+    for size in subject.sizes.tried[: 1 if way is compiled_at_one_size else None]:
+        x, want = subject.on(size)
+        assert_same(again(x), want)
 
 
 def slow_unless(quick: bool) -> Any:
@@ -127,32 +160,25 @@ def slow_unless(quick: bool) -> Any:
         for way in WAYS
     ],
 )
-def test_a_small_network_computes_the_same_at_other_sizes(name: str, way: Callable[[nn.Module, Sizes], Any]) -> None:
-    agrees(way, ready(SMALL[name]()))
+def test_a_small_network_computes_the_same_at_other_sizes(name: str, way: Way) -> None:
+    agrees(way, Subject(SMALL[name]()))
 
 
 @pytest.mark.parametrize(
-    "arch", [pytest.param(a, marks=slow_unless(multiply_adds(a.name) < COSTLY)) for a in TABLES.values()]
+    ("name", "way"),
+    [
+        pytest.param(
+            arch.name,
+            way,
+            marks=slow_unless(way is traced and multiply_adds(arch.name) < COSTLY),
+        )
+        for arch in TABLES.values()
+        for way in WHOLE_WAYS
+    ],
 )
-def test_every_tables_network_is_traced_and_computes_the_same_at_other_sizes(arch: Arch) -> None:
-    agrees(traced, *of_table(arch))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("arch", TABLES.values())
-def test_every_tables_network_compiles_as_one_graph(arch: Arch) -> None:
-    """At one size. Symbolic sizes take minutes of compilation for a whole NASNet; the small networks cover them."""
-    network, sizes = of_table(arch)
-    x = images(*sizes.tried[0])
-    again = torch.compile(network, fullgraph=True, dynamic=False, backend="eager")
-    with torch.no_grad():
-        assert_same(again(x), network(x))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("arch", TABLES.values())
-def test_every_tables_network_is_exported_for_any_size(arch: Arch) -> None:
-    agrees(exported, *of_table(arch))
+def test_every_tables_network_computes_the_same(built_once: Callable[[str], Subject], name: str, way: Way) -> None:
+    """Traced and exported at other sizes too; compiled as one graph."""
+    agrees(way, built_once(name))
 
 
 @pytest.mark.slow
@@ -175,7 +201,7 @@ def test_a_traced_network_refuses_what_the_network_refuses() -> None:
 def test_drop_path_traces_in_eval_mode_after_training_began() -> None:
     network = ready(SMALL["cifar"]())
     network.set_step(900_000)
-    agrees(traced, network)
+    agrees(traced, Subject(network))
 
 
 def test_forward_hooks_see_every_cell() -> None:

@@ -87,6 +87,12 @@ def test_no_head_ports_the_backbone_alone(tf: Any, save: Saver, tmp_path: Path) 
     assert features(torch.zeros(2, 3, 128, 128)).shape == (2, 256)
     assert load(NAME, "torch", weights=out, num_classes=5)(torch.zeros(2, 3, 128, 128)).shape == (2, 5)
     assert torch.equal(load(NAME, "torch", weights=out, num_classes=5).conv_stem.weight, features.conv_stem.weight)
+    heads = []
+    for build in (lambda: load(NAME, "torch", weights=out, num_classes=5).classifier, lambda: torch.nn.Linear(256, 5)):
+        torch.manual_seed(0)
+        heads.append(build())
+    assert torch.equal(heads[0].weight, heads[1].weight)  # as PyTorch begins, and nothing else is drawn
+    assert torch.equal(heads[0].bias, heads[1].bias)
 
 
 @pytest.mark.parametrize("framework", ["torch", "keras"])
