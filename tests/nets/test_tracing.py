@@ -103,10 +103,7 @@ def traced(network: nn.Module, sizes: Sizes) -> Any:
 
 
 def compiled(network: nn.Module, sizes: Sizes) -> Any:
-    """Return the compiled network: one graph of any size, and for one image, which needs another, one of its size."""
-    options: dict[str, Any] = {"fullgraph": True, "backend": "eager"}
-    any_size, one_image = (torch.compile(network, dynamic=dynamic, **options) for dynamic in (True, False))
-    return lambda x: (any_size if len(x) > 1 else one_image)(x)
+    return torch.compile(network, fullgraph=True, dynamic=True, backend="eager")
 
 
 def compiled_at_one_size(network: nn.Module, sizes: Sizes) -> Any:
