@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from helpers.places import ROOT
+from helpers.processes import HANG
 
 COPIED = ("porter", "golden", "mappings", "labels", "released", "tests", "pyproject.toml")
 
@@ -47,7 +48,7 @@ def test_the_walk_through_adds_an_architecture(checkout: Path) -> None:
 
     def run(command: str) -> str:
         done = subprocess.run(
-            ["sh", "-ec", command], cwd=checkout, env=environment, capture_output=True, text=True, timeout=600
+            ["sh", "-ec", command], cwd=checkout, env=environment, capture_output=True, text=True, timeout=HANG
         )
         assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
         return done.stdout

@@ -15,6 +15,7 @@ import pytest
 import porter
 from helpers.checkpoints import Saver, training_checkpoint
 from helpers.places import ROOT
+from helpers.processes import HANG
 
 BLOCK = """
 import sys
@@ -24,7 +25,7 @@ for name in ("tensorflow", "torch", "keras", "jax", "PIL"):
 
 
 def run(code: str) -> str:
-    done = subprocess.run([sys.executable, "-c", BLOCK + code], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", BLOCK + code], capture_output=True, text=True, timeout=HANG)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

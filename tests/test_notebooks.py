@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from helpers.places import GRAPH, ROOT, TESTS
+from helpers.processes import HANG
 
 FOLDER = ROOT / "notebooks"
 
@@ -50,6 +51,6 @@ def test_a_notebook_prints_what_it_holds(path: Path, tmp_path: Path, monkeypatch
     notebook = nbformat.read(path, as_version=4)
     kept = texts(notebook)
     resources = {"metadata": {"path": str(FOLDER)}}
-    nbclient.NotebookClient(notebook, timeout=300, resources=resources).execute()
+    nbclient.NotebookClient(notebook, timeout=HANG, resources=resources).execute()
     assert texts(notebook) == kept
     assert any(kept)

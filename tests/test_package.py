@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers.processes import HANG
 from porter.catalog import families
 from porter.catalog.goldens import recorded
 from porter.catalog.models import ARCHS, find_arch
@@ -28,7 +29,7 @@ def test_an_editable_install_reads_the_checkout() -> None:
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", folder, ROOT], check=True, timeout=300)
+    subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", folder, ROOT], check=True, timeout=HANG)
     (built,) = folder.glob("*.whl")
     return built
 
@@ -72,7 +73,7 @@ def test_a_wheel_verifies_a_model_without_the_checkout(wheel: Path, tmp_path: Pa
         "assert porter.files.package_data.folder('golden').is_relative_to(porter.files.package_data.PACKAGE)\n"
         "porter.cli.main.main(['verify', 'mobilenet_v1_0.25_160'])"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=HANG)
     assert done.returncode == 0, done.stderr
     assert "parity holds at 30 endpoints" in done.stdout
 

@@ -13,6 +13,7 @@ from tensorboard.compat.proto.graph_pb2 import GraphDef
 
 import record
 import recorders
+from helpers.processes import HANG
 from porter.catalog import goldens
 from porter.files import package_data
 
@@ -24,7 +25,7 @@ def test_a_golden_is_what_the_original_code_computes_today(tmp_path: Path) -> No
     pytest.importorskip("tf_slim", reason="needs golden/requirements.txt")
     recorder = package_data.folder("golden") / "record.py"
     command = [sys.executable, str(recorder), ARCHITECTURE, OTHER_SIZE, "--out", str(tmp_path)]
-    subprocess.run(command, check=True, timeout=300, capture_output=True)
+    subprocess.run(command, check=True, timeout=HANG, capture_output=True)
     for name in (ARCHITECTURE, OTHER_SIZE):
         stored, fresh = package_data.folder("golden") / name, tmp_path / name
         files = {path.name for path in stored.iterdir()}

@@ -17,6 +17,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file
 
 from helpers.checkpoints import Saver, seeded_variables, training_checkpoint
+from helpers.processes import HANG
 from porter import load
 from porter.catalog.models import ARCHS
 from porter.cli.main import COMMANDS, cli, main
@@ -314,7 +315,7 @@ def test_weights_of_another_model_or_head_are_refused_by_load(run: Any, save: Sa
 def test_a_pipe_gets_plain_text_and_no_progress(save: Saver, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "porter.cli.main", *map(str, arguments(save(seeded_variables())))]
     command += ["--out", str(tmp_path / "m.safetensors")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=HANG)
     assert done.returncode == 0
     assert done.stderr == ""
     assert "\x1b" not in done.stdout
@@ -330,7 +331,7 @@ def test_a_port_imports_nothing_that_only_terminals_need(save: Saver, tmp_path: 
         *map(str, arguments(save(seeded_variables()))),
     ]
     command += ["--out", str(tmp_path / "m.safetensors")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=HANG)
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "numpy" in imported
     assert not imported & {"rich", "rich.console", "importlib.metadata", "tarfile"}
@@ -360,7 +361,7 @@ def test_a_reader_that_goes_away_does_not_change_the_status() -> None:
     for command in (["list"], ["list", "--json"], ["verify", MODEL]):
         quoted = " ".join(command)
         script = f"{sys.executable} -m porter.cli.main {quoted} | true; exit ${{PIPESTATUS[0]}}"
-        done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=120)
+        done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=HANG)
         assert (done.returncode, done.stderr) == (0, ""), command
 
 
@@ -377,7 +378,7 @@ def test_tensorflow_runs_without_onednn_whatever_is_written(tf: Any, save: Saver
     command[command.index("torch")] = "keras"
     command += ["--out", str(tmp_path / "m.keras"), "--verify"]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("TF_")}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=HANG)
     assert done.returncode == 0, done.stderr
     assert "oneDNN" not in done.stderr
 
@@ -390,7 +391,7 @@ def test_a_mistyped_verb_is_named(run: Any) -> None:
 
 
 def python(code: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG, check=False)
 
 
 @pytest.mark.parametrize("module", ["click", "numpy", "porter.errors", "porter.cli.main"])
@@ -430,7 +431,7 @@ def test_port_verify_shows_progress_on_a_terminal(tf: Any, save: Saver, tmp_path
 def test_a_terminal_without_unicode_gets_escapes(tmp_path: Path, small: Path) -> None:
     environment = os.environ | {"LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
     command = [sys.executable, "-m", "porter.cli", "inspect", str(small)]
-    done = subprocess.run(command, capture_output=True, env=environment, cwd=tmp_path, timeout=120, check=False)
+    done = subprocess.run(command, capture_output=True, env=environment, cwd=tmp_path, timeout=HANG, check=False)
     assert done.returncode == 0, done.stderr
     assert b"MobileNet V1 0.25" in done.stdout
 

@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from helpers.processes import HANG
 from porter.files.ahead import ahead
 
 
@@ -14,7 +15,7 @@ def test_results_come_in_order_and_from_other_threads() -> None:
 
     def compute(item: int) -> tuple[int, int]:
         if item < 2:
-            both.wait(timeout=60)
+            both.wait(timeout=HANG)
         return item, threading.get_ident()
 
     found = list(ahead(compute, range(20), threads=2))

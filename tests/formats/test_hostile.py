@@ -13,6 +13,7 @@ import pytest
 
 from helpers import hostile
 from helpers.places import ROOT
+from helpers.processes import HANG
 from helpers.sentences import assert_reads_well
 
 CORPUS = {one.name: one for one in hostile.CORPUS}
@@ -38,7 +39,7 @@ def run(command: str, folder: Path) -> str:
         env=os.environ | {"PYTHONPATH": paths, "TF_ENABLE_ONEDNN_OPTS": "0"},
         capture_output=True,
         text=True,
-        timeout=400,
+        timeout=HANG,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout

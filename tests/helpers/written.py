@@ -13,6 +13,7 @@ import numpy as np
 from torch import nn
 
 from helpers.places import ROOT
+from helpers.processes import HANG
 from porter.catalog.goldens import Recorded, recorded, seeded_entries
 from porter.export.written_network import SOURCE, network_state, write_state
 from porter.formats.tensorflow.graph_source import graph_source
@@ -80,5 +81,5 @@ def complaints(source: str, folder: Path) -> str:
     ruff = [sys.executable, "-m", "ruff"]
     check = [*ruff, "check", *settings, "--ignore", "TID253,INP001", str(path)]
     style = [*ruff, "format", "--diff", *settings, str(path)]
-    runs = [subprocess.run(command, capture_output=True, text=True, timeout=120) for command in (check, style)]
+    runs = [subprocess.run(command, capture_output=True, text=True, timeout=HANG) for command in (check, style)]
     return "".join(f"{run.stdout}{run.stderr}" for run in runs if run.returncode)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from helpers.checkpoints import SMALL
+from helpers.processes import HANG
 from porter.catalog import families
 from porter.catalog.families import VARIABLE, golden_path, table_path
 from porter.catalog.goldens import recorded
@@ -88,7 +89,7 @@ def copied(tmp_path: Path) -> Path:
 def test_a_copied_family_ports_verifies_and_is_recognised(copied: Path, tmp_path: Path) -> None:
     environment = os.environ | {VARIABLE: str(copied), "PYTHONPATH": str(package_data.PACKAGE.parent)}
     command = [sys.executable, "-c", USE]
-    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=HANG)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout.splitlines()[-1])
     assert COPY in result["listed"]
@@ -109,7 +110,7 @@ def test_a_mistake_in_a_copied_family_is_caught(copied: Path, tmp_path: Path) ->
     environment = os.environ | {VARIABLE: str(copied), "PYTHONPATH": str(package_data.PACKAGE.parent)}
     code = "import porter; ports = porter.verify('copycat', frameworks=['torch', 'keras']).ports\n"
     code += "print([name for name, report in ports.items() if not report])"
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=HANG)
     assert done.stdout.splitlines()[-1] == "['torch', 'keras']", done.stderr
 
 

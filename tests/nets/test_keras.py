@@ -14,6 +14,7 @@ import pytest
 
 from helpers.checkpoints import seeded_variables
 from helpers.goldens import goldens
+from helpers.processes import HANG
 from porter import load, port
 from porter.catalog.goldens import recorded, seeded_checkpoint
 from porter.catalog.models import find_arch
@@ -46,7 +47,7 @@ def test_keras_on_tensorflow_computes_what_the_original_computes(name: str) -> N
 def test_keras_on_torch_is_judged_in_float32(model: str) -> None:
     command = [sys.executable, "-m", "porter.cli.main", "verify", model, "--framework", "keras"]
     environment = os.environ | {"KERAS_BACKEND": "torch"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=HANG)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines()[-1].startswith("parity holds at 30 endpoints: float32 rounding")
 
@@ -117,7 +118,7 @@ def test_keras_loads_the_files_without_porter(save: Any, tmp_path: Path) -> None
         "    np.save(f'{suffix}.npy', keras.ops.convert_to_numpy(logits))"
     )
     np.save(tmp_path / "pictures.npy", golden_images(128))
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=120, capture_output=True, cwd=tmp_path)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=HANG, capture_output=True, cwd=tmp_path)
     golden = recorded(NAME).values()["logits_float32"]
     for suffix in suffixes:
         got = np.load(tmp_path / f"{suffix}.npy")
@@ -204,7 +205,7 @@ def test_a_backend_that_is_not_there_is_one_sentence(backend: str) -> None:
     code = "import sys; sys.modules['jax'] = None; from porter.cli.main import main; "
     code += f"main(['verify', {NAME!r}, '--framework', 'keras'])"
     environment = os.environ | {"KERAS_BACKEND": backend}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=HANG)
     assert done.returncode == 2, done.stderr
     assert done.stderr.startswith("port: Keras' backend is not installed")
     assert "Traceback" not in done.stderr

@@ -18,6 +18,7 @@ import pytest
 
 from helpers.activations import SIZES, draw
 from helpers.places import TESTS
+from helpers.processes import HANG
 from helpers.slims_nasnet import (
     CASES,
     Case,
@@ -196,7 +197,7 @@ def on_torch(code: str, folder: Path, **more: str) -> None:
     path = os.pathsep.join(map(str, [TESTS / "nets", TESTS, TESTS.parent]))
     environment = os.environ | {"KERAS_BACKEND": "torch", "PYTHONPATH": path} | more
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, timeout=HANG)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

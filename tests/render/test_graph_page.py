@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from helpers.graphs import Maker, analysed, analysis_of
+from helpers.processes import HANG
 from porter.render.diagram import Box, Wire, lay_out
 from porter.render.graph_diagram import diagram_of_groups, diagram_of_layers
 from porter.render.graph_page import render_graph_page
@@ -32,7 +33,7 @@ def opened(page: Path, profile: Path, fragment: str = "") -> str:
     if BROWSER is None:
         pytest.skip("no Chromium is installed")
     command = [BROWSER, *OPTIONS, f"--user-data-dir={profile}", "--dump-dom", f"{page.as_uri()}{fragment}"]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120).stdout
+    return subprocess.run(command, capture_output=True, text=True, timeout=HANG).stdout
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from helpers.checkpoints import Saver, seeded_variables
+from helpers.processes import HANG
 from porter import verify
 from porter.cli.main import main
 from porter.parity.result import Verification
@@ -93,7 +94,7 @@ def opened(path: Path, *options: str) -> tuple[str, str, list[str]]:
         ],
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=HANG,
     )
     events = json.loads(log.read_text(encoding="utf-8"))["events"]
     requests = [event["params"] for event in events if "initiator" in event.get("params", {})]

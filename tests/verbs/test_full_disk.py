@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from helpers.checkpoints import OTHER_OUTPUTS, OUTPUTS, SMALL
+from helpers.processes import HANG
 from porter.cli.main import main
 
 
@@ -85,7 +86,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
 from porter.cli.main import main
 main({list(map(str, ported(small, target, str(tmp_path / ("m.pth" if target == "torch" else "m.keras")))))!r})
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=HANG)
     assert done.returncode == 2, done.stderr
     assert "cannot be written" in done.stderr.splitlines()[-1]
     assert not list(tmp_path.iterdir())

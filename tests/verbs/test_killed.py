@@ -13,6 +13,7 @@ import pytest
 
 from helpers.killed import TRIES, WRITERS
 from helpers.places import TESTS
+from helpers.processes import HANG
 
 KERAS = ["keras", "weights.h5", "h5"]
 OTHERS = [writer for writer in WRITERS if writer not in KERAS]
@@ -22,7 +23,7 @@ DRILL = TESTS / "helpers/killed.py"
 def drill(folder: Path, *writers: str) -> list[dict[str, Any]]:
     command = [sys.executable, str(DRILL), str(folder), *writers]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (TESTS, TESTS.parent)))}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=HANG, check=False)
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
