@@ -76,6 +76,12 @@ def tail_of(name: str, dialect: Dialect) -> str:
     return dialect.unscoped(name)
 
 
+def spellings(tail: str, dialect: Dialect) -> tuple[str, ...]:
+    """Return layer and leaf as today's files spell the leaf, and as older ones do."""
+    layer, separator, leaf = tail.rpartition(dialect.separator)
+    return tuple(layer + separator + each for each in (leaf, *dialect.older_leaves.get(leaf, ())))
+
+
 def _candidates(stored: Collection[str], wanted: Iterable[str], dialect: Dialect, prefix: str = "") -> Candidates:
     """Return the stored names behind ``prefix`` of each of the ``wanted`` tails, in the file's order.
 
@@ -84,11 +90,10 @@ def _candidates(stored: Collection[str], wanted: Iterable[str], dialect: Dialect
     index = tails(stored, dialect.separator)
     found: dict[str, list[tuple[int, str]]] = {}
     for tail in dict.fromkeys(wanted):
-        layer, separator, leaf = tail.rpartition(dialect.separator)
-        for spelling in (leaf, *dialect.older_leaves.get(leaf, ())):
-            spelled = layer + separator + spelling
+        scoped = dialect.separator in tail
+        for spelled in spellings(tail, dialect):
             for position, before in index.find(spelled):
-                if (layer or not before) and (before + spelled).startswith(prefix):
+                if (scoped or not before) and (before + spelled).startswith(prefix):
                     found.setdefault(tail, []).append((position, before + spelled))
     ordered = {tail: sorted(names) for tail, names in found.items()}
     return {tail: [name for _, name in ordered[tail]] for tail in sorted(ordered, key=lambda each: ordered[each][0])}

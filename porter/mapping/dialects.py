@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from porter.errors import MappingError
+from porter.mapping.tails import ending
 
 ORIGINAL = "tf"
 """The dialect of the original code: golden/ records variables and graphs under its names."""
@@ -57,7 +58,7 @@ class Dialect:
 
     def unscoped(self, name: str) -> str:
         """Return layer and leaf of a tensor's name, without the scopes before them, which files may drop."""
-        return self.separator.join(name.split(self.separator)[-2:])
+        return ending(name, self.separator)
 
 
 def _registry() -> dict[str, Dialect]:

@@ -29,6 +29,7 @@ from porter.mapping.rows import Pair
 from porter.mapping.shapes import classes_of, expected_shapes, image_channels, with_free_axes
 from porter.mapping.stored_names import stored_names
 from porter.mapping.table import BATCH_NORM, Table
+from porter.mapping.tails import tails
 
 Shapes = Mapping[str, tuple[int | None, ...] | None]
 """A file's variables and their shapes, as far as it says them."""
@@ -94,13 +95,17 @@ class _Row(NamedTuple):
 
 
 class _Found(NamedTuple):
-    """A table's names in one dialect, at the place of the file that has most of them."""
+    """A table's names in one dialect, at the place of the file that has most of them.
+
+    ``known`` are the names of all its tensors there, those of optional parts included.
+    """
 
     table: Table
     dialect: str
     rows: Sequence[_Row]
     place: Place
     copies: tuple[Place, ...]
+    known: frozenset[str]
     also: tuple[str, ...] = ()
 
 
@@ -199,17 +204,22 @@ def _in_dialects(table: Table, shapes: Shapes, known: float = KNOWN) -> Iterator
 
     Dialects with the same names count once.
     """
-    for names, (dialect, *also), layers in table.namings:
-        if len(shapes) < known * layers:  # however it names them
+    for names, (dialect, *also), endings in table.namings:
+        if len(shapes) < known * len(endings):  # however it names them
             continue
         record, listed = table.record(dialect), table.tensors[dialect]
+        ends = tails(shapes, record.separator).endings
+        # Most files have the tensors of few tables at any place, and places take time.
+        if sum(not ends.isdisjoint(each) for each in endings) < known * len(endings):
+            continue
         body = [each.source for each, _, _ in listed if not each.head]
         place, copies = _places(shapes, names, body, record)
         stored = stored_names(shapes, names, record, place)
         rows = [_Row(each, role, stored[each.source], layer) for each, role, layer in listed]
         there = [row for row in rows if row.stored in shapes and row.pair.kind != BATCH_NORM and not row.pair.head]
-        if len(there) >= known * layers:
-            yield _Found(table, dialect, rows, place, copies, tuple(also))
+        if len(there) >= known * len(endings):
+            known_there = _stored_at(shapes, table, dialect, place)
+            yield _Found(table, dialect, rows, place, copies, known_there, tuple(also))
 
 
 def _places(
@@ -240,8 +250,8 @@ def _judged(arch: Arch, found: _Found, shapes: Shapes) -> Match:
     heads = [row for row in found.rows if row.pair.head]
     classes = [_classes(row, want[row.pair.source], shapes, arch.num_classes) for row in heads]
     copies = tuple(place for place in found.copies if _is_copy(place, body, want, shapes))
-    names, record = _all_names(found), found.table.record(found.dialect)
-    known = {name for place in (found.place, *copies) for name in stored_names(shapes, names, record, place).values()}
+    record = found.table.record(found.dialect)
+    known = found.known.union(*(_stored_at(shapes, found.table, found.dialect, place) for place in copies))
     if folded:
         known |= {bias_beside(row.stored, record) for row in body if row.pair.kind != BATCH_NORM}
     unknown = tuple(name for name in shapes if name not in known and not _ignored(found, name))
@@ -299,9 +309,10 @@ def _ignored(found: _Found, name: str) -> bool:
     return found.table.ignored(found.dialect, name.removeprefix(found.place.prefix))
 
 
-def _all_names(found: _Found) -> list[str]:
-    """Return the table's names, those of optional parts included."""
-    return [each.source for each in found.table.pairs(found.dialect, found.dialect, found.table.parts)]
+def _stored_at(shapes: Shapes, table: Table, dialect: str, place: Place) -> frozenset[str]:
+    """Return the file's names of all the table's tensors at ``place``, those of optional parts included."""
+    names = [each.source for each in table.pairs(dialect, dialect, table.parts)]
+    return frozenset(stored_names(shapes, names, table.record(dialect), place).values())
 
 
 def title(arch: Arch, sized: bool = False) -> str:

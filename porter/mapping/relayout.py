@@ -33,11 +33,15 @@ def parse_axes(axes: str) -> tuple[str, ...]:
 
 
 class _Plan(NamedTuple):
-    """A relayout: the array's axes split where they are merged, then in another order, then merged anew."""
+    """A relayout: the array's axes split where they are merged, then in another order, then merged anew.
+
+    ``joined`` are the axes in that order that merge with the next one.
+    """
 
     split: tuple[int, ...]
     order: tuple[int, ...]
     shape: tuple[int, ...]
+    joined: tuple[int, ...]
 
 
 def relayout(array: np.ndarray, source: str, target: str, sizes: Mapping[str, int] | None = None) -> np.ndarray:
@@ -49,7 +53,9 @@ def relayout(array: np.ndarray, source: str, target: str, sizes: Mapping[str, in
     Raises MappingError where the array does not have the axes that ``source`` names.
     """
     plan = _plan(array.shape, source, target, tuple((sizes or {}).items()))
-    return array.reshape(plan.split).transpose(plan.order).reshape(plan.shape)
+    turned = array.reshape(plan.split).transpose(plan.order)
+    apart = [at for at in plan.joined if turned.strides[at] != turned.strides[at + 1] * turned.shape[at + 1]]
+    return (in_c_order(turned) if apart else turned).reshape(plan.shape)
 
 
 def in_c_order(array: np.ndarray) -> np.ndarray:
@@ -92,10 +98,13 @@ def _plan(shape: tuple[int, ...], source: str, target: str, sizes: tuple[tuple[s
                 f"axis {letter} of {source} has size {known[letter]}, but {target} lacks it: only size 1 can go"
             )
     kept = [letter for letter in from_letters if letter in to_letters]
+    merged = [[letter for letter in group if letter in kept] for group in parse_axes(target)]
+    ordered = [letter for group in merged for letter in group]
     return _Plan(
         tuple(known[letter] for letter in kept),
-        tuple(kept.index(letter) for letter in to_letters if letter in kept),
-        tuple(prod(known.get(letter, 1) if letter in kept else 1 for letter in group) for group in parse_axes(target)),
+        tuple(kept.index(letter) for letter in ordered),
+        tuple(prod(known[letter] for letter in group) for group in merged),
+        tuple(ordered.index(letter) for group in merged for letter in group[:-1]),
     )
 
 

@@ -16,10 +16,12 @@ from typing import NamedTuple
 from porter.catalog.families import table_path
 from porter.catalog.models import Arch
 from porter.errors import MappingError
+from porter.mapping.containers import spellings, tail_of
 from porter.mapping.dialects import Dialect
 from porter.mapping.differs import Differs
 from porter.mapping.embedded import Embedded
 from porter.mapping.networks import Network
+from porter.mapping.places import root_scope
 from porter.mapping.rows import Endpoint, Layer, Lone, Pair, pair
 from porter.mapping.table_files import Source, read_sources, with_axes
 from porter.mapping.table_reader import expand
@@ -31,11 +33,14 @@ BATCH_NORM = "batch_norm"
 
 
 class Naming(NamedTuple):
-    """The names of a table's tensors in all of ``dialects``; ``layers`` counts those of no batch norm and no head."""
+    """The names of a table's tensors in all of ``dialects``.
+
+    ``endings`` are the possible last parts of each tensor of no batch norm and no head, wherever a file has it.
+    """
 
     names: tuple[str, ...]
     dialects: Sequence[str]
-    layers: int
+    endings: Sequence[tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -95,11 +100,16 @@ class Table:
         alike: dict[tuple[str, ...], list[str]] = {}
         for dialect, listed in self.tensors.items():
             alike.setdefault(tuple(each.source for each, _, _ in listed), []).append(dialect)
-        counts = {
-            dialect: sum(each.kind != BATCH_NORM and not each.head for each, _, _ in listed)
-            for dialect, listed in self.tensors.items()
-        }
-        return tuple(Naming(names, dialects, counts[dialects[0]]) for names, dialects in alike.items())
+        return tuple(Naming(names, dialects, self._endings(names, dialects[0])) for names, dialects in alike.items())
+
+    def _endings(self, names: Sequence[str], dialect: str) -> Sequence[tuple[str, ...]]:
+        record = self.records[dialect]
+        rows = [each.source for each, _, _ in self.tensors[dialect] if each.kind != BATCH_NORM and not each.head]
+        if not record.scoped:
+            return tuple(spellings(tail_of(name, record), record) for name in rows)
+        root = root_scope(names, record.separator)  # a file's may be another
+        before = f"{root}{record.separator}" if root else ""
+        return tuple((record.unscoped(name.removeprefix(before)),) for name in rows)
 
     def _tensors(self, record: Dialect) -> Iterator[tuple[Pair, str, str]]:
         for layer in self.layers:

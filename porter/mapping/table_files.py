@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import glob
 import json
+import os
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -58,8 +58,9 @@ def dialect_of(overlay: Path) -> str:
 
 def _overlays(path: Path) -> list[Path]:
     named = re.compile(re.escape(path.stem) + r"\.[A-Za-z]\w*\.toml")
-    # A path for each of the other tables' files would take most of the time.
-    return sorted(each for each in path.parent.glob(f"{glob.escape(path.stem)}.*.toml") if named.fullmatch(each.name))
+    # A path, or a match, for each of the other tables' files would take most of the time.
+    beside = sorted(each for each in os.listdir(path.parent) if each.startswith(f"{path.stem}."))
+    return [path.with_name(each) for each in beside if named.fullmatch(each)]
 
 
 def _text(path: Path) -> str:

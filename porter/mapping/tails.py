@@ -19,8 +19,11 @@ class Tails:
     """
 
     def __init__(self, stored: Collection[str], separator: str) -> None:
-        self._backward = sorted((base_name(name)[::-1], position) for position, name in enumerate(stored))
+        names = [base_name(name) for name in stored]
+        self._backward = sorted((name[::-1], position) for position, name in enumerate(names))
         self._end = separator[::-1]
+        self.endings = {end for name in names for end in (ending(name, separator), name.rpartition(separator)[2])}
+        """The last two parts of the names, and their last part."""
 
     def find(self, tail: str) -> list[tuple[int, str]]:
         """Return each name's position in the file and what stands before ``tail`` there, in the file's order."""
@@ -46,6 +49,11 @@ def tails(stored: Collection[str], separator: str) -> Tails:
 @lru_cache(maxsize=4)
 def _index(stored: tuple[str, ...], separator: str) -> Tails:
     return Tails(stored, separator)
+
+
+def ending(name: str, separator: str) -> str:
+    """Return the last two parts of ``name``: a tensor's layer and leaf."""
+    return separator.join(name.rsplit(separator, 2)[-2:])
 
 
 def starts(name: str, separator: str) -> Iterator[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from helpers.checkpoints import with_fills
 from porter.catalog.goldens import recorded, seeded_checkpoint
 from porter.catalog.models import ARCHS, find_arch
 from porter.errors import MappingError
-from porter.formats.checkpoint import Checkpoint, Entry
+from porter.formats.checkpoint import Checkpoint
+from porter.mapping.relayout import in_c_order
 from porter.mapping.table import Lone, Table
 from porter.mapping.translate import translate
 
@@ -33,13 +35,14 @@ def stored(seeds: Checkpoint, model: str, dialect: str) -> Checkpoint:
         return seeds
     table = Table.of(find_arch(model))
     filled = with_fills(seeds, table.lone("tf", dialect))
-    return translate(filled, find_arch(model), "tf", dialect).as_checkpoint(seeds)
+    return held(translate(filled, find_arch(model), "tf", dialect).as_checkpoint(seeds))
 
 
-def held(entry: Entry) -> Entry:
-    """Return ``entry`` with its values in memory, where every pair of dialects reads them."""
-    values = entry.load()
-    return entry._replace(load=lambda: values)
+def held(checkpoint: Checkpoint) -> Checkpoint:
+    """Return ``checkpoint`` with its values in memory as a file has them, where every pair of dialects reads them."""
+    values = {name: in_c_order(entry.load()) for name, entry in checkpoint.entries.items()}
+    entries = {name: entry._replace(load=partial(values.get, name)) for name, entry in checkpoint.entries.items()}
+    return replace(checkpoint, entries=entries)
 
 
 def refused(checkpoint: Checkpoint, tensors: Collection[Lone]) -> list[str]:
@@ -53,11 +56,11 @@ def refused(checkpoint: Checkpoint, tensors: Collection[Lone]) -> list[str]:
 )
 def test_there_and_back_is_bit_identical_or_refused_by_name(model: str) -> None:
     arch = find_arch(model)
-    table, seeds = Table.of(arch), seeded_checkpoint(recorded(model))
-    seeds = replace(seeds, entries={name: held(entry) for name, entry in seeds.entries.items()})
+    table, seeds = Table.of(arch), held(seeded_checkpoint(recorded(model)))
     for source in table.dialects:
+        weights = stored(seeds, model, source)
         for target in (each for each in table.dialects if each != source):
-            lost, before = table.lone(source, target), stored(seeds, model, source)
+            lost, before = table.lone(source, target), weights
             if names := refused(before, lost):
                 with pytest.raises(
                     MappingError, match=rf"must be \d everywhere, because {target} has no \w+ there"

@@ -23,6 +23,7 @@ from porter.runners.golden import golden_images
 from porter.runners.library_side import library_side
 from porter.runners.runner_of import runner_of
 
+pytestmark = pytest.mark.usefixtures("drawn_once")
 TABLES = {arch.table: Table.load(arch.table) for arch in ARCHS.values()}
 LOGITS = 1e-9
 """The exact rule of porter.parity.compare, in standard deviations of the logits."""
