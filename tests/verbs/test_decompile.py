@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,9 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def written(graph: Path, checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Decompiled:
     """The first layers of a network, decompiled."""
     out = tmp_path_factory.mktemp("decompiled") / "net"
-    return decompile(graph, out=out, checkpoint=checkpoint, outputs=[LAST], anyway=True, average="raw")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "dont_write_bytecode", False)  # as for most users, whatever this environment says
+        return decompile(graph, out=out, checkpoint=checkpoint, outputs=[LAST], anyway=True, average="raw")
 
 
 def test_the_folder_holds_all_that_a_stranger_needs(written: Decompiled) -> None:
