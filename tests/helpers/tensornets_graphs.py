@@ -48,10 +48,20 @@ def _built(network: str, size: int, classes: int) -> Iterator[Graph]:
             vars(stand_in)[function] = None
         sys.modules.setdefault(stand_in.__name__, stand_in)
     sys.modules.setdefault("tf_keras.legacy_tf_layers.normalization", normalization)
-    with tf.Graph().as_default(), warnings.catch_warnings():
+    with tf.Graph().as_default(), warnings.catch_warnings(), _compared_by_identity(tf):
         warnings.simplefilter("ignore")
         images = tf.compat.v1.placeholder(tf.float32, [None, size, size, 3])
         yield Graph(tf, images, getattr(importlib.import_module("tensornets"), network)(images, classes=classes))
+
+
+@contextmanager
+def _compared_by_identity(tf: Any) -> Iterator[None]:
+    """Compare tensors as TensorFlow 1 did: sets of variables, which each layer makes, take most of the time else."""
+    tf.compat.v1.disable_tensor_equality()
+    try:
+        yield
+    finally:
+        tf.compat.v1.enable_tensor_equality()
 
 
 def variables(network: str, size: int, classes: int) -> list[tuple[str, tuple[int, ...]]]:
@@ -65,8 +75,9 @@ def logits(network: str, tensors: Mapping[str, np.ndarray], images: np.ndarray, 
     with _built(network, images.shape[1], classes) as graph, graph.tf.compat.v1.Session() as session:
         found = graph.variables
         assert found.keys() == set(tensors)
-        for name, variable in found.items():
-            variable.load(tensors[name], session)
+        # In one run: TensorFlow plans each run of other operations anew, from the whole graph.
+        starts = {name: variable.initializer for name, variable in found.items()}
+        session.run(list(starts.values()), {start.inputs[1]: tensors[name] for name, start in starts.items()})
         op = graph.predictions.op
         while op.type != "Softmax":
             op = op.inputs[0].op
