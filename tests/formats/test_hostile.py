@@ -89,7 +89,7 @@ def test_the_watch_would_see_it(outcomes: list[dict[str, Any]]) -> None:
 
 
 @pytest.mark.slow
-def test_bombs_are_refused_in_a_second_and_in_200_mb(outcomes: list[dict[str, Any]]) -> None:
+def test_bombs_are_refused_in_a_second_of_cpu_and_in_200_mb(outcomes: list[dict[str, Any]]) -> None:
     for one in outcomes:
         if one["name"] == "control" or one["name"] in HONEST_WEIGHTS:
             continue
