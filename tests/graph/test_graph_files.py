@@ -240,6 +240,16 @@ def test_records_are_those_of_tensorflow(tf: Any, tmp_path: Path) -> None:
     assert path.read_bytes() == b"".join(record(b"x" * size) for size in (0, 1, 1000))
 
 
+def test_eight_bytes_of_data_and_their_checksum_are_no_length(tf: Any, tmp_path: Path) -> None:
+    path = tmp_path / "m.tfrecords"
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for data in (b"eight by", b"the next one"):
+            writer.write(data)
+    raw = bytearray(path.read_bytes())
+    raw[0] ^= 1  # of the first length
+    assert [found.data for found in read_records(bytes(raw))] == [b"", b"the next one"]
+
+
 def test_tensorboard_opens_the_event_file_that_is_written(graph: Any, tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
