@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
+from recorders.slim import compared_by_identity
+
 _REMOVED = {
     "applications": None,
     "applications.imagenet_utils": "decode_predictions",
@@ -48,20 +50,10 @@ def _built(network: str, size: int, classes: int) -> Iterator[Graph]:
             vars(stand_in)[function] = None
         sys.modules.setdefault(stand_in.__name__, stand_in)
     sys.modules.setdefault("tf_keras.legacy_tf_layers.normalization", normalization)
-    with tf.Graph().as_default(), warnings.catch_warnings(), _compared_by_identity(tf):
+    with tf.Graph().as_default(), warnings.catch_warnings(), compared_by_identity():
         warnings.simplefilter("ignore")
         images = tf.compat.v1.placeholder(tf.float32, [None, size, size, 3])
         yield Graph(tf, images, getattr(importlib.import_module("tensornets"), network)(images, classes=classes))
-
-
-@contextmanager
-def _compared_by_identity(tf: Any) -> Iterator[None]:
-    """Compare tensors as TensorFlow 1 did: sets of variables, which each layer makes, take most of the time else."""
-    tf.compat.v1.disable_tensor_equality()
-    try:
-        yield
-    finally:
-        tf.compat.v1.enable_tensor_equality()
 
 
 def variables(network: str, size: int, classes: int) -> list[tuple[str, tuple[int, ...]]]:
