@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -18,15 +18,22 @@ from porter.runners.runner import Runner, in_graph_order
 class TorchRunner(Runner):
     """Runs ``module``, porter's or any other with the table's names in ``dialect``, in either precision.
 
-    The module runs in eval mode and in the images' dtype. A run leaves the module unchanged.
+    The module runs in eval mode and in the images' dtype, with PyTorch's own kernels in place of oneDNN's unless
+    ``onednn``. A run leaves the module unchanged.
     """
 
     label = "PyTorch"
 
-    def __init__(self, module: nn.Module, table: Table, dialect: str = "torch") -> None:
+    def __init__(self, module: nn.Module, table: Table, dialect: str = "torch", onednn: bool = True) -> None:
         self.module = module
         self.table = table
         self.dialect = dialect
+        self.onednn = onednn
+
+    @property
+    def plain(self) -> TorchRunner | None:
+        """The same without oneDNN: without AVX-512, its sums over many channels round more than the original's."""
+        return TorchRunner(self.module, self.table, self.dialect, onednn=False) if self.onednn else None
 
     def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:
         nchw = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
@@ -38,12 +45,18 @@ class TorchRunner(Runner):
                 path = endpoint.where.get(self.dialect)
                 if path in modules:
                     hooks.append(modules[path].register_forward_hook(partial(_keep, outputs, endpoint.name)))
-            with evaluating(self.module, nchw.dtype), torch.inference_mode():
+            with self._kernels(), evaluating(self.module, nchw.dtype), torch.inference_mode():
                 self.module(nchw.to(next(self.module.parameters(), nchw).device))
         finally:
             for hook in hooks:
                 hook.remove()
         return in_graph_order(outputs, self.table)
+
+    def _kernels(self) -> AbstractContextManager[None]:
+        if self.onednn:
+            return nullcontext()
+        # The other two keep what they are: PyTorch warns where they are set.
+        return torch.backends.mkldnn.flags(enabled=False, allow_tf32=None, fp32_precision=None)  # type: ignore[arg-type, no-any-return]
 
 
 @contextmanager

@@ -72,6 +72,11 @@ class ModuleRunner(Runner):
         self.partial = partial
         self.precisions = runner.precisions
 
+    @property
+    def plain(self) -> Runner | None:
+        plain = self.runner.plain
+        return ModuleRunner(self.label, self.where, plain, self.partial) if plain is not None else None
+
     def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:
         with one_sentence(self.where):
             return self.runner(images)
