@@ -105,9 +105,9 @@ def unfused_batch_norm() -> AbstractContextManager[object]:
 
 @contextmanager
 def compared_by_identity() -> Iterator[None]:
-    """Let TensorFlow compare tensors by identity, as the TensorFlow 1 did that these networks are written for.
+    """Let TensorFlow compare tensors by identity, as TensorFlow 1 does, for which these networks are written.
 
-    Its layers put all variables into sets again and again, which takes half of the time otherwise.
+    Layers put all variables into sets again and again, and comparing them by value takes a third of the time or more.
     """
     import tensorflow.compat.v1 as tf
 

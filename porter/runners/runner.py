@@ -56,7 +56,7 @@ class Runner(ABC):
     - ``reshapes``: an endpoint may have another shape than the reference's, and is left out then.
     - ``probes`` reduces the other side's outputs to what this runner keeps; None where it returns whole activations.
     - ``preprocessing`` is what a graph does to images before its network; None for every other runner.
-    - ``plain`` runs the same on kernels without a processor's own order of sums; None where it has no others.
+    - ``plain`` runs the same network on the framework's own kernels, not a processor's; None where there are no others.
     - ``notes`` are sentences that the report shows.
     """
 

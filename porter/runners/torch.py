@@ -18,8 +18,8 @@ from porter.runners.runner import Runner, in_graph_order
 class TorchRunner(Runner):
     """Runs ``module``, porter's or any other with the table's names in ``dialect``, in either precision.
 
-    The module runs in eval mode and in the images' dtype, with PyTorch's own kernels in place of oneDNN's unless
-    ``onednn``. A run leaves the module unchanged.
+    The module runs in eval mode and in the images' dtype, without ``onednn`` on PyTorch's own kernels. A run leaves the
+    module unchanged.
     """
 
     label = "PyTorch"
@@ -32,7 +32,7 @@ class TorchRunner(Runner):
 
     @property
     def plain(self) -> TorchRunner | None:
-        """The same without oneDNN: without AVX-512, its sums over many channels round more than the original's."""
+        """The same without oneDNN, which rounds more on some processors: docs/architecture.md has an example."""
         return TorchRunner(self.module, self.table, self.dialect, onednn=False) if self.onednn else None
 
     def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:

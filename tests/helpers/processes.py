@@ -1,4 +1,4 @@
 """Processes that tests start."""
 
 HANG = 900
-"""Seconds after which a process hangs: none takes a third of them, even on a slow machine with three workers."""
+"""Seconds after which a process counts as hanging; some take minutes where three workers share two slow cores."""

@@ -93,7 +93,7 @@ def _next_header(view: memoryview, start: int) -> int | None:
     last = min(len(view) - _HEADER, start + _SEARCHED)
     if last < start:
         return None
-    # Few places have such a length, and a checksum of each other one takes a second per 300,000 bytes.
+    # Few places have such a length. A checksum for every place takes a second per 300,000 bytes.
     high = sliding_window_view(np.frombuffer(view[start + _LENGTH_USED : last + 8], np.uint8), 8 - _LENGTH_USED)
     places = np.flatnonzero(~high.any(axis=1)) + start
     return next((at for at in places.tolist() if _header_fits(view, at)), None)
